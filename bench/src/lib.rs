@@ -1,0 +1,1 @@
+//! Where the event-driven variants and the load generator live. See `README.md` in this folder.

@@ -1,0 +1,1 @@
+//! The command line: clap arguments, turned into a checked `Config`.

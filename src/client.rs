@@ -1,0 +1,1 @@
+//! The command-line client: lines from a terminal or a pipe to a server, and its replies back.

@@ -1,0 +1,1 @@
+//! `<server>.log`: every line prefixed with the server's name, written off the hot path.

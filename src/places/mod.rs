@@ -1,0 +1,1 @@
+//! Who is near a place: one small trait and one file per provider.

@@ -1,0 +1,1 @@
+//! The threaded driver: sockets, threads and locks around the rules of `proto`.

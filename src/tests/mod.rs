@@ -1,0 +1,1 @@
+//! Tests that concern more than one room.
