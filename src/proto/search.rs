@@ -1,8 +1,21 @@
 //! A `WHATSAT` half answered: what to ask a provider of places, and how its answer becomes the reply.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::command::{PeerCommand, WhatsAt, peer_command};
+
 /// The most places a client may ask for, and what every provider is asked for: one answer then serves
 /// every limit, and is cut to the client's own by [`Search::finish`].
 pub const PLACES_MAX: u8 = 20;
+
+/// What is answered in place of a provider's text that is not of the agreed shape.
+const NO_ANSWER: &str = r#"{
+   "html_attributions" : [],
+   "results" : [],
+   "status" : "UNKNOWN_ERROR",
+   "error_message" : "the provider's answer could not be read"
+}"#;
 
 /// A question to a provider of places.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,4 +26,123 @@ pub struct Nearby {
     pub longitude: f64,
     /// Metres around that point, 1,000 to 50,000.
     pub radius_m: u32,
+}
+
+/// A question whose first half, where the client is, has been answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    line: Vec<u8>,
+    nearby: Nearby,
+    limit: usize,
+}
+
+impl Search {
+    /// From the client's stored `AT` line and the question.
+    pub(super) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Search> {
+        let Ok(PeerCommand::At(sighting)) = peer_command(line) else { return None };
+        let (latitude, longitude) = sighting.location.degrees();
+        let nearby = Nearby { latitude, longitude, radius_m: u32::from(ask.radius_km) * 1000 };
+        Some(Search { line: line.to_vec(), nearby, limit: usize::from(ask.limit) })
+    }
+
+    /// What to ask a provider.
+    pub fn nearby(&self) -> &Nearby {
+        &self.nearby
+    }
+
+    /// Appends the reply: the `AT` line, and the provider's answer with at most as many results as asked for,
+    /// in the provider's own order and layout, every run of line feeds squeezed to one, then two line feeds.
+    ///
+    /// `answer` is the text of a Google Places Nearby Search answer: an object with an array `results`.
+    pub fn finish(&self, answer: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.line);
+        let (answer, cut) = match results_beyond(answer, self.limit) {
+            Ok(cut) => (answer, cut),
+            Err(_) => (NO_ANSWER, 0..0),
+        };
+        let bytes = answer[..cut.start].bytes().chain(answer[cut.end..].bytes());
+        // The AT line ends in a line feed, so line feeds at the start of the answer belong to its run.
+        let mut run = true;
+        for byte in bytes {
+            if byte != b'\n' || !run {
+                out.push(byte);
+            }
+            run = byte == b'\n';
+        }
+        if !run {
+            out.push(b'\n');
+        }
+        out.push(b'\n');
+    }
+}
+
+/// Where in the text of `answer` the results after the first `limit` stand.
+///
+/// # Errors
+/// If the text is not a JSON object with an array `results`.
+pub fn results_beyond(answer: &str, limit: usize) -> Result<std::ops::Range<usize>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Shape<'a> {
+        #[serde(borrow)]
+        results: Vec<&'a RawValue>,
+    }
+    let results = serde_json::from_str::<Shape<'_>>(answer)?.results;
+    let end_of =
+        |result: &RawValue| result.get().as_ptr() as usize - answer.as_ptr() as usize + result.get().len();
+    let end = results.last().map_or(0, |last| end_of(last));
+    let start = match results.get(..limit) {
+        Some([.., last_kept]) => end_of(last_kept),
+        Some([]) => results.first().map_or(0, |first| end_of(first) - first.get().len()),
+        None => end,
+    };
+    Ok(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::name::ClientId;
+
+    const LINE: &str = "AT Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503\n";
+
+    fn reply(answer: &str, limit: u8) -> String {
+        let ask = WhatsAt { client: ClientId("kiwi.cs.ucla.edu"), radius_km: 10, limit };
+        let search = Search::new(LINE.as_bytes(), &ask).unwrap();
+        assert_eq!(
+            search.nearby(),
+            &Nearby { latitude: 34.068930, longitude: -118.445127, radius_m: 10_000 }
+        );
+        let mut out = Vec::new();
+        search.finish(answer, &mut out);
+        let reply = String::from_utf8(out).unwrap();
+        reply.strip_prefix(LINE).unwrap().to_owned()
+    }
+
+    #[test]
+    fn results_are_cut_in_the_text_and_the_rest_is_left_as_it_was() {
+        let answer = "{\n  \"next\" : 1.10,\n  \"results\" : [\n    {\"n\": \"]\\n,\"},\n    {\"n\":2.50},\n    3\n  ],\n  \"status\" : \"OK\"\n}";
+        let cut = "{\n  \"next\" : 1.10,\n  \"results\" : [\n    {\"n\": \"]\\n,\"}\n  ],\n  \"status\" : \"OK\"\n}";
+        assert_eq!(reply(answer, 1), format!("{cut}\n\n"));
+        assert_eq!(reply(answer, 3), format!("{answer}\n\n"));
+        assert_eq!(reply(answer, 20), format!("{answer}\n\n"));
+    }
+
+    #[test]
+    fn line_feeds_are_squeezed_and_exactly_two_end_the_reply() {
+        assert_eq!(reply("\n\n{\n\n\n\"results\":[]\n\n}\n\n\n\n", 5), "{\n\"results\":[]\n}\n\n");
+        assert_eq!(reply("{\"results\":[]}", 5), "{\"results\":[]}\n\n");
+    }
+
+    #[test]
+    fn text_of_another_shape_becomes_an_answer_without_results() {
+        for bad in ["", "null", "[]", "{}", "{\"results\":1}", "{\"results\":[1}", "{\"results\":[]} x"] {
+            assert_eq!(reply(bad, 5), format!("{NO_ANSWER}\n\n"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn no_result_at_all_can_be_kept() {
+        assert_eq!(results_beyond("{\"results\":[1,2]}", 0).unwrap(), 12..15);
+        assert_eq!(results_beyond("{\"results\":[]}", 0).unwrap(), 0..0);
+    }
 }

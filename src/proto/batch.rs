@@ -1,0 +1,120 @@
+//! What a batch of lines leads to: sightings to be merged, and replies to be sent after that.
+//!
+//! A driver lends one batch to its conversation and reuses it, so that a line costs no allocation. Merging
+//! a batch at once takes the lock once, and keeps parsing and formatting outside of it.
+
+use super::command::IAmAt;
+use super::name::ServerName;
+use super::sighting::Sighting;
+use super::store::{Entry, Newness, Teller};
+use super::time::{Moment, Skew};
+
+/// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+
+/// Replies in the order of their lines, and the sightings that must be merged before they are sent.
+#[derive(Debug, Default)]
+pub struct Batch {
+    replies: Vec<u8>,
+    /// The lines that neighbours told. A client's line stands in `replies`, for the reply is the `AT` line.
+    told: Vec<u8>,
+    pending: Vec<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    line: (usize, usize),
+    /// Where the client's name stands in the line.
+    client: (usize, usize),
+    moment: Moment,
+    /// `None` for a client's own report.
+    teller: Option<Teller>,
+}
+
+impl Batch {
+    /// The replies so far. Only a settled batch may be sent: a reply to a report is a promise.
+    pub fn replies(&self) -> &[u8] {
+        &self.replies
+    }
+
+    /// Whether nothing waits to be merged.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Forgets the replies, which have been sent.
+    pub fn sent(&mut self) {
+        debug_assert!(self.is_settled(), "replies left before their sightings were merged");
+        self.replies.clear();
+        self.replies.shrink_to(KEPT_BYTES_MAX);
+    }
+
+    /// Replies that a line was not understood: `? ` and a copy of it.
+    pub fn refuse(&mut self, line: &[u8]) {
+        self.replies.extend_from_slice(b"? ");
+        self.replies.extend_from_slice(line);
+        self.replies.push(b'\n');
+    }
+
+    /// Where a reply is to be appended that is not for one of the methods here.
+    pub fn reply(&mut self) -> &mut Vec<u8> {
+        &mut self.replies
+    }
+
+    /// Replies to a client's report, and notes it to be merged.
+    pub(super) fn report(&mut self, origin: &ServerName, report: &IAmAt<'_>, received: Moment) {
+        let out = &mut self.replies;
+        let start = out.len();
+        out.extend_from_slice(b"AT ");
+        out.extend_from_slice(origin.as_str().as_bytes());
+        out.push(b' ');
+        Skew::between(received, report.time.moment()).push_to(out);
+        out.push(b' ');
+        let client = out.len() - start;
+        out.extend_from_slice(report.client.0.as_bytes());
+        let client_end = out.len() - start;
+        out.push(b' ');
+        out.extend_from_slice(report.location.text().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(report.time.text().as_bytes());
+        out.push(b'\n');
+        self.pending.push(Pending {
+            line: (start, out.len()),
+            client: (client, client_end),
+            moment: report.time.moment(),
+            teller: None,
+        });
+    }
+
+    /// Notes what a neighbour told, to be merged.
+    pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller) {
+        let start = self.told.len();
+        sighting.push_to(&mut self.told);
+        // `AT`, the origin and the skew come before the client, each with a space behind it.
+        let client = "AT   ".len() + sighting.origin.len() + sighting.skew.len();
+        self.pending.push(Pending {
+            line: (start, self.told.len()),
+            client: (client, client + sighting.client.0.len()),
+            moment: sighting.time.moment(),
+            teller: Some(teller),
+        });
+    }
+
+    /// What waits to be merged, in order.
+    pub(super) fn pending(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.pending.iter().map(|pending| {
+            let (text, teller, newness) = match pending.teller {
+                None => (&self.replies, Teller::CLIENT, Newness::LaterTime),
+                Some(teller) => (&self.told, teller, Newness::GreaterSighting),
+            };
+            let line = &text[pending.line.0..pending.line.1];
+            Entry { line, client: pending.client, moment: pending.moment, teller, newness }
+        })
+    }
+
+    /// Forgets what waited: it has been merged.
+    pub(super) fn settled(&mut self) {
+        self.pending.clear();
+        self.told.clear();
+    }
+}

@@ -1,0 +1,80 @@
+//! A fingerprint of everything that a server knows, in buckets, kept up to date on every change.
+//!
+//! It crosses the wire, so every hash in it is one with a specified output: XXH3, 64 bits, seed 0.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How many buckets the clients are spread over. One that differs between two servers names a 256th of the
+/// clients to compare, and all of them together are two kilobytes.
+pub const BUCKETS: usize = 256;
+
+/// The bucket of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket(pub u8);
+
+/// The sum of the hashes of all records of each bucket. Sums do not depend on the order of the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    sums: Box<[u64; BUCKETS]>,
+}
+
+impl Bucket {
+    /// The bucket that holds the client with this name.
+    pub fn of(client: &[u8]) -> Bucket {
+        Bucket(xxh3_64(client) as u8)
+    }
+}
+
+/// The hash of one record: of its `AT` line without the line feed.
+pub fn record_hash(line: &[u8]) -> u64 {
+    xxh3_64(line)
+}
+
+impl Digest {
+    /// The fingerprint of knowing nothing.
+    pub fn empty() -> Digest {
+        Digest { sums: Box::new([0; BUCKETS]) }
+    }
+
+    /// Replaces a record's hash; `old` is 0 for a new client.
+    pub fn replace(&mut self, bucket: Bucket, old: u64, new: u64) {
+        let sum = &mut self.sums[usize::from(bucket.0)];
+        *sum = sum.wrapping_sub(old).wrapping_add(new);
+    }
+
+    /// The sum of each bucket.
+    pub fn sums(&self) -> &[u64; BUCKETS] {
+        &self.sums
+    }
+
+    /// The whole fingerprint in one number, for people to compare.
+    pub fn total(&self) -> u64 {
+        self.sums.iter().fold(0, |total, sum| u64::wrapping_add(total.rotate_left(1), *sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hashes_are_the_specified_ones() {
+        // Test values of the XXH3 reference implementation: the empty input, seed 0.
+        assert_eq!(record_hash(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(Bucket::of(b""), Bucket(0xc2));
+    }
+
+    #[test]
+    fn sums_depend_on_what_is_known_and_not_on_the_order() {
+        let (mut one, mut other) = (Digest::empty(), Digest::empty());
+        one.replace(Bucket(7), 0, 11);
+        one.replace(Bucket(7), 0, 22);
+        other.replace(Bucket(7), 0, 22);
+        other.replace(Bucket(7), 0, 99);
+        assert_ne!(one, other);
+        other.replace(Bucket(7), 99, 11);
+        assert_eq!(one, other);
+        assert_eq!((one.sums()[7], one.sums()[8]), (33, 0));
+        assert_ne!(one.total(), Digest::empty().total());
+    }
+}

@@ -1,0 +1,170 @@
+//! Bytes in, bounded lines out.
+//!
+//! In this order, for each turn:
+//! 1. [`Framing::space`] is where to read into; it is never empty.
+//! 2. [`Framing::filled`] says how many bytes came; 0 means the end of the stream.
+//! 3. [`Framing::next_line`] yields every complete line, until it returns `None`.
+
+use std::ops::Range;
+
+/// The most bytes of a client's line, its terminator not counted. Real reports have under 120 bytes; more
+/// leaves room for long client names and keeps what one connection can make the server hold small.
+pub const LINE_BYTES_MAX: usize = 4096;
+
+/// The most bytes of a neighbour's line: the longest `AT` line that a client's line can become, which adds
+/// the server's name, the skew and some spaces.
+pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + 128;
+
+/// The bytes read at once from a client: about a hundred pipelined reports.
+pub const CLIENT_READ_BYTES: usize = 8 * 1024;
+
+/// The bytes read at once from a neighbour, who sends in bulk.
+pub const PEER_READ_BYTES: usize = 64 * 1024;
+
+/// What was cut out of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A line without its terminator.
+    Whole(&'a [u8]),
+    /// The beginning of a line that is longer than allowed. Nothing comes after it.
+    TooLong(&'a [u8]),
+}
+
+/// Cuts a stream of bytes into lines that end in LF, CRLF or the end of the stream.
+#[derive(Debug)]
+pub struct Framing {
+    buffer: Vec<u8>,
+    /// What has been read and not yet been given out.
+    unread: Range<usize>,
+    /// How much of `unread` is known to hold no line feed.
+    searched: usize,
+    line_bytes_max: usize,
+    ended: bool,
+}
+
+impl Framing {
+    /// For lines of at most `line_bytes_max` bytes, reading up to `read_bytes` at once (more if a line needs it).
+    pub fn new(line_bytes_max: usize, read_bytes: usize) -> Framing {
+        // A whole line with CRLF must fit, with a byte to spare so that `space` is never empty.
+        let size = read_bytes.max(line_bytes_max + 3);
+        Framing { buffer: vec![0; size], unread: 0..0, searched: 0, line_bytes_max, ended: false }
+    }
+
+    /// Where to read into.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.unread.start > 0 {
+            self.buffer.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+        }
+        &mut self.buffer[self.unread.end..]
+    }
+
+    /// Notes that `count` bytes were read into [`Framing::space`]; 0 is the end of the stream.
+    pub fn filled(&mut self, count: usize) {
+        self.ended |= count == 0;
+        self.unread.end += count;
+    }
+
+    /// The next complete line, or a line that is too long, or `None` if more must be read first.
+    pub fn next_line(&mut self) -> Option<Line<'_>> {
+        let unread = &self.buffer[self.unread.clone()];
+        let (text, used) = match memchr::memchr(b'\n', &unread[self.searched..]) {
+            Some(at) => {
+                let end = self.searched + at;
+                (unread[..end].strip_suffix(b"\r").unwrap_or(&unread[..end]), end + 1)
+            }
+            None if self.ended && !unread.is_empty() => (unread, unread.len()),
+            // A carriage return at the limit may be half of a terminator.
+            None if unread.len() > self.line_bytes_max + 1 => (unread, unread.len()),
+            None => {
+                self.searched = unread.len();
+                return None;
+            }
+        };
+        self.searched = 0;
+        if text.len() > self.line_bytes_max {
+            let cut = self.unread.start..self.unread.start + self.line_bytes_max;
+            self.unread = 0..0;
+            self.ended = true;
+            return Some(Line::TooLong(&self.buffer[cut]));
+        }
+        let start = self.unread.start;
+        let end = start + text.len();
+        self.unread.start += used;
+        Some(Line::Whole(&self.buffer[start..end]))
+    }
+
+    /// Whether part of a line has come whose end has not.
+    pub fn is_mid_line(&self) -> bool {
+        !self.unread.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// All lines of `stream`, fed in pieces that end at `cuts`; a line that is too long is marked.
+    fn lines(stream: &[u8], cuts: &[usize], line_bytes_max: usize) -> Vec<(Vec<u8>, bool)> {
+        let mut framing = Framing::new(line_bytes_max, 1);
+        let mut lines = Vec::new();
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+        ends.sort_unstable();
+        ends.push(stream.len());
+        let mut fed = 0;
+        loop {
+            while let Some(line) = framing.next_line() {
+                match line {
+                    Line::Whole(text) => lines.push((text.to_vec(), false)),
+                    Line::TooLong(text) => {
+                        lines.push((text.to_vec(), true));
+                        return lines;
+                    }
+                }
+            }
+            if framing.ended {
+                return lines;
+            }
+            let end = ends.iter().copied().find(|&end| end > fed).unwrap_or(fed);
+            let space = framing.space();
+            let count = space.len().min(end - fed);
+            space[..count].copy_from_slice(&stream[fed..fed + count]);
+            framing.filled(count);
+            fed += count;
+        }
+    }
+
+    fn whole(texts: &[&str]) -> Vec<(Vec<u8>, bool)> {
+        texts.iter().map(|text| (text.as_bytes().to_vec(), false)).collect()
+    }
+
+    #[test]
+    fn a_line_ends_in_lf_crlf_or_the_end_of_the_stream() {
+        assert_eq!(lines(b"a\nb\r\n\r\n\n c ", &[], 9), whole(&["a", "b", "", "", " c "]));
+        assert_eq!(lines(b"a\rb\r\r\nc\r", &[], 9), whole(&["a\rb\r", "c\r"]));
+        assert_eq!(lines(b"", &[], 9), whole(&[]));
+        assert_eq!(lines(b"a\n", &[], 9), whole(&["a"]));
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_limit_and_not_longer() {
+        assert_eq!(lines(b"1234\n1234\r\n1234", &[], 4), whole(&["1234", "1234", "1234"]));
+        let cut = vec![(b"1234".to_vec(), true)];
+        for stream in ["12345\nx\n", "12345\r\n", "12345", "123456789", "1234\r\r\n"] {
+            assert_eq!(lines(stream.as_bytes(), &[], 4), cut, "{stream:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_lines(
+            stream in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), any::<u8>()], 0..60),
+            cuts in proptest::collection::vec(any::<usize>(), 0..20),
+            every_byte in any::<bool>(),
+        ) {
+            let cuts = if every_byte { (0..=stream.len()).collect() } else { cuts };
+            prop_assert_eq!(lines(&stream, &cuts, 12), lines(&stream, &[], 12));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Where a client is: signed decimal degrees in ISO 6709 form, as sent.
+
+/// A latitude and a longitude in one token, such as `+34.068930-118.445127`.
+///
+/// Both signs are required, the bounds 90 and 180 belong to it, and nothing but digits and one point may
+/// follow a sign. The text is kept as the client sent it; degrees are computed when a provider needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location<'a> {
+    text: &'a str,
+    /// Where in `text` the longitude begins.
+    longitude_at: usize,
+}
+
+impl<'a> Location<'a> {
+    /// Reads a location; `None` for anything that is not exactly one.
+    pub fn parse(text: &'a str) -> Option<Location<'a>> {
+        let bytes = text.as_bytes();
+        let longitude_at = degrees_end(bytes, 90)?;
+        let rest = &bytes[longitude_at..];
+        (degrees_end(rest, 180)? == rest.len()).then_some(Location { text, longitude_at })
+    }
+
+    /// The client's own text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Degrees north of the equator and degrees east of Greenwich.
+    pub fn degrees(&self) -> (f64, f64) {
+        let (latitude, longitude) = self.text.split_at(self.longitude_at);
+        // Signed decimal digits are always a number to `f64`.
+        (latitude.parse().unwrap_or(f64::NAN), longitude.parse().unwrap_or(f64::NAN))
+    }
+}
+
+/// The length of the signed decimal number at the start of `bytes`, if its size is at most `max`.
+///
+/// The bound is checked on the digits: a rounded number would let `90.00000000000000001` pass.
+fn degrees_end(bytes: &[u8], max: u32) -> Option<usize> {
+    if !matches!(bytes.first()?, b'+' | b'-') {
+        return None;
+    }
+    let whole = digits(&bytes[1..]);
+    if whole.is_empty() {
+        return None;
+    }
+    let size = whole.iter().fold(0_u32, |size, digit| {
+        size.saturating_mul(10).saturating_add(u32::from(digit - b'0')) //
+    });
+    let mut end = 1 + whole.len();
+    let mut fraction: &[u8] = &[];
+    if bytes.get(end) == Some(&b'.') {
+        fraction = digits(&bytes[end + 1..]);
+        if fraction.is_empty() {
+            return None;
+        }
+        end += 1 + fraction.len();
+    }
+    let beyond = size > max || (size == max && fraction.iter().any(|&digit| digit != b'0'));
+    (!beyond).then_some(end)
+}
+
+/// The run of digits at the start of `bytes`.
+fn digits(bytes: &[u8]) -> &[u8] {
+    let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    &bytes[..count]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_two_signed_decimal_numbers_in_one_token() {
+        let good = [
+            ("+34.068930-118.445127", (34.068930, -118.445127)),
+            ("+27.5916+086.5640", (27.5916, 86.5640)),
+            ("+37-120", (37.0, -120.0)),
+            ("-90+180", (-90.0, 180.0)),
+            ("+90.000-180.0", (90.0, -180.0)),
+            ("-0.5+0", (-0.5, 0.0)),
+        ];
+        for (text, degrees) in good {
+            let location = Location::parse(text).unwrap();
+            assert_eq!((location.text(), location.degrees()), (text, degrees));
+        }
+        let bad = [
+            "",
+            "+",
+            "+34",
+            "34-118",
+            "+34.0",
+            "+34.068930 -118.4",
+            "+34.-118",
+            "+34-118.",
+            "+.5-1",
+            "+34-118x",
+            "+34-118+5",
+            "+nan+inf",
+            "+1e1-2",
+            "+90.1+0",
+            "+91+0",
+            "-90.00000000000000000000001+0",
+            "+0+180.1",
+            "+0-181",
+            "++34-118",
+            "+34--118",
+            "\u{2212}34-118",
+            "+34,0-118,0",
+            "+4294967297+0",
+        ];
+        for bad in bad {
+            assert!(Location::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What one member of the herd decides: what it is, whom it knows, what it remembers.
+//!
+//! Methods with `&self` need a read lock of whoever shares a node between threads, those with `&mut self`
+//! the write lock. None of them waits for anything.
+
+use std::sync::Arc;
+
+use super::batch::Batch;
+use super::command::{Epoch, WhatsAt};
+use super::link::{Due, Link};
+use super::name::ServerName;
+use super::search::Search;
+use super::store::{Store, Teller};
+
+/// What of a member never changes while it runs, so that it is shared without a lock.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its own name.
+    pub name: ServerName,
+    /// The members it has links to; elsewhere a neighbour is its index in this list.
+    pub neighbours: Vec<ServerName>,
+    /// This life of its memory.
+    pub epoch: Epoch,
+    /// Whether a neighbour is told what it missed. If not, a new connection starts at the present.
+    pub catch_up: bool,
+}
+
+/// One member of the herd.
+#[derive(Debug)]
+pub struct Node {
+    me: Arc<Identity>,
+    store: Store,
+    /// Of each neighbour the epoch last seen, and how many different ones came before it.
+    lives: Vec<(Option<Epoch>, u32)>,
+}
+
+/// What became of a settled batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Sightings that were news: stored, and to be passed on.
+    pub news: usize,
+    /// Sightings that were known or overtaken.
+    pub stale: usize,
+}
+
+impl Identity {
+    /// The index of the neighbour with this name.
+    pub fn neighbour(&self, name: &ServerName) -> Option<usize> {
+        self.neighbours.iter().position(|neighbour| neighbour == name)
+    }
+}
+
+impl Node {
+    /// A member that knows nothing yet.
+    pub fn new(me: Arc<Identity>) -> Node {
+        let lives = vec![(None, 0); me.neighbours.len()];
+        Node { me, store: Store::new(), lives }
+    }
+
+    /// What never changes of this member.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.me
+    }
+
+    /// What this member remembers.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Merges all that is pending in the batch, in order. Its replies may be sent after this.
+    pub fn settle(&mut self, batch: &mut Batch) -> Settled {
+        let mut settled = Settled::default();
+        for entry in batch.pending() {
+            match self.store.merge(&entry) {
+                true => settled.news += 1,
+                false => settled.stale += 1,
+            }
+        }
+        batch.settled();
+        settled
+    }
+
+    /// The answer to a question so far as this member knows it; `None` for a client nobody has seen.
+    pub fn search(&self, ask: &WhatsAt<'_>) -> Option<Search> {
+        Search::new(self.store.line_of(ask.client.0.as_bytes())?, ask)
+    }
+
+    /// Takes note of a neighbour's epoch. A neighbour that comes with another one has forgotten everything,
+    /// so what its former life told us counts as not told by it.
+    pub fn meet(&mut self, neighbour: usize, epoch: Epoch) -> Teller {
+        let (known, life) = &mut self.lives[neighbour];
+        if known.is_some_and(|known| known != epoch) {
+            *life += 1;
+        }
+        *known = Some(epoch);
+        Teller::neighbour(neighbour, *life)
+    }
+
+    /// Where the walk of a new connection begins.
+    pub fn start_position(&self) -> u64 {
+        if self.me.catch_up { 0 } else { self.store.last_number() }
+    }
+
+    /// Appends the next lines that the link owes its neighbour, and says how far they reach; `None` when it
+    /// owes nothing, or is not up.
+    pub fn due(&self, link: &Link, out: &mut Vec<u8>) -> Option<Due> {
+        let (teller, position) = link.progress()?;
+        if position >= self.store.last_number() {
+            return None;
+        }
+        Some(Due { reached: self.store.walk(position, teller, out) })
+    }
+}

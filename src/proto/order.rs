@@ -1,0 +1,163 @@
+//! The order in which records last changed, as a log of numbers that forgets what was overtaken.
+//!
+//! Every change gets the next number. A record that changes again leaves its older entry behind; such
+//! overtaken entries are skipped by readers and swept out a chunk at a time, so that no single change ever
+//! pays for a clean-up of everything and the log stays within about twice the number of records.
+
+/// The entries of a chunk: enough that finding a position is a search among few chunks, few enough that
+/// sweeping one is done in microseconds.
+const CHUNK_ENTRIES: usize = 256;
+
+/// A sweep of one chunk follows after this many changes, if the log has grown to twice the records. It
+/// removes at least half of a chunk on average, so twice as many as have come since.
+const SWEEP_EVERY: usize = CHUNK_ENTRIES / 4;
+
+/// One change: its number, and the record that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When it happened, counted from 1 in this server.
+    pub number: u64,
+    /// Which record it was, counted from 0.
+    pub record: u32,
+}
+
+/// The log of changes, oldest first.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// No chunk is empty, and none holds more than [`CHUNK_ENTRIES`].
+    chunks: Vec<Vec<Change>>,
+    /// Emptied chunks kept for reuse, at most one: in steady state sweeping frees what changes need.
+    spare: Option<Vec<Change>>,
+    entries: usize,
+    /// For every record the number of its last change: an entry with another number is overtaken.
+    latest: Vec<u64>,
+    last: u64,
+    since_sweep: usize,
+    sweep_next: usize,
+}
+
+impl Order {
+    /// The number of the last change; 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Gives `record` the next number. Records are numbered in the order in which they first appear.
+    pub fn push(&mut self, record: u32) {
+        self.last += 1;
+        match self.latest.get_mut(record as usize) {
+            Some(latest) => *latest = self.last,
+            None => self.latest.push(self.last),
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_ENTRIES) {
+            let chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
+            self.chunks.push(chunk);
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(Change { number: self.last, record });
+        }
+        self.entries += 1;
+        self.since_sweep += 1;
+        if self.since_sweep >= SWEEP_EVERY && self.entries > 2 * self.latest.len() + CHUNK_ENTRIES {
+            self.since_sweep = 0;
+            self.sweep();
+        }
+    }
+
+    /// The changes after `position`, oldest first, those that were overtaken among them.
+    pub fn after(&self, position: u64) -> impl Iterator<Item = Change> + '_ {
+        let behind = self.chunks.partition_point(|chunk| chunk[0].number <= position);
+        let chunks = &self.chunks[behind.saturating_sub(1)..];
+        let skip =
+            chunks.first().map_or(0, |chunk| chunk.partition_point(|change| change.number <= position));
+        chunks.iter().flatten().skip(skip).copied()
+    }
+
+    /// Whether this is still the last change of its record.
+    pub fn is_latest(&self, change: Change) -> bool {
+        self.latest[change.record as usize] == change.number
+    }
+
+    /// Removes the overtaken entries of the next chunk in turn, and joins it to the one before if they fit.
+    fn sweep(&mut self) {
+        let complete = self.chunks.len() - 1;
+        if self.sweep_next >= complete {
+            self.sweep_next = 0;
+        }
+        let at = self.sweep_next;
+        let latest = &self.latest;
+        let chunk = &mut self.chunks[at];
+        let before = chunk.len();
+        chunk.retain(|change| latest[change.record as usize] == change.number);
+        self.entries -= before - chunk.len();
+        let joins = at > 0 && self.chunks[at - 1].len() + self.chunks[at].len() <= CHUNK_ENTRIES;
+        if joins || self.chunks[at].is_empty() {
+            let mut chunk = self.chunks.remove(at);
+            if let Some(previous) = at.checked_sub(1) {
+                self.chunks[previous].append(&mut chunk);
+            }
+            chunk.clear();
+            self.spare = Some(chunk);
+        } else {
+            self.sweep_next += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Drives the log and a plain map side by side with `changes` changes to `records` records.
+    fn check(seed: u64, records: u32, changes: usize, favourites: u32) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut order = Order::default();
+        let mut model: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut number_of: Vec<u64> = Vec::new();
+        for step in 1..=changes {
+            let known = number_of.len() as u32;
+            let fresh = known < records && (known == 0 || rng.u32(..4) == 0);
+            let few = rng.u32(..10) > 0;
+            let record =
+                if fresh { known } else { rng.u32(..if few { known.min(favourites) } else { known }) };
+            order.push(record);
+            if fresh {
+                number_of.push(step as u64);
+            } else {
+                model.remove(&number_of[record as usize]);
+                number_of[record as usize] = step as u64;
+            }
+            model.insert(step as u64, record);
+            assert!(order.entries <= 3 * model.len() + 3 * CHUNK_ENTRIES, "the log has grown out of bounds");
+            if step % 97 == 0 || step == changes {
+                let position = rng.u64(..=order.last());
+                let walked: Vec<_> =
+                    order.after(position).filter(|&change| order.is_latest(change)).collect();
+                let expected: Vec<_> =
+                    model.range(position + 1..).map(|(&number, &record)| Change { number, record }).collect();
+                assert_eq!(walked, expected, "after {position} of {}", order.last());
+            }
+        }
+        assert_eq!(order.entries, order.chunks.iter().map(Vec::len).sum::<usize>());
+        assert!(order.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_ENTRIES));
+    }
+
+    #[test]
+    fn a_walk_gives_exactly_what_changed_since_in_order() {
+        for seed in 0..20 {
+            check(seed, 50, 3_000, 50);
+            check(seed, 2_000, 12_000, 5);
+            check(seed, 600, 6_000, 600);
+        }
+    }
+
+    #[test]
+    fn one_client_that_never_stops_keeps_the_log_small() {
+        let mut order = Order::default();
+        (0..5_000).for_each(|record| order.push(record));
+        (0..200_000).for_each(|_| order.push(17));
+        assert!(order.entries <= 3 * 5_000 + 3 * CHUNK_ENTRIES, "{} entries", order.entries);
+        assert_eq!(order.after(0).filter(|&change| order.is_latest(change)).count(), 5_000);
+    }
+}

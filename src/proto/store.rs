@@ -1,0 +1,243 @@
+//! What a server knows of every client: last writer wins, and what changed since.
+//!
+//! The merge is a total order, so arrival order, duplicates and replays do not matter: flooding, catching
+//! up, restoring and simulating are all one operation. Records are never removed.
+
+use std::cmp::Ordering;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use hashbrown::HashTable;
+
+use super::digest::{Bucket, Digest, record_hash};
+use super::order::Order;
+use super::time::{Moment, Timestamp};
+
+/// The most records of one walk step: what a link holds the lock for.
+pub const WALK_RECORDS_MAX: usize = 64;
+
+/// The most log entries that one walk step looks at, those included that are skipped.
+const WALK_ENTRIES_MAX: usize = 4 * WALK_RECORDS_MAX;
+
+/// Who told us of a sighting, so that it is not sent straight back: a neighbour during one life of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Teller {
+    neighbour: u32,
+    life: u32,
+}
+
+impl Teller {
+    /// A client of our own.
+    pub const CLIENT: Teller = Teller { neighbour: u32::MAX, life: 0 };
+
+    /// The neighbour with this index, in the `life`-th memory of its that we have met.
+    pub fn neighbour(index: usize, life: u32) -> Teller {
+        Teller { neighbour: index as u32, life }
+    }
+}
+
+/// When a sighting is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newness {
+    /// A client's own report: only if its time is strictly newer.
+    LaterTime,
+    /// What a neighbour tells: if it is greater in the total order, so that equal times settle the same way
+    /// on every server.
+    GreaterSighting,
+}
+
+/// An `AT` line ready to be merged.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The line, in the one form in which it is stored and sent, with its line feed.
+    pub line: &'a [u8],
+    /// Where in `line` the client's name stands.
+    pub client: (usize, usize),
+    /// The client's time, cut to nanoseconds.
+    pub moment: Moment,
+    /// Who told us.
+    pub teller: Teller,
+    /// Which rule decides.
+    pub newness: Newness,
+}
+
+/// Everything that a server knows.
+#[derive(Debug)]
+pub struct Store {
+    /// From the hash of a client's name to its record; the hash is seeded, so that nobody can aim at it.
+    table: HashTable<Slot>,
+    hasher: RandomState,
+    records: Vec<Record>,
+    order: Order,
+    digest: Digest,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u64,
+    record: u32,
+}
+
+#[derive(Debug)]
+struct Record {
+    line: Vec<u8>,
+    client: Range<u32>,
+    moment: Moment,
+    teller: Teller,
+    digest: u64,
+    bucket: Bucket,
+}
+
+impl Record {
+    fn client(&self) -> &[u8] {
+        &self.line[self.client.start as usize..self.client.end as usize]
+    }
+}
+
+impl Store {
+    /// A store that knows nothing.
+    pub fn new() -> Store {
+        Store {
+            table: HashTable::new(),
+            hasher: RandomState::new(),
+            records: Vec::new(),
+            order: Order::default(),
+            digest: Digest::empty(),
+        }
+    }
+
+    /// Stores the entry if it is news, and says whether it was.
+    pub fn merge(&mut self, entry: &Entry<'_>) -> bool {
+        let client = &entry.line[entry.client.0..entry.client.1];
+        let hash = self.hasher.hash_one(client);
+        let records = &self.records;
+        let found = self
+            .table
+            .find(hash, |slot| slot.hash == hash && records[slot.record as usize].client() == client);
+        match found.map(|slot| slot.record) {
+            Some(record) => self.update(record, entry),
+            None => {
+                self.insert(hash, client, entry);
+                true
+            }
+        }
+    }
+
+    /// The `AT` line of a client, with its line feed.
+    pub fn line_of(&self, client: &[u8]) -> Option<&[u8]> {
+        let hash = self.hasher.hash_one(client);
+        let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
+        self.table.find(hash, same).map(|slot| &*self.records[slot.record as usize].line)
+    }
+
+    /// How many clients are known.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether no client is known.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The number of the last change; 0 before the first.
+    pub fn last_number(&self) -> u64 {
+        self.order.last()
+    }
+
+    /// The fingerprint of everything that is known.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Appends the lines of at most [`WALK_RECORDS_MAX`] records that changed after `position` and were not
+    /// told by `except`; returns the position up to which everything has now been looked at.
+    pub fn walk(&self, position: u64, except: Teller, out: &mut Vec<u8>) -> u64 {
+        let mut reached = position;
+        let mut copied = 0;
+        for change in self.order.after(position).take(WALK_ENTRIES_MAX) {
+            if copied == WALK_RECORDS_MAX {
+                return reached;
+            }
+            reached = change.number;
+            let record = &self.records[change.record as usize];
+            if self.order.is_latest(change) && record.teller != except {
+                out.extend_from_slice(&record.line);
+                copied += 1;
+            }
+        }
+        reached
+    }
+
+    fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {
+        let record = &mut self.records[index as usize];
+        let newer = match entry.moment.cmp(&record.moment) {
+            Ordering::Less => false,
+            Ordering::Greater => true,
+            Ordering::Equal => wins_tie(entry, &record.line),
+        };
+        if !newer {
+            return false;
+        }
+        let digest = record_hash(trimmed(entry.line));
+        self.digest.replace(record.bucket, record.digest, digest);
+        record.line.clear();
+        record.line.extend_from_slice(entry.line);
+        record.client = client_range(entry);
+        record.moment = entry.moment;
+        record.teller = entry.teller;
+        record.digest = digest;
+        self.order.push(index);
+        true
+    }
+
+    fn insert(&mut self, hash: u64, client: &[u8], entry: &Entry<'_>) {
+        let bucket = Bucket::of(client);
+        let digest = record_hash(trimmed(entry.line));
+        let index = self.records.len() as u32;
+        self.records.push(Record {
+            line: entry.line.to_vec(),
+            client: client_range(entry),
+            moment: entry.moment,
+            teller: entry.teller,
+            digest,
+            bucket,
+        });
+        self.table.insert_unique(hash, Slot { hash, record: index }, |slot| slot.hash);
+        self.digest.replace(bucket, 0, digest);
+        self.order.push(index);
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store::new()
+    }
+}
+
+/// Whether `entry` wins over the stored line, their times being equal in whole nanoseconds.
+#[cold]
+fn wins_tie(entry: &Entry<'_>, stored: &[u8]) -> bool {
+    let by_time = time_of(entry.line).cmp(&time_of(stored));
+    match (by_time, entry.newness) {
+        (Ordering::Less, _) | (Ordering::Equal, Newness::LaterTime) => false,
+        (Ordering::Greater, _) => true,
+        (Ordering::Equal, Newness::GreaterSighting) => trimmed(entry.line) > trimmed(stored),
+    }
+}
+
+/// The time of an `AT` line that is stored or about to be: its last field.
+fn time_of(line: &[u8]) -> Option<Timestamp<'_>> {
+    let line = trimmed(line);
+    let start = memchr::memrchr(b' ', line).map_or(0, |space| space + 1);
+    std::str::from_utf8(&line[start..]).ok().and_then(Timestamp::parse)
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+fn client_range(entry: &Entry<'_>) -> Range<u32> {
+    // A line has a few thousand bytes at most: see the limits of `framing`.
+    entry.client.0 as u32..entry.client.1 as u32
+}

@@ -1,0 +1,210 @@
+//! Points in time, exact to the nanosecond and beyond; never a floating-point number.
+//!
+//! `1621464827.959498503` does not fit an `f64`: a textbook skew came out as `+0.263873577` instead of
+//! `+0.263873386` that way. So a time is whole seconds, whole nanoseconds and the client's own text.
+
+use std::cmp::Ordering;
+
+/// The most digits a client's seconds may have: they then always fit a `u64`.
+pub const SECONDS_DIGITS_MAX: usize = 18;
+
+/// Nanoseconds in a second.
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
+
+/// The digits of a fraction that count as nanoseconds.
+const NANOS_DIGITS: usize = 9;
+
+/// A point in time: whole seconds and nanoseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Whole seconds since 1970.
+    pub seconds: u64,
+    /// Nanoseconds of the second begun, below 1,000,000,000.
+    pub nanos: u32,
+}
+
+/// A client's time: POSIX seconds with or without a fraction of any number of digits, as sent.
+///
+/// Compared exactly, as decimal numbers: `1.5` equals `1.50`, and digits past the ninth still count.
+#[derive(Clone, Copy, Debug)]
+pub struct Timestamp<'a> {
+    moment: Moment,
+    text: &'a str,
+}
+
+impl<'a> Timestamp<'a> {
+    /// Reads `digits` or `digits.digits`, more than zero; `None` for anything else.
+    pub fn parse(text: &'a str) -> Option<Timestamp<'a>> {
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+            Some(_) => return None,
+            None => (text, ""),
+        };
+        if whole.is_empty() || whole.len() > SECONDS_DIGITS_MAX {
+            return None;
+        }
+        let seconds = decimal(whole.as_bytes())?;
+        let (first, rest) = fraction.as_bytes().split_at(fraction.len().min(NANOS_DIGITS));
+        let missing = (NANOS_DIGITS - first.len()) as u32;
+        let nanos = decimal(first)? as u32 * 10_u32.pow(missing);
+        if !rest.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let positive = seconds > 0 || nanos > 0 || rest.iter().any(|&digit| digit != b'0');
+        positive.then_some(Timestamp { moment: Moment { seconds, nanos }, text })
+    }
+
+    /// The time cut to whole nanoseconds.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// The client's own text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The digits past the ninth without trailing zeros, which say nothing.
+    fn beyond_nanos(&self) -> &'a str {
+        let fraction = self.text.split_once('.').map_or("", |(_, fraction)| fraction);
+        fraction.get(NANOS_DIGITS..).unwrap_or("").trim_end_matches('0')
+    }
+}
+
+impl Ord for Timestamp<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.moment.cmp(&other.moment).then_with(|| self.beyond_nanos().cmp(other.beyond_nanos()))
+    }
+}
+
+impl PartialOrd for Timestamp<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Timestamp<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Timestamp<'_> {}
+
+/// The server's receipt time minus the client's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew {
+    negative: bool,
+    size: Moment,
+}
+
+impl Skew {
+    /// How much later `received` is than the time that the client `sent`.
+    pub fn between(received: Moment, sent: Moment) -> Skew {
+        let negative = received < sent;
+        let (later, earlier) = if negative { (sent, received) } else { (received, sent) };
+        let borrow = later.nanos < earlier.nanos;
+        let nanos = later.nanos + if borrow { NANOS_PER_SECOND } else { 0 } - earlier.nanos;
+        let seconds = later.seconds - earlier.seconds - u64::from(borrow);
+        Skew { negative, size: Moment { seconds, nanos } }
+    }
+
+    /// Appends the skew: always signed, plain decimal, nine digits after the point (`+0.263873386`).
+    pub fn push_to(&self, out: &mut Vec<u8>) {
+        out.push(if self.negative { b'-' } else { b'+' });
+        push_digits(out, self.size.seconds, 1);
+        out.push(b'.');
+        push_digits(out, u64::from(self.size.nanos), NANOS_DIGITS);
+    }
+}
+
+/// Appends `number` in decimal with at least `width_min` digits, at most 20.
+pub fn push_digits(out: &mut Vec<u8>, mut number: u64, width_min: usize) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    while number > 0 {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&digits[first.min(digits.len() - width_min)..]);
+}
+
+/// The value of up to 18 digits; `None` if another byte is among them.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skew(received: &str, sent: &str) -> String {
+        let moment = |text| Timestamp::parse(text).unwrap().moment();
+        let mut out = Vec::new();
+        Skew::between(moment(received), moment(sent)).push_to(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn times_are_digits_with_or_without_a_fraction() {
+        for good in ["1", "1456531200", "1520023934.918963997", "0.1", "0.00000000000001", "007.5"] {
+            assert_eq!(Timestamp::parse(good).unwrap().text(), good);
+        }
+        assert!(Timestamp::parse("999999999999999999").is_some());
+        let bad = [
+            "",
+            "0",
+            "0.0",
+            "-1",
+            "+1",
+            "1e9",
+            "0x1",
+            "1_0",
+            ".5",
+            "5.",
+            "1.2.3",
+            "1.-2",
+            "nan",
+            "1,5",
+            "1 ",
+            "1000000000000000000",
+            "0.0000000000",
+            "1.2345678901x",
+            "\u{0661}",
+        ];
+        for bad in bad {
+            assert!(Timestamp::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn times_compare_as_decimal_numbers() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        assert!(at("999999999.5") < at("1000000000.5"));
+        assert!(at("1479413884.392014450") < at("1479413884.392014451"));
+        assert!(at("1.1234567890") < at("1.12345678901"));
+        assert!(at("1.12345678902") < at("1.1234567891"));
+        assert!(at("2") > at("1.9999999999999"));
+        assert_eq!(at("1.5"), at("1.50"));
+        assert_eq!(at("1"), at("1.00000000000"));
+    }
+
+    #[test]
+    fn the_skew_is_exact_and_always_signed() {
+        assert_eq!(skew("1621464827.959498503", "1621464827.695625117"), "+0.263873386");
+        assert_eq!(skew("10", "22"), "-12.000000000");
+        assert_eq!(skew("10", "10"), "+0.000000000");
+        assert_eq!(skew("10.5", "9.7"), "+0.800000000");
+        assert_eq!(skew("9.7", "10.5"), "-0.800000000");
+        assert_eq!(skew("1", "999999999999999999"), "-999999999999999998.000000000");
+    }
+}
