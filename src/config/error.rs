@@ -1,0 +1,154 @@
+//! What can be wrong with a configuration, one sentence each, saying what to change.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::file::HERD_FILE_BYTES_MAX;
+use super::herd::SERVERS_MAX;
+use crate::proto::name::{BadServerName, ServerName};
+
+/// Names listed in one message; more than these would bury the sentence.
+const NAMES_SHOWN_MAX: usize = 12;
+
+/// Why a configuration is refused. Nothing has been started when one of these is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be opened or read, or is not UTF-8.
+    #[error("cannot read the herd file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is larger than any herd needs.
+    #[error("the herd file {} has more than {HERD_FILE_BYTES_MAX} bytes: is it the right file?", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something is wrong in this file.
+    #[error("{}: {error}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: Box<ConfigError>,
+    },
+    /// The text is not TOML, or has a key that means nothing here or lacks one.
+    #[error("line {line}, column {column}: {message}")]
+    Toml {
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// One line of text.
+        message: String,
+    },
+    /// No server at all.
+    #[error("the herd has no server: add a table such as [servers.Alford] with client and peer addresses")]
+    Empty,
+    /// More than [`SERVERS_MAX`] servers.
+    #[error("the herd has {count} servers; at most {SERVERS_MAX} are possible")]
+    TooManyServers {
+        /// How many.
+        count: usize,
+    },
+    /// A name that could not be a field of a line or a file name.
+    #[error("{name:?} cannot be the name of a server: {source}")]
+    Name {
+        /// As it was given.
+        name: String,
+        /// The rule.
+        source: BadServerName,
+    },
+    /// Two servers of the same name.
+    #[error("there are two servers named {0}: rename one of them")]
+    DuplicateName(ServerName),
+    /// Not an address that can be listened on and dialled.
+    #[error("{whose} is {address:?}: {why}, as in \"127.0.0.1:12550\"")]
+    Address {
+        /// Which address.
+        whose: AddressUse,
+        /// As it was given.
+        address: String,
+        /// What is needed instead.
+        why: &'static str,
+    },
+    /// One address for two purposes.
+    #[error("{first} and {second} are both {address}: give each an address of its own")]
+    DuplicateAddress {
+        /// The address.
+        address: SocketAddr,
+        /// What it is used for.
+        first: AddressUse,
+        /// What else it is used for.
+        second: AddressUse,
+    },
+    /// A link to a server that has no table.
+    #[error("the link {from}-{to} names {unknown:?}, which is not a server of the herd: {}", known(members))]
+    UnknownInLink {
+        /// One end, as it was given.
+        from: String,
+        /// The other.
+        to: String,
+        /// The unknown one.
+        unknown: String,
+        /// The names that would be right.
+        members: Vec<ServerName>,
+    },
+    /// A server linked to itself.
+    #[error("{0} is linked to itself: remove that link")]
+    SelfLink(ServerName),
+    /// The same two servers linked twice, in whichever order.
+    #[error("the link {0}-{1} is there twice (a link works in both directions): remove one of them")]
+    DuplicateLink(ServerName, ServerName),
+    /// The links leave the herd in two or more parts.
+    #[error("{} cannot reach {}: add a link between them", listed(reachable), listed(unreachable))]
+    Disconnected {
+        /// The first server, and all that it can reach.
+        reachable: Vec<ServerName>,
+        /// The others.
+        unreachable: Vec<ServerName>,
+    },
+    /// A name was asked for that the herd does not have.
+    #[error("{name:?} is not a server of the herd: {}", known(members))]
+    UnknownServer {
+        /// As it was given.
+        name: String,
+        /// The names that would be right.
+        members: Vec<ServerName>,
+    },
+}
+
+/// Whose address it is, and for whom: `the client address of Alford`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressUse {
+    /// The port that clients talk to.
+    Client(ServerName),
+    /// The port that the other servers talk to.
+    Peer(ServerName),
+}
+
+impl fmt::Display for AddressUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressUse::Client(name) => write!(f, "the client address of {name}"),
+            AddressUse::Peer(name) => write!(f, "the peer address of {name}"),
+        }
+    }
+}
+
+fn known(members: &[ServerName]) -> String {
+    format!("choose one of {}", listed(members))
+}
+
+fn listed(names: &[ServerName]) -> String {
+    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(ServerName::as_str).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        hidden => format!("{} and {hidden} more", shown.join(", ")),
+    }
+}

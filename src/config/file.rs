@@ -1,0 +1,136 @@
+//! The herd as TOML text, and back.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::{AddressUse, ConfigError};
+use super::herd::{Herd, Member};
+use crate::proto::name::ServerName;
+
+/// The most bytes of a herd file: a thousand servers with forty links each fit twice.
+pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HerdFile {
+    #[serde(default = "catch_up_default")]
+    catch_up: bool,
+    #[serde(default)]
+    // Not pairs: the library would take a longer array for one, and forget the rest.
+    links: Vec<Spanned<Vec<String>>>,
+    #[serde(default)]
+    servers: BTreeMap<String, ServerFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerFile {
+    client: String,
+    peer: String,
+}
+
+fn catch_up_default() -> bool {
+    true
+}
+
+impl Herd {
+    /// Reads and checks the file at `path`, of the form that [`Herd::to_toml`] prints.
+    pub fn load(path: &Path) -> Result<Herd, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let mut text = String::new();
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(HERD_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > HERD_FILE_BYTES_MAX {
+            return Err(ConfigError::TooLong { path: path.to_owned() });
+        }
+        Herd::parse(&text)
+            .map_err(|error| ConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Checks a herd written as TOML.
+    pub fn parse(text: &str) -> Result<Herd, ConfigError> {
+        let file: HerdFile = toml::from_str(text).map_err(|error| not_a_herd(text, &error))?;
+        let mut members = Vec::with_capacity(file.servers.len());
+        for (key, server) in file.servers {
+            let name = name(key)?;
+            let client = address(AddressUse::Client(name.clone()), server.client)?;
+            let peer = address(AddressUse::Peer(name.clone()), server.peer)?;
+            members.push(Member { name, client, peer });
+        }
+        let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
+        Herd::new(members, links, file.catch_up)
+    }
+
+    /// The herd as TOML with comments, to start a file of one's own from; [`Herd::parse`] gives it back.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from("# Who talks to whom. A link works in both directions.\n");
+        // Writing to a String cannot fail, so the results say nothing.
+        match self.links() {
+            [] => text.push_str("links = []\n"),
+            links => {
+                text.push_str("links = [\n");
+                for (a, b) in links {
+                    let _ = writeln!(text, "    [\"{a}\", \"{b}\"],");
+                }
+                text.push_str("]\n");
+            }
+        }
+        text.push_str("\n# Whether a server that was away is told what it missed.\n");
+        let _ = writeln!(text, "catch_up = {}", self.catch_up);
+        text.push_str("\n# Where clients talk to each server, and where the other servers do.\n");
+        for (at, member) in self.members().iter().enumerate() {
+            let separator = if at == 0 { "" } else { "\n" };
+            // A dot would begin a table within the table.
+            let quote = if member.name.as_str().contains('.') { "\"" } else { "" };
+            let _ = writeln!(text, "{separator}[servers.{quote}{}{quote}]", member.name);
+            let _ = writeln!(text, "client = \"{}\"\npeer = \"{}\"", member.client, member.peer);
+        }
+        text
+    }
+}
+
+fn name(text: String) -> Result<ServerName, ConfigError> {
+    ServerName::parse(&text).map_err(|source| ConfigError::Name { name: text, source })
+}
+
+fn address(whose: AddressUse, text: String) -> Result<SocketAddr, ConfigError> {
+    text.parse().map_err(|_| ConfigError::Address {
+        whose,
+        address: text,
+        why: "it needs an IP address and a port from 1 to 65535",
+    })
+}
+
+fn ends(text: &str, link: Spanned<Vec<String>>) -> Result<(ServerName, ServerName), ConfigError> {
+    let begins = link.span().start;
+    match <[String; 2]>::try_from(link.into_inner()) {
+        Ok([a, b]) => Ok((name(a)?, name(b)?)),
+        Err(_) => Err(located(text, begins, "a link is the names of two servers".to_owned())),
+    }
+}
+
+/// The library's own message has several lines and a picture of the place; ours is one sentence.
+fn not_a_herd(text: &str, error: &toml::de::Error) -> ConfigError {
+    let message = match error.message() {
+        "duplicate key" => "this name is there twice: rename or remove one of them".to_owned(),
+        other => other.split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    located(text, error.span().map_or(0, |span| span.start), message)
+}
+
+fn located(text: &str, at: usize, message: String) -> ConfigError {
+    let before = text.get(..at).unwrap_or(text);
+    let line_begins = before.rfind('\n').map_or(0, |newline| newline + 1);
+    ConfigError::Toml {
+        line: before.matches('\n').count() + 1,
+        column: before[line_begins..].chars().count() + 1,
+        message,
+    }
+}

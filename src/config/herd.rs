@@ -1,0 +1,197 @@
+//! The herd: its members, their addresses, and who is linked to whom.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::error::{AddressUse, ConfigError};
+use crate::proto::name::ServerName;
+
+/// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
+/// a link, and the simulator has shown herds of hundreds; past a thousand something else was meant.
+pub const SERVERS_MAX: usize = 1_000;
+
+/// The first client port of the built-in herd, and its first peer port; the others follow by name.
+const BUILT_IN_CLIENT_PORT: u16 = 12_550;
+const BUILT_IN_PEER_PORT: u16 = 12_650;
+const BUILT_IN_SERVERS: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
+const BUILT_IN_LINKS: [(&str, &str); 5] = [
+    ("Alford", "Parker"),
+    ("Alford", "Powell"),
+    ("Bolden", "Parker"),
+    ("Bolden", "Powell"),
+    ("Hamilton", "Parker"),
+];
+
+/// One server of the herd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, the only one of its kind in the herd.
+    pub name: ServerName,
+    /// Where clients talk to it.
+    pub client: SocketAddr,
+    /// Where the other servers talk to it.
+    pub peer: SocketAddr,
+}
+
+/// A herd that has been checked: 1 to [`SERVERS_MAX`] members with names and addresses of their own, each
+/// of which can reach every other over the links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Herd {
+    members: Vec<Member>,
+    links: Vec<(ServerName, ServerName)>,
+    /// Whether a server that returns is told what it missed.
+    pub catch_up: bool,
+}
+
+impl Herd {
+    /// The herd that needs no file: five servers and five links, on the loopback interface.
+    pub fn built_in() -> Herd {
+        let name = |text| ServerName::parse(text).expect("the built-in names follow the rule");
+        let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let ports = (BUILT_IN_CLIENT_PORT..).zip(BUILT_IN_PEER_PORT..);
+        let members = BUILT_IN_SERVERS.iter().zip(ports).map(|(server, (client, peer))| Member {
+            name: name(server),
+            client: at(client),
+            peer: at(peer),
+        });
+        let links = BUILT_IN_LINKS.iter().map(|(a, b)| (name(a), name(b)));
+        Herd::new(members.collect(), links.collect(), true).expect("a test checks the built-in herd")
+    }
+
+    /// Checks the parts and puts them in order. Neither the order of `members` nor the direction of a link
+    /// means anything.
+    pub fn new(
+        mut members: Vec<Member>,
+        mut links: Vec<(ServerName, ServerName)>,
+        catch_up: bool,
+    ) -> Result<Herd, ConfigError> {
+        if members.is_empty() {
+            return Err(ConfigError::Empty);
+        }
+        if members.len() > SERVERS_MAX {
+            return Err(ConfigError::TooManyServers { count: members.len() });
+        }
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = members.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(ConfigError::DuplicateName(pair[0].name.clone()));
+        }
+        check_addresses(&members)?;
+
+        for (a, b) in &mut links {
+            if a > b {
+                std::mem::swap(a, b);
+            }
+        }
+        links.sort();
+        let herd = Herd { members, links, catch_up };
+        herd.check_links()?;
+        Ok(herd)
+    }
+
+    /// All servers, sorted by name.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The server of that name, if it is one of the herd.
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.index(name).map(|at| &self.members[at])
+    }
+
+    /// Like [`Herd::member`], with an error that lists the names there are.
+    pub fn known(&self, name: &str) -> Result<&Member, ConfigError> {
+        self.member(name)
+            .ok_or_else(|| ConfigError::UnknownServer { name: name.to_owned(), members: self.names() })
+    }
+
+    /// All links, sorted; the first end of each is the one that sorts first.
+    pub fn links(&self) -> &[(ServerName, ServerName)] {
+        &self.links
+    }
+
+    /// The servers that `name` is linked to, sorted by name; none if it is not of the herd.
+    pub fn neighbours(&self, name: &ServerName) -> Vec<&Member> {
+        let mut found: Vec<&Member> = self
+            .links
+            .iter()
+            .filter(|(a, b)| a == name || b == name)
+            .filter_map(|(a, b)| self.member(if a == name { b } else { a }.as_str()))
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.members.binary_search_by(|member| member.name.as_str().cmp(name)).ok()
+    }
+
+    fn names(&self) -> Vec<ServerName> {
+        self.members.iter().map(|member| member.name.clone()).collect()
+    }
+
+    fn check_links(&self) -> Result<(), ConfigError> {
+        let mut linked_to = vec![Vec::new(); self.members.len()];
+        for (a, b) in &self.links {
+            let end = |name: &ServerName| {
+                self.index(name.as_str()).ok_or_else(|| ConfigError::UnknownInLink {
+                    from: a.to_string(),
+                    to: b.to_string(),
+                    unknown: name.to_string(),
+                    members: self.names(),
+                })
+            };
+            let (from, to) = (end(a)?, end(b)?);
+            if from == to {
+                return Err(ConfigError::SelfLink(a.clone()));
+            }
+            linked_to[from].push(to);
+            linked_to[to].push(from);
+        }
+        if let Some(pair) = self.links.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::DuplicateLink(pair[0].0.clone(), pair[0].1.clone()));
+        }
+
+        let mut reached = vec![false; self.members.len()];
+        reached[0] = true;
+        let mut to_visit = vec![0];
+        while let Some(at) = to_visit.pop() {
+            for &next in &linked_to[at] {
+                if !std::mem::replace(&mut reached[next], true) {
+                    to_visit.push(next);
+                }
+            }
+        }
+        let (near, far): (Vec<_>, Vec<_>) = self.names().into_iter().zip(&reached).partition(|(_, it)| **it);
+        if far.is_empty() {
+            return Ok(());
+        }
+        let names = |side: Vec<(ServerName, &bool)>| side.into_iter().map(|(name, _)| name).collect();
+        Err(ConfigError::Disconnected { reachable: names(near), unreachable: names(far) })
+    }
+}
+
+fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
+    let mut used: BTreeMap<SocketAddr, AddressUse> = BTreeMap::new();
+    for member in members {
+        let client = (AddressUse::Client(member.name.clone()), member.client);
+        let peer = (AddressUse::Peer(member.name.clone()), member.peer);
+        for (whose, address) in [client, peer] {
+            let refuse = |whose: AddressUse, why: &'static str| {
+                Err(ConfigError::Address { whose, address: address.to_string(), why })
+            };
+            // A port that the system chooses could not be found by anybody else.
+            if address.port() == 0 {
+                return refuse(whose, "it needs a port from 1 to 65535");
+            }
+            if matches!(whose, AddressUse::Peer(_)) && address.ip().is_unspecified() {
+                return refuse(whose, "the other servers dial it, so it needs the address of an interface");
+            }
+            // `[::ffff:127.0.0.1]:1` and `127.0.0.1:1` cannot both be listened on.
+            let canonical = SocketAddr::new(address.ip().to_canonical(), address.port());
+            if let Some(first) = used.insert(canonical, whose.clone()) {
+                return Err(ConfigError::DuplicateAddress { address: canonical, first, second: whose });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What the rest of the program may rely on: the herd and the options, checked once.
+//!
+//! Nothing in here opens a socket or starts a thread. [`crate::cli`] turns the command line into a
+//! [`Config`]; whoever is handed one need not check it again.
+
+mod drawing;
+mod error;
+mod file;
+mod herd;
+
+use std::path::PathBuf;
+
+pub use error::{AddressUse, ConfigError};
+pub use herd::{Herd, Member, SERVERS_MAX};
+
+use crate::proto::name::ServerName;
+
+/// Client connections a server holds at once if nothing else is asked for: a thread each, and about 16,000
+/// threads fit into one process of a stock Linux. The rest is for peers, links, and room to breathe.
+pub const CONNECTIONS_DEFAULT: u32 = 10_000;
+
+/// The most client connections that may be asked for. No kernel gives one process more threads than this,
+/// so a larger number would be a typing mistake.
+pub const CONNECTIONS_MAX: u32 = 1_000_000;
+
+/// Bytes after which a log file is set aside if nothing else is asked for: small enough to open in an editor.
+pub const LOG_FILE_BYTES_DEFAULT: u64 = 64 << 20;
+
+/// The fewest bytes a log file may be bounded to: one longest line must fit.
+pub const LOG_FILE_BYTES_MIN: u64 = 256 << 10;
+
+/// The most bytes a log file may be bounded to: 1 TiB, more than a file system here is likely to have.
+pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
+
+/// Log files kept, the one being written included, if nothing else is asked for: half a gigabyte in all.
+pub const LOG_FILES_DEFAULT: u32 = 8;
+
+/// The most log files that may be kept: each step of a rotation renames all of them.
+pub const LOG_FILES_MAX: u32 = 1_000;
+
+/// Everything one server was started with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Which member of the herd this process is.
+    pub name: ServerName,
+    /// All members and their links; [`Config::name`] is one of them.
+    pub herd: Herd,
+    /// Where and how much to log.
+    pub log: LogOptions,
+    /// Who answers what is near.
+    pub places: PlacesArgs,
+    /// Client connections served at once, 1 to [`CONNECTIONS_MAX`]; one more is refused politely.
+    pub connections_max: u32,
+}
+
+impl Config {
+    /// The addresses of this server itself.
+    pub fn member(&self) -> &Member {
+        self.herd.member(self.name.as_str()).expect("the command line takes only a name of the herd")
+    }
+}
+
+/// What the log of a server is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The folder for `<server>.log`.
+    pub dir: PathBuf,
+    /// The most talkative level that is written; `Debug` has every request and every reply.
+    pub level: log::LevelFilter,
+    /// What a thread with a line to log does when the queue is full.
+    pub when_full: WhenFull,
+    /// Bytes after which a file is set aside, [`LOG_FILE_BYTES_MIN`] to [`LOG_FILE_BYTES_MAX`].
+    pub file_bytes_max: u64,
+    /// Files kept, the one being written included, 1 to [`LOG_FILES_MAX`].
+    pub files_max: u32,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            dir: PathBuf::from("."),
+            level: log::LevelFilter::Debug,
+            when_full: WhenFull::Wait,
+            file_bytes_max: LOG_FILE_BYTES_DEFAULT,
+            files_max: LOG_FILES_DEFAULT,
+        }
+    }
+}
+
+/// What happens to a line when the log's queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Its thread waits: nothing is ever missing from the log, and a slow disk slows the server.
+    Wait,
+    /// It is dropped and counted: the server never waits, and the log says how many lines are missing.
+    Drop,
+}
+
+/// Which provider of places to ask, as the command line named it. The key itself is not in here: it comes
+/// from the environment or from the file named here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacesArgs {
+    /// `catalogue`, `file:PATH`, `google`, `google-legacy` or `overpass`.
+    pub choice: String,
+    /// Another base address for a network provider.
+    pub url: Option<String>,
+    /// A PEM file with certificates to trust besides the usual ones.
+    pub ca: Option<PathBuf>,
+    /// A file that holds the key for Google and nothing else.
+    pub google_key_file: Option<PathBuf>,
+}
+
+impl Default for PlacesArgs {
+    fn default() -> PlacesArgs {
+        PlacesArgs { choice: "catalogue".to_owned(), url: None, ca: None, google_key_file: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

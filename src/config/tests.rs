@@ -1,0 +1,287 @@
+//! Every way in which a herd can be wrong, and some in which it is right.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+/// A herd of these servers, with addresses by position, and these links.
+fn toml(servers: &[&str], links: &[[&str; 2]]) -> String {
+    let mut text = format!("links = {links:?}\n");
+    for (at, server) in servers.iter().enumerate() {
+        let (client, peer) = (20_000 + at, 30_000 + at);
+        writeln!(text, "[servers.{server:?}]\nclient = \"127.0.0.1:{client}\"\npeer = \"127.0.0.1:{peer}\"")
+            .unwrap();
+    }
+    text
+}
+
+/// The sentence with which `text` is refused.
+fn refusal(text: &str) -> String {
+    let message = Herd::parse(text).expect_err("this herd should be refused").to_string();
+    assert!(!message.contains('\n'), "one line, not {message:?}");
+    message
+}
+
+fn names(herd: &Herd, of: &str) -> Vec<String> {
+    let neighbours = herd.neighbours(&ServerName::parse(of).unwrap());
+    neighbours.iter().map(|member| member.name.to_string()).collect()
+}
+
+#[test]
+fn the_built_in_herd_is_the_default_one() {
+    let herd = Herd::built_in();
+    let listed: Vec<String> =
+        herd.members().iter().map(|it| format!("{} {} {}", it.name, it.client, it.peer)).collect();
+    assert_eq!(
+        listed,
+        [
+            "Alford 127.0.0.1:12550 127.0.0.1:12650",
+            "Bolden 127.0.0.1:12551 127.0.0.1:12651",
+            "Hamilton 127.0.0.1:12552 127.0.0.1:12652",
+            "Parker 127.0.0.1:12553 127.0.0.1:12653",
+            "Powell 127.0.0.1:12554 127.0.0.1:12654",
+        ]
+    );
+    assert!(herd.catch_up);
+    assert_eq!(names(&herd, "Alford"), ["Parker", "Powell"]);
+    assert_eq!(names(&herd, "Bolden"), ["Parker", "Powell"]);
+    assert_eq!(names(&herd, "Hamilton"), ["Parker"]);
+    assert_eq!(names(&herd, "Parker"), ["Alford", "Bolden", "Hamilton"]);
+    assert_eq!(names(&herd, "Powell"), ["Alford", "Bolden"]);
+    assert!(names(&herd, "Nobody").is_empty());
+    assert_eq!(herd.known("Parker").unwrap().peer.port(), 12_653);
+    assert_eq!(
+        herd.known("parker").unwrap_err().to_string(),
+        "\"parker\" is not a server of the herd: choose one of Alford, Bolden, Hamilton, Parker, Powell"
+    );
+}
+
+#[test]
+fn the_herd_of_2022() {
+    let herd = Herd::parse(&toml(
+        &["Jaquez", "Clark", "Bona", "Campbell", "Bailey"],
+        &[
+            ["Clark", "Jaquez"],
+            ["Clark", "Bona"],
+            ["Campbell", "Bailey"],
+            ["Campbell", "Bona"],
+            ["Campbell", "Jaquez"],
+            ["Bona", "Bailey"],
+        ],
+    ))
+    .unwrap();
+    assert_eq!(names(&herd, "Campbell"), ["Bailey", "Bona", "Jaquez"]);
+    assert_eq!(names(&herd, "Bona"), ["Bailey", "Campbell", "Clark"]);
+    assert_eq!(names(&herd, "Clark"), ["Bona", "Jaquez"]);
+    assert_eq!(names(&herd, "Bailey"), ["Bona", "Campbell"]);
+    assert_eq!(names(&herd, "Jaquez"), ["Campbell", "Clark"]);
+    // Whichever order a file has, the herd has its own.
+    assert_eq!(herd.members()[0].name.as_str(), "Bailey");
+    assert!(herd.links().is_sorted() && herd.links().iter().all(|(a, b)| a < b));
+}
+
+#[test]
+fn what_is_printed_is_read_back() {
+    let lonely = "catch_up = false\n[servers.'node-1.example']\nclient = '[::1]:1'\npeer = '[::1]:2'";
+    for herd in [Herd::built_in(), Herd::parse(lonely).unwrap()] {
+        assert_eq!(Herd::parse(&herd.to_toml()).unwrap(), herd, "{}", herd.to_toml());
+    }
+}
+
+#[test]
+fn one_server_without_links_is_a_herd() {
+    let herd = Herd::parse(&toml(&["Alone"], &[])).unwrap();
+    assert_eq!(herd.members().len(), 1);
+    assert_eq!(herd.drawing(), "Alone\n");
+}
+
+#[test]
+fn a_herd_needs_a_server_and_has_at_most_a_thousand() {
+    assert_eq!(
+        refusal(""),
+        "the herd has no server: add a table such as [servers.Alford] with client and peer addresses"
+    );
+    let many: Vec<String> = (0..=SERVERS_MAX).map(|at| format!("s{at}")).collect();
+    let mut refs: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(refusal(&toml(&refs, &[])), "the herd has 1001 servers; at most 1000 are possible");
+    refs.pop();
+    let chain: Vec<[&str; 2]> = refs.windows(2).map(|pair| [pair[0], pair[1]]).collect();
+    let largest = Herd::parse(&toml(&refs, &chain)).unwrap();
+    assert_eq!(largest.drawing().lines().count(), SERVERS_MAX);
+}
+
+#[test]
+fn names_are_checked() {
+    let message = refusal(&toml(&["Al ford"], &[]));
+    assert!(
+        message.starts_with("\"Al ford\" cannot be the name of a server: a server's name has"),
+        "{message}"
+    );
+    let message = refusal(&toml(&["A", "B"], &[["A", "../B"]]));
+    assert!(message.starts_with("\"../B\" cannot be the name of a server"), "{message}");
+    assert_eq!(
+        refusal(&toml(&["A", "A"], &[])),
+        "line 5, column 10: this name is there twice: rename or remove one of them"
+    );
+    let twice = vec![Herd::built_in().members()[0].clone(); 2];
+    assert_eq!(
+        Herd::new(twice, Vec::new(), true).unwrap_err().to_string(),
+        "there are two servers named Alford: rename one of them"
+    );
+}
+
+#[test]
+fn addresses_are_checked() {
+    let herd = |client: &str, peer: &str| format!("[servers.A]\nclient = {client:?}\npeer = {peer:?}");
+    for bad in ["", "localhost:12550", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:x", "::1:5"] {
+        assert_eq!(
+            refusal(&herd(bad, "127.0.0.1:2")),
+            format!(
+                "the client address of A is {bad:?}: it needs an IP address and a port from 1 to 65535, \
+                 as in \"127.0.0.1:12550\""
+            )
+        );
+    }
+    assert_eq!(
+        refusal(&herd("127.0.0.1:1", "127.0.0.1:0")),
+        "the peer address of A is \"127.0.0.1:0\": it needs a port from 1 to 65535, as in \"127.0.0.1:12550\""
+    );
+    assert_eq!(
+        refusal(&herd("0.0.0.0:1", "0.0.0.0:2")),
+        "the peer address of A is \"0.0.0.0:2\": the other servers dial it, so it needs the address of an \
+         interface, as in \"127.0.0.1:12550\""
+    );
+    assert!(Herd::parse(&herd("0.0.0.0:1", "[::1]:1")).is_ok());
+}
+
+#[test]
+fn an_address_is_used_once() {
+    let herd = |a: [&str; 2], b: [&str; 2]| {
+        format!(
+            "links = [['A', 'B']]\n[servers.A]\nclient = {:?}\npeer = {:?}\n\
+             [servers.B]\nclient = {:?}\npeer = {:?}",
+            a[0], a[1], b[0], b[1]
+        )
+    };
+    let one = "127.0.0.1:1";
+    let cases = [
+        (herd([one, one], ["127.0.0.1:2", "127.0.0.1:3"]), "client address of A", "peer address of A"),
+        (herd([one, "127.0.0.1:2"], [one, "127.0.0.1:3"]), "client address of A", "client address of B"),
+        (herd([one, "127.0.0.1:2"], ["127.0.0.1:3", one]), "client address of A", "peer address of B"),
+        (herd(["127.0.0.1:2", one], ["127.0.0.1:3", one]), "peer address of A", "peer address of B"),
+        (
+            herd([one, "127.0.0.1:2"], ["[::ffff:127.0.0.1]:1", "127.0.0.1:3"]),
+            "client address of A",
+            "client address of B",
+        ),
+    ];
+    for (text, first, second) in cases {
+        assert_eq!(
+            refusal(&text),
+            format!("the {first} and the {second} are both 127.0.0.1:1: give each an address of its own")
+        );
+    }
+    assert!(Herd::parse(&herd([one, "127.0.0.2:1"], ["127.0.0.3:1", "[::1]:1"])).is_ok());
+}
+
+#[test]
+fn links_are_checked() {
+    let servers = ["A", "B", "C"];
+    assert_eq!(
+        refusal(&toml(&servers, &[["A", "B"], ["B", "D"]])),
+        "the link B-D names \"D\", which is not a server of the herd: choose one of A, B, C"
+    );
+    assert_eq!(
+        refusal(&toml(&servers, &[["A", "B"], ["C", "B"], ["C", "C"]])),
+        "C is linked to itself: remove that link"
+    );
+    for again in [["A", "B"], ["B", "A"]] {
+        assert_eq!(
+            refusal(&toml(&servers, &[["A", "B"], ["B", "C"], again])),
+            "the link A-B is there twice (a link works in both directions): remove one of them"
+        );
+    }
+}
+
+#[test]
+fn everybody_can_reach_everybody() {
+    assert_eq!(
+        refusal(&toml(&["A", "B", "C", "D", "E"], &[["A", "C"], ["B", "D"], ["D", "E"], ["E", "B"]])),
+        "A, C cannot reach B, D, E: add a link between them"
+    );
+    assert_eq!(refusal(&toml(&["A", "B"], &[])), "A cannot reach B: add a link between them");
+    let many: Vec<String> = (0..20).map(|at| format!("s{at:02}")).collect();
+    let refs: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(
+        refusal(&toml(&refs, &[])),
+        "s00 cannot reach s01, s02, s03, s04, s05, s06, s07, s08, s09, s10, s11, s12 and 7 more: \
+         add a link between them"
+    );
+}
+
+#[test]
+fn toml_mistakes_are_located() {
+    let cases = [
+        ("links = [", "line 1, column "),
+        ("catchup = true", "line 1, column 1: unknown field `catchup`"),
+        ("catch_up = 1", "line 1, column 12: invalid type: integer `1`, expected a boolean"),
+        ("\n[servers.A]\nclient = '127.0.0.1:1'", "line 2, column 1: missing field `peer`"),
+        ("[servers.A]\nclient = '1'\npeer = '2'\nport = 3", "line 4, column 1: unknown field `port`"),
+        ("links = [['A']]", "line 1, column 10: a link is the names of two servers"),
+        ("links = [['A', 'B'],\n  ['A', 'B', 'C']]", "line 2, column 3: a link is the names of two servers"),
+        ("links = 'é' 'x'", "line 1, column 13: "),
+        ("catch_up = true\ncatch_up = false", "line 2, column 1: this name is there twice"),
+    ];
+    for (text, begins) in cases {
+        let message = refusal(text);
+        assert!(message.starts_with(begins), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn files_are_read_or_named_in_the_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("herd.toml");
+    let refused = |path: &Path| Herd::load(path).unwrap_err().to_string();
+
+    assert!(refused(&path).starts_with(&format!("cannot read the herd file {}: ", path.display())));
+    assert!(refused(dir.path()).starts_with("cannot read the herd file "));
+    fs::write(&path, Herd::built_in().to_toml()).unwrap();
+    assert_eq!(Herd::load(&path).unwrap(), Herd::built_in());
+    fs::write(&path, toml(&["A", "B"], &[])).unwrap();
+    assert_eq!(refused(&path), format!("{}: A cannot reach B: add a link between them", path.display()));
+    fs::write(&path, b"links = [] # \xff").unwrap();
+    assert!(refused(&path).starts_with("cannot read the herd file "));
+    fs::write(&path, " ".repeat((4 << 20) + 1)).unwrap();
+    assert!(refused(&path).ends_with("has more than 4194304 bytes: is it the right file?"));
+}
+
+#[test]
+fn links_are_drawn_as_wires() {
+    let expected = "
+Alford    --o--o
+            |  |
+Bolden    --|--|--o--o
+            |  |  |  |
+Hamilton  --|--|--|--|--o
+            |  |  |  |  |
+Parker    --o--|--o--|--o
+               |     |
+Powell    -----o-----o
+";
+    assert_eq!(Herd::built_in().drawing(), expected[1..]);
+}
+
+#[test]
+fn many_links_are_listed() {
+    let servers = ["A", "Bb", "C", "D", "E", "F", "G", "H", "I"];
+    let mut links = Vec::new();
+    for (at, a) in servers.iter().enumerate() {
+        links.extend(servers[at + 1..].iter().map(|b| [*a, *b]));
+    }
+    let drawing = Herd::parse(&toml(&servers, &links)).unwrap().drawing();
+    assert_eq!(drawing.lines().count(), servers.len());
+    assert_eq!(drawing.lines().next().unwrap(), "A   -- Bb C D E F G H I");
+}
