@@ -1,1 +1,270 @@
-//! The threaded driver: sockets, threads and locks around the rules of `proto`.
+//! The threaded driver: sockets, threads and one lock around the rules of `proto`.
+//!
+//! Threads and who joins them, all in scopes of [`Server::run`]:
+//!
+//! | thread | how many | blocks in |
+//! |---|---|---|
+//! | accept | one per port | `accept` |
+//! | spawn | one | the channel of accepted connections |
+//! | connection | one per connection | `read`, `write`, the provider of places |
+//! | link | one per neighbour | its channel of errands, `write` |
+//! | watch | one per link that is up | `read` |
+//!
+//! There is one lock on the way of a line, [`Shared::node`]. It is taken for one statement at a time, in
+//! none of which anything is read, written, logged or waited for.
+
+pub mod clock;
+mod conversation;
+mod errands;
+mod link;
+mod listen;
+mod shutdown;
+pub mod stats;
+mod threads;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{self, Builder, Scope};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
+use parking_lot::RwLock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::SockRef;
+
+use crate::config::Config;
+use crate::places::Places;
+use crate::proto::command::Epoch;
+use crate::proto::link::Link;
+use crate::proto::node::{Identity, Node};
+use errands::{Bell, Errand};
+use listen::{ACCEPTED_MAX, Port, accept_all, listen};
+use shutdown::Sockets;
+use stats::Stats;
+use threads::STACK_BYTES;
+
+/// How long conversations may take to finish what is in hand when the server stops.
+const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How long links may take to send what is due after that.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A server whose ports are open, not yet serving.
+pub struct Server {
+    clients: TcpListener,
+    peers: TcpListener,
+    neighbours: Vec<(SocketAddr, Receiver<Errand>)>,
+    shared: Shared,
+    stop: (ChannelSender<()>, Receiver<()>),
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// One of its addresses cannot be bound.
+    #[error("cannot listen on {address}: {error}; stop what uses it, or choose another in the herd file")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A thread that it needs from the start.
+    #[error("cannot start a thread: {0}; raise the limit on processes")]
+    Thread(io::Error),
+}
+
+/// What all threads of a server share.
+struct Shared {
+    me: Arc<Identity>,
+    node: RwLock<Node>,
+    /// One for every neighbour.
+    bells: Vec<Bell>,
+    places: Arc<dyn Places>,
+    stats: Stats,
+    conversations: Sockets,
+    link_sockets: Sockets,
+    clients_open: AtomicU32,
+    connections_max: u32,
+}
+
+/// Stops a server from any thread, as often as one likes.
+#[derive(Clone, Debug)]
+pub struct Stopper(ChannelSender<()>);
+
+impl Stopper {
+    /// Asks the server to stop; [`Server::run`] returns when it has.
+    pub fn stop(&self) {
+        // Full: it has been asked already. Disconnected: it has stopped.
+        let _ = self.0.try_send(());
+    }
+}
+
+impl Server {
+    /// Opens both ports of the configured server.
+    ///
+    /// # Errors
+    /// If one of them cannot be bound.
+    pub fn bind(config: &Config, places: Arc<dyn Places>) -> Result<Server, ServeError> {
+        raise_open_files_limit();
+        let member = config.member();
+        let bind = |address| listen(address).map_err(|error| ServeError::Bind { address, error });
+        let (clients, peers) = (bind(member.client)?, bind(member.peer)?);
+        let neighbours = config.herd.neighbours(&config.name);
+        let me = Arc::new(Identity {
+            name: config.name.clone(),
+            neighbours: neighbours.iter().map(|neighbour| neighbour.name.clone()).collect(),
+            epoch: Epoch(fastrand::u64(..)),
+            catch_up: config.herd.catch_up,
+        });
+        let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();
+        let shared = Shared {
+            node: RwLock::new(Node::new(Arc::clone(&me))),
+            me,
+            bells,
+            places,
+            stats: Stats::default(),
+            conversations: Sockets::default(),
+            link_sockets: Sockets::default(),
+            clients_open: AtomicU32::new(0),
+            connections_max: config.connections_max,
+        };
+        let neighbours = neighbours.iter().map(|neighbour| neighbour.peer).zip(errands).collect();
+        Ok(Server { clients, peers, neighbours, shared, stop: bounded(1) })
+    }
+
+    /// What stops this server.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.0.clone())
+    }
+
+    /// Serves until stopped; then finishes what is in hand, drains the links, and joins every thread.
+    ///
+    /// # Errors
+    /// If one of the threads that it needs from the start cannot be had.
+    pub fn run(self) -> Result<(), ServeError> {
+        let Server { clients, peers, neighbours, shared, stop } = self;
+        let shared = &shared;
+        thread::scope(|links| {
+            let _stop_links_whatever_happens = OnDrop(|| shared.bells.iter().for_each(Bell::stop));
+            for (index, (address, errands)) in neighbours.into_iter().enumerate() {
+                let link = Link::new(Arc::clone(&shared.me), index);
+                let sender = link::Sender { shared, link, address, bell: &shared.bells[index], errands };
+                spawn(links, format!("link-{}", shared.me.neighbours[index]), move || sender.run())?;
+            }
+            thread::scope(|conversations| {
+                let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
+                let (accepted, to_serve) = bounded(ACCEPTED_MAX);
+                for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
+                    let accepted = accepted.clone();
+                    let accept = move || accept_all(listener, port, &shared.conversations, &accepted);
+                    spawn(conversations, format!("accept-{port}"), accept)?;
+                }
+                drop(accepted);
+                spawn(conversations, "spawn".to_owned(), move || {
+                    threads::serve_all(conversations, shared, &to_serve);
+                })?;
+                log::info!("{} serves clients on {}", shared.me.name, address(&clients));
+                // The sender is in `stop` too, so this ends only when somebody asks for it.
+                let _ = stop.1.recv();
+                log::info!("stopping");
+                stop_accepting(shared, &clients, &peers);
+                finish(&shared.conversations, "conversations", FINISH_WAIT_MAX, || shared.places.stop());
+                Ok(())
+            })?;
+            shared.bells.iter().for_each(Bell::stop);
+            finish(&shared.link_sockets, "links", DRAIN_WAIT_MAX, || {});
+            Ok(())
+        })?;
+        log::info!("stopped: {}", shared.stats);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn clients_open(&self) -> u32 {
+        self.clients_open.load(Ordering::Relaxed)
+    }
+
+    fn conversation_begins(&self, port: Port) {
+        match port {
+            Port::Client => {
+                self.stats.clients_accepted.add(1);
+                self.clients_open.fetch_add(1, Ordering::Relaxed);
+            }
+            Port::Peer => self.stats.peers_accepted.add(1),
+        }
+    }
+
+    fn conversation_ended(&self, port: Port) {
+        if port == Port::Client {
+            self.clients_open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Port::Client => "client",
+            Port::Peer => "peer",
+        })
+    }
+}
+
+/// Wakes the threads that accept, and every conversation that waits for its other side.
+fn stop_accepting(shared: &Shared, clients: &TcpListener, peers: &TcpListener) {
+    shared.conversations.stop_reading();
+    for listener in [clients, peers] {
+        // On Linux this wakes `accept`; connecting to ourselves would fail when descriptors have run out.
+        let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Waits until all sockets of a kind are closed; when the time is over, cuts those that are left.
+fn finish(sockets: &Sockets, what: &str, wait: Duration, at_the_end: impl FnOnce()) {
+    let left = sockets.wait_until_closed(clock::deadline(wait));
+    if left > 0 {
+        log::warn!("{left} {what} did not finish within {} s and are cut", wait.as_secs());
+    }
+    at_the_end();
+    sockets.cut();
+}
+
+fn spawn<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    name: String,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<(), ServeError> {
+    Builder::new()
+        .name(name)
+        .stack_size(STACK_BYTES)
+        .spawn_scoped(scope, work)
+        .map(|_| ())
+        .map_err(ServeError::Thread)
+}
+
+/// The address of a listener, for people.
+fn address(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
+}
+
+/// Every connection needs a descriptor, so as many are allowed as the system grants without asking anybody.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it is refused the server runs with what it has, and says so when that has run out.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Runs a closure when it goes out of scope, on an early return and a panic too: a scope waits for its
+/// threads, so they must be told to end whatever happens.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,1 +1,4 @@
 //! Tests that concern more than one room.
+
+mod field;
+mod harness;

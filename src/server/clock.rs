@@ -1,0 +1,18 @@
+//! The one place that reads the clocks. Everything else is told what time it is.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::proto::time::Moment;
+
+/// The time of day, for skews. A clock before 1970 reads as 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment { seconds: since.as_secs(), nanos: since.subsec_nanos() }
+}
+
+/// The instant at which a wait that begins now is over.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn deadline(wait: Duration) -> Instant {
+    Instant::now() + wait
+}

@@ -1,0 +1,227 @@
+//! One connection from its first byte to its last: read, let the session decide, settle, write.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::clock;
+use super::errands::Errand;
+use super::listen::Port;
+use super::shutdown::hang_up;
+use crate::logging::Escaped;
+use crate::proto::batch::Batch;
+use crate::proto::command::WhatsAt;
+use crate::proto::framing::{
+    CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
+};
+use crate::proto::session::{Session, Step};
+use crate::proto::time::Moment;
+
+/// Replies are written when they have grown to this, even if more lines wait: memory is bounded whatever a
+/// client pipelines.
+const REPLIES_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a write may wait for the other side to read.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a closed conversation reads on, in total, for the kernel would otherwise answer unread bytes with
+/// a reset that can overtake the last reply.
+const LINGER_READS_MAX: u32 = 20;
+
+/// How long one such read may wait.
+const LINGER_WAIT: Duration = Duration::from_millis(50);
+
+/// Serves a connection until either side ends it.
+pub(super) fn serve(shared: &Shared, port: Port, socket: TcpStream, from: SocketAddr) {
+    let socket = Arc::new(socket);
+    let _registered = shared.conversations.register(&socket);
+    log::info!("{port} {from} connected");
+    let mut conversation = Conversation::new(shared, port, &socket, from);
+    let ended = conversation.run();
+    match ended {
+        Ok(()) => log::info!("{port} {from} disconnected"),
+        Err(error) => log::info!("{port} {from} disconnected: {error}"),
+    }
+}
+
+struct Conversation<'a> {
+    shared: &'a Shared,
+    socket: &'a TcpStream,
+    port: Port,
+    from: SocketAddr,
+    session: Session,
+    batch: Batch,
+    /// Whether lines are logged. Asked once: the level does not change while the server runs.
+    verbose: bool,
+}
+
+/// Whether a conversation goes on.
+#[derive(PartialEq)]
+enum After {
+    GoOn,
+    Close,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(shared: &'a Shared, port: Port, socket: &'a TcpStream, from: SocketAddr) -> Conversation<'a> {
+        let session = match port {
+            Port::Client => Session::client(Arc::clone(&shared.me)),
+            Port::Peer => Session::peer(Arc::clone(&shared.me)),
+        };
+        let verbose = log::log_enabled!(log::Level::Debug);
+        Conversation { shared, socket, port, from, session, batch: Batch::default(), verbose }
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        self.socket.set_nodelay(true)?;
+        self.socket.set_write_timeout(Some(WRITE_WAIT_MAX))?;
+        let mut framing = match self.port {
+            Port::Client => Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES),
+            Port::Peer => Framing::new(PEER_LINE_BYTES_MAX, PEER_READ_BYTES),
+        };
+        loop {
+            let count = match self.socket.read(framing.space()) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            framing.filled(count);
+            let after = self.lines(&mut framing)?;
+            self.flush()?;
+            if count == 0 {
+                return Ok(());
+            }
+            if after == After::Close {
+                linger(self.socket);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes all complete lines.
+    fn lines(&mut self, framing: &mut Framing) -> io::Result<After> {
+        let received = clock::now();
+        let mut lines = 0;
+        let mut after = After::GoOn;
+        while let Some(line) = framing.next_line() {
+            lines += 1;
+            after = self.line(line, received)?;
+            if after == After::Close {
+                break;
+            }
+            if self.batch.replies().len() >= REPLIES_BYTES_MAX {
+                self.flush()?;
+            }
+        }
+        let stats = &self.shared.stats;
+        match self.port {
+            Port::Client => stats.client_lines.add(lines),
+            Port::Peer => stats.peer_lines.add(lines),
+        }
+        Ok(after)
+    }
+
+    fn line(&mut self, line: Line<'_>, received: Moment) -> io::Result<After> {
+        let (Line::Whole(text) | Line::TooLong(text)) = line;
+        let reply = self.batch.replies().len();
+        if self.verbose {
+            log::debug!("{} {} <- {}", self.port, self.from, Escaped(text));
+        }
+        let mut after = After::GoOn;
+        match self.session.line(line, received, &mut self.batch) {
+            Step::Next => {}
+            Step::Refused(why) => {
+                self.shared.stats.lines_refused.add(1);
+                log::debug!("{} {} said what is not understood: {why}", self.port, self.from);
+            }
+            Step::Ask(ask) => return self.answer(text, &ask),
+            Step::Meet(neighbour, epoch) => {
+                self.session.meet(&mut self.shared.node.write(), neighbour, epoch, &mut self.batch);
+                log::info!("neighbour {} is here, from {}", self.shared.me.neighbours[neighbour], self.from);
+                self.shared.bells[neighbour].ring(Errand::Back);
+            }
+            Step::Close(why) => {
+                self.shared.stats.lines_refused.add(1);
+                log::warn!("{} {} is turned away: {why}", self.port, self.from);
+                after = After::Close;
+            }
+        }
+        self.log_replies_from(reply);
+        Ok(after)
+    }
+
+    /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it
+    /// may take its time.
+    fn answer(&mut self, text: &[u8], ask: &WhatsAt<'_>) -> io::Result<After> {
+        self.settle();
+        let search = self.shared.node.read().search(ask);
+        let Some(search) = search else {
+            let reply = self.batch.replies().len();
+            self.batch.refuse(text);
+            self.shared.stats.lines_refused.add(1);
+            self.log_replies_from(reply);
+            return Ok(After::GoOn);
+        };
+        if self.shared.places.may_wait() {
+            self.flush()?;
+        }
+        self.shared.stats.questions.add(1);
+        let answer = self.shared.places.nearby(search.nearby()).unwrap_or_else(|error| {
+            self.shared.stats.places_failures.add(1);
+            log::warn!("places: {error}");
+            error.to_answer()
+        });
+        let reply = self.batch.replies().len();
+        search.finish(answer.as_str(), self.batch.reply());
+        self.log_replies_from(reply);
+        Ok(After::GoOn)
+    }
+
+    /// Merges what is pending and wakes the links if there was news.
+    fn settle(&mut self) {
+        if self.batch.is_settled() {
+            return;
+        }
+        let settled = self.shared.node.write().settle(&mut self.batch);
+        self.shared.stats.news.add(settled.news as u64);
+        self.shared.stats.stale.add(settled.stale as u64);
+        if settled.news > 0 {
+            self.shared.bells.iter().for_each(|bell| bell.news());
+        }
+    }
+
+    /// Settles, then sends all replies in one write.
+    fn flush(&mut self) -> io::Result<()> {
+        self.settle();
+        if !self.batch.replies().is_empty() {
+            self.socket.write_all(self.batch.replies())?;
+            self.batch.sent();
+        }
+        Ok(())
+    }
+
+    fn log_replies_from(&self, start: usize) {
+        let replies = &self.batch.replies()[start..];
+        if self.verbose && !replies.is_empty() {
+            log::debug!("{} {} -> {}", self.port, self.from, Escaped(replies.trim_ascii_end()));
+        }
+    }
+}
+
+/// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.
+fn linger(mut socket: &TcpStream) {
+    hang_up(socket, Half::Write);
+    if socket.set_read_timeout(Some(LINGER_WAIT)).is_err() {
+        return;
+    }
+    let mut ignored = [0; 4096];
+    for _ in 0..LINGER_READS_MAX {
+        match socket.read(&mut ignored) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}

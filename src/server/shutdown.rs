@@ -1,0 +1,104 @@
+//! Stopping: who must be told, and how blocked threads are woken. No thread polls for it.
+//!
+//! A thread in `read` is woken by shutting down the reading half of its socket, so that stopping looks like
+//! the other side hanging up; one in `write` that has not moved when the time to finish is over, by shutting
+//! down both halves.
+
+use std::collections::BTreeMap;
+use std::net::{Shutdown as Half, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// The open sockets of one kind, and whether they are being closed.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: BTreeMap<u64, Arc<TcpStream>>,
+    next: u64,
+    stopping: bool,
+}
+
+/// Keeps a socket among the open ones until it is dropped.
+#[derive(Debug)]
+pub(super) struct Registered<'a> {
+    sockets: &'a Sockets,
+    key: u64,
+}
+
+impl Sockets {
+    /// Adds a socket. If stopping has begun, its reading half is shut down at once.
+    pub(super) fn register(&self, socket: &Arc<TcpStream>) -> Registered<'_> {
+        let mut state = self.state.lock();
+        if state.stopping {
+            hang_up(socket, Half::Read);
+        }
+        let key = state.next;
+        state.next += 1;
+        state.open.insert(key, Arc::clone(socket));
+        Registered { sockets: self, key }
+    }
+
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().open.len()
+    }
+
+    /// Wakes every thread that reads, now and from now on, and every pause.
+    pub(super) fn stop_reading(&self) {
+        let mut state = self.state.lock();
+        state.stopping = true;
+        state.open.values().for_each(|socket| hang_up(socket, Half::Read));
+        self.changed.notify_all();
+    }
+
+    /// Wakes every thread, those that write included.
+    pub(super) fn cut(&self) {
+        self.state.lock().open.values().for_each(|socket| hang_up(socket, Half::Both));
+    }
+
+    /// Whether stopping has begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.state.lock().stopping
+    }
+
+    /// Waits until no socket is open, or until the deadline; returns how many still are.
+    pub(super) fn wait_until_closed(&self, deadline: Instant) -> usize {
+        let mut state = self.state.lock();
+        while !state.open.is_empty() {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.open.len()
+    }
+
+    /// Waits for `wait`, or until stopping begins.
+    pub(super) fn pause(&self, wait: Duration) {
+        let mut state = self.state.lock();
+        if !state.stopping {
+            self.changed.wait_for(&mut state, wait);
+        }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let mut state = self.sockets.state.lock();
+        state.open.remove(&self.key);
+        if state.open.is_empty() {
+            self.sockets.changed.notify_all();
+        }
+    }
+}
+
+/// Shuts down a half of a socket. That fails only if it is closed already, which is what is wanted.
+pub(super) fn hang_up(socket: &TcpStream, half: Half) {
+    let _ = socket.shutdown(half);
+}

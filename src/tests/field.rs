@@ -1,0 +1,227 @@
+//! What goes wrong in the field, each as a test on real sockets: one server, or a few, in this process.
+
+use std::io::Read;
+use std::net::SocketAddr;
+
+use super::harness::{Talk, TestServer, alone, catalogue, eventually, herd};
+
+const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
+
+/// The fields of an `AT` line.
+fn fields(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
+/// Waits until a server's answer about a client is this `AT` line.
+fn wait_for(server: &TestServer, client: &str, line: &str) {
+    eventually(&format!("{line} at a server"), || {
+        let mut talk = server.client();
+        let answer = talk.ask(&format!("WHATSAT {client} 10 1"));
+        (answer == line).then_some(())
+    });
+}
+
+#[test]
+fn a_last_line_without_terminator_is_answered_before_the_connection_closes() {
+    let server = alone();
+    let mut talk = server.client();
+    let replies = talk.send(format!("x\r\n{KIWI}")).half_close().rest();
+    let replies = String::from_utf8(replies).unwrap();
+    let lines: Vec<_> = replies.lines().collect();
+    assert_eq!(lines[0], "? x");
+    assert!(lines[1].ends_with(" kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503"), "{replies}");
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn nothing_is_written_before_a_command_and_nothing_but_replies_after() {
+    let server = alone();
+    assert_eq!(server.client().half_close().rest(), b"");
+    assert_eq!(server.client().send("\n").half_close().rest(), b"? \n");
+}
+
+#[test]
+fn commands_are_answered_in_order_however_the_bytes_arrive() {
+    let server = alone();
+    let mut talk = server.client();
+    let lines = format!("{KIWI}\nWHATSAT kiwi.cs.ucla.edu 10 2\r\nfoo\n\tWHATSAT  nobody 1 1 \n");
+    for chunk in [1, 7, 1000] {
+        for bytes in lines.as_bytes().chunks(chunk) {
+            talk.send(bytes);
+        }
+        let first = talk.line();
+        assert!(first.starts_with("AT Alford +"), "{first}");
+        assert_eq!(fields(&talk.line())[3..], fields(&first)[3..]);
+        assert!(talk.json()["results"].as_array().unwrap().len() <= 2);
+        assert_eq!(talk.line(), "? foo");
+        assert_eq!(talk.line(), "? \tWHATSAT  nobody 1 1 ");
+    }
+}
+
+#[test]
+fn the_reply_to_whatsat_comes_in_one_write() {
+    let server = alone();
+    let mut talk = server.client();
+    talk.ask(KIWI);
+    talk.send("WHATSAT kiwi.cs.ucla.edu 10 5\n");
+    let mut once = vec![0; 64 * 1024];
+    let count = talk.socket.read(&mut once).unwrap();
+    let reply = String::from_utf8(once[..count].to_vec()).unwrap();
+    assert!(reply.starts_with("AT Alford +") && reply.ends_with("\n\n"), "{reply}");
+    assert!(!reply.trim_end().contains("\n\n"));
+}
+
+#[test]
+fn an_over_long_line_gets_a_cut_copy_and_ends_the_connection() {
+    let server = alone();
+    let mut talk = server.client();
+    talk.send("ok\n").send(vec![b'x'; 100_000]);
+    let replies = talk.rest();
+    let expected = format!("? ok\n? {}\n", "x".repeat(4096));
+    assert!(replies == expected.as_bytes(), "{} bytes came back", replies.len());
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_copied_back_as_they_came() {
+    let server = alone();
+    let replies = server.client().send(b"IAMAT \xff\xfe +1+1 1\r\n").half_close().rest();
+    assert_eq!(replies, b"? IAMAT \xff\xfe +1+1 1\n");
+}
+
+#[test]
+fn at_on_the_client_port_gets_an_error_line_and_changes_nothing() {
+    let server = alone();
+    let mut talk = server.client();
+    let forged = "AT Alford +0.1 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
+    assert_eq!(talk.ask(forged), format!("? {forged}"));
+    let hello = "HELLO 1 Bolden Alford 0000000000000001";
+    assert_eq!(talk.ask(hello), format!("? {hello}"));
+    assert_eq!(talk.ask("WHATSAT kiwi.cs.ucla.edu 10 1"), "? WHATSAT kiwi.cs.ucla.edu 10 1");
+}
+
+/// Says hello to a server's peer port as its neighbour Bolden.
+fn hello_as_bolden(address: SocketAddr, epoch: &str) -> Talk {
+    let mut talk = Talk::with(address);
+    let welcome = talk.ask(&format!("HELLO 1 Bolden Alford {epoch}"));
+    assert!(welcome.starts_with("WELCOME 1 Alford Bolden "), "{welcome}");
+    talk
+}
+
+#[test]
+fn a_neighbours_line_is_believed_after_hello_only_and_a_seventh_field_reaches_no_client() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let server = TestServer::start(&pair, "Alford", catalogue());
+    let line = "AT Bolden +0.263873386 kiwi +34.068930-118.445127 1621464827.959498503";
+    let mut stranger = server.peer();
+    assert_eq!(stranger.ask(line), format!("? {line}"));
+    for (why, hello) in [
+        ("another version", "HELLO 9 Bolden Alford 1"),
+        ("another server", "HELLO 1 Bolden Parker 1"),
+        ("no neighbour", "HELLO 1 Powell Alford 1"),
+    ] {
+        let reply = server.peer().send(format!("{hello}\n")).rest();
+        assert_eq!(String::from_utf8(reply).unwrap(), format!("? {hello}\n"), "{why}");
+    }
+    assert_eq!(server.client().ask("WHATSAT kiwi 10 1"), "? WHATSAT kiwi 10 1");
+
+    let mut bolden = hello_as_bolden(server.peers, "1");
+    bolden.send(format!("{line} Bolden\n"));
+    wait_for(&server, "kiwi", line);
+    let bad = "AT Bolden 0.5 kiwi +34.068930-118.445127 1621464828";
+    assert_eq!(bolden.ask(bad), format!("? {bad}"));
+}
+
+#[test]
+fn every_server_answers_with_the_same_bytes_and_the_origins_name_and_skew() {
+    let names = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
+    let links = [("Alford", "Parker"), ("Alford", "Powell"), ("Bolden", "Parker"), ("Bolden", "Powell"), ("Hamilton", "Parker")];
+    let five = herd(&names, &links, true);
+    let servers: Vec<_> = names.iter().map(|name| TestServer::start(&five, name, catalogue())).collect();
+    for (at, server) in servers.iter().enumerate() {
+        let line = server.client().ask(&format!("IAMAT client-{at} +34.0689300-118.445127 162146482{at}.5"));
+        assert_eq!(fields(&line)[1], names[at]);
+        servers.iter().for_each(|other| wait_for(other, &format!("client-{at}"), &line));
+    }
+    servers.into_iter().for_each(TestServer::stop);
+}
+
+#[test]
+fn only_a_strictly_newer_report_is_news() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let alford = TestServer::start(&pair, "Alford", catalogue());
+    let bolden = TestServer::start(&pair, "Bolden", catalogue());
+    let first = alford.client().ask("IAMAT kiwi +34-118 999999999.5");
+    wait_for(&bolden, "kiwi", &first);
+    let same_time = bolden.client().ask("IAMAT kiwi +35-119 999999999.50");
+    assert_eq!(fields(&same_time)[4], "+35-119", "a stale report is answered like any other");
+    bolden.client().ask("IAMAT kiwi +35-119 5");
+    assert_eq!(bolden.client().ask("WHATSAT kiwi 1 1"), first);
+    let later = bolden.client().ask("IAMAT kiwi +35-119 1000000000.5");
+    wait_for(&alford, "kiwi", &later);
+}
+
+#[test]
+fn a_live_neighbour_is_told_although_the_one_before_it_is_down() {
+    let three = herd(&["A", "B", "C"], &[("A", "B"), ("A", "C")], true);
+    let a = TestServer::start(&three, "A", catalogue());
+    let c = TestServer::start(&three, "C", catalogue());
+    let line = a.client().ask(KIWI);
+    wait_for(&c, "kiwi.cs.ucla.edu", &line);
+}
+
+#[test]
+fn a_neighbour_that_comes_back_empty_is_told_everything_even_what_it_once_told() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let alford = TestServer::start(&pair, "Alford", catalogue());
+    let bolden = TestServer::start(&pair, "Bolden", catalogue());
+    let told = bolden.client().ask("IAMAT told +1+1 1");
+    wait_for(&alford, "told", &told);
+    bolden.stop();
+    let missed = alford.client().ask("IAMAT missed +1+1 1");
+    let bolden = TestServer::start(&pair, "Bolden", catalogue());
+    wait_for(&bolden, "missed", &missed);
+    wait_for(&bolden, "told", &told);
+}
+
+#[test]
+fn without_catching_up_a_new_connection_starts_at_the_present() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], false);
+    let alford = TestServer::start(&pair, "Alford", catalogue());
+    alford.client().ask("IAMAT old +1+1 1");
+    let bolden = TestServer::start(&pair, "Bolden", catalogue());
+    // The link is up when something new arrives; until then every report is told to nobody.
+    let mut time = 1;
+    eventually("a report reaches the new neighbour", || {
+        time += 1;
+        let new = alford.client().ask(&format!("IAMAT new +1+1 {time}"));
+        (bolden.client().ask("WHATSAT new 1 1") == new).then_some(())
+    });
+    assert_eq!(bolden.client().ask("WHATSAT old 1 1"), "? WHATSAT old 1 1");
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let server = alone();
+    let mut held: Vec<_> = (0..100).map(|_| server.client()).collect();
+    held.iter_mut().for_each(|talk| assert_eq!(talk.ask("x"), "? x"));
+    let refused = String::from_utf8(server.client().rest()).unwrap();
+    assert!(refused.starts_with("? too many connections"), "{refused}");
+    assert_eq!(held[99].ask("x"), "? x");
+    held.pop();
+    eventually("a place is free again", || {
+        let mut talk = server.client();
+        talk.send("x\n");
+        (talk.line() == "? x").then_some(())
+    });
+}
+
+#[test]
+fn stopping_answers_what_is_in_hand_and_hangs_up_on_the_idle() {
+    let server = alone();
+    let mut idle = server.client();
+    let mut busy = server.client();
+    busy.ask("x");
+    idle.ask("x");
+    server.stop();
+    assert_eq!((idle.rest(), busy.rest()), (vec![], vec![]));
+}

@@ -1,0 +1,172 @@
+//! Servers in this process, on addresses of their own, and the one way in which tests talk to them: lines
+//! in, lines out.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crate::config::{Config, Herd, LogOptions, Member, PlacesArgs};
+use crate::places::{self, Places};
+use crate::proto::name::ServerName;
+use crate::server::{Server, Stopper, clock};
+
+/// How long a test waits for what must happen. Long enough for a machine that does ten other things.
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
+
+/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let process = std::process::id();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let host = Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
+    let free = TcpListener::bind((IpAddr::V4(host), 0)).unwrap();
+    free.local_addr().unwrap()
+}
+
+/// A herd of servers with these names and links, each with free addresses.
+pub(crate) fn herd(names: &[&str], links: &[(&str, &str)], catch_up: bool) -> Herd {
+    let name = |text: &str| ServerName::parse(text).unwrap();
+    let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
+    let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
+    Herd::new(names.iter().map(member).collect(), links, catch_up).unwrap()
+}
+
+/// One server on its own.
+pub(crate) fn alone() -> TestServer {
+    TestServer::start(&herd(&["Alford"], &[], true), "Alford", catalogue())
+}
+
+/// The provider that needs nothing.
+pub(crate) fn catalogue() -> Arc<dyn Places> {
+    Arc::from(places::open(&places::Options::default()).unwrap())
+}
+
+/// A server that runs in threads of this process until it is dropped.
+pub(crate) struct TestServer {
+    pub(crate) clients: SocketAddr,
+    pub(crate) peers: SocketAddr,
+    stopper: Stopper,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TestServer {
+    pub(crate) fn start(herd: &Herd, name: &str, places: Arc<dyn Places>) -> TestServer {
+        let config = Config {
+            name: ServerName::parse(name).unwrap(),
+            herd: herd.clone(),
+            log: LogOptions::default(),
+            places: PlacesArgs::default(),
+            connections_max: 100,
+        };
+        TestServer::with(&config, places)
+    }
+
+    pub(crate) fn with(config: &Config, places: Arc<dyn Places>) -> TestServer {
+        let server = Server::bind(config, places).unwrap();
+        let stopper = server.stopper();
+        let thread = Builder::new().spawn(move || server.run().unwrap()).unwrap();
+        let Member { client: clients, peer: peers, .. } = config.member().clone();
+        TestServer { clients, peers, stopper, thread: Some(thread) }
+    }
+
+    /// A conversation on the client port.
+    pub(crate) fn client(&self) -> Talk {
+        Talk::with(self.clients)
+    }
+
+    /// A conversation on the peer port.
+    pub(crate) fn peer(&self) -> Talk {
+        Talk::with(self.peers)
+    }
+
+    /// Stops the server, waits for all its threads, and passes on their panics.
+    pub(crate) fn stop(mut self) {
+        self.stopper.stop();
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "a thread of the server panicked");
+        }
+    }
+}
+
+/// One connection to a server. Every wait in it ends after [`WAIT`] with a failed test.
+pub(crate) struct Talk {
+    pub(crate) socket: TcpStream,
+    replies: BufReader<TcpStream>,
+}
+
+impl Talk {
+    pub(crate) fn with(address: SocketAddr) -> Talk {
+        let socket = TcpStream::connect_timeout(&address, WAIT).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        let replies = BufReader::new(socket.try_clone().unwrap());
+        Talk { socket, replies }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Talk {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    /// The next line, without its line feed.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the connection ended in {line:?}");
+        line.pop();
+        line
+    }
+
+    /// Sends one line and returns the one line that comes back.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n")).line()
+    }
+
+    /// The JSON that follows an `AT` line, up to the empty line that ends it.
+    pub(crate) fn json(&mut self) -> serde_json::Value {
+        let mut text = String::new();
+        loop {
+            match self.line() {
+                end if end.is_empty() => return serde_json::from_str(&text).unwrap(),
+                line => text.push_str(&line),
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn half_close(&mut self) -> &mut Talk {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+
+    /// Everything until the server closes.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.replies.read_to_end(&mut rest).unwrap();
+        rest
+    }
+}
+
+/// Asks again and again until `found` has an answer, for what becomes true on another thread's time.
+pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = clock::deadline(WAIT);
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(clock::deadline(Duration::ZERO) < deadline, "not within {WAIT:?}: {what}");
+        std::thread::yield_now();
+    }
+}
