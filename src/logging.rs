@@ -1,1 +1,0 @@
-//! `<server>.log`: every line prefixed with the server's name, written off the hot path.
