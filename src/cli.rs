@@ -1,1 +1,0 @@
-//! The command line: clap arguments, turned into a checked `Config`.

@@ -1,0 +1,229 @@
+//! The raw command line, as clap reads it and as its help teaches it.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{
+    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT,
+    LOG_FILES_MAX, WhenFull,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  proxyherd serve Alford &                               one server of the built-in herd
+  proxyherd client iamat kiwi.cs.ucla.edu +34.068930-118.445127
+  proxyherd client whatsat kiwi.cs.ucla.edu 10 5         what is near it: 10 km, 5 places
+  proxyherd herd > herd.toml                             a herd of your own: edit, check, start
+  proxyherd herd --check herd.toml
+  proxyherd serve Alford --herd herd.toml";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  proxyherd serve Alford
+  proxyherd serve Alford --herd herd.toml --log-dir /var/log/proxyherd
+  proxyherd serve Alford --places file:parks.geojson
+  PROXYHERD_GOOGLE_KEY=... proxyherd serve Alford --places google
+  proxyherd serve Alford --places overpass --places-url http://localhost:8080
+  proxyherd serve Alford --log-level info --log-when-full drop    for speed";
+
+const HERD_EXAMPLES: &str = "\
+Examples:
+  proxyherd herd > herd.toml               a file to start from
+  proxyherd herd --check herd.toml         is it right, and who is linked to whom?
+  proxyherd herd --list --herd herd.toml | while read name client peer; do
+      nc -z ${client%:*} ${client##*:} && echo $name is up
+  done";
+
+const CLIENT_EXAMPLES: &str = "\
+Examples:
+  proxyherd client                                       type requests, end with Ctrl-D
+  proxyherd client Bolden < requests.txt
+  proxyherd client 127.0.0.1:12550 < requests.txt
+  proxyherd client iamat kiwi.cs.ucla.edu +34.068930-118.445127
+  proxyherd client Bolden iamat kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503
+  proxyherd client Bolden whatsat kiwi.cs.ucla.edu 10 5
+
+Exit code: 0 when every reply was good, 1 when one was an error (a line that begins
+with `? `), 2 when the server could not be reached or hung up too soon.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  proxyherd completions bash > ~/.local/share/bash-completion/completions/proxyherd
+  proxyherd completions fish > ~/.config/fish/completions/proxyherd.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  proxyherd man | man -l -
+  proxyherd man > ~/.local/share/man/man1/proxyherd.1";
+
+/// A herd of servers that knows where every mobile client was last seen.
+#[derive(Debug, Parser)]
+#[command(name = "proxyherd", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(super) struct Raw {
+    #[command(subcommand)]
+    pub(super) job: RawJob,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RawJob {
+    /// Run one server of the herd until it is told to stop (Ctrl-C or SIGTERM).
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Box<RawServe>),
+    /// Print the herd as TOML to start a file of your own from, or check such a file.
+    #[command(after_help = HERD_EXAMPLES)]
+    Herd(RawHerd),
+    /// Talk to a server from a terminal or a pipe, or make a single request.
+    #[command(after_help = CLIENT_EXAMPLES, disable_help_subcommand = true)]
+    Client(RawClient),
+    /// Print a script that completes commands and options in your shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawServe {
+    /// Which server of the herd to be.
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) herd: RawHerdFile,
+    /// Who is asked what is near: catalogue (built in, no network), file:PATH (GeoJSON points), google,
+    /// google-legacy or overpass (OpenStreetMap).
+    #[arg(long, value_name = "PROVIDER", default_value = "catalogue")]
+    pub(super) places: String,
+    /// Another base address for google, google-legacy or overpass, such as a server of your own.
+    #[arg(long, value_name = "URL")]
+    pub(super) places_url: Option<String>,
+    /// A PEM file with certificates to trust for that address, besides the usual ones.
+    #[arg(long, value_name = "PEM")]
+    pub(super) places_ca: Option<PathBuf>,
+    /// A file with the key for google and google-legacy; without it, the key is taken from the environment
+    /// variable PROXYHERD_GOOGLE_KEY.
+    #[arg(long, value_name = "PATH")]
+    pub(super) google_key_file: Option<PathBuf>,
+    /// How much to log: debug has every request and every reply.
+    #[arg(long, value_name = "LEVEL", default_value = "debug", value_parser = log_level())]
+    pub(super) log_level: log::LevelFilter,
+    /// The folder for NAME.log.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) log_dir: PathBuf,
+    /// When the disk is slower than the requests: wait, or drop lines and count them.
+    #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = when_full())]
+    pub(super) log_when_full: WhenFull,
+    /// How large a log file may become before it is set aside, such as 100MiB.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = log_file_bytes)]
+    pub(super) log_file_bytes_max: u64,
+    /// How many log files to keep, the one being written included.
+    #[arg(long, value_name = "N", default_value_t = LOG_FILES_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LOG_FILES_MAX)))]
+    pub(super) log_files_max: u32,
+    /// How many clients may be connected at once; one more is refused politely.
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    pub(super) connections_max: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawHerd {
+    #[command(flatten)]
+    pub(super) herd: RawHerdFile,
+    /// Check this file (or else the one of --herd, or else the built-in herd) and draw its links.
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub(super) check: Option<Option<PathBuf>>,
+    /// Print a line for each server, for scripts: NAME CLIENT_ADDRESS PEER_ADDRESS.
+    #[arg(long)]
+    pub(super) list: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawClient {
+    /// The server to talk to: its name, or an address [default: the first server of the herd].
+    #[arg(value_name = "NAME|HOST:PORT", value_parser = word)]
+    pub(super) server: Option<String>,
+    #[command(flatten)]
+    pub(super) herd: RawHerdFile,
+    #[command(subcommand)]
+    pub(super) ask: Option<RawAsk>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RawAsk {
+    /// Report where a client is.
+    Iamat {
+        /// The client's name, without white space.
+        #[arg(value_parser = word)]
+        client: String,
+        /// Degrees of latitude and longitude, both signed, such as +34.068930-118.445127.
+        #[arg(value_parser = word, allow_hyphen_values = true)]
+        location: String,
+        /// When it was there, in seconds since 1970 [default: now].
+        #[arg(value_parser = word, allow_negative_numbers = true)]
+        time: Option<String>,
+    },
+    /// Ask what is near a client.
+    Whatsat {
+        /// The client's name, as it was reported.
+        #[arg(value_parser = word)]
+        client: String,
+        /// How far around it to look, in km: 1 to 50.
+        #[arg(value_parser = word, allow_negative_numbers = true)]
+        radius: String,
+        /// The most places wanted: 1 to 20.
+        #[arg(value_parser = word, allow_negative_numbers = true)]
+        limit: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawHerdFile {
+    /// The herd: names, addresses and links, as `proxyherd herd` prints them [default: built in].
+    #[arg(long = "herd", value_name = "FILE")]
+    pub(super) path: Option<PathBuf>,
+}
+
+fn log_level() -> impl clap::builder::TypedValueParser<Value = log::LevelFilter> {
+    PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
+        .try_map(|level| level.parse::<log::LevelFilter>())
+}
+
+fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
+    PossibleValuesParser::new(["wait", "drop"]).map(|what| match what.as_str() {
+        "drop" => WhenFull::Drop,
+        _ => WhenFull::Wait,
+    })
+}
+
+/// Bytes, or with a suffix KiB, MiB or GiB.
+fn log_file_bytes(text: &str) -> Result<u64, String> {
+    let (number, shift) = [("KiB", 10), ("MiB", 20), ("GiB", 30)]
+        .into_iter()
+        .find_map(|(suffix, shift)| text.strip_suffix(suffix).map(|number| (number, shift)))
+        .unwrap_or((text, 0));
+    // `u64::from_str` would take a leading plus sign.
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = number.parse::<u64>().ok().filter(|_| digits).and_then(|it| it.checked_mul(1 << shift));
+    match bytes {
+        Some(bytes) if (LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX).contains(&bytes) => Ok(bytes),
+        _ => Err(format!(
+            "it takes a whole number of bytes from {LOG_FILE_BYTES_MIN} to {LOG_FILE_BYTES_MAX}, or of KiB, \
+             MiB or GiB, such as 64MiB"
+        )),
+    }
+}
+
+/// One field of a line: anything else would become other fields, or other lines.
+fn word(text: &str) -> Result<String, &'static str> {
+    let separator = |byte: u8| byte.is_ascii_whitespace() || byte == b'\x0b';
+    if text.is_empty() || text.bytes().any(separator) {
+        return Err("it must be a single word, without white space");
+    }
+    Ok(text.to_owned())
+}

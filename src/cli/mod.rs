@@ -1,0 +1,143 @@
+//! The command line: clap arguments, turned into checked values.
+//!
+//! Two stages: `args` holds what was typed, [`Job`] what is to be done. Only the second leaves this room.
+
+mod args;
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
+
+use crate::client::{self, Ask, Target};
+use crate::config::{Config, ConfigError, Herd, LogOptions, PlacesArgs};
+use args::{Raw, RawAsk, RawClient, RawHerd, RawHerdFile, RawJob, RawServe};
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Job {
+    /// Be a server of the herd.
+    Serve(Box<Config>),
+    /// Talk to one.
+    Client(client::Options),
+    /// Print this, and nothing else.
+    Print(Vec<u8>),
+}
+
+/// Reads and checks the command line of this process. Bad usage, and a question for help, end the process
+/// with clap's own words and exit code; a bad configuration is returned.
+pub fn parse() -> Result<Job, ConfigError> {
+    checked(Raw::parse())
+}
+
+fn checked(raw: Raw) -> Result<Job, ConfigError> {
+    Ok(match raw.job {
+        RawJob::Serve(raw) => Job::Serve(Box::new(config(*raw)?)),
+        RawJob::Client(raw) => Job::Client(client_options(raw)?),
+        RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
+        RawJob::Completions { shell } => Job::Print(completions(shell)),
+        RawJob::Man => Job::Print(manual()),
+    })
+}
+
+fn config(raw: RawServe) -> Result<Config, ConfigError> {
+    let herd = herd(raw.herd.path)?;
+    Ok(Config {
+        name: herd.known(&raw.name)?.name.clone(),
+        herd,
+        log: LogOptions {
+            dir: raw.log_dir,
+            level: raw.log_level,
+            when_full: raw.log_when_full,
+            file_bytes_max: raw.log_file_bytes_max,
+            files_max: raw.log_files_max,
+        },
+        places: PlacesArgs {
+            choice: raw.places,
+            url: raw.places_url,
+            ca: raw.places_ca,
+            google_key_file: raw.google_key_file,
+        },
+        connections_max: raw.connections_max,
+    })
+}
+
+fn client_options(raw: RawClient) -> Result<client::Options, ConfigError> {
+    let server = match raw.server {
+        // No name has a colon in it, so an address needs no herd.
+        Some(host) if host.contains(':') => Target::Host(host),
+        Some(name) => member(&herd(raw.herd.path)?, Some(&name))?,
+        None => member(&herd(raw.herd.path)?, None)?,
+    };
+    let ask = raw.ask.map(|ask| match ask {
+        RawAsk::Iamat { client, location, time } => Ask::IAmAt { client, location, time },
+        RawAsk::Whatsat { client, radius, limit } => Ask::WhatsAt { client, radius, limit },
+    });
+    Ok(client::Options { server, ask })
+}
+
+fn member(herd: &Herd, name: Option<&str>) -> Result<Target, ConfigError> {
+    let member = match name {
+        Some(name) => herd.known(name)?,
+        None => &herd.members()[0],
+    };
+    Ok(Target::Member(member.name.clone(), member.client))
+}
+
+fn herd(path: Option<PathBuf>) -> Result<Herd, ConfigError> {
+    path.map_or_else(|| Ok(Herd::built_in()), |path| Herd::load(&path))
+}
+
+fn herd_text(raw: RawHerd) -> Result<String, ConfigError> {
+    let RawHerd { herd: RawHerdFile { path }, check, list } = raw;
+    let herd = herd(check.clone().flatten().or(path))?;
+    Ok(match (check, list) {
+        (Some(_), _) => format!("{}\n{}", herd.drawing(), summary(&herd)),
+        (None, true) => listing(&herd),
+        (None, false) => herd.to_toml(),
+    })
+}
+
+fn listing(herd: &Herd) -> String {
+    let mut text = String::new();
+    for member in herd.members() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} {} {}", member.name, member.client, member.peer);
+    }
+    text
+}
+
+fn summary(herd: &Herd) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    format!(
+        "{}, {}; every server reaches every other. A server that was away is {}.\n",
+        count(herd.members().len(), "server"),
+        count(herd.links().len(), "link"),
+        if herd.catch_up { "told what it missed" } else { "not told what it missed" }
+    )
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Raw::command(), "proxyherd", &mut script);
+    script
+}
+
+/// One page after the other: the program's, and one for each command and request.
+fn manual() -> Vec<u8> {
+    let mut command = Raw::command();
+    command.build();
+    let mut page = Vec::new();
+    append_pages(&command, &mut page).expect("writing to memory cannot fail");
+    page
+}
+
+fn append_pages(command: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(page)?;
+    command.get_subcommands().try_for_each(|sub| append_pages(sub, page))
+}
+
+#[cfg(test)]
+mod tests;

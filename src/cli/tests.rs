@@ -1,0 +1,211 @@
+//! Command lines as they are typed, and the jobs they mean.
+
+use clap::error::ErrorKind;
+
+use super::*;
+use crate::config::{CONNECTIONS_DEFAULT, WhenFull};
+
+/// What `line`, split at spaces, asks for.
+fn job(line: &str) -> Result<Job, ConfigError> {
+    checked(Raw::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}")))
+}
+
+fn served(line: &str) -> Config {
+    match job(line).unwrap() {
+        Job::Serve(config) => *config,
+        other @ (Job::Client(_) | Job::Print(_)) => panic!("{line}: {other:?}"),
+    }
+}
+
+fn client_of(line: &str) -> client::Options {
+    match job(line).unwrap() {
+        Job::Client(options) => options,
+        other @ (Job::Serve(_) | Job::Print(_)) => panic!("{line}: {other:?}"),
+    }
+}
+
+fn printed(line: &str) -> String {
+    match job(line).unwrap() {
+        Job::Print(text) => String::from_utf8(text).unwrap(),
+        other @ (Job::Serve(_) | Job::Client(_)) => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refused(line: &str) -> clap::Error {
+    Raw::try_parse_from(line.split(' ')).expect_err(line)
+}
+
+#[test]
+fn clap_finds_no_mistake_in_the_definitions() {
+    Raw::command().debug_assert();
+}
+
+#[test]
+fn a_server_needs_only_its_name() {
+    let config = served("proxyherd serve Parker");
+    assert_eq!(config.name.as_str(), "Parker");
+    assert_eq!(config.member().client.port(), 12_553);
+    assert_eq!(config.herd, Herd::built_in());
+    assert_eq!(config.log, LogOptions::default());
+    assert_eq!(config.places, PlacesArgs::default());
+    assert_eq!(config.connections_max, CONNECTIONS_DEFAULT);
+}
+
+#[test]
+fn every_option_of_a_server_arrives() {
+    let config = served(
+        "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
+         --google-key-file key --log-level warn --log-dir logs --log-when-full drop \
+         --log-file-bytes-max 2GiB --log-files-max 3 --connections-max 77",
+    );
+    let expected = LogOptions {
+        dir: PathBuf::from("logs"),
+        level: log::LevelFilter::Warn,
+        when_full: WhenFull::Drop,
+        file_bytes_max: 2 << 30,
+        files_max: 3,
+    };
+    assert_eq!(config.log, expected);
+    let expected = PlacesArgs {
+        choice: "file:p.geojson".to_owned(),
+        url: Some("http://localhost:1/".to_owned()),
+        ca: Some(PathBuf::from("ca.pem")),
+        google_key_file: Some(PathBuf::from("key")),
+    };
+    assert_eq!(config.places, expected);
+    assert_eq!(config.connections_max, 77);
+    for level in log::LevelFilter::iter() {
+        let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
+        assert_eq!(served(&line).log.level, level);
+    }
+}
+
+#[test]
+fn sizes_are_bytes_or_have_a_binary_suffix() {
+    let size = |text: &str| format!("proxyherd serve Alford --log-file-bytes-max {text}");
+    for (text, bytes) in
+        [("1000000", 1_000_000), ("256KiB", 256 << 10), ("64MiB", 64 << 20), ("1024GiB", 1 << 40)]
+    {
+        assert_eq!(served(&size(text)).log.file_bytes_max, bytes, "{text}");
+    }
+    for bad in ["0", "255KiB", "1025GiB", "64MB", "1.5GiB", "+64MiB", "MiB", "99999999999999999999", "é"] {
+        assert_eq!(refused(&size(bad)).kind(), ErrorKind::ValueValidation, "{bad}");
+    }
+}
+
+#[test]
+fn numbers_have_bounds() {
+    for line in [
+        "proxyherd serve Alford --connections-max 0",
+        "proxyherd serve Alford --connections-max 1000001",
+        "proxyherd serve Alford --log-files-max 0",
+        "proxyherd serve Alford --log-files-max 1001",
+    ] {
+        assert_eq!(refused(line).kind(), ErrorKind::ValueValidation, "{line}");
+    }
+}
+
+#[test]
+fn a_server_must_be_of_the_herd() {
+    let message = job("proxyherd serve Nobody").unwrap_err().to_string();
+    assert!(message.starts_with("\"Nobody\" is not a server of the herd: choose one of Alford"), "{message}");
+    assert!(job("proxyherd serve Alford --herd /nonexistent/herd.toml").is_err());
+}
+
+#[test]
+fn the_server_may_be_left_out_before_a_request() {
+    let alford =
+        Target::Member(Herd::built_in().members()[0].name.clone(), "127.0.0.1:12550".parse().unwrap());
+    let bolden =
+        Target::Member(Herd::built_in().members()[1].name.clone(), "127.0.0.1:12551".parse().unwrap());
+    let report = |time: Option<&str>| {
+        let (client, location) = ("kiwi".to_owned(), "-33.8-151.2".to_owned());
+        Some(Ask::IAmAt { client, location, time: time.map(str::to_owned) })
+    };
+    let question = |radius: &str| {
+        let (client, radius, limit) = ("kiwi".to_owned(), radius.to_owned(), "5".to_owned());
+        Some(Ask::WhatsAt { client, radius, limit })
+    };
+    let host = Target::Host("[::1]:12550".to_owned());
+    for (line, server, ask) in [
+        ("client", &alford, None),
+        ("client Bolden", &bolden, None),
+        ("client [::1]:12550", &host, None),
+        ("client iamat kiwi -33.8-151.2", &alford, report(None)),
+        ("client Bolden iamat kiwi -33.8-151.2", &bolden, report(None)),
+        ("client Bolden iamat kiwi -33.8-151.2 1.50", &bolden, report(Some("1.50"))),
+        // The server is the judge of numbers.
+        ("client Bolden iamat kiwi -33.8-151.2 -1", &bolden, report(Some("-1"))),
+        ("client whatsat kiwi 10 5", &alford, question("10")),
+        ("client [::1]:12550 whatsat kiwi -1 5", &host, question("-1")),
+    ] {
+        let options = client_of(&format!("proxyherd {line}"));
+        assert_eq!((&options.server, options.ask), (server, ask), "{line}");
+    }
+    assert!(job("proxyherd client Nobody").is_err());
+    assert_eq!(refused("proxyherd client Alford iamat kiwi").kind(), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused("proxyherd client Alford hello").kind(), ErrorKind::UnknownArgument);
+}
+
+#[test]
+fn a_request_stays_one_line() {
+    for bad in ["", "a b", "a\nIAMAT", "a\rb", "\x0b"] {
+        let words = ["proxyherd", "client", "whatsat", bad, "1", "1"];
+        assert_eq!(Raw::try_parse_from(words).unwrap_err().kind(), ErrorKind::ValueValidation, "{bad:?}");
+    }
+    // Not white space between the words of a line.
+    assert!(Raw::try_parse_from(["proxyherd", "client", "whatsat", "a\u{a0}b", "1", "1"]).is_ok());
+}
+
+#[test]
+fn the_herd_is_printed_in_three_forms() {
+    assert_eq!(Herd::parse(&printed("proxyherd herd")).unwrap(), Herd::built_in());
+    assert_eq!(
+        printed("proxyherd herd --list").lines().next().unwrap(),
+        "Alford 127.0.0.1:12550 127.0.0.1:12650"
+    );
+    let check = printed("proxyherd herd --check");
+    assert!(check.starts_with(&Herd::built_in().drawing()), "{check}");
+    assert!(check.contains("5 servers, 5 links; every server reaches every other."), "{check}");
+    assert_eq!(refused("proxyherd herd --list --check").kind(), ErrorKind::ArgumentConflict);
+}
+
+#[test]
+fn the_checked_file_may_be_named_either_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("herd.toml");
+    std::fs::write(&path, "catch_up = false\n[servers.A]\nclient = '[::1]:1'\npeer = '[::1]:2'\n").unwrap();
+    let path = path.display();
+    for line in
+        [format!("--check {path}"), format!("--check --herd {path}"), format!("--herd {path} --check")]
+    {
+        assert_eq!(
+            printed(&format!("proxyherd herd {line}")),
+            "A\n\n1 server, 0 links; every server reaches every other. \
+             A server that was away is not told what it missed.\n"
+        );
+    }
+    assert_eq!(printed(&format!("proxyherd herd --list --herd {path}")), "A [::1]:1 [::1]:2\n");
+}
+
+#[test]
+fn help_has_examples_and_the_manual_has_every_command() {
+    let mut command = Raw::command();
+    command.build();
+    for sub in command.get_subcommands_mut() {
+        let help = sub.render_help().to_string();
+        assert!(help.contains("Examples:\n  "), "{help}");
+    }
+    let manual = printed("proxyherd man");
+    for part in [".TH proxyherd 1", "proxyherd\\-serve", "proxyherd\\-client\\-iamat", "connections\\-max"] {
+        assert!(manual.contains(part), "{part} is missing in {manual}");
+    }
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&format!("proxyherd completions {shell}"));
+        assert!(script.contains("log-when-full") && script.contains("whatsat"), "{shell}");
+    }
+}

@@ -1,1 +1,0 @@
-//! The command-line client: lines from a terminal or a pipe to a server, and its replies back.

@@ -1,0 +1,247 @@
+//! The client against small servers on real sockets.
+
+use std::io::{BufRead, BufReader, PipeWriter, Read};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread;
+
+use super::*;
+
+/// Long enough for any machine; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Holds a conversation with `server`, which is handed the accepted connection.
+fn talk(
+    input: Input,
+    output: &mut impl Write,
+    server: impl FnOnce(TcpStream) + Send,
+) -> Result<Replies, ClientError> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = Target::Host(listener.local_addr().unwrap().to_string());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let (connection, _) = listener.accept().unwrap();
+            connection.set_read_timeout(Some(PATIENCE)).unwrap();
+            server(connection);
+        });
+        let stream = connect(&host).unwrap();
+        converse(&stream, input, output, PATIENCE)
+    })
+}
+
+/// Reads all requests first, and answers with this.
+fn answering(reply: &[u8]) -> impl FnOnce(TcpStream) + Send {
+    move |mut connection| {
+        let mut requests = Vec::new();
+        connection.read_to_end(&mut requests).unwrap();
+        connection.write_all(reply).unwrap();
+    }
+}
+
+fn text(requests: &str) -> Input {
+    Input::Text(requests.to_owned())
+}
+
+/// An input that somebody still holds open.
+fn typed() -> (Input, PipeWriter) {
+    let (read, write) = io::pipe().unwrap();
+    (Input::Stream(File::from(OwnedFd::from(read))), write)
+}
+
+#[test]
+fn the_end_of_the_input_is_told_to_the_server_and_its_last_reply_awaited() {
+    let mut output = Vec::new();
+    let replies = talk(text("WHATSAT a 1 1"), &mut output, |mut connection| {
+        let mut requests = String::new();
+        // Returns only because the client half-closes; its own direction then still works.
+        connection.read_to_string(&mut requests).unwrap();
+        assert_eq!(requests, "WHATSAT a 1 1");
+        connection.write_all(b"AT \xff\r\n{}\n\n").unwrap();
+        connection.write_all(b"AT more\n").unwrap();
+    });
+    assert_eq!(replies.unwrap(), Replies::Good);
+    assert_eq!(output, b"AT \xff\r\n{}\n\nAT more\n", "byte for byte");
+}
+
+#[test]
+fn error_lines_are_noticed_wherever_they_are() {
+    let cases: [(&[u8], Replies); 7] = [
+        (b"? IAMAT\n", Replies::Errors),
+        (b"? \n", Replies::Errors),
+        (b"AT a\n? b\nAT c\n", Replies::Errors),
+        (b"{}\n\n? b\n", Replies::Errors),
+        (b"AT ? b\n", Replies::Good),
+        (b"?b ? c\n", Replies::Good),
+        (b"{\"name\": \"? Why\",\n \"? x\": 1}\n\n", Replies::Good),
+    ];
+    for (reply, expected) in cases {
+        let mut output = Vec::new();
+        assert_eq!(talk(text("x\n"), &mut output, answering(reply)).unwrap(), expected, "{reply:?}");
+        assert_eq!(output, reply);
+    }
+}
+
+#[test]
+fn an_error_line_may_come_in_pieces() {
+    let mut seen = conversation::Seen::default();
+    ["\n", "?", " ", "b"].iter().for_each(|piece| seen.look_at(piece.as_bytes()));
+    assert!(seen.error);
+}
+
+#[test]
+fn replies_appear_while_the_input_is_still_open() {
+    struct Told(mpsc::Sender<Vec<u8>>);
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).unwrap();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (input, mut keyboard) = typed();
+    let (told, screen) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..3 {
+                keyboard.write_all(b"hello\n").unwrap();
+                assert_eq!(screen.recv_timeout(PATIENCE).unwrap(), b"HELLO\n");
+            }
+        });
+        let replies = talk(input, &mut Told(told), |mut connection| {
+            let requests = BufReader::new(connection.try_clone().unwrap());
+            for line in requests.lines() {
+                let reply = line.unwrap().to_uppercase() + "\n";
+                connection.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(replies.unwrap(), Replies::Good);
+    });
+}
+
+#[test]
+fn much_input_and_much_output_do_not_block_each_other() {
+    let (input, mut keyboard) = typed();
+    let bytes = 16 << 20;
+    let mut output = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(move || keyboard.write_all(&vec![b'\n'; bytes]).unwrap());
+        let replies = talk(input, &mut output, |mut connection| {
+            // Echoes what it can read before it reads on, so it stops reading when nobody takes the echo.
+            let mut chunk = [0; 1 << 16];
+            loop {
+                match connection.read(&mut chunk).unwrap() {
+                    0 => return,
+                    n => connection.write_all(&chunk[..n]).unwrap(),
+                }
+            }
+        });
+        assert_eq!(replies.unwrap(), Replies::Good);
+    });
+    assert_eq!(output.len(), bytes);
+}
+
+#[test]
+fn nothing_asked_is_nothing_wrong() {
+    let (input, keyboard) = typed();
+    drop(keyboard);
+    assert_eq!(talk(input, &mut Vec::new(), answering(b"")).unwrap(), Replies::Good);
+}
+
+#[test]
+fn a_server_that_closes_early_ends_the_client_at_once() {
+    // Somebody at the keyboard who types nothing more does not hold the client up.
+    let (input, mut keyboard) = typed();
+    keyboard.write_all(b"IAMAT a +1+1 1\n").unwrap();
+    let mut output = Vec::new();
+    let closed = talk(input, &mut output, |mut connection| {
+        let mut request = String::new();
+        BufReader::new(&connection).read_line(&mut request).unwrap();
+        connection.write_all(b"AT a\n").unwrap();
+    });
+    assert!(matches!(closed, Err(ClientError::Closed)), "{closed:?}");
+    assert_eq!(output, b"AT a\n");
+    drop(keyboard);
+}
+
+#[test]
+fn a_server_that_closes_after_an_error_has_said_why() {
+    let (input, mut keyboard) = typed();
+    keyboard.write_all(b"xxxxx\n").unwrap();
+    let replies = talk(input, &mut Vec::new(), |mut connection| {
+        let mut request = String::new();
+        BufReader::new(&connection).read_line(&mut request).unwrap();
+        connection.write_all(b"? xxx\n").unwrap();
+    });
+    assert_eq!(replies.unwrap(), Replies::Errors);
+    drop(keyboard);
+}
+
+#[test]
+fn a_missing_or_cut_reply_is_no_reply() {
+    for reply in [&b""[..], b"AT Alford +0.1 a", b"AT a\n{\"results"] {
+        let closed = talk(text("WHATSAT a 1 1\n"), &mut Vec::new(), answering(reply));
+        assert!(matches!(closed, Err(ClientError::Closed)), "{reply:?}: {closed:?}");
+    }
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    // Connections wait in the backlog, established, as long as nobody accepts them.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = connect(&Target::Host(listener.local_addr().unwrap().to_string())).unwrap();
+    let silent = converse(&stream, text("x\n"), &mut Vec::new(), Duration::from_millis(50));
+    assert!(matches!(silent, Err(ClientError::Silent(_))), "{silent:?}");
+}
+
+#[test]
+fn an_output_that_nobody_reads_ends_quietly() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (input, mut keyboard) = typed();
+    keyboard.write_all(b"a\n").unwrap();
+    let replies = talk(input, &mut Gone, |mut connection| {
+        connection.write_all(b"AT a\n").unwrap();
+        // Ends when the client goes, although its input is still open.
+        let _ = connection.read_to_end(&mut Vec::new());
+    });
+    assert_eq!(replies.unwrap(), Replies::Good);
+    drop(keyboard);
+}
+
+#[test]
+fn nobody_listening_is_said_with_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let name = ServerName::parse("Alford").unwrap();
+    let message = connect(&Target::Member(name, address)).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("cannot connect to Alford at {address}: ")), "{message}");
+    assert!(message.ends_with("is it running? `proxyherd serve Alford` starts it"), "{message}");
+    let message = connect(&Target::Host("127.0.0.1:x".to_owned())).unwrap_err().to_string();
+    assert!(message.starts_with("cannot find \"127.0.0.1:x\": "), "{message}");
+}
+
+#[test]
+fn requests_are_written_as_lines() {
+    let report = |time: Option<&str>| Ask::IAmAt {
+        client: "kiwi".to_owned(),
+        location: "-1+2".to_owned(),
+        time: time.map(str::to_owned),
+    };
+    let now = Duration::new(1_621_464_827, 5_000_000);
+    assert_eq!(report(None).line(now), "IAMAT kiwi -1+2 1621464827.005000000\n");
+    assert_eq!(report(Some("1.50")).line(now), "IAMAT kiwi -1+2 1.50\n");
+    let question = Ask::WhatsAt { client: "kiwi".to_owned(), radius: "10".to_owned(), limit: "5".to_owned() };
+    assert_eq!(question.line(now), "WHATSAT kiwi 10 5\n");
+    assert!(super::now() > now, "the clock of this machine is before this test was written");
+}
