@@ -12,7 +12,8 @@ use simplelog::{ConfigBuilder, WriteLogger};
 
 use super::escaped::Message;
 use super::writer::Counts;
-use super::{Entry, WhenFull, flush};
+use super::{Entry, flush};
+use crate::config::WhenFull;
 use crate::proto::name::ServerName;
 
 /// A logger whose lines go through simplelog's lock one at a time.

@@ -5,7 +5,7 @@
 //! 1. `front`: the record is formatted once, with its control characters escaped, in the calling thread and
 //!    under no lock, so that a panicking `Display` harms nobody else. simplelog's `WriteLogger` then hands it
 //!    on under its lock, where name and time are put before it: the lines of a file are in the order of time.
-//! 2. A bounded channel of whole lines absorbs bursts. [`WhenFull`] says what a full one does.
+//! 2. A bounded channel of whole lines absorbs bursts. [`WhenFull`](crate::config::WhenFull) says what a full one does.
 //! 3. `writer`: one thread owns the file and writes all that is queued at once.
 //! 4. `rotate`: the file is exchanged at the end of a line when it is full.
 //!
@@ -29,6 +29,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{LevelFilter, Log};
 
+use crate::config::{LOG_FILE_BYTES_MIN, LogOptions, WhenFull};
 use crate::proto::name::ServerName;
 use front::{Front, Tee};
 use rotate::Rotating;
@@ -40,52 +41,6 @@ pub use escaped::{ESCAPED_BYTES_MAX, Escaped, LOG_LINE_BYTES_MAX};
 /// that a slow flush of the disk is not felt. With lines of the usual 130 bytes that is 1 MiB, and at worst,
 /// all of them of [`LOG_LINE_BYTES_MAX`] bytes, 32 MiB.
 pub const QUEUE_LINES_MAX: usize = 8192;
-
-/// The size at which a log file is exchanged unless another is asked for: what an editor still opens.
-pub const FILE_BYTES_MAX_DEFAULT: u64 = 64 << 20;
-
-/// Old log files kept unless another number is asked for: 320 MiB in all.
-pub const FILES_MAX_DEFAULT: usize = 4;
-
-/// The smallest size a log file may be limited to. It holds any one line, so every file ends with a whole one.
-pub const FILE_BYTES_MAX_LEAST: u64 = 64 << 10;
-
-/// Where a server's log goes and how much of it is kept.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The directory of `<server>.log`; created if it is missing.
-    pub dir: PathBuf,
-    /// The most talkative level that is logged.
-    pub level: LevelFilter,
-    /// What a log call does when the queue is full.
-    pub when_full: WhenFull,
-    /// Bytes after which the file is exchanged, at least [`FILE_BYTES_MAX_LEAST`].
-    pub file_bytes_max: u64,
-    /// Old files kept beside the current one, as `<server>.log.1` (the newest), `.2` and so on.
-    pub files_max: usize,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            dir: PathBuf::from("."),
-            level: LevelFilter::Debug,
-            when_full: WhenFull::Wait,
-            file_bytes_max: FILE_BYTES_MAX_DEFAULT,
-            files_max: FILES_MAX_DEFAULT,
-        }
-    }
-}
-
-/// What a log call does when the queue to the log's thread is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum WhenFull {
-    /// Wait for room, so that nothing is ever missing from the log
-    #[default]
-    Wait,
-    /// Drop the line, and say in the log how many were dropped
-    Drop,
-}
 
 /// Why there is no log. No case leaves a thread behind.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +54,7 @@ pub enum LoggingError {
         source: io::Error,
     },
     /// A limit that not every single line would fit in.
-    #[error("a log file of {0} bytes is too small; allow at least {FILE_BYTES_MAX_LEAST}")]
+    #[error("a log file of {0} bytes is too small; allow at least {LOG_FILE_BYTES_MIN}")]
     FileTooSmall(u64),
     /// The operating system gave no thread.
     #[error("cannot start the log's thread: {0}; raise the limit on threads")]
@@ -124,13 +79,13 @@ pub struct LogReport {
 
 /// Opens `<name>.log` as `options` say, to be added to, and starts the thread that writes it. The logger is
 /// not installed yet: see [`install`]. The guard stops the log, also when it is dropped.
-pub fn start(name: &ServerName, options: &Options) -> Result<(Box<dyn Log>, Logging), LoggingError> {
-    if options.file_bytes_max < FILE_BYTES_MAX_LEAST {
+pub fn start(name: &ServerName, options: &LogOptions) -> Result<(Box<dyn Log>, Logging), LoggingError> {
+    if options.file_bytes_max < LOG_FILE_BYTES_MIN {
         return Err(LoggingError::FileTooSmall(options.file_bytes_max));
     }
     let path = options.dir.join(format!("{name}.log"));
     let sink = std::fs::create_dir_all(&options.dir)
-        .and_then(|()| Rotating::open(path.clone(), options.file_bytes_max, options.files_max))
+        .and_then(|()| Rotating::open(path.clone(), options.file_bytes_max, options.files_max.saturating_sub(1)))
         .map_err(|source| LoggingError::File { path, source })?;
     start_with(name, options.level, options.when_full, QUEUE_LINES_MAX, sink, io::stderr())
 }

@@ -13,16 +13,17 @@ pub(super) struct Rotating {
     /// The file ends within a line: its rest belongs there too, whatever its size.
     mid_line: bool,
     file_bytes_max: u64,
-    files_max: usize,
+    /// Files kept besides the current one.
+    old_files_max: u32,
 }
 
 impl Rotating {
     /// Opens `path` to add to it. A last line without an end (the machine was switched off) gets one.
-    pub(super) fn open(path: PathBuf, file_bytes_max: u64, files_max: usize) -> io::Result<Rotating> {
+    pub(super) fn open(path: PathBuf, file_bytes_max: u64, old_files_max: u32) -> io::Result<Rotating> {
         let mut file = open(&path)?;
         let len = file.metadata()?.len();
         let mid_line = len > 0 && last_byte(&mut file)? != b'\n';
-        let mut rotating = Rotating { path, file, len, mid_line, file_bytes_max, files_max };
+        let mut rotating = Rotating { path, file, len, mid_line, file_bytes_max, old_files_max };
         if mid_line {
             rotating.write_all(b"\n")?;
         }
@@ -49,13 +50,13 @@ impl Rotating {
 
     /// Makes room: on an error the current file stays in use and the next write tries again.
     fn rotate(&mut self) -> io::Result<()> {
-        if self.files_max == 0 {
+        if self.old_files_max == 0 {
             self.file.set_len(0)?;
         } else {
             // When the file is gone, because somebody took it away or the last attempt got no further, the
             // old ones must not move up once more.
             if self.path.try_exists()? {
-                for number in (1..self.files_max).rev() {
+                for number in (1..self.old_files_max).rev() {
                     rename(&self.numbered(number), &self.numbered(number + 1))?;
                 }
                 rename(&self.path, &self.numbered(1))?;
@@ -66,7 +67,7 @@ impl Rotating {
         Ok(())
     }
 
-    fn numbered(&self, number: usize) -> PathBuf {
+    fn numbered(&self, number: u32) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(format!(".{number}"));
         path.into()

@@ -11,9 +11,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use log::{Level, LevelFilter, Log, Record};
 use parking_lot::Mutex;
 
+use crate::config::{LOG_FILE_BYTES_MIN, LogOptions, WhenFull};
 use crate::logging::{
-    Escaped, FILE_BYTES_MAX_LEAST, LOG_LINE_BYTES_MAX, LogReport, LoggingError, Options, WhenFull, start,
-    start_with, with_terminal,
+    Escaped, LOG_LINE_BYTES_MAX, LogReport, LoggingError, start, start_with, with_terminal,
 };
 use crate::proto::name::ServerName;
 
@@ -69,7 +69,7 @@ fn stopping_loses_nothing_and_keeps_the_order_of_each_thread() {
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let logger = &*logger;
-            let log = move || (0..5000).for_each(|n| say(logger, Level::Info, format_args!("{thread} {n}")));
+            let log = move || (0..20_000).for_each(|n| say(logger, Level::Info, format_args!("{thread} {n}")));
             scope.spawn(log);
         }
     });
@@ -79,7 +79,7 @@ fn stopping_loses_nothing_and_keeps_the_order_of_each_thread() {
     assert!(lines.iter().map(|line| stamp(line)).is_sorted(), "the file is in the order of time");
     for thread in 0..4 {
         let own = lines.iter().filter_map(|line| line.split_once(&format!("INFO {thread} ")));
-        assert!(own.map(|(_, n)| n.parse::<u32>().unwrap()).eq(0..5000), "thread {thread}");
+        assert!(own.map(|(_, n)| n.parse::<u32>().unwrap()).eq(0..20_000), "thread {thread}");
     }
 }
 
@@ -149,19 +149,19 @@ fn the_next_line_after_a_gap_comes_after_the_remark() {
 #[test]
 fn files_hold_whole_lines_and_stay_within_their_bounds() {
     let dir = tempfile::tempdir().unwrap();
-    let small = Options { file_bytes_max: FILE_BYTES_MAX_LEAST, files_max: 2, ..options(dir.path()) };
+    let small = LogOptions { file_bytes_max: LOG_FILE_BYTES_MIN, files_max: 3, ..options(dir.path()) };
     let (logger, logging) = start(&alford(), &small).unwrap();
-    (0..5000).for_each(|n| say(&*logger, Level::Info, format_args!("line {n} of some more words than that")));
-    assert_eq!(logging.stop(), LogReport { lines: 5000, ..LogReport::default() });
+    (0..20_000).for_each(|n| say(&*logger, Level::Info, format_args!("line {n} of some more words than that")));
+    assert_eq!(logging.stop(), LogReport { lines: 20_000, ..LogReport::default() });
 
     let mut kept = Vec::new();
     for name in ["Alford.log.2", "Alford.log.1", "Alford.log"] {
         let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
-        assert!(text.len() as u64 <= FILE_BYTES_MAX_LEAST && text.ends_with('\n'), "{name}");
+        assert!(text.len() as u64 <= LOG_FILE_BYTES_MIN && text.ends_with('\n'), "{name}");
         kept.extend(text.lines().map(str::to_string));
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
-    let first = 5000 - kept.len();
+    let first = 20_000 - kept.len();
     for (line, n) in kept.iter().zip(first..) {
         assert_eq!(after_stamp(line), format!("INFO line {n} of some more words than that"));
     }
@@ -282,7 +282,7 @@ fn what_cannot_be_opened_is_said_with_its_path() {
     std::fs::write(dir.path().join("file"), "").unwrap();
     let error = start(&alford(), &options(&dir.path().join("file"))).err().unwrap().to_string();
     assert!(error.contains("file/Alford.log") && error.contains("--log-dir"), "{error}");
-    let tiny = Options { file_bytes_max: 100, ..options(dir.path()) };
+    let tiny = LogOptions { file_bytes_max: 100, ..options(dir.path()) };
     assert!(matches!(start(&alford(), &tiny).err().unwrap(), LoggingError::FileTooSmall(100)));
 }
 
@@ -290,8 +290,8 @@ fn alford() -> ServerName {
     ServerName::parse("Alford").unwrap()
 }
 
-fn options(dir: &Path) -> Options {
-    Options { dir: dir.to_path_buf(), ..Options::default() }
+fn options(dir: &Path) -> LogOptions {
+    LogOptions { dir: dir.to_path_buf(), ..LogOptions::default() }
 }
 
 fn starts(
