@@ -11,7 +11,7 @@ use crate::config::{
     LOG_FILES_MAX, WhenFull,
 };
 
-// Lines of at most 68 characters: wider ones are folded on the manual page.
+// Lines of at most 70 characters: wider ones are folded on the manual page.
 const EXAMPLES: &str = "\
 Examples:
   proxyherd serve Alford &               a server of the built-in herd
@@ -33,10 +33,11 @@ Examples:
 
 const HERD_EXAMPLES: &str = "\
 Examples:
-  proxyherd herd > herd.toml               a file to start from
-  proxyherd herd --check herd.toml         is it right, and who is linked to whom?
-  proxyherd herd --list --herd herd.toml | while read name client peer; do
-      nc -z ${client%:*} ${client##*:} && echo $name is up
+  proxyherd herd > herd.toml              a file to start from
+  proxyherd herd --check herd.toml        is it right? and draw it
+  proxyherd herd --list --herd herd.toml  one line a server, for scripts
+  proxyherd herd --list | while read name client peer; do
+      proxyherd client $name < requests.txt
   done";
 
 const CLIENT_EXAMPLES: &str = "\
@@ -55,7 +56,7 @@ or hung up too soon.";
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   proxyherd completions bash > proxyherd.bash
-  proxyherd completions fish > ~/.config/fish/completions/proxyherd.fish";
+  proxyherd completions fish > proxyherd.fish";
 
 const MAN_EXAMPLES: &str = "\
 Examples:
