@@ -11,48 +11,52 @@ use crate::config::{
     LOG_FILES_MAX, WhenFull,
 };
 
+// Lines of at most 70 characters: wider ones are folded on the manual page.
 const EXAMPLES: &str = "\
 Examples:
-  proxyherd serve Alford &                               one server of the built-in herd
-  proxyherd client iamat kiwi.cs.ucla.edu +34.068930-118.445127
-  proxyherd client whatsat kiwi.cs.ucla.edu 10 5         what is near it: 10 km, 5 places
-  proxyherd herd > herd.toml                             a herd of your own: edit, check, start
+  proxyherd serve Alford &               a server of the built-in herd
+  proxyherd client iamat kiwi +34.068930-118.445127
+  proxyherd client whatsat kiwi 10 5     within 10 km of it, 5 places
+  proxyherd herd > herd.toml             a herd of your own to edit
   proxyherd herd --check herd.toml
   proxyherd serve Alford --herd herd.toml";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
   proxyherd serve Alford
-  proxyherd serve Alford --herd herd.toml --log-dir /var/log/proxyherd
+  proxyherd serve Alford --herd herd.toml --log-dir /var/log
   proxyherd serve Alford --places file:parks.geojson
   PROXYHERD_GOOGLE_KEY=... proxyherd serve Alford --places google
-  proxyherd serve Alford --places overpass --places-url http://localhost:8080
-  proxyherd serve Alford --log-level info --log-when-full drop    for speed";
+  proxyherd serve Alford --places overpass \\
+      --places-url http://localhost:8080
+  proxyherd serve Alford --log-level info --log-when-full drop";
 
 const HERD_EXAMPLES: &str = "\
 Examples:
-  proxyherd herd > herd.toml               a file to start from
-  proxyherd herd --check herd.toml         is it right, and who is linked to whom?
-  proxyherd herd --list --herd herd.toml | while read name client peer; do
-      nc -z ${client%:*} ${client##*:} && echo $name is up
+  proxyherd herd > herd.toml              a file to start from
+  proxyherd herd --check herd.toml        is it right? and draw it
+  proxyherd herd --list --herd herd.toml  one line a server, for scripts
+  proxyherd herd --list | while read name client peer; do
+      proxyherd client $name < requests.txt
   done";
 
 const CLIENT_EXAMPLES: &str = "\
 Examples:
-  proxyherd client                                       type requests, end with Ctrl-D
+  proxyherd client                   type requests, end with Ctrl-D
   proxyherd client Bolden < requests.txt
   proxyherd client 127.0.0.1:12550 < requests.txt
-  proxyherd client iamat kiwi.cs.ucla.edu +34.068930-118.445127
-  proxyherd client Bolden iamat kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503
-  proxyherd client Bolden whatsat kiwi.cs.ucla.edu 10 5
+  proxyherd client iamat kiwi +34.068930-118.445127
+  proxyherd client Bolden iamat kiwi -33.8568+151.2153 1621464827.95
+  proxyherd client Bolden whatsat kiwi 10 5
 
-Exit code: 0 when every reply was good, 1 when one was an error (a line that begins
-with `? `), 2 when the server could not be reached or hung up too soon.";
+Exit code: 0 when every reply was good, 1 when one was an error (a
+line that begins with `? `), 2 when the server could not be reached
+or hung up too soon.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  proxyherd completions bash > ~/.local/share/bash-completion/completions/proxyherd
-  proxyherd completions fish > ~/.config/fish/completions/proxyherd.fish";
+  proxyherd completions bash > proxyherd.bash
+  proxyherd completions fish > proxyherd.fish";
 
 const MAN_EXAMPLES: &str = "\
 Examples:

@@ -197,6 +197,25 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
+fn silence_is_no_fault_while_somebody_may_still_type() {
+    let silence_max = Duration::from_millis(10);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = connect(&Target::Host(listener.local_addr().unwrap().to_string())).unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    let (input, keyboard) = typed();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // Many times as long as the client would wait for a reply.
+            connection.set_read_timeout(Some(silence_max * 30)).unwrap();
+            assert_eq!(connection.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            connection.write_all(b"? too quiet\n").unwrap();
+        });
+        assert_eq!(converse(&stream, input, &mut Vec::new(), silence_max).unwrap(), Replies::Errors);
+    });
+    drop(keyboard);
+}
+
+#[test]
 fn an_output_that_nobody_reads_ends_quietly() {
     struct Gone;
     impl Write for Gone {
