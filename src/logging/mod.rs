@@ -85,7 +85,9 @@ pub fn start(name: &ServerName, options: &LogOptions) -> Result<(Box<dyn Log>, L
     }
     let path = options.dir.join(format!("{name}.log"));
     let sink = std::fs::create_dir_all(&options.dir)
-        .and_then(|()| Rotating::open(path.clone(), options.file_bytes_max, options.files_max.saturating_sub(1)))
+        .and_then(|()| {
+            Rotating::open(path.clone(), options.file_bytes_max, options.files_max.saturating_sub(1))
+        })
         .map_err(|source| LoggingError::File { path, source })?;
     start_with(name, options.level, options.when_full, QUEUE_LINES_MAX, sink, io::stderr())
 }

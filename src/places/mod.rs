@@ -20,7 +20,18 @@ pub trait Places: Send + Sync {
     fn may_wait(&self) -> bool;
     fn stop(&self);
 }
-#[derive(Default)] pub struct Options;
+#[derive(Default)]
+pub struct Options;
 struct Nothing;
-impl Places for Nothing { fn nearby(&self, _: &Nearby) -> Result<Answer, PlacesError> { Err(PlacesError) } fn may_wait(&self) -> bool { false } fn stop(&self) {} }
-pub fn open(_: &Options) -> Result<Box<dyn Places>, PlacesError> { Ok(Box::new(Nothing)) }
+impl Places for Nothing {
+    fn nearby(&self, _: &Nearby) -> Result<Answer, PlacesError> {
+        Err(PlacesError)
+    }
+    fn may_wait(&self) -> bool {
+        false
+    }
+    fn stop(&self) {}
+}
+pub fn open(_: &Options) -> Result<Box<dyn Places>, PlacesError> {
+    Ok(Box::new(Nothing))
+}

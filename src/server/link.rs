@@ -25,6 +25,9 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a neighbour may take to answer our hello.
 const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Failures in a row after which a neighbour is reported as away: about half a second of attempts.
+const FAILURES_UNTIL_WARNING: u64 = 6;
+
 /// One link's thread.
 pub(super) struct Sender<'a> {
     pub(super) shared: &'a Shared,
@@ -55,8 +58,10 @@ impl Sender<'_> {
                 }
                 Err(error) => {
                     failures += 1;
-                    // Once per outage: a neighbour that is away for an hour must not fill the log.
-                    let level = if failures == 1 { log::Level::Warn } else { log::Level::Debug };
+                    // Once per outage, for a neighbour that is away for an hour must not fill the log; and not
+                    // at the first attempts, for the servers of a herd start one after another.
+                    let level =
+                        if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
                     log::log!(level, "link to {} cannot be made yet: {error}", self.name());
                 }
             }

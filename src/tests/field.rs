@@ -134,7 +134,13 @@ fn a_neighbours_line_is_believed_after_hello_only_and_a_seventh_field_reaches_no
 #[test]
 fn every_server_answers_with_the_same_bytes_and_the_origins_name_and_skew() {
     let names = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
-    let links = [("Alford", "Parker"), ("Alford", "Powell"), ("Bolden", "Parker"), ("Bolden", "Powell"), ("Hamilton", "Parker")];
+    let links = [
+        ("Alford", "Parker"),
+        ("Alford", "Powell"),
+        ("Bolden", "Parker"),
+        ("Bolden", "Powell"),
+        ("Hamilton", "Parker"),
+    ];
     let five = herd(&names, &links, true);
     let servers: Vec<_> = names.iter().map(|name| TestServer::start(&five, name, catalogue())).collect();
     for (at, server) in servers.iter().enumerate() {

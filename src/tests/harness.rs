@@ -21,7 +21,8 @@ pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let process = std::process::id();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let host = Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
+    let host =
+        Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
     let free = TcpListener::bind((IpAddr::V4(host), 0)).unwrap();
     free.local_addr().unwrap()
 }

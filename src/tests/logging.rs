@@ -151,7 +151,8 @@ fn files_hold_whole_lines_and_stay_within_their_bounds() {
     let dir = tempfile::tempdir().unwrap();
     let small = LogOptions { file_bytes_max: LOG_FILE_BYTES_MIN, files_max: 3, ..options(dir.path()) };
     let (logger, logging) = start(&alford(), &small).unwrap();
-    (0..20_000).for_each(|n| say(&*logger, Level::Info, format_args!("line {n} of some more words than that")));
+    (0..20_000)
+        .for_each(|n| say(&*logger, Level::Info, format_args!("line {n} of some more words than that")));
     assert_eq!(logging.stop(), LogReport { lines: 20_000, ..LogReport::default() });
 
     let mut kept = Vec::new();
