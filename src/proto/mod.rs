@@ -1,4 +1,13 @@
-//! The rules of the herd, with no socket, thread, clock, lock, log or file in them.
+//! The rules of the herd: grammar, merging, flooding, conversations, what a link owes its neighbour.
+//!
+//! Nothing in here touches a socket, a thread, a clock, a lock, a log or a file. Time is an argument, and
+//! effects are values: replies and lines in buffers that the driver lends, and [`session::Step`]s. So the
+//! threaded server, event-driven ones and the simulator run the same rules.
+//!
+//! Read in this order: [`session`] (one conversation), [`node`] (one member), [`store`] (what it remembers),
+//! [`link`] (what it owes its neighbours); [`command`] for the grammar.
+#![doc = ""]
+#![doc = include_str!("PROTOCOL.md")]
 
 pub mod backoff;
 pub mod batch;
