@@ -39,6 +39,8 @@ pub struct Framing {
     /// How much of `unread` is known to hold no line feed.
     searched: usize,
     line_bytes_max: usize,
+    /// Whether the end of the stream ends a line.
+    end_ends_line: bool,
     ended: bool,
 }
 
@@ -47,7 +49,16 @@ impl Framing {
     pub fn new(line_bytes_max: usize, read_bytes: usize) -> Framing {
         // A whole line with CRLF must fit, with a byte to spare so that `space` is never empty.
         let size = read_bytes.max(line_bytes_max + 3);
-        Framing { buffer: vec![0; size], unread: 0..0, searched: 0, line_bytes_max, ended: false }
+        let buffer = vec![0; size];
+        Framing { buffer, unread: 0..0, searched: 0, line_bytes_max, end_ends_line: true, ended: false }
+    }
+
+    /// The same for what a neighbour sends: a line whose end never came is no line. A neighbour that is killed
+    /// while it writes leaves half of one, which may well parse: as a sighting at an earlier time, which
+    /// nobody ever made.
+    #[must_use]
+    pub fn whole_lines_only(self) -> Framing {
+        Framing { end_ends_line: false, ..self }
     }
 
     /// Where to read into.
@@ -73,7 +84,7 @@ impl Framing {
                 let end = self.searched + at;
                 (unread[..end].strip_suffix(b"\r").unwrap_or(&unread[..end]), end + 1)
             }
-            None if self.ended && !unread.is_empty() => (unread, unread.len()),
+            None if self.ended && self.end_ends_line && !unread.is_empty() => (unread, unread.len()),
             // A carriage return at the limit may be half of a terminator.
             None if unread.len() > self.line_bytes_max + 1 => (unread, unread.len()),
             None => {
@@ -145,6 +156,18 @@ mod tests {
         assert_eq!(lines(b"a\rb\r\r\nc\r", &[], 9), whole(&["a\rb\r", "c\r"]));
         assert_eq!(lines(b"", &[], 9), whole(&[]));
         assert_eq!(lines(b"a\n", &[], 9), whole(&["a"]));
+    }
+
+    #[test]
+    fn a_neighbour_that_is_cut_off_has_not_said_the_rest_of_its_line() {
+        let mut framing = Framing::new(99, 1).whole_lines_only();
+        let stream = b"AT A +1 c +1+1 15\nAT A +1 c +1+1 1";
+        framing.space()[..stream.len()].copy_from_slice(stream);
+        framing.filled(stream.len());
+        framing.filled(0);
+        assert_eq!(framing.next_line(), Some(Line::Whole(b"AT A +1 c +1+1 15")));
+        assert_eq!(framing.next_line(), None);
+        assert!(framing.is_mid_line());
     }
 
     #[test]
