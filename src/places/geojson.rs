@@ -1,0 +1,249 @@
+//! A file of places: a GeoJSON FeatureCollection of points (RFC 7946), as exports of OpenStreetMap are.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::OpenError;
+use super::osm::{self, tag};
+use super::place::{Place, all_types, made_up_id};
+
+/// The most bytes of a file of places; a million places with their tags take about this much.
+const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// What a file held.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Collection {
+    pub(crate) places: Vec<Place>,
+    /// Features that are not points: lines, areas, features without a geometry.
+    pub(crate) not_points: usize,
+    /// Points with neither a name nor a tag that says what they are.
+    pub(crate) nameless: usize,
+}
+
+/// Reads the file at `path`, or says in one sentence what is wrong with it, and where.
+pub(crate) fn load(path: &Path) -> Result<Collection, OpenError> {
+    let unreadable = |e: std::io::Error| OpenError::Unreadable { path: path.to_owned(), why: e.to_string() };
+    let bad = |why: String| OpenError::BadFile { path: path.to_owned(), why };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(bad(format!("more than {FILE_BYTES_MAX} bytes: split it, or keep fewer places")));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        bad(format!("not UTF-8 after byte {}: GeoJSON must be", e.utf8_error().valid_up_to()))
+    })?;
+    read(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(bad)
+}
+
+/// Reads the text of a FeatureCollection.
+pub(crate) fn read(text: &str) -> Result<Collection, String> {
+    let all: Features<'_> = serde_json::from_str(text).map_err(|e| format!("not GeoJSON: {e}"))?;
+    if all.kind.as_deref() != Some("FeatureCollection") {
+        return Err("not a GeoJSON FeatureCollection: its \"type\" says otherwise".to_owned());
+    }
+    let features = all.features.ok_or("a FeatureCollection without \"features\"")?;
+    let mut collection =
+        Collection { places: Vec::with_capacity(features.len()), not_points: 0, nameless: 0 };
+    for (number, feature) in features.into_iter().enumerate() {
+        let tags = feature.properties.unwrap_or_default();
+        let Some([longitude, latitude]) = point(feature.geometry.as_ref()).map_err(|why| {
+            let name = tag(&tags, "name").map_or(String::new(), |name| format!(" ({name})"));
+            format!("feature {}{name}: {why}", number + 1)
+        })?
+        else {
+            collection.not_points += 1;
+            continue;
+        };
+        match place(feature.id.as_ref(), &tags, latitude, longitude) {
+            Some(place) => collection.places.push(place),
+            None => collection.nameless += 1,
+        }
+    }
+    Ok(collection)
+}
+
+#[derive(Deserialize)]
+struct Features<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    features: Option<Vec<Feature<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Feature<'a> {
+    id: Option<Value>,
+    #[serde(borrow)]
+    geometry: Option<Geometry<'a>>,
+    properties: Option<Map<String, Value>>,
+}
+
+/// Coordinates are kept as text until it is known that there are two of them: those of an area may be many.
+#[derive(Deserialize)]
+struct Geometry<'a> {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(borrow)]
+    coordinates: Option<&'a RawValue>,
+}
+
+/// Longitude and latitude of a point (in GeoJSON longitude comes first, and a height may follow); `None` for
+/// another geometry.
+fn point(geometry: Option<&Geometry<'_>>) -> Result<Option<[f64; 2]>, String> {
+    let Some(geometry) = geometry.filter(|g| g.kind.as_deref() == Some("Point")) else { return Ok(None) };
+    let text = geometry.coordinates.map_or("null", RawValue::get);
+    let numbers: Vec<f64> = serde_json::from_str(text)
+        .map_err(|_| "the coordinates of a point are [longitude, latitude]".to_owned())?;
+    let [longitude, latitude, ..] = numbers[..] else {
+        return Err("a point needs a longitude and a latitude".to_owned());
+    };
+    if longitude.abs() > 180.0 || latitude.abs() > 90.0 {
+        return Err(format!(
+            "coordinates [{longitude}, {latitude}] are out of range: longitude comes first, in degrees"
+        ));
+    }
+    Ok(Some([longitude, latitude]))
+}
+
+fn place(id: Option<&Value>, tags: &Map<String, Value>, latitude: f64, longitude: f64) -> Option<Place> {
+    let kind = osm::kind(tags).map(|kind| kind.replace('_', " "));
+    let name = ["name", "name:en", "brand", "operator"].iter().find_map(|key| tag(tags, key)).or(kind)?;
+    let known_id = match id {
+        Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
+        Some(Value::Number(id)) => Some(id.to_string()),
+        Some(_) | None => ["place_id", "@id", "id"].iter().find_map(|key| tag(tags, key)),
+    };
+    Some(Place {
+        id: known_id.unwrap_or_else(|| made_up_id("file", &name, latitude, longitude)),
+        name,
+        latitude,
+        longitude,
+        types: types(tags),
+        vicinity: ["vicinity", "address"]
+            .iter()
+            .find_map(|key| tag(tags, key))
+            .or_else(|| osm::vicinity(tags)),
+    })
+}
+
+/// A file may say its types itself, as an array or as a text with commas or semicolons.
+fn types(tags: &Map<String, Value>) -> Vec<String> {
+    match tags.get("types") {
+        Some(Value::Array(words)) => all_types(words.iter().filter_map(Value::as_str)),
+        Some(Value::String(words)) => {
+            all_types(words.split([',', ';']).map(str::trim).filter(|word| !word.is_empty()))
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => osm::types(tags),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const SMALL: &str = include_str!("../tests/places/export.geojson");
+
+    #[test]
+    fn an_export_of_openstreetmap_is_read() {
+        let Collection { places, not_points, nameless } = read(SMALL).unwrap();
+        assert_eq!((not_points, nameless), (3, 1));
+        let cafe = &places[0];
+        assert_eq!((cafe.id.as_str(), cafe.name.as_str()), ("node/1001", "Café Zoë"));
+        assert_eq!((cafe.latitude, cafe.longitude), (34.0601, -118.4456));
+        assert_eq!(cafe.types, ["cafe", "point_of_interest", "establishment"]);
+        assert_eq!(cafe.vicinity.as_deref(), Some("10 Broxton Avenue, Los Angeles"));
+        let fountain = &places[1];
+        assert_eq!(fountain.name, "drinking water", "what it is stands in for a name");
+        assert!(fountain.id.starts_with("file-"), "{}", fountain.id);
+        let own = &places[2];
+        assert_eq!(own.types, ["library", "point_of_interest", "establishment"]);
+        assert_eq!((own.id.as_str(), own.vicinity.as_deref()), ("7", Some("Hilgard Avenue")));
+        assert_eq!(places.len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_its_place() {
+        let wrong = |text: &str, expected: &str| {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        };
+        let with_point = |coordinates: &str| {
+            format!(
+                r#"{{"type":"FeatureCollection","features":[{{"type":"Feature","geometry":null}},
+                {{"type":"Feature","properties":{{"name":"Here"}},
+                "geometry":{{"type":"Point","coordinates":{coordinates}}}}}]}}"#
+            )
+        };
+        assert_eq!(read(&with_point("[180, -90, 12.5]")).unwrap().places.len(), 1);
+        wrong(
+            &with_point("[34.07, -118.44]"),
+            "feature 2 (Here): coordinates [34.07, -118.44] are out of range",
+        );
+        wrong(&with_point("[181, 0]"), "out of range");
+        wrong(&with_point("[1]"), "feature 2 (Here): a point needs");
+        wrong(&with_point("null"), "feature 2 (Here): the coordinates of a point");
+        wrong(&with_point("[1e999, 0]"), "feature 2");
+        wrong(&with_point("[\"1\", 0]"), "feature 2");
+        wrong("", "not GeoJSON: EOF while parsing a value at line 1 column 0");
+        wrong("{\n\"type\": }", "line 2 column 9");
+        wrong(r#"{"type":"Feature"}"#, "not a GeoJSON FeatureCollection");
+        wrong(r#"{"type":"FeatureCollection"}"#, "without \"features\"");
+        wrong(r#"{"type":"FeatureCollection","features":[3]}"#, "not GeoJSON");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let error = load(Path::new("/nowhere/at/all")).unwrap_err().to_string();
+        assert!(error.starts_with("places: cannot read /nowhere/at/all: "), "{error}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"{\"a\": \"\xff\"}").unwrap();
+        let error = load(file.path()).unwrap_err().to_string();
+        assert!(error.contains("not UTF-8 after byte 7"), "{error}");
+    }
+
+    /// How long loading takes is not asserted here; the bound that holds is that all of it is read.
+    #[test]
+    fn a_large_file_is_read_whole_and_can_be_searched() {
+        use crate::places::{Choice, Options, open};
+        use crate::proto::search::Nearby;
+
+        const COUNT: usize = 100_000;
+        let mut file = std::io::BufWriter::new(tempfile::NamedTempFile::new().unwrap());
+        write!(file, r#"{{"type":"FeatureCollection","features":["#).unwrap();
+        for number in 0..COUNT {
+            let comma = if number == 0 { "" } else { "," };
+            let (longitude, latitude) = ((number % 3_600) as f64 / 10.0 - 180.0, (number / 3_600) as f64);
+            writeln!(
+                file,
+                r#"{comma}{{"type":"Feature","id":"node/{number}","properties":{{"amenity":"cafe",
+                "name":"Cafe {number}","addr:street":"Street {number}","addr:city":"Town"}},
+                "geometry":{{"type":"Point","coordinates":[{longitude},{latitude}]}}}}"#
+            )
+            .unwrap();
+        }
+        write!(file, "]}}").unwrap();
+        let file = file.into_inner().unwrap();
+        let started = crate::places::clock::now();
+        let options = Options { choice: Choice::File(file.path().to_owned()), ..Options::default() };
+        let places = open(&options).unwrap();
+        let took = started.elapsed();
+        let near = Nearby { latitude: 1.0, longitude: 0.1, radius_m: 50_000 };
+        let answer = places.nearby(&near).unwrap();
+        let value: Value = serde_json::from_str(answer.as_str()).unwrap();
+        assert_eq!(value["results"][0]["place_id"], "node/5401");
+        assert_eq!(value["results"].as_array().unwrap().len(), 9, "{answer}");
+        assert_eq!(value["provider"], "file");
+        assert!(took.as_secs() < 60, "loading {COUNT} places took {took:?}");
+        // Shown with --nocapture; a release build is what the two seconds are about.
+        let _ = writeln!(std::io::stderr(), "{COUNT} places loaded in {took:?}");
+    }
+}

@@ -1,0 +1,199 @@
+//! Places found by distance, right everywhere on the globe.
+//!
+//! A place is a point on the unit sphere, so the poles and the date line are ordinary. The tree hands out
+//! candidates by chord; the true distance on the ellipsoid then decides.
+
+use geographiclib_rs::{Geodesic, InverseGeodesic};
+use rstar::RTree;
+use rstar::primitives::GeomWithData;
+
+use super::place::Place;
+use crate::proto::search::Nearby;
+
+/// The smallest radius of curvature of the Earth (WGS 84: along a meridian at the equator), a little
+/// less for rounding: one radian between two points on the unit sphere is never fewer metres than this.
+const METRES_PER_RADIAN_MIN: f64 = 6_335_430.0;
+
+/// What rounding can add to the distance between two points on the unit sphere, and far more: at a pole,
+/// places on the same spot differ by a billionth of a metre.
+const ROUNDING_METRES: f64 = 0.001;
+
+/// Places that can be searched by distance. Built once, never changed.
+pub(crate) struct Index {
+    places: Vec<Place>,
+    tree: RTree<GeomWithData<[f64; 3], usize>>,
+    earth: Geodesic,
+}
+
+impl Index {
+    /// Takes every place; all coordinates must be within 90 and 180 degrees.
+    pub(crate) fn new(places: Vec<Place>) -> Index {
+        let point = |(number, place): (usize, &Place)| {
+            GeomWithData::new(on_unit_sphere(place.latitude, place.longitude), number)
+        };
+        let tree = RTree::bulk_load(places.iter().enumerate().map(point).collect());
+        Index { places, tree, earth: Geodesic::wgs84() }
+    }
+
+    /// The nearest `count` places within the radius (itself included), nearest first; places equally far
+    /// come in the order in which they were given.
+    pub(crate) fn nearest(&self, near: &Nearby, count: usize) -> Vec<&Place> {
+        if !(near.latitude.is_finite() && near.longitude.is_finite()) {
+            return Vec::new();
+        }
+        let radius = f64::from(near.radius_m);
+        let mut best: Vec<(f64, usize)> = Vec::with_capacity(count + 1);
+        let here = on_unit_sphere(near.latitude, near.longitude);
+        for (candidate, chord_2) in self.tree.nearest_neighbor_iter_with_distance_2(here) {
+            let limit = if best.len() == count { best.last().map_or(radius, |far| far.0) } else { radius };
+            if metres_at_least(chord_2) > limit {
+                break;
+            }
+            let metres = self.metres(near, &self.places[candidate.data]);
+            if metres <= radius {
+                let entry = (metres, candidate.data);
+                let at = best.partition_point(|other| *other < entry);
+                best.insert(at, entry);
+                best.truncate(count);
+            }
+        }
+        best.into_iter().map(|(_, number)| &self.places[number]).collect()
+    }
+
+    fn metres(&self, near: &Nearby, place: &Place) -> f64 {
+        self.earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
+    }
+}
+
+/// Puts `places` in order of their distance on the ellipsoid from the point of `near`.
+pub(crate) fn sort_by_distance(near: &Nearby, places: &mut [Place]) {
+    let earth = Geodesic::wgs84();
+    let metres = |place: &Place| -> f64 {
+        earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
+    };
+    places.sort_by(|a, b| metres(a).total_cmp(&metres(b)));
+}
+
+fn on_unit_sphere(latitude: f64, longitude: f64) -> [f64; 3] {
+    let (sin_lat, cos_lat) = latitude.to_radians().sin_cos();
+    let (sin_lon, cos_lon) = longitude.to_radians().sin_cos();
+    [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat]
+}
+
+/// A distance on the ground that two points with this squared chord between them cannot fall below.
+fn metres_at_least(chord_2: f64) -> f64 {
+    let half_chord = (chord_2.sqrt() / 2.0).min(1.0);
+    2.0 * half_chord.asin() * METRES_PER_RADIAN_MIN - ROUNDING_METRES
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn places(points: &[(f64, f64)]) -> Vec<Place> {
+        let place = |(number, &(latitude, longitude)): (usize, &(f64, f64))| Place {
+            id: number.to_string(),
+            name: number.to_string(),
+            latitude,
+            longitude,
+            types: Vec::new(),
+            vicinity: None,
+        };
+        points.iter().enumerate().map(place).collect()
+    }
+
+    fn found(points: &[(f64, f64)], near: &Nearby, count: usize) -> Vec<usize> {
+        let index = Index::new(places(points));
+        index.nearest(near, count).iter().map(|place| place.id.parse().unwrap()).collect()
+    }
+
+    /// The same question answered by measuring every place.
+    fn by_force(points: &[(f64, f64)], near: &Nearby, count: usize) -> Vec<usize> {
+        let earth = Geodesic::wgs84();
+        let mut all: Vec<(f64, usize)> = points
+            .iter()
+            .enumerate()
+            .map(|(n, p)| (earth.inverse(near.latitude, near.longitude, p.0, p.1), n))
+            .filter(|(metres, _)| *metres <= f64::from(near.radius_m))
+            .collect();
+        all.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        all.into_iter().take(count).map(|(_, n)| n).collect()
+    }
+
+    #[test]
+    fn the_date_line_is_no_wall() {
+        let points = [(0.0, 179.99), (0.0, -179.99), (0.0, 179.0), (0.0, 0.0)];
+        let near = Nearby { latitude: 0.0, longitude: -180.0, radius_m: 50_000 };
+        assert_eq!(found(&points, &near, 20), [0, 1]);
+        let near = Nearby { longitude: 179.995, ..near };
+        assert_eq!(found(&points, &near, 20), [0, 1]);
+    }
+
+    #[test]
+    fn the_poles_are_ordinary_places() {
+        let points = [(89.9, 0.0), (89.8, 180.0), (89.7, -90.0), (-90.0, 0.0), (89.0, 0.0)];
+        let near = Nearby { latitude: 90.0, longitude: 123.0, radius_m: 50_000 };
+        assert_eq!(found(&points, &near, 20), [0, 1, 2]);
+        let near = Nearby { latitude: -90.0, longitude: 0.0, radius_m: 1_000 };
+        assert_eq!(found(&points, &near, 20), [3]);
+    }
+
+    #[test]
+    fn the_radius_is_inclusive_and_exact() {
+        // One degree of longitude on the equator is 111,319.49 m; this is 10,000.0 m and a hair.
+        let degrees = 10_000.0 / 111_319.490_793_273_57;
+        let points = [(0.0, degrees * (1.0 - 1e-9)), (0.0, degrees * (1.0 + 1e-9))];
+        let near = Nearby { latitude: 0.0, longitude: 0.0, radius_m: 10_000 };
+        assert_eq!(found(&points, &near, 20), [0]);
+        // Along a meridian a degree is shorter by 0.7 %, which a sphere would not know.
+        let points = [(10_000.0 / 110_574.4, 0.0), (10_000.0 / 110_574.0, 0.0)];
+        assert_eq!(found(&points, &near, 20), [0]);
+    }
+
+    #[test]
+    fn equally_far_places_keep_their_order_and_the_count_holds() {
+        let points = vec![(10.0, 10.0); 50];
+        let near = Nearby { latitude: 10.0, longitude: 10.0, radius_m: 1_000 };
+        assert_eq!(found(&points, &near, 20), (0..20).collect::<Vec<_>>());
+        assert_eq!(found(&[], &near, 20), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_question_about_nowhere_finds_nothing() {
+        for nowhere in [f64::NAN, f64::INFINITY] {
+            let near = Nearby { latitude: nowhere, longitude: 0.0, radius_m: 50_000 };
+            assert_eq!(found(&[(0.0, 0.0)], &near, 20), Vec::<usize>::new());
+        }
+    }
+
+    /// A point near which others are scattered: the poles and the date line as often as anywhere.
+    fn centre() -> impl Strategy<Value = (f64, f64)> {
+        let latitude = prop_oneof![-90.0..=90.0, Just(90.0), Just(-90.0), 89.5..=90.0, -90.0..=-89.5];
+        let longitude =
+            prop_oneof![-180.0..=180.0, Just(180.0), Just(-180.0), 179.7..=180.0, -180.0..=-179.7];
+        (latitude, longitude)
+    }
+
+    fn folded((latitude, longitude): (f64, f64)) -> (f64, f64) {
+        let longitude = (longitude + 540.0).rem_euclid(360.0) - 180.0;
+        (latitude.clamp(-90.0, 90.0), longitude)
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_agrees_with_measuring_every_place(
+            (latitude, longitude) in centre(),
+            radius_km in 1u32..=50,
+            count in 1usize..=20,
+            around in prop::collection::vec((-0.6f64..0.6, -0.6f64..0.6), 0..80),
+            anywhere in prop::collection::vec((-90.0f64..=90.0, -180.0f64..=180.0), 0..40),
+        ) {
+            let scattered = around.iter().map(|(a, b)| folded((latitude + a, longitude + b)));
+            let points: Vec<_> = scattered.chain(anywhere.iter().copied()).collect();
+            let near = Nearby { latitude, longitude, radius_m: radius_km * 1_000 };
+            prop_assert_eq!(found(&points, &near, count), by_force(&points, &near, count));
+        }
+    }
+}
