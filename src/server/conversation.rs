@@ -78,8 +78,8 @@ impl<'a> Conversation<'a> {
         self.socket.set_nodelay(true)?;
         self.socket.set_write_timeout(Some(WRITE_WAIT_MAX))?;
         let mut framing = match self.port {
-            Port::Client => Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES),
-            Port::Peer => Framing::new(PEER_LINE_BYTES_MAX, PEER_READ_BYTES),
+            Port::Client => Framing::for_client(),
+            Port::Peer => Framing::for_peer(),
         };
         loop {
             let count = match self.socket.read(framing.space()) {
@@ -87,6 +87,10 @@ impl<'a> Conversation<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
+            if count == 0 && self.shared.conversations.is_stopping() {
+                // It is us who end the stream: what the client has sent of a line is not the line it meant.
+                return Ok(());
+            }
             framing.filled(count);
             let after = self.lines(&mut framing)?;
             self.flush()?;

@@ -15,7 +15,7 @@ use super::threads::STACK_BYTES;
 use super::{Shared, clock};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
-use crate::proto::framing::{Framing, LINE_BYTES_MAX, Line};
+use crate::proto::framing::{Framing, Line};
 use crate::proto::link::Link;
 use crate::proto::name::ServerName;
 
@@ -76,7 +76,7 @@ impl Sender<'_> {
         let _registered = self.shared.link_sockets.register(&socket);
         socket.set_nodelay(true)?;
         (&*socket).write_all(&self.link.hello())?;
-        let mut framing = Framing::new(LINE_BYTES_MAX, LINE_BYTES_MAX);
+        let mut framing = Framing::for_peer_replies();
         let deadline = clock::deadline(WELCOME_WAIT_MAX);
         loop {
             let left = deadline.saturating_duration_since(clock::deadline(Duration::ZERO));

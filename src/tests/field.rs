@@ -231,3 +231,13 @@ fn stopping_answers_what_is_in_hand_and_hangs_up_on_the_idle() {
     server.stop();
     assert_eq!((idle.rest(), busy.rest()), (vec![], vec![]));
 }
+
+#[test]
+fn a_server_that_stops_takes_no_half_line_for_a_report() {
+    let server = alone();
+    let mut talk = server.client();
+    talk.send("x\nIAMAT kiwi +34-118 1621");
+    assert_eq!(talk.line(), "? x");
+    server.stop();
+    assert_eq!(String::from_utf8(talk.rest()).unwrap(), "");
+}
