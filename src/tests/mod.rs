@@ -1,3 +1,4 @@
 //! Tests that concern more than one room.
 
 mod logging;
+mod tidy;
