@@ -3,3 +3,4 @@
 mod field;
 mod harness;
 mod logging;
+mod tidy;
