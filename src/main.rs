@@ -1,10 +1,8 @@
 //! The life of the program: read the command line, do what it says, exit with its code.
 
 use std::error::Error;
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proxyherd::cli::{self, Job};
@@ -21,28 +19,23 @@ const FAILED: u8 = 2;
 const STOPPED_AT_ONCE: i32 = 130;
 
 fn main() -> ExitCode {
-    match cli::parse() {
-        Ok(Job::Serve(config)) => serve(&config),
-        Ok(Job::Client(options)) => talk(&options),
-        Ok(Job::Print(text)) => print(&text),
-        Err(error) => fail(&error),
-    }
+    let done = cli::parse().map_err(Box::from).and_then(|job| match job {
+        Job::Serve(config) => serve(&config),
+        Job::Client(options) => talk(&options),
+        Job::Print(text) => print(&text),
+    });
+    done.unwrap_or_else(|error: Box<dyn Error>| {
+        // With standard error gone too, the exit code still says it.
+        let _ = writeln!(io::stderr(), "proxyherd: {error}");
+        ExitCode::from(FAILED)
+    })
 }
 
-fn serve(config: &Config) -> ExitCode {
-    match start(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
-}
-
-fn start(config: &Config) -> Result<(), Box<dyn Error>> {
-    let places = Arc::from(places::open(&places::Options::default())?);
+fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
-    let server = Server::bind(config, places)?;
-    let stopper = server.stopper();
-    let asked_before = AtomicBool::new(false);
+    let server = Server::bind(config, places::open(&places::Options::default())?)?;
+    let (stopper, asked_before) = (server.stopper(), AtomicBool::new(false));
     ctrlc::set_handler(move || {
         if asked_before.swap(true, Ordering::Relaxed) {
             std::process::exit(STOPPED_AT_ONCE);
@@ -51,29 +44,21 @@ fn start(config: &Config) -> Result<(), Box<dyn Error>> {
     })?;
     server.run()?;
     log.stop();
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-fn talk(options: &client::Options) -> ExitCode {
-    match client::run(options, &mut io::stdout().lock()) {
-        Ok(Replies::Good) => ExitCode::SUCCESS,
-        Ok(Replies::Errors) => ExitCode::from(ERROR_REPLY),
-        Err(error) => fail(&error),
-    }
+fn talk(options: &client::Options) -> Result<ExitCode, Box<dyn Error>> {
+    Ok(match client::run(options, &mut io::stdout().lock())? {
+        Replies::Good => ExitCode::SUCCESS,
+        Replies::Errors => ExitCode::from(ERROR_REPLY),
+    })
 }
 
-fn print(text: &[u8]) -> ExitCode {
+fn print(text: &[u8]) -> Result<ExitCode, Box<dyn Error>> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
         // Whoever was reading has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("cannot write to standard output: {error}")),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
     }
-}
-
-fn fail(why: &dyn Display) -> ExitCode {
-    // With standard error gone too, the exit code still says it.
-    let _ = writeln!(io::stderr(), "proxyherd: {why}");
-    ExitCode::from(FAILED)
 }

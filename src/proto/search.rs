@@ -120,8 +120,10 @@ mod tests {
 
     #[test]
     fn results_are_cut_in_the_text_and_the_rest_is_left_as_it_was() {
-        let answer = "{\n  \"next\" : 1.10,\n  \"results\" : [\n    {\"n\": \"]\\n,\"},\n    {\"n\":2.50},\n    3\n  ],\n  \"status\" : \"OK\"\n}";
-        let cut = "{\n  \"next\" : 1.10,\n  \"results\" : [\n    {\"n\": \"]\\n,\"}\n  ],\n  \"status\" : \"OK\"\n}";
+        let start = "{\n  \"next\" : 1.10,\n  \"results\" : [\n    {\"n\": \"]\\n,\"}";
+        let end = "\n  ],\n  \"status\" : \"OK\"\n}";
+        let answer = &format!("{start},\n    {{\"n\":2.50}},\n    3{end}");
+        let cut = format!("{start}{end}");
         assert_eq!(reply(answer, 1), format!("{cut}\n\n"));
         assert_eq!(reply(answer, 3), format!("{answer}\n\n"));
         assert_eq!(reply(answer, 20), format!("{answer}\n\n"));

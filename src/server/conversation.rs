@@ -13,9 +13,7 @@ use super::shutdown::hang_up;
 use crate::logging::Escaped;
 use crate::proto::batch::Batch;
 use crate::proto::command::WhatsAt;
-use crate::proto::framing::{
-    CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
-};
+use crate::proto::framing::{Framing, Line};
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
 
