@@ -6,7 +6,7 @@ use serde_json::json;
 use super::answer::Frame;
 use super::key::Key;
 use super::place::Place;
-use super::request::{Body, Reading, Reply, Request, Rules, Terms};
+use super::request::{Body, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
 use crate::proto::search::{Nearby, PLACES_MAX};
 
@@ -51,12 +51,12 @@ impl Rules for Google {
         if reply.status != 200 {
             return refusal(&reply);
         }
-        match serde_json::from_str::<Found>(&reply.text) {
+        match object::<Found>(&reply.text) {
             Ok(found) => {
                 let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
                 Reading::well(Ok(Answer::of(&places.collect::<Vec<_>>(), Frame::default())))
             }
-            Err(why) => Reading::unwell(PlacesError::Garbage(why.to_string())),
+            Err(error) => Reading::unwell(error),
         }
     }
 
@@ -133,7 +133,7 @@ fn place(found: NewPlace) -> Option<Place> {
 }
 
 fn refusal(reply: &Reply) -> Reading {
-    let Refusal { error } = serde_json::from_str(&reply.text).unwrap_or_default();
+    let Refusal { error } = object(&reply.text).unwrap_or_default();
     let words = PlacesError::words(&error.message);
     let bad_key = error.details.iter().any(|detail| detail.reason == "API_KEY_INVALID");
     match error.status.as_str() {

@@ -50,3 +50,7 @@ pub trait Places: Send + Sync {
     /// Ends the calls under way and makes later ones fail at once.
     fn stop(&self);
 }
+
+#[cfg(test)]
+#[path = "../tests/places/mod.rs"]
+mod over_http;

@@ -9,7 +9,7 @@ use super::answer::Frame;
 use super::index::sort_by_distance;
 use super::osm::{self, tag};
 use super::place::Place;
-use super::request::{Body, Health, Reading, Reply, Request, Rules, Terms};
+use super::request::{Body, Health, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
 use crate::proto::search::{Nearby, PLACES_MAX};
 
@@ -56,9 +56,9 @@ impl Rules for Overpass {
             }
             _ => return Reading::of_status(&reply, ""),
         }
-        let found: Found = match serde_json::from_str(&reply.text) {
+        let found: Found = match object(&reply.text) {
             Ok(found) => found,
-            Err(why) => return Reading::unwell(PlacesError::Garbage(why.to_string())),
+            Err(error) => return Reading::unwell(error),
         };
         // A query that ran out of time or memory comes as a success, with what was found by then.
         if let Some(remark) = found.remark.filter(|remark| remark.contains("error")) {

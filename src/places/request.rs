@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::{Answer, PlacesError};
 use crate::proto::search::Nearby;
 
@@ -37,6 +39,15 @@ pub(crate) struct Reply {
     /// From a `Retry-After` header in seconds.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) text: String,
+}
+
+/// Reads a JSON object. A derived struct alone would take an array too, and find nothing missing in it.
+pub(crate) fn object<T: DeserializeOwned>(text: &str) -> Result<T, PlacesError> {
+    let garbage = |why: String| PlacesError::Garbage(PlacesError::words(&why));
+    if !text.trim_start().starts_with('{') {
+        return Err(garbage("it is no JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|e| garbage(e.to_string()))
 }
 
 /// What a reply means.
