@@ -1,0 +1,117 @@
+//! Which provider, how it is reached, and whether that can work at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::endpoint;
+use super::google::{self, Google};
+use super::google_legacy::{self, GoogleLegacy};
+use super::local::Local;
+use super::network::Network;
+use super::overpass::{self, Overpass};
+use super::remote::Remote;
+use super::request::Rules;
+use super::{Choice, Key, OpenError, Places, catalogue, geojson};
+
+/// The longest overall deadline: a question holds up its own client for that long.
+const DEADLINE_MAX: Duration = Duration::from_secs(60);
+
+/// Which provider, and how it is reached. All but `choice` and `google_key` concern network providers only.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The provider.
+    pub choice: Choice,
+    /// Another base address for a network provider: a server of one's own, a proxy, a test.
+    pub url: Option<String>,
+    /// A PEM file of the certificates to trust in place of the public authorities.
+    pub ca: Option<PathBuf>,
+    /// The key for Google's providers.
+    pub google_key: Option<Key>,
+    /// For a whole question, with waiting for a turn and a second attempt; at most 60 s.
+    pub deadline: Duration,
+    /// For a connection, TLS included. Neither this nor a name look-up can be broken off by stopping.
+    pub connect_deadline: Duration,
+    /// For the next bytes of an answer.
+    pub read_deadline: Duration,
+    /// Calls under way at once. One more fails at once instead of piling up on a slow provider.
+    pub calls_max: usize,
+    /// How long an answer is kept, where the provider's terms allow it (OpenStreetMap's do, Google's do not).
+    pub cache_lifetime: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            choice: Choice::default(),
+            url: None,
+            ca: None,
+            google_key: None,
+            deadline: Duration::from_secs(5),
+            connect_deadline: Duration::from_millis(1_500),
+            read_deadline: Duration::from_secs(4),
+            calls_max: 32,
+            cache_lifetime: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Opens the provider that `options` choose. Nothing is sent yet.
+pub fn open(options: &Options) -> Result<Arc<dyn Places>, OpenError> {
+    match &options.choice {
+        Choice::Catalogue => {
+            refuse_what_is_for_networks(options)?;
+            Ok(Arc::new(Local::new(catalogue::places(), "catalogue")))
+        }
+        Choice::File(path) => {
+            refuse_what_is_for_networks(options)?;
+            let geojson::Collection { places, not_points, nameless } = geojson::load(path)?;
+            log::info!("places: {} from {}", places.len(), path.display());
+            if not_points + nameless > 0 {
+                log::warn!(
+                    "places: left out {not_points} features that are no points, {nameless} without a name"
+                );
+            }
+            Ok(Arc::new(Local::new(places, "file")))
+        }
+        Choice::Google => Ok(Arc::new(google(options)?)),
+        Choice::GoogleLegacy => Ok(Arc::new(google_legacy(options)?)),
+        Choice::Overpass => Ok(Arc::new(overpass(options)?)),
+    }
+}
+
+/// Google Places API (New).
+pub(crate) fn google(options: &Options) -> Result<Remote, OpenError> {
+    let key = options.google_key.clone().ok_or(OpenError::NoKey("google"))?;
+    let endpoint = endpoint(options.url.as_deref().unwrap_or(google::BASE), google::PATH, true)?;
+    remote(options, Box::new(Google { endpoint, key: key.clone() }), Some(key))
+}
+
+/// The older Google Places API.
+pub(crate) fn google_legacy(options: &Options) -> Result<Remote, OpenError> {
+    let key = options.google_key.clone().ok_or(OpenError::NoKey("google-legacy"))?;
+    let endpoint =
+        endpoint(options.url.as_deref().unwrap_or(google_legacy::BASE), google_legacy::PATH, true)?;
+    remote(options, Box::new(GoogleLegacy { endpoint, key: key.clone() }), Some(key))
+}
+
+/// An Overpass server.
+pub(crate) fn overpass(options: &Options) -> Result<Remote, OpenError> {
+    let endpoint = endpoint(options.url.as_deref().unwrap_or(overpass::BASE), overpass::PATH, false)?;
+    remote(options, Box::new(Overpass { endpoint }), None)
+}
+
+fn remote(options: &Options, rules: Box<dyn Rules>, key: Option<Key>) -> Result<Remote, OpenError> {
+    let network = Network::new(options.connect_deadline, options.read_deadline, options.ca.as_deref())?;
+    let deadline = options.deadline.min(DEADLINE_MAX);
+    Ok(Remote::new(rules, network, key, deadline, options.calls_max, options.cache_lifetime))
+}
+
+fn refuse_what_is_for_networks(options: &Options) -> Result<(), OpenError> {
+    let unused = |option| Err(OpenError::Unused(option, options.choice.to_string()));
+    match (&options.url, &options.ca) {
+        (Some(_), _) => unused("--places-url"),
+        (None, Some(_)) => unused("--places-ca"),
+        (None, None) => Ok(()),
+    }
+}
