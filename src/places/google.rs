@@ -176,7 +176,10 @@ mod tests {
         assert_eq!(body.content_type, "application/json");
         assert_eq!(
             body.text,
-            r#"{"maxResultCount":20,"rankPreference":"DISTANCE","locationRestriction":{"circle":{"center":{"latitude":34.06893,"longitude":-118.445127},"radius":10000.0}}}"#
+            concat!(
+                r#"{"maxResultCount":20,"rankPreference":"DISTANCE","locationRestriction":{"circle":{"center":"#,
+                r#"{"latitude":34.06893,"longitude":-118.445127},"radius":10000.0}}}"#
+            )
         );
     }
 

@@ -34,7 +34,6 @@ pub use answer::Answer;
 pub use choice::{BadChoice, Choice};
 pub use error::{OpenError, PlacesError};
 pub use key::{KEY_VARIABLE, Key};
-pub use network::SECRET_LOG_TARGETS;
 pub use open::{Options, open};
 
 /// A provider of places. Every method may be called from any thread at any time.

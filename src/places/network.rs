@@ -10,10 +10,6 @@ use ureq::{Agent, Error};
 use super::request::{Reply, Request};
 use super::{OpenError, PlacesError};
 
-/// The log targets of the HTTP library. At TRACE it prints whole requests, the key among them: the log must
-/// leave these targets out at that level.
-pub const SECRET_LOG_TARGETS: [&str; 2] = ["ureq", "ureq_proto"];
-
 /// Who is asking. Overpass refuses those who do not say.
 const USER_AGENT: &str = concat!(
     "proxyherd/",

@@ -13,6 +13,7 @@ use super::overpass::{self, Overpass};
 use super::remote::Remote;
 use super::request::Rules;
 use super::{Choice, Key, OpenError, Places, catalogue, geojson};
+use crate::config::PlacesArgs;
 
 /// The longest overall deadline: a question holds up its own client for that long.
 const DEADLINE_MAX: Duration = Duration::from_secs(60);
@@ -53,6 +54,19 @@ impl Default for Options {
             calls_max: 32,
             cache_lifetime: Duration::from_secs(600),
         }
+    }
+}
+
+impl Options {
+    /// What the command line chose, with the key from the environment or the file that it named.
+    pub fn of(args: &PlacesArgs) -> Result<Options, OpenError> {
+        let PlacesArgs { choice, url, ca, google_key_file } = args.clone();
+        let choice: Choice = choice.parse()?;
+        let google_key = match choice {
+            Choice::Google | Choice::GoogleLegacy => Key::from_env_or_file(google_key_file.as_deref())?,
+            Choice::Catalogue | Choice::File(_) | Choice::Overpass => None,
+        };
+        Ok(Options { choice, url, ca, google_key, ..Options::default() })
     }
 }
 

@@ -45,11 +45,6 @@ impl Sockets {
         Registered { sockets: self, key }
     }
 
-    /// How many are open.
-    pub(super) fn len(&self) -> usize {
-        self.state.lock().open.len()
-    }
-
     /// Wakes every thread that reads, now and from now on, and every pause.
     pub(super) fn stop_reading(&self) {
         let mut state = self.state.lock();

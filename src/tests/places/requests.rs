@@ -19,7 +19,10 @@ fn google_new_is_sent_what_it_documents() {
     assert_eq!(seen.headers["content-type"], "application/json");
     assert_eq!(
         seen.body,
-        r#"{"maxResultCount":20,"rankPreference":"DISTANCE","locationRestriction":{"circle":{"center":{"latitude":34.06893,"longitude":-118.445127},"radius":10000.0}}}"#
+        concat!(
+            r#"{"maxResultCount":20,"rankPreference":"DISTANCE","locationRestriction":{"circle":{"center":"#,
+            r#"{"latitude":34.06893,"longitude":-118.445127},"radius":10000.0}}}"#
+        )
     );
 }
 
