@@ -1,1 +1,3 @@
 //! Tests that concern more than one room.
+
+mod convergence;
