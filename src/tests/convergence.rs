@@ -19,10 +19,17 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// Names one seed to be run alone.
 const SEED_VARIABLE: &str = "PROXYHERD_SIM_SEED";
 
+/// Says how many seeds to run, for those who have more time.
+const SEEDS_VARIABLE: &str = "PROXYHERD_SIM_SEEDS";
+
 #[test]
 fn two_thousand_herds_converge() {
-    let alone = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse::<u64>().ok());
-    for seed in alone.map_or(0..SEEDS, |seed| seed..seed + 1) {
+    let given = |variable| std::env::var(variable).ok().map(|text| text.parse::<u64>().unwrap());
+    let seeds = match given(SEED_VARIABLE) {
+        Some(seed) => seed..seed + 1,
+        None => 0..given(SEEDS_VARIABLE).unwrap_or(SEEDS),
+    };
+    for seed in seeds {
         if let Err(wrong) = live(seed, None) {
             panic!("seed {seed}: {wrong}\nto replay it: {SEED_VARIABLE}={seed} cargo test --lib convergence");
         }
