@@ -4,6 +4,9 @@ use super::World;
 use super::clients::{Clients, Report};
 use super::from_ms;
 
+/// A report is on its way through the herd about so long.
+const SOON_MS: u64 = 30;
+
 /// One thing that happens to a herd from outside.
 #[derive(Clone, Debug)]
 pub enum Act {
@@ -49,13 +52,17 @@ impl Plan {
         let mut times: Vec<u64> = (0..measure.reports).map(|_| rng.u64(from_ns..until_ns)).collect();
         times.sort_unstable();
         let mut acts = Vec::new();
-        for at_ns in times {
+        for &at_ns in &times {
             acts.extend(clients.speak(at_ns, rng).into_iter().map(|report| (at_ns, Act::Report(report))));
         }
         for _ in 0..measure.faults {
-            let at_ns = rng.u64(from_ns..until_ns);
+            // Most trouble comes soon after a report, when there is something to lose.
+            let at_ns = match rng.u8(..4) {
+                1.. if !times.is_empty() => times[rng.usize(..times.len())] + rng.u64(..from_ms(SOON_MS)),
+                _ => rng.u64(from_ns..until_ns),
+            };
             // Short and long troubles are equally likely.
-            let repaired_ns = at_ns + (rng.f64() * rng.f64() * (until_ns - at_ns) as f64) as u64;
+            let repaired_ns = at_ns + (rng.f64() * rng.f64() * until_ns.saturating_sub(at_ns) as f64) as u64;
             let (trouble, repair) = if links > 0 && rng.u8(..3) > 0 {
                 let link = rng.usize(..links);
                 (Act::Cut(link), Act::Heal(link))

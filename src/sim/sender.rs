@@ -11,7 +11,7 @@ use super::event::{End, Event, SenderId};
 use super::server::{Life, Neighbour};
 use super::{World, from_us};
 use crate::proto::backoff::Backoff;
-use crate::proto::command::Epoch;
+use crate::proto::command::{Epoch, Greeting, welcome};
 use crate::proto::framing::{Framing, Line};
 use crate::proto::link::{Due, Link};
 use crate::proto::node::Identity;
@@ -218,9 +218,10 @@ fn welcomes(life: &mut Life, neighbour: usize, answers: &mut Framing, bug: Optio
         Some(Line::Whole(_) | Line::TooLong(_)) => return Answer::Other,
         None => return Answer::Unfinished,
     };
-    if let Some(other_epoch) = bug {
-        life.node.meet(neighbour, other_epoch);
-    }
+    let line = match bug {
+        Some(other_epoch) => &with_epoch(line, other_epoch),
+        None => line,
+    };
     match sender.link.welcomed(&mut life.node, line) {
         Ok(()) => {
             sender.backoff.reset();
@@ -228,4 +229,13 @@ fn welcomes(life: &mut Life, neighbour: usize, answers: &mut Framing, bug: Optio
         }
         Err(_) => Answer::Other,
     }
+}
+
+/// A welcome that gives another epoch.
+fn with_epoch(line: &[u8], epoch: Epoch) -> Vec<u8> {
+    let mut changed = Vec::new();
+    if let Ok(greeting) = welcome(line) {
+        Greeting { epoch, ..greeting }.push_to("WELCOME", &mut changed);
+    }
+    changed
 }
