@@ -1,5 +1,6 @@
 //! Tests that concern more than one room.
 
+mod convergence;
 mod field;
 mod harness;
 mod logging;
