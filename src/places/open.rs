@@ -15,8 +15,23 @@ use super::request::Rules;
 use super::{Choice, Key, OpenError, Places, catalogue, geojson};
 use crate::config::PlacesArgs;
 
-/// The longest overall deadline: a question holds up its own client for that long.
+/// For a whole question: as long as a person waits before trying again.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest overall deadline: a question holds up its own client, and stopping, for that long.
 const DEADLINE_MAX: Duration = Duration::from_secs(60);
+
+/// For a connection: three round trips to the far side of the world, with one packet lost.
+const CONNECT_DEADLINE: Duration = Duration::from_millis(1_500);
+
+/// For the next bytes of an answer: what is left of the whole after a slow connection.
+const READ_DEADLINE: Duration = Duration::from_secs(4);
+
+/// Calls under way at once: a thread and a connection each, and far more than the providers' quotas allow.
+const CALLS_MAX: usize = 32;
+
+/// For answers that may be kept: maps change slowly, and public servers ask not to be asked twice.
+const CACHE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Which provider, and how it is reached. All but `choice` and `google_key` concern network providers only.
 #[derive(Clone, Debug)]
@@ -29,15 +44,16 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     /// The key for Google's providers.
     pub google_key: Option<Key>,
-    /// For a whole question, with waiting for a turn and a second attempt; at most 60 s.
+    /// For a whole question, with waiting for a turn and a second attempt; at most 60 s. Default 5 s.
     pub deadline: Duration,
-    /// For a connection, TLS included. Neither this nor a name look-up can be broken off by stopping.
+    /// For a connection, TLS included; default 1.5 s. Neither this nor a name look-up can be broken off by stopping.
     pub connect_deadline: Duration,
-    /// For the next bytes of an answer.
+    /// For the next bytes of an answer. Default 4 s.
     pub read_deadline: Duration,
-    /// Calls under way at once. One more fails at once instead of piling up on a slow provider.
+    /// Calls under way at once, 32 by default. One more fails at once instead of piling up on a slow provider.
     pub calls_max: usize,
-    /// How long an answer is kept, where the provider's terms allow it (OpenStreetMap's do, Google's do not).
+    /// How long an answer is kept, where the provider's terms allow it (OpenStreetMap's
+    /// do, Google's do not). Default 10 minutes.
     pub cache_lifetime: Duration,
 }
 
@@ -48,11 +64,11 @@ impl Default for Options {
             url: None,
             ca: None,
             google_key: None,
-            deadline: Duration::from_secs(5),
-            connect_deadline: Duration::from_millis(1_500),
-            read_deadline: Duration::from_secs(4),
-            calls_max: 32,
-            cache_lifetime: Duration::from_secs(600),
+            deadline: DEADLINE,
+            connect_deadline: CONNECT_DEADLINE,
+            read_deadline: READ_DEADLINE,
+            calls_max: CALLS_MAX,
+            cache_lifetime: CACHE_LIFETIME,
         }
     }
 }
