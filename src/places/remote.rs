@@ -21,6 +21,10 @@ use crate::proto::search::Nearby;
 /// Between two attempts: long enough for a hiccup to pass, short against the overall deadline.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
+/// The part of the overall deadline that is left for the call itself, as a divisor: who got a turn later than
+/// that would break off a call that had no chance, and blame the provider for it.
+const CALL_SHARE: u32 = 4;
+
 /// What is put in a provider's text in place of our key, should it repeat it.
 const KEY_BLOT: &str = "(hidden)";
 
@@ -65,11 +69,12 @@ impl Remote {
         if let Some(answer) = self.kept(question) {
             return Ok(answer);
         }
-        let _turn = self.turnstile.enter(deadline)?;
+        let latest = deadline.checked_sub(self.deadline / CALL_SHARE).unwrap_or(deadline);
+        let _turn = self.turnstile.enter(latest)?;
         let mut reading = self.attempt(near, deadline)?;
         for _ in 0..self.rules.terms().retries {
             let next = clock::now() + RETRY_PAUSE;
-            if !is_worth_another(&reading) || next >= deadline {
+            if !is_worth_another(&reading) || next >= latest {
                 break;
             }
             self.turnstile.pause(next)?;

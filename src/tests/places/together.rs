@@ -128,6 +128,17 @@ fn overpass_is_asked_one_question_at_a_time_and_the_others_wait_their_turn() {
 }
 
 #[test]
+fn who_waits_too_long_for_a_turn_does_not_call_and_blames_nobody() {
+    let server = LocalServer::replying(200, OVERPASS_OK);
+    let patient = options(Choice::Overpass, server.url());
+    let remote = overpass(&Options { deadline: Duration::from_millis(200), ..patient }).unwrap();
+    let turn = remote.turnstile().enter(clock::now()).unwrap();
+    assert_eq!(remote.nearby(&NEAR), Err(PlacesError::Busy));
+    assert!(server.seen().is_empty());
+    drop(turn);
+}
+
+#[test]
 fn a_turn_that_does_not_come_in_time_is_an_error() {
     let turnstile = Turnstile::new(1, 1);
     let turn = turnstile.enter(clock::now()).unwrap();
