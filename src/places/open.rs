@@ -13,13 +13,10 @@ use super::overpass::{self, Overpass};
 use super::remote::Remote;
 use super::request::Rules;
 use super::{Choice, Key, OpenError, Places, catalogue, geojson};
-use crate::config::PlacesArgs;
+use crate::config::{PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, PlacesArgs};
 
-/// For a whole question: as long as a person waits before trying again.
-const DEADLINE: Duration = Duration::from_secs(5);
-
-/// The longest overall deadline: a question holds up its own client, and stopping, for that long.
-const DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// The longest overall deadline.
+const DEADLINE_MAX: Duration = Duration::from_secs(PLACES_DEADLINE_S_MAX as u64);
 
 /// For a connection: three round trips to the far side of the world, with one packet lost.
 const CONNECT_DEADLINE: Duration = Duration::from_millis(1_500);
@@ -64,7 +61,7 @@ impl Default for Options {
             url: None,
             ca: None,
             google_key: None,
-            deadline: DEADLINE,
+            deadline: Duration::from_secs(PLACES_DEADLINE_S_DEFAULT as u64),
             connect_deadline: CONNECT_DEADLINE,
             read_deadline: READ_DEADLINE,
             calls_max: CALLS_MAX,
@@ -76,13 +73,16 @@ impl Default for Options {
 impl Options {
     /// What the command line chose, with the key from the environment or the file that it named.
     pub fn of(args: &PlacesArgs) -> Result<Options, OpenError> {
-        let PlacesArgs { choice, url, ca, google_key_file } = args.clone();
+        let PlacesArgs { choice, url, ca, google_key_file, deadline_s } = args.clone();
         let choice: Choice = choice.parse()?;
         let google_key = match choice {
             Choice::Google | Choice::GoogleLegacy => Key::from_env_or_file(google_key_file.as_deref())?,
             Choice::Catalogue | Choice::File(_) | Choice::Overpass => None,
         };
-        Ok(Options { choice, url, ca, google_key, ..Options::default() })
+        let deadline = Duration::from_secs(u64::from(deadline_s));
+        // With more time for the whole, a provider that computes for long before its first byte has it too.
+        let read_deadline = deadline.mul_f32(0.8);
+        Ok(Options { choice, url, ca, google_key, deadline, read_deadline, ..Options::default() })
     }
 }
 
