@@ -3,8 +3,11 @@
 mod allocations;
 mod convergence;
 mod field;
+mod golden;
 mod grammar;
 mod harness;
 mod logging;
 mod merge;
+mod pure;
 mod tidy;
+mod transcripts;
