@@ -25,6 +25,7 @@ pub(super) struct Sockets {
 struct State {
     open: BTreeMap<u64, Arc<TcpStream>>,
     next: u64,
+    cut: bool,
 }
 
 /// Keeps a socket among the open ones until it is dropped.
@@ -35,10 +36,13 @@ pub(super) struct Registered<'a> {
 }
 
 impl Sockets {
-    /// Adds a socket. If stopping has begun, its reading half is shut down at once.
+    /// Adds a socket. If stopping has begun, its reading half is shut down at once; after the cut, both halves,
+    /// for nobody would cut it any more.
     pub(super) fn register(&self, socket: &Arc<TcpStream>) -> Registered<'_> {
         let mut state = self.state.lock();
-        if self.is_stopping() {
+        if state.cut {
+            hang_up(socket, Half::Both);
+        } else if self.is_stopping() {
             hang_up(socket, Half::Read);
         }
         let key = state.next;
@@ -55,9 +59,11 @@ impl Sockets {
         self.changed.notify_all();
     }
 
-    /// Wakes every thread, those that write included.
+    /// Wakes every thread, those that write included, now and from now on.
     pub(super) fn cut(&self) {
-        self.state.lock().open.values().for_each(|socket| hang_up(socket, Half::Both));
+        let mut state = self.state.lock();
+        state.cut = true;
+        state.open.values().for_each(|socket| hang_up(socket, Half::Both));
     }
 
     /// Whether stopping has begun.
@@ -98,4 +104,24 @@ impl Drop for Registered<'_> {
 /// Shuts down a half of a socket. That fails only if it is closed already, which is what is wanted.
 pub(super) fn hang_up(socket: &TcpStream, half: Half) {
     let _ = socket.shutdown(half);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{ErrorKind, Write};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_socket_that_comes_after_the_cut_is_cut_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _other_side = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Arc::new(listener.accept().unwrap().0);
+        let sockets = Sockets::default();
+        sockets.stop_reading();
+        sockets.cut();
+        let _registered = sockets.register(&socket);
+        let written = (&*socket).write(b"x").map_err(|error| error.kind());
+        assert_eq!(written, Err(ErrorKind::BrokenPipe), "its thread could block in a write for ever");
+    }
 }

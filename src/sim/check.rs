@@ -79,7 +79,7 @@ pub(super) struct Witness {
     messages: Vec<[u64; 2]>,
     /// By the hash of a line: how often it was written.
     times_told: BTreeMap<u64, u64>,
-    repeated: u64,
+    pub repeated: u64,
     pub refused: u64,
 }
 
@@ -167,7 +167,11 @@ impl World {
     /// # Errors
     /// The first thing that is wrong.
     pub fn settle(&mut self, within: Duration) -> Result<Converged, Divergence> {
-        if !self.run_until_quiet(within) {
+        let quiet = self.run_until_quiet(within);
+        if self.witness.repeated > 0 {
+            return Err(Divergence::Repeated(self.witness.repeated));
+        }
+        if !quiet {
             return Err(Divergence::NotQuiet(self.now_ns));
         }
         self.check_nothing_is_owed()?;
@@ -269,9 +273,6 @@ impl World {
     fn check_messages(&self) -> Result<u64, Divergence> {
         let bound = self.witness.bound(&self.graph);
         let count = self.witness.times_told.values().copied().max().unwrap_or(0);
-        if self.witness.repeated > 0 {
-            return Err(Divergence::Repeated(self.witness.repeated));
-        }
         if count > bound { Err(Divergence::Messages { count, bound }) } else { Ok(count) }
     }
 

@@ -189,8 +189,11 @@ impl World {
         self.queue.is_empty()
     }
 
+    /// Stops at once when a line is sent again where it has been: such a flood may never end.
     fn happen_until(&mut self, until_ns: u64) {
-        while let Some((at_ns, event)) = self.queue.next(until_ns) {
+        while self.witness.repeated == 0
+            && let Some((at_ns, event)) = self.queue.next(until_ns)
+        {
             self.now_ns = at_ns;
             self.happen(event);
         }

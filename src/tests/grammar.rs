@@ -24,6 +24,9 @@ const WHITE_SPACE: [char; 6] = [' ', '\t', '\r', '\n', '\x0c', '\x0b'];
 const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 
 proptest! {
+    // A failure prints its smallest input; a file of seeds at the top of the project would say less.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_report_comes_back_byte_for_byte(
         client in client(), location in location(), time in time(), spaces in vec(white_space(1), 3), ends in ends(),
