@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Shared;
 use super::clock;
 use super::errands::Errand;
-use super::listen::Port;
+use super::listen::{Accepted, Port};
 use super::shutdown::hang_up;
 use crate::logging::Escaped;
 use crate::proto::batch::Batch;
@@ -32,9 +32,8 @@ const LINGER_READS_MAX: u32 = 20;
 const LINGER_WAIT: Duration = Duration::from_millis(50);
 
 /// Serves a connection until either side ends it.
-pub(super) fn serve(shared: &Shared, port: Port, socket: TcpStream, from: SocketAddr) {
-    let socket = Arc::new(socket);
-    let _registered = shared.conversations.register(&socket);
+pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
+    let Accepted { port, socket, from, registered: _until_the_end } = connection;
     log::info!("{port} {from} connected");
     let mut conversation = Conversation::new(shared, port, &socket, from);
     let ended = conversation.run();
