@@ -2,8 +2,13 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::harness::{Talk, TestServer, alone, catalogue, eventually, herd};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::harness::{Talk, TestServer, WAIT, alone, catalogue, eventually, herd};
+use crate::places::{Answer, Places, PlacesError};
+use crate::proto::search::Nearby;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 
@@ -240,4 +245,41 @@ fn a_server_that_stops_takes_no_half_line_for_a_report() {
     assert_eq!(talk.line(), "? x");
     server.stop();
     assert_eq!(String::from_utf8(talk.rest()).unwrap(), "");
+}
+
+/// A provider that says when it is asked, and does not answer until it is stopped.
+struct Slow {
+    asked: Sender<()>,
+    stopped: (Sender<()>, Receiver<()>),
+}
+
+impl Places for Slow {
+    fn nearby(&self, _: &Nearby) -> Result<Answer, PlacesError> {
+        self.asked.send(()).unwrap();
+        self.stopped.1.recv_timeout(WAIT).unwrap();
+        Err(PlacesError::Stopped)
+    }
+
+    fn may_wait(&self) -> bool {
+        true
+    }
+
+    fn stop(&self) {
+        let _ = self.stopped.0.try_send(());
+    }
+}
+
+#[test]
+fn a_question_that_waits_for_its_provider_is_answered_when_the_server_stops() {
+    let (asked, question) = bounded(1);
+    let slow = Arc::new(Slow { asked, stopped: bounded(1) });
+    let server = TestServer::start(&herd(&["Alford"], &[], true), "Alford", slow);
+    let mut talk = server.client();
+    let line = talk.ask(KIWI);
+    talk.send("WHATSAT kiwi.cs.ucla.edu 10 5\n");
+    question.recv_timeout(WAIT).unwrap();
+    server.stop();
+    let reply = String::from_utf8(talk.rest()).unwrap();
+    let json = reply.strip_prefix(&format!("{line}\n")).unwrap_or_else(|| panic!("no reply: {reply:?}"));
+    assert!(json.contains("\"error_message\"") && json.ends_with("}\n\n"), "{reply}");
 }
