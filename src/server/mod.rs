@@ -89,6 +89,9 @@ struct Shared {
     places: Arc<dyn Places>,
     stats: Stats,
     conversations: Sockets,
+    /// Links that wait for the answer to their hello: nothing is owed there, so stopping does not wait for them.
+    dialling: Sockets,
+    /// Links that are up.
     link_sockets: Sockets,
     clients_open: AtomicU32,
     connections_max: u32,
@@ -131,6 +134,7 @@ impl Server {
             places,
             stats: Stats::default(),
             conversations: Sockets::default(),
+            dialling: Sockets::default(),
             link_sockets: Sockets::default(),
             clients_open: AtomicU32::new(0),
             connections_max: config.connections_max,
@@ -222,9 +226,10 @@ impl fmt::Display for Port {
     }
 }
 
-/// Wakes the threads that accept, and every conversation that waits for its other side.
+/// Wakes the threads that accept, and every conversation and every hello that waits for the other side.
 fn stop_accepting(shared: &Shared, clients: &TcpListener, peers: &TcpListener) {
     shared.conversations.stop_reading();
+    shared.dialling.stop_reading();
     for listener in [clients, peers] {
         // On Linux this wakes `accept`; connecting to ourselves would fail when descriptors have run out.
         let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);

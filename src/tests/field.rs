@@ -1,14 +1,16 @@
 //! What goes wrong in the field, each as a test on real sockets: one server, or a few, in this process.
 
-use std::io::Read;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{Talk, TestServer, WAIT, alone, catalogue, eventually, herd};
 use crate::places::{Answer, Places, PlacesError};
 use crate::proto::search::Nearby;
+use crate::server::clock;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 
@@ -282,4 +284,20 @@ fn a_question_that_waits_for_its_provider_is_answered_when_the_server_stops() {
     let reply = String::from_utf8(talk.rest()).unwrap();
     let json = reply.strip_prefix(&format!("{line}\n")).unwrap_or_else(|| panic!("no reply: {reply:?}"));
     assert!(json.contains("\"error_message\"") && json.ends_with("}\n\n"), "{reply}");
+}
+
+#[test]
+fn a_neighbour_that_never_answers_hello_does_not_hold_up_stopping() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let bolden = TcpListener::bind(pair.member("Bolden").unwrap().peer).unwrap();
+    let alford = TestServer::start(&pair, "Alford", catalogue());
+    let (mut link, _) = bolden.accept().unwrap();
+    link.set_read_timeout(Some(WAIT)).unwrap();
+    let mut hello = String::new();
+    BufReader::new(&mut link).read_line(&mut hello).unwrap();
+    assert!(hello.starts_with("HELLO 1 Alford Bolden "), "{hello}");
+    // Waiting for the answer to the hello would take 2 s.
+    let deadline = clock::deadline(Duration::from_millis(1500));
+    alford.stop();
+    assert!(clock::deadline(Duration::ZERO) < deadline, "it waited for a neighbour that it owes nothing");
 }
