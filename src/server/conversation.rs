@@ -24,8 +24,8 @@ const REPLIES_BYTES_MAX: usize = 64 * 1024;
 /// How long a write may wait for the other side to read.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How long a closed conversation reads on, in total, for the kernel would otherwise answer unread bytes with
-/// a reset that can overtake the last reply.
+/// How often a closed conversation reads on, at most, for the kernel would otherwise answer unread bytes with a
+/// reset that can overtake the last reply.
 const LINGER_READS_MAX: u32 = 20;
 
 /// How long one such read may wait.
@@ -162,6 +162,7 @@ impl<'a> Conversation<'a> {
             let reply = self.batch.replies().len();
             self.batch.refuse(text);
             self.shared.stats.lines_refused.add(1);
+            log::debug!("{} {} asked about a client that nobody has seen", self.port, self.from);
             self.log_replies_from(reply);
             return Ok(After::GoOn);
         };
@@ -197,7 +198,7 @@ impl<'a> Conversation<'a> {
     fn flush(&mut self) -> io::Result<()> {
         self.settle();
         if !self.batch.replies().is_empty() {
-            self.socket.write_all(self.batch.replies())?;
+            self.socket.write_all(self.batch.replies()).map_err(by_its_name)?;
             self.batch.sent();
         }
         Ok(())
@@ -209,6 +210,15 @@ impl<'a> Conversation<'a> {
             log::debug!("{} {} -> {}", self.port, self.from, Escaped(replies.trim_ascii_end()));
         }
     }
+}
+
+/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
+fn by_its_name(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return error;
+    }
+    let seconds = WRITE_WAIT_MAX.as_secs();
+    io::Error::new(io::ErrorKind::TimedOut, format!("it has read nothing of its replies for {seconds} s"))
 }
 
 /// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.
