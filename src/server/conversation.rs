@@ -12,7 +12,7 @@ use socket2::SockRef;
 use super::Shared;
 use super::clock;
 use super::errands::Errand;
-use super::listen::Port;
+use super::listen::{Accepted, Port};
 use super::shutdown::hang_up;
 use crate::logging::Escaped;
 use crate::proto::batch::Batch;
@@ -35,17 +35,16 @@ const LAST_READS_MAX: u32 = 16;
 /// How long replies may take to leave when the server stops.
 const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
-/// How long a closed conversation reads on, in total, for the kernel would otherwise answer unread bytes with
-/// a reset that can overtake the last reply.
+/// How often a closed conversation reads on, at most, for the kernel would otherwise answer unread bytes with a
+/// reset that can overtake the last reply.
 const LINGER_READS_MAX: u32 = 20;
 
 /// How long one such read may wait.
 const LINGER_WAIT: Duration = Duration::from_millis(50);
 
 /// Serves a connection until either side ends it.
-pub(super) fn serve(shared: &Shared, port: Port, socket: TcpStream, from: SocketAddr) {
-    let socket = Arc::new(socket);
-    let _registered = shared.conversations.register(&socket);
+pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
+    let Accepted { port, socket, from, registered: _until_the_end } = connection;
     log::info!("{port} {from} connected");
     let mut conversation = Conversation::new(shared, port, &socket, from);
     let ended = conversation.run();
@@ -179,6 +178,7 @@ impl<'a> Conversation<'a> {
             let reply = self.batch.replies().len();
             self.batch.refuse(text);
             self.shared.stats.lines_refused.add(1);
+            log::debug!("{} {} asked about a client that nobody has seen", self.port, self.from);
             self.log_replies_from(reply);
             return Ok(After::GoOn);
         };
@@ -214,7 +214,7 @@ impl<'a> Conversation<'a> {
     fn flush(&mut self) -> io::Result<()> {
         self.settle();
         if !self.batch.replies().is_empty() {
-            self.socket.write_all(self.batch.replies())?;
+            self.socket.write_all(self.batch.replies()).map_err(by_its_name)?;
             self.batch.sent();
         }
         Ok(())
@@ -236,6 +236,15 @@ fn let_replies_leave(socket: &TcpStream) {
         let mut polled = [PollFd::new(socket, PollFlags::OUT)];
         while poll(&mut polled, Some(&LEAVE_WAIT_MAX)) == Err(Errno::INTR) {}
     }
+}
+
+/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
+fn by_its_name(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return error;
+    }
+    let seconds = WRITE_WAIT_MAX.as_secs();
+    io::Error::new(io::ErrorKind::TimedOut, format!("it has read nothing of its replies for {seconds} s"))
 }
 
 /// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.

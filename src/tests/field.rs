@@ -266,27 +266,6 @@ fn one_connection_too_many_is_told_so() {
 }
 
 #[test]
-fn stopping_answers_what_is_in_hand_and_hangs_up_on_the_idle() {
-    let server = alone();
-    let mut idle = server.client();
-    let mut busy = server.client();
-    busy.ask("x");
-    idle.ask("x");
-    server.stop();
-    assert_eq!((idle.rest(), busy.rest()), (vec![], vec![]));
-}
-
-#[test]
-fn a_server_that_stops_takes_no_half_line_for_a_report() {
-    let server = alone();
-    let mut talk = server.client();
-    talk.send("x\nIAMAT kiwi +34-118 1621");
-    assert_eq!(talk.line(), "? x");
-    server.stop();
-    assert_eq!(String::from_utf8(talk.rest()).unwrap(), "");
-}
-
-#[test]
 fn a_neighbours_line_that_was_cut_off_is_no_news() {
     let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
     let server = TestServer::start(&pair, "Alford", catalogue());

@@ -9,5 +9,6 @@ mod harness;
 mod logging;
 mod merge;
 mod pure;
+mod stopping;
 mod tidy;
 mod transcripts;
