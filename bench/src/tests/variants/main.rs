@@ -1,0 +1,1 @@
+//! The variants as real processes.
