@@ -13,6 +13,7 @@ use proxyherd_bench::talk::{Pause, Talk, Turn};
 
 use crate::shared::{Accepted, Loops};
 use crate::timers::Stamp;
+use crate::waits::{Lateness, Waits};
 
 /// Reads of one connection before the others have their turn.
 const READS_PER_TURN_MAX: u32 = 4;
@@ -53,32 +54,6 @@ enum State {
     Closing,
     /// Everything is sent; so many more reads wait for the other side to close.
     Lingering(u32),
-}
-
-/// What a conversation waits for.
-#[derive(Debug)]
-pub(crate) enum Waits {
-    /// Until there is something to read, as long as it takes.
-    Read,
-    /// Until the other side reads; with a stamp, a deadline is to be set.
-    Write(Option<Stamp>),
-    /// Until the other side closes, with a deadline.
-    Close,
-    /// Only for the others to have their turn.
-    Turn,
-    /// It is over.
-    Over(io::Result<()>),
-}
-
-/// What has become of a wait for the other side to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lateness {
-    /// It has read nothing.
-    Late,
-    /// It has read something, and must read more: a new wait has this stamp.
-    MovedOn(Stamp),
-    /// It has read all there was, or is gone.
-    Done,
 }
 
 impl Conversation {

@@ -10,10 +10,11 @@ use mio::{Events, Interest, Poll, Token};
 use proxyherd_bench::shared::{DRAIN_WAIT_MAX, FINISH_WAIT_MAX, LINGER_WAIT, WRITE_WAIT_MAX};
 
 use crate::accept::Doors;
-use crate::conversation::{Conversation, Desk, Lateness, Waits};
+use crate::conversation::{Conversation, Desk};
 use crate::links::Links;
 use crate::shared::{Accepted, Loops, WAKER};
 use crate::timers::{Timer, Timers};
+use crate::waits::{Lateness, Waits};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
@@ -109,7 +110,7 @@ impl EventLoop {
         if token >= first_conversation {
             self.work(token - first_conversation, event.is_read_closed());
         } else if token >= FIRST_LINK {
-            self.links.work(token - FIRST_LINK, &mut self.timers);
+            self.links.work(token - FIRST_LINK, true, &mut self.timers);
         } else if token >= FIRST_DOOR {
             self.accept();
         } else {

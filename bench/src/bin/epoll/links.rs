@@ -68,7 +68,7 @@ impl Links {
     pub(crate) fn feed_all(&mut self, timers: &mut Timers) {
         for neighbour in 0..self.len() {
             if matches!(self.links[neighbour].progress, Some(Progress::Idle | Progress::More)) {
-                self.work(neighbour, timers);
+                self.work(neighbour, false, timers);
             }
         }
     }
@@ -84,15 +84,15 @@ impl Links {
         self.links.iter().all(|up| !up.peer.link.is_live() || !busy.contains(&up.progress))
     }
 
-    /// Does all that the readiness of a link's socket allows.
-    pub(crate) fn work(&mut self, neighbour: usize, timers: &mut Timers) {
+    /// Does all that the readiness of a link's socket allows; `heard` if that has just changed.
+    pub(crate) fn work(&mut self, neighbour: usize, heard: bool, timers: &mut Timers) {
         let shared = &self.loops.shared;
         let up = &mut self.links[neighbour];
         if up.progress.is_none() {
             return;
         }
         let was_live = up.peer.link.is_live();
-        let worked = up.peer.work(shared);
+        let worked = up.peer.work(shared, heard);
         if !was_live && up.peer.link.is_live() {
             up.now_live(shared);
         }

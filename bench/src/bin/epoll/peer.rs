@@ -76,11 +76,12 @@ impl Peer {
         self.lines.clear();
     }
 
-    /// Does all that can be done without waiting.
+    /// Does all that can be done without waiting. Reads only if the neighbour has been `heard`: that there is
+    /// something to send does not mean that there is something to read.
     ///
     /// # Errors
     /// When the connection could not be made, or has ended; then [`Peer::hang_up`] must be called.
-    pub(crate) fn work(&mut self, shared: &Shared) -> io::Result<Progress> {
+    pub(crate) fn work(&mut self, shared: &Shared, heard: bool) -> io::Result<Progress> {
         let Peer { link, connection, lines, .. } = self;
         let Some(connection) = connection else { return Ok(Progress::Idle) };
         if !connection.connected {
@@ -90,7 +91,9 @@ impl Peer {
             connection.socket.set_nodelay(true)?;
             *lines = link.hello();
         }
-        connection.read(shared, link)?;
+        if heard {
+            connection.read(shared, link)?;
+        }
         for _ in 0..BATCHES_PER_TURN_MAX {
             if !connection.write(lines)? {
                 return Ok(Progress::Blocked);
