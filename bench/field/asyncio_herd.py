@@ -18,6 +18,7 @@ from pathlib import Path
 
 LINE_BYTES_MAX = 4096  # of what a client sends, its terminator not counted
 AT_BYTES_MAX = LINE_BYTES_MAX + 256  # an AT line has two servers' names and the skew on top of that
+REPLIES_BYTES_MAX = 64 << 10  # collected for one write
 LINK_BYTES_MAX = 64 << 20  # kept for a neighbour that does not read; what comes after that is dropped
 DIAL_S = 1.0  # how long opening a connection to a neighbour may take
 LINGER_S = 1.0  # how long a refused client is read on: unread bytes would reset the reply away
@@ -140,31 +141,45 @@ class Conversation(asyncio.Protocol):
 
     def __init__(self, herd: Herd):
         self.herd = herd
+        self.lines = iter(())
         self.rest = b""
+        self.full = False  # of replies that the client does not read
         self.refused = False
 
     def connection_made(self, transport):
         self.transport = transport
 
     def data_received(self, data):
-        if self.refused:
-            return
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        replies = []
-        for line in lines:
+        if not self.refused:
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            self.lines = iter(lines)
+            self.answer()
+
+    def answer(self):
+        """Answers the lines there are, in one write unless the replies are much more than the questions."""
+        replies, size = [], 0
+        for line in self.lines:
             line = line.removesuffix(b"\r")
             replies.append(self.herd.reply(line))
             if len(line) > line_bytes_max(line):
-                self.refused = True
-                break
+                return self.refuse(replies)
+            size += len(replies[-1])
+            if size > REPLIES_BYTES_MAX:
+                self.transport.write(b"".join(replies))
+                replies, size = [], 0
+                if self.full:
+                    return
         # A carriage return at the limit may be half of a terminator.
-        if not self.refused and len(self.rest) > line_bytes_max(self.rest) + 1:
-            self.refused = True
+        if len(self.rest) > line_bytes_max(self.rest) + 1:
             replies.append(self.herd.reply(self.rest))
+            return self.refuse(replies)
         self.transport.write(b"".join(replies))
-        if self.refused:
-            self.transport.write_eof()
-            asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
+
+    def refuse(self, replies):
+        self.refused = True
+        self.transport.write(b"".join(replies))
+        self.transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_S, self.transport.abort)
 
     def eof_received(self):
         # News without its end is half a line of a neighbour that died: it may read as an earlier time.
@@ -173,10 +188,15 @@ class Conversation(asyncio.Protocol):
         return False  # what is written is sent, then the connection is closed
 
     def pause_writing(self):
-        self.transport.pause_reading()  # who does not read replies need not ask more
+        self.full = True
+        self.transport.pause_reading()
 
     def resume_writing(self):
-        self.transport.resume_reading()
+        self.full = False
+        if not self.refused:
+            self.answer()
+        if not self.full:
+            self.transport.resume_reading()
 
 
 class Link(asyncio.Protocol):

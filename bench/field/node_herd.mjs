@@ -14,6 +14,7 @@ import { performance } from 'node:perf_hooks';
 
 const LINE_BYTES_MAX = 4096; // of what a client sends, its terminator not counted
 const AT_BYTES_MAX = LINE_BYTES_MAX + 256; // an AT line has two servers' names and the skew on top of that
+const REPLIES_BYTES_MAX = 64 * 2 ** 10; // collected for one write
 const LINK_BYTES_MAX = 64 * 2 ** 20; // kept for a neighbour that does not read; what comes after is dropped
 const DIAL_MS = 1000; // how long opening a connection to a neighbour may take
 const LINGER_MS = 1000; // how long a refused client is read on: unread bytes would reset the reply away
@@ -140,42 +141,74 @@ function cut(answer, limit) {
 }
 
 /** One connection to our port, a client's or a neighbour's. */
-function converse(herd, socket) {
-  let rest = '';
-  socket.setEncoding('latin1');
-  socket.on('error', () => socket.destroy());
-  socket.on('data', (data) => {
+class Conversation {
+  constructor(herd, socket) {
+    this.herd = herd;
+    this.socket = socket;
+    this.lines = [];
+    this.next = 0; // of the lines, to be answered
+    this.rest = '';
+    this.refused = false;
+    socket.setEncoding('latin1');
+    socket.on('data', (data) => this.read(data));
+    socket.on('end', () => this.end());
+    socket.on('error', () => socket.destroy());
+    socket.on('drain', () => {
+      socket.resume();
+      if (!this.refused) this.answer();
+    });
+  }
+
+  read(data) {
+    if (this.refused) return;
+    this.lines = (this.rest + data).split('\n');
+    this.rest = this.lines.pop();
+    this.next = 0;
+    this.answer();
+  }
+
+  /** Answers the lines there are, in one write unless the replies are much more than the questions. */
+  answer() {
     const receivedNs = nowNs();
-    const lines = (rest + data).split('\n');
-    rest = lines.pop();
     let replies = '';
-    let refused = false;
-    for (let line of lines) {
+    while (this.next < this.lines.length && !this.refused) {
+      let line = this.lines[this.next++];
       if (line.endsWith('\r')) line = line.slice(0, -1);
-      replies += herd.reply(line, receivedNs);
-      refused = line.length > lineBytesMax(line);
-      if (refused) break;
+      replies += this.herd.reply(line, receivedNs);
+      this.refused = line.length > lineBytesMax(line);
+      if (replies.length > REPLIES_BYTES_MAX && !this.refused) {
+        if (!this.write(replies)) return;
+        replies = '';
+      }
     }
     // A carriage return at the limit may be half of a terminator.
-    if (!refused && rest.length > lineBytesMax(rest) + 1) {
-      refused = true;
-      replies += herd.reply(rest, receivedNs);
+    if (!this.refused && this.rest.length > lineBytesMax(this.rest) + 1) {
+      replies += this.herd.reply(this.rest, receivedNs);
+      this.refused = true;
     }
-    if (replies !== '' && !socket.write(replies, 'latin1')) {
-      socket.pause(); // who does not read replies need not ask more
-      socket.once('drain', () => socket.resume());
-    }
-    if (refused) {
-      rest = '';
-      socket.removeAllListeners('data').resume().end();
-      setTimeout(() => socket.destroy(), LINGER_MS).unref();
-    }
-  });
-  socket.on('end', () => {
+    this.write(replies);
+    if (this.refused) this.hangUp();
+  }
+
+  /** Whether the client reads what is written to it; who does not need not ask more. */
+  write(replies) {
+    const reads = replies === '' || this.socket.write(replies, 'latin1');
+    if (!reads) this.socket.pause();
+    return reads;
+  }
+
+  hangUp() {
+    this.socket.resume().end();
+    setTimeout(() => this.socket.destroy(), LINGER_MS).unref();
+  }
+
+  end() {
     // News without its end is half a line of a neighbour that died: it may read as an earlier time.
-    if (rest !== '' && !rest.startsWith('AT ')) socket.write(herd.reply(rest, nowNs()), 'latin1');
-    socket.end();
-  });
+    if (this.rest !== '' && !this.refused && !this.rest.startsWith('AT ')) {
+      this.write(this.herd.reply(this.rest, nowNs()));
+    }
+    this.socket.end();
+  }
 }
 
 /** The way to one neighbour: dialled when there is news, kept open, and written once a turn of the loop. */
@@ -255,6 +288,6 @@ const links = neighbours.map((neighbour) => {
 });
 const places = readFileSync(new URL('places.json', import.meta.url), 'latin1');
 const herd = new Herd(name, links, places);
-const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => converse(herd, socket));
+const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => new Conversation(herd, socket));
 server.listen({ ...address(own), backlog: BACKLOG });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0));

@@ -1,10 +1,12 @@
 //! The variants of `bench/field/variants.toml`, and herds of them as processes of this test.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::talk::{Talk, eventually};
@@ -42,9 +44,7 @@ impl Variant {
         if answer.is_ok_and(|answer| answer.status.success()) {
             return Some(Variant { name: name.to_owned(), command: words("command") });
         }
-        // Not by a macro: the sentence is for people who run the tests, and those are captured.
-        let sentence = format!("field: {name} is skipped, it is not installed: run bench/field/setup.sh\n");
-        std::io::stderr().write_all(sentence.as_bytes()).unwrap();
+        say_once(format!("field: {name} is skipped, it is not installed: run bench/field/setup.sh\n"));
         None
     }
 
@@ -67,6 +67,16 @@ impl Variant {
             .stderr(log)
             .spawn()
             .unwrap()
+    }
+}
+
+/// Tells people who run the tests. Not by a macro, for what macros print is captured.
+fn say_once(sentence: String) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap();
+    if !said.contains(&sentence) {
+        std::io::stderr().write_all(sentence.as_bytes()).unwrap();
+        said.insert(sentence);
     }
 }
 
