@@ -5,6 +5,10 @@ use std::net::{Shutdown as Half, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::SockRef;
+
 use super::Shared;
 use super::clock;
 use super::errands::Errand;
@@ -23,6 +27,13 @@ const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a write may wait for the other side to read.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
+/// goes on sending would never see the end otherwise.
+const LAST_READS_MAX: u32 = 16;
+
+/// How long replies may take to leave when the server stops.
+const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// How long a closed conversation reads on, in total, for the kernel would otherwise answer unread bytes with
 /// a reset that can overtake the last reply.
@@ -79,15 +90,20 @@ impl<'a> Conversation<'a> {
             Port::Client => Framing::for_client(),
             Port::Peer => Framing::for_peer(),
         };
+        let mut last_reads = 0;
         loop {
             let count = match self.socket.read(framing.space()) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if count == 0 && self.shared.conversations.is_stopping() {
-                // It is us who end the stream: what the client has sent of a line is not the line it meant.
-                return Ok(());
+            if self.shared.conversations.is_stopping() {
+                last_reads += 1;
+                if count == 0 || last_reads > LAST_READS_MAX {
+                    // It is us who end the stream: what the client has sent of a line is not the line it meant.
+                    let_replies_leave(self.socket);
+                    return Ok(());
+                }
             }
             framing.filled(count);
             let after = self.lines(&mut framing)?;
@@ -209,6 +225,16 @@ impl<'a> Conversation<'a> {
         if self.verbose && !replies.is_empty() {
             log::debug!("{} {} -> {}", self.port, self.from, Escaped(replies.trim_ascii_end()));
         }
+    }
+}
+
+/// Waits until the kernel has sent all replies. A socket that is closed while the other side goes on sending is
+/// reset, and the end of a reply that has not been sent by then never is.
+fn let_replies_leave(socket: &TcpStream) {
+    // With this mark a socket is writable only when nothing in it is unsent. A cut ends the wait too.
+    if SockRef::from(socket).set_tcp_notsent_lowat(1).is_ok() {
+        let mut polled = [PollFd::new(socket, PollFlags::OUT)];
+        while poll(&mut polled, Some(&LEAVE_WAIT_MAX)) == Err(Errno::INTR) {}
     }
 }
 

@@ -10,7 +10,7 @@
 //! | link | one per neighbour | its channel of errands, `write` |
 //! | watch | one per link that is up | `read` |
 //!
-//! There is one lock on the way of a line, [`Shared::node`]. It is taken for one statement at a time, in
+//! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
 //! none of which anything is read, written, logged or waited for.
 
 pub mod clock;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::{Shutdown as Half, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -16,13 +17,14 @@ use parking_lot::{Condvar, Mutex};
 pub(super) struct Sockets {
     state: Mutex<State>,
     changed: Condvar,
+    /// Changed under the lock of `state`, and read without it by every conversation after every turn.
+    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: BTreeMap<u64, Arc<TcpStream>>,
     next: u64,
-    stopping: bool,
 }
 
 /// Keeps a socket among the open ones until it is dropped.
@@ -36,7 +38,7 @@ impl Sockets {
     /// Adds a socket. If stopping has begun, its reading half is shut down at once.
     pub(super) fn register(&self, socket: &Arc<TcpStream>) -> Registered<'_> {
         let mut state = self.state.lock();
-        if state.stopping {
+        if self.is_stopping() {
             hang_up(socket, Half::Read);
         }
         let key = state.next;
@@ -45,15 +47,10 @@ impl Sockets {
         Registered { sockets: self, key }
     }
 
-    /// How many are open.
-    pub(super) fn len(&self) -> usize {
-        self.state.lock().open.len()
-    }
-
     /// Wakes every thread that reads, now and from now on, and every pause.
     pub(super) fn stop_reading(&self) {
-        let mut state = self.state.lock();
-        state.stopping = true;
+        let state = self.state.lock();
+        self.stopping.store(true, Ordering::Release);
         state.open.values().for_each(|socket| hang_up(socket, Half::Read));
         self.changed.notify_all();
     }
@@ -65,7 +62,7 @@ impl Sockets {
 
     /// Whether stopping has begun.
     pub(super) fn is_stopping(&self) -> bool {
-        self.state.lock().stopping
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Waits until no socket is open, or until the deadline; returns how many still are.
@@ -82,7 +79,7 @@ impl Sockets {
     /// Waits for `wait`, or until stopping begins.
     pub(super) fn pause(&self, wait: Duration) {
         let mut state = self.state.lock();
-        if !state.stopping {
+        if !self.is_stopping() {
             self.changed.wait_for(&mut state, wait);
         }
     }

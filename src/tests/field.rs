@@ -241,3 +241,16 @@ fn a_server_that_stops_takes_no_half_line_for_a_report() {
     server.stop();
     assert_eq!(String::from_utf8(talk.rest()).unwrap(), "");
 }
+
+#[test]
+fn a_neighbours_line_that_was_cut_off_is_no_news() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let server = TestServer::start(&pair, "Alford", catalogue());
+    let mut bolden = hello_as_bolden(server.peers, "1");
+    bolden.send("AT Bolden +0.263873386 bird +1+1 5\nAT Bolden +0.263873386 kiwi +1+1 16214");
+    assert_eq!(bolden.half_close().rest(), b"");
+    let mut talk = server.client();
+    assert_eq!(talk.ask("WHATSAT bird 1 1"), "AT Bolden +0.263873386 bird +1+1 5");
+    talk.json();
+    assert_eq!(talk.ask("WHATSAT kiwi 1 1"), "? WHATSAT kiwi 1 1");
+}
