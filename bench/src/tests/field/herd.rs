@@ -24,6 +24,7 @@ const LINKS: [(&str, &str); 5] = [
 pub(crate) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
 
 /// One server of another maker that can be started here.
+#[derive(Clone)]
 pub(crate) struct Variant {
     name: String,
     command: Vec<String>,

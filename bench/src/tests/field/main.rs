@@ -6,9 +6,12 @@
 
 mod clients;
 mod flooding;
+mod golden;
 mod herd;
 mod load;
 mod talk;
+#[path = "../../../../src/tests/transcripts/mod.rs"]
+mod transcripts;
 
 use herd::Variant;
 
@@ -25,6 +28,7 @@ macro_rules! check_each {
                 flooding::equal_times_settle
                 flooding::what_is_sent_and_believed
                 flooding::a_dead_neighbour_stops_nobody
+                golden::transcripts_hold
                 load::fifty_pipelining_clients_lose_nothing
             );
         })*
