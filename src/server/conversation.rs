@@ -21,7 +21,8 @@ use crate::proto::time::Moment;
 /// client pipelines.
 const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a write may wait for the other side to read.
+/// How long a write may wait for the other side to read. A write that got rid of some of its bytes begins anew,
+/// so a client that never reads is let go after up to twice this.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How often a closed conversation reads on, at most, for the kernel would otherwise answer unread bytes with a
