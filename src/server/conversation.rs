@@ -25,7 +25,8 @@ use crate::proto::time::Moment;
 /// client pipelines.
 const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a write may wait for the other side to read.
+/// How long a write may wait for the other side to read. A write that got rid of some of its bytes begins anew,
+/// so a client that never reads is let go after up to twice this.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
