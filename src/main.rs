@@ -43,7 +43,14 @@ fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
         stopper.stop();
     })?;
     server.run()?;
-    log.stop();
+    let report = log.stop();
+    if report.dropped + report.lost > 0 {
+        let _ = writeln!(
+            io::stderr(),
+            "proxyherd: {} lines are missing from the log",
+            report.dropped + report.lost
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
