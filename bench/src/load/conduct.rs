@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{Builder, ScopedJoinHandle, scope};
 use std::time::Duration;
 
-use indicatif::ProgressBar;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::clock;
@@ -14,22 +13,21 @@ use super::drive::{DRAIN_MAX, Span};
 use super::engine::{Engine, Shared};
 use super::error::LoadError;
 use super::options::{Mode, Options};
-use super::outcome::{Outcome, Server};
-use super::process::{Kernel, Process, Switches};
+use super::outcome::Outcome;
+use super::process::{Kernel, Process};
 use super::progress;
 use super::request::Script;
+use super::share::Share;
 use super::tally::{Latency, Tally, Window};
 use super::target;
+use super::watch::Watched;
 
 /// Connections that may wait for their first reply at once while all are being opened. Less than the shortest
 /// queue that a server gives the kernel, or a lost SYN would cost a second.
 const OPENING_AT_ONCE: usize = 64;
 
-/// Between the order to begin and the beginning, so that all threads have read it.
-const LEAD: Duration = Duration::from_millis(5);
-
 /// How often the progress bar moves.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// How long a server that has hung up may take to be gone.
 const DYING_MAX: Duration = Duration::from_millis(300);
@@ -53,16 +51,10 @@ pub fn run(options: &Options) -> Result<Outcome, LoadError> {
     Conductor { options, shared: &shared }.run().map_err(|error| explain(options, error))
 }
 
-struct Conductor<'a> {
-    options: &'a Options,
-    shared: &'a Shared,
-}
-
-/// What is seen from outside while the load runs.
-struct Watched {
-    window: Window,
-    generator_cpu_ns: u64,
-    servers: Vec<Server>,
+/// Conducts one run.
+pub(super) struct Conductor<'a> {
+    pub(super) options: &'a Options,
+    pub(super) shared: &'a Shared,
 }
 
 impl Conductor<'_> {
@@ -185,72 +177,6 @@ impl Conductor<'_> {
         done == self.options.threads
     }
 
-    /// Gives the order to begin, and looks at the processes when measuring begins and ends.
-    fn measure(&self, spans: &[SyncSender<(Span, Window)>]) -> Result<Watched, LoadError> {
-        let Options { ramp, warm_up, duration, ref pid, .. } = *self.options;
-        let storm = self.options.mode() == Mode::Storm;
-        let begin_ns = clock::monotonic_ns() + clock::ns(LEAD);
-        let from_ns = begin_ns + clock::ns(ramp + warm_up);
-        let window = Window { from_ns, to_ns: from_ns + if storm { 0 } else { clock::ns(duration) } };
-        let span = Span { from_ns: begin_ns, to_ns: window.to_ns, ramp_ns: clock::ns(ramp) };
-        for part in spans {
-            // A thread that has ended says why when it is joined.
-            let _ = part.send((span, window));
-        }
-        if storm {
-            return Ok(Watched { window, generator_cpu_ns: 0, servers: self.servers(&self.look()?) });
-        }
-        let total = ramp + warm_up + duration;
-        let bar = progress::bar(total.as_millis() as u64, total).with_message("ms");
-        self.wait_until(begin_ns + clock::ns(ramp), begin_ns, &bar);
-        let switches: Vec<Switches> = pid.iter().map(|pid| Switches::look(*pid)).collect();
-        let replies = self.shared.replies.load(Ordering::Relaxed);
-        self.wait_until(window.from_ns, begin_ns, &bar);
-        let (cpu_ns, at_first) = (clock::own_cpu_ns(), self.look()?);
-        self.wait_until(window.to_ns, begin_ns, &bar);
-        let (generator_cpu_ns, at_last) = (clock::own_cpu_ns() - cpu_ns, self.look()?);
-        let replies = self.shared.replies.load(Ordering::Relaxed) - replies;
-        bar.finish_and_clear();
-        let mut servers = self.servers(&at_last);
-        for (server, first) in servers.iter_mut().zip(&at_first) {
-            server.cpu_seconds = server.end.cpu_seconds - first.cpu_seconds;
-        }
-        // With a thread for each connection, those that have ended took their counts with them.
-        if self.options.mode() != Mode::Churn {
-            for (server, first) in servers.iter_mut().zip(&switches) {
-                let last = Switches::look(server.pid);
-                let since = Switches {
-                    voluntary: last.voluntary.saturating_sub(first.voluntary),
-                    involuntary: last.involuntary.saturating_sub(first.involuntary),
-                };
-                server.switches = Some(since);
-                let sum = (since.voluntary + since.involuntary) as f64;
-                server.switches_per_reply = Some(sum / replies.max(1) as f64);
-            }
-        }
-        Ok(Watched { window, generator_cpu_ns, servers })
-    }
-
-    fn wait_until(&self, until_ns: u64, begin_ns: u64, bar: &ProgressBar) {
-        loop {
-            let now_ns = clock::monotonic_ns();
-            if now_ns >= until_ns || self.shared.failed.load(Ordering::Relaxed) {
-                return;
-            }
-            bar.set_position(now_ns.saturating_sub(begin_ns) / 1_000_000);
-            std::thread::sleep(Duration::from_nanos(until_ns - now_ns).min(TICK));
-        }
-    }
-
-    fn look(&self) -> Result<Vec<Process>, LoadError> {
-        self.options.pid.iter().map(|&pid| Process::look(pid).ok_or(LoadError::Died(pid))).collect()
-    }
-
-    fn servers(&self, at_last: &[Process]) -> Vec<Server> {
-        let seen = self.options.pid.iter().zip(at_last);
-        seen.map(|(&pid, &end)| Server { pid, end, ..Server::default() }).collect()
-    }
-
     /// Puts together what was counted inside and seen from outside.
     fn fill(
         &self,
@@ -279,31 +205,15 @@ impl Conductor<'_> {
         outcome.opened = self.shared.opened.load(Ordering::Relaxed);
         let opened = outcome.opened.max(1) as f64;
         let kernel_kib = outcome.kernel_open.sum_kib() as f64 - outcome.kernel_before.sum_kib() as f64;
-        outcome.kernel_bytes_per_connection = kernel_kib * 1024.0 / opened;
+        if outcome.opened > 0 {
+            outcome.kernel_bytes_per_connection = kernel_kib * 1024.0 / opened;
+        }
         for ((server, before), open) in outcome.servers.iter_mut().zip(before).zip(open) {
             (server.before, server.open) = (*before, *open);
             server.rss_bytes_per_connection = (open.rss_kib as f64 - before.rss_kib as f64) * 1024.0 / opened;
             server.cpu_us_per_reply = server.cpu_seconds * 1e6 / tally.replies.max(1) as f64;
         }
         Ok(())
-    }
-}
-
-/// The part of one thread.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Share {
-    first: usize,
-    count: usize,
-    /// The first so many of them send.
-    active: usize,
-}
-
-impl Share {
-    fn of(part: u32, parts: u32, connections: u32, active: u32) -> Share {
-        // The remainders go to the first parts.
-        let share = |all: u32| all / parts + u32::from(part < all % parts);
-        let first = part * (connections / parts) + part.min(connections % parts);
-        Share { first: first as usize, count: share(connections) as usize, active: share(active) as usize }
     }
 }
 

@@ -10,7 +10,8 @@
 //! | `engine` | one thread: epoll, opening, events |
 //! | `drive` | the pace: closed loop, open loop, churn |
 //! | `tally` | counting, and the windows that count |
-//! | `conduct` | a whole run: opening, warming up, measuring, looking at the server |
+//! | `conduct`, `share` | a whole run, divided among threads |
+//! | `watch` | what is seen from outside meanwhile |
 //! | `process`, `machine` | what /proc says, where a result comes from |
 //! | `outcome` | what a run has found out |
 
@@ -28,9 +29,11 @@ mod drive;
 mod engine;
 mod error;
 mod request;
+mod share;
 mod tally;
 mod target;
 mod timer;
+mod watch;
 
 #[cfg(test)]
 mod tests;

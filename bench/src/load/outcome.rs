@@ -117,6 +117,9 @@ impl fmt::Display for Outcome {
             let (rss, each) = (server.end.rss_kib / 1024, server.rss_bytes_per_connection / 1024.0);
             row(f, "  resident", format!("{rss} MiB, {each:.1} KiB a connection"))?;
         }
+        if self.opened == 0 {
+            return Ok(());
+        }
         let each = self.kernel_bytes_per_connection / 1024.0;
         row(f, "kernel, both ends", format!("{each:.1} KiB a connection (slab, stacks, page tables, TCP)"))
     }

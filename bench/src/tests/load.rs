@@ -1,5 +1,8 @@
 //! The `load` program against real processes: the threaded server, and one that answers wrongly.
 
+// Clippy counts only functions marked #[test] as tests, and everything in this target is one.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
