@@ -29,10 +29,12 @@
 //! - No guard of the lock outlives a statement, and nothing is read, written, logged or waited for under it.
 //! - There is no queue of messages to a neighbour: the store, in the order in which its records last changed, is
 //!   the backlog, and a link is a position in it. A neighbour that is slow or down costs no memory.
-//! - No thread is detached: each is joined by the scope that started it. No thread polls for the stop.
-//! - No reply leaves before its sighting is merged, and none is formatted under the lock.
+//! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only the one
+//!   that waits for signals ends with the process. No thread polls for the stop.
+//! - No reply leaves before its sighting is merged, and none to a client is formatted under the lock.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
-//!   bound with a name.
+//!   bound with a name. (Not yet: the clients known, the connections on the peer port, and how long either side
+//!   of a connection may say nothing.)
 //! - There is no async runtime and no `unsafe`.
 //!
 //! # Levels of the log

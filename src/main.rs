@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
-    let server = Server::bind(config, places::open(&places::Options::default())?)?;
+    let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
     let (stopper, asked_before) = (server.stopper(), AtomicBool::new(false));
     ctrlc::set_handler(move || {
         if asked_before.swap(true, Ordering::Relaxed) {

@@ -1,11 +1,35 @@
-//! Where the event-driven variants and the load generator live. See `README.md` in this folder.
+//! Everything that measures the herd: what it is measured with, and what the variants share that it is measured
+//! against. `README.md` in this folder says what each variant and each suite is for.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | [`load`] | the load generator, as the `load` program and the suites use it |
 //! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
 //! | [`plot`] | figures of any file of results |
+//!
+//! The variants are in `src/bin`. None of what follows is a driver: how bytes come in and go out is written anew
+//! in each of them, for that is what is compared.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`options`] | the command line of every variant, turned into checked values |
+//! | [`life`] | the log, the signals and the exit code of every variant |
+//! | [`listen`] | opening a port, with the same socket options as the threaded server |
+//! | [`shared`] | one member of the herd, as all its connections see it; the bounds |
+//! | [`talk`] | one conversation without its input and output |
+//! | [`framings`] | framings lent to the conversations that have something to frame |
+//! | [`stats`] | what is counted |
+//! | [`clock`] | the one place in which variants read the clocks |
 
 pub mod load;
 pub mod plot;
 pub mod suite;
+
+pub mod clock;
+pub mod framings;
+pub mod life;
+pub mod listen;
+pub mod options;
+pub mod shared;
+pub mod stats;
+pub mod talk;

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::config::{
     CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT,
-    LOG_FILES_MAX, WhenFull,
+    LOG_FILES_MAX, PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
 };
 
 // Lines of at most 70 characters: wider ones are folded on the manual page.
@@ -106,13 +106,17 @@ pub(super) struct RawServe {
     /// Another base address for google, google-legacy or overpass, such as a server of your own.
     #[arg(long, value_name = "URL")]
     pub(super) places_url: Option<String>,
-    /// A PEM file with certificates to trust for that address, besides the usual ones.
+    /// A PEM file with the certificates to trust, in place of the public authorities.
     #[arg(long, value_name = "PEM")]
     pub(super) places_ca: Option<PathBuf>,
     /// A file with the key for google and google-legacy; without it, the key is taken from the environment
     /// variable PROXYHERD_GOOGLE_KEY.
     #[arg(long, value_name = "PATH")]
     pub(super) google_key_file: Option<PathBuf>,
+    /// Seconds that a provider may take for a question, 1 to 60; after that the answer says that it was too slow.
+    #[arg(long, value_name = "SECONDS", default_value_t = PLACES_DEADLINE_S_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_DEADLINE_S_MAX)))]
+    pub(super) places_deadline: u32,
     /// How much to log: debug has every request and every reply.
     #[arg(long, value_name = "LEVEL", default_value = "debug", value_parser = log_level())]
     pub(super) log_level: log::LevelFilter,

@@ -58,6 +58,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             choice: raw.places,
             url: raw.places_url,
             ca: raw.places_ca,
+            deadline_s: raw.places_deadline,
             google_key_file: raw.google_key_file,
         },
         connections_max: raw.connections_max,

@@ -55,7 +55,7 @@ fn a_server_needs_only_its_name() {
 fn every_option_of_a_server_arrives() {
     let config = served(
         "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
-         --google-key-file key --log-level warn --log-dir logs --log-when-full drop \
+         --google-key-file key --places-deadline 60 --log-level warn --log-dir logs --log-when-full drop \
          --log-file-bytes-max 2GiB --log-files-max 3 --connections-max 77",
     );
     let expected = LogOptions {
@@ -71,6 +71,7 @@ fn every_option_of_a_server_arrives() {
         url: Some("http://localhost:1/".to_owned()),
         ca: Some(PathBuf::from("ca.pem")),
         google_key_file: Some(PathBuf::from("key")),
+        deadline_s: 60,
     };
     assert_eq!(config.places, expected);
     assert_eq!(config.connections_max, 77);

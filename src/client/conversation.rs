@@ -151,14 +151,16 @@ fn receive(
 ) -> Result<Ending, ClientError> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
+        let asked_all = all_sent.load(Ordering::Acquire);
         let bytes = match stream.read(&mut chunk) {
             Ok(0) => return Ok(Ending::ServerClosed),
             Ok(bytes) => bytes,
             Err(error) if hung_up(&error) => return Ok(Ending::ServerClosed),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                // While there may be more input, silence only means that nobody has asked anything.
-                if all_sent.load(Ordering::Acquire) {
+                // While there may be more input, silence only means that nobody has asked anything. The server
+                // has had all of the time only if everything was sent before this wait began.
+                if asked_all {
                     return Err(ClientError::Silent(silence_max));
                 }
                 continue;

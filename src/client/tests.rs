@@ -264,3 +264,26 @@ fn requests_are_written_as_lines() {
     assert_eq!(question.line(now), "WHATSAT kiwi 10 5\n");
     assert!(super::now() > now, "the clock of this machine is before this test was written");
 }
+
+#[test]
+fn the_silence_of_a_server_is_counted_from_the_end_of_the_input() {
+    let silence = Duration::from_secs(2);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    let (input, keyboard) = typed();
+    let replies = thread::scope(|scope| {
+        scope.spawn(move || {
+            // Somebody thinks for a while; then the server does, for less than it may.
+            thread::sleep(silence / 2);
+            (&keyboard).write_all(b"x\n").unwrap();
+            drop(keyboard);
+            connection.read_to_end(&mut Vec::new()).unwrap();
+            thread::sleep(silence * 3 / 4);
+            // The client may have given up.
+            let _ = connection.write_all(b"? x\n");
+        });
+        converse(&stream, input, &mut Vec::new(), silence)
+    });
+    assert_eq!(replies.unwrap(), Replies::Errors);
+}

@@ -38,6 +38,12 @@ pub const LOG_FILES_DEFAULT: u32 = 8;
 /// The most log files that may be kept: each step of a rotation renames all of them.
 pub const LOG_FILES_MAX: u32 = 1_000;
 
+/// Seconds that a question to a provider of places may take if nothing else is asked for: what a person waits.
+pub const PLACES_DEADLINE_S_DEFAULT: u32 = 5;
+
+/// The most seconds that may be allowed: a question holds up its own client, and stopping, for that long.
+pub const PLACES_DEADLINE_S_MAX: u32 = 60;
+
 /// Everything one server was started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -104,15 +110,23 @@ pub struct PlacesArgs {
     pub choice: String,
     /// Another base address for a network provider.
     pub url: Option<String>,
-    /// A PEM file with certificates to trust besides the usual ones.
+    /// A PEM file with the certificates to trust, in place of the public authorities.
     pub ca: Option<PathBuf>,
+    /// Seconds for a whole question to a network provider, 1 to [`PLACES_DEADLINE_S_MAX`].
+    pub deadline_s: u32,
     /// A file that holds the key for Google and nothing else.
     pub google_key_file: Option<PathBuf>,
 }
 
 impl Default for PlacesArgs {
     fn default() -> PlacesArgs {
-        PlacesArgs { choice: "catalogue".to_owned(), url: None, ca: None, google_key_file: None }
+        PlacesArgs {
+            choice: "catalogue".to_owned(),
+            url: None,
+            ca: None,
+            google_key_file: None,
+            deadline_s: PLACES_DEADLINE_S_DEFAULT,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! 1. `front`: the record is formatted once, with its control characters escaped, in the calling thread and
 //!    under no lock, so that a panicking `Display` harms nobody else. simplelog's `WriteLogger` then hands it
 //!    on under its lock, where name and time are put before it: the lines of a file are in the order of time.
-//! 2. A bounded channel of whole lines absorbs bursts. [`WhenFull`](crate::config::WhenFull) says what a full one does.
+//! 2. A bounded channel of whole lines absorbs bursts. [`WhenFull`] says what a full one does.
 //! 3. `writer`: one thread owns the file and writes all that is queued at once.
 //! 4. `rotate`: the file is exchanged at the end of a line when it is full.
 //!

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
+use super::PlacesError;
 use super::place::Place;
 
 /// Google indents its legacy answers by three spaces; an answer made here looks the same.
@@ -31,6 +32,14 @@ impl Answer {
     /// The answer as it goes to the client, but for the cutting.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Takes `text` as it is if it has the shape of an answer; else [`PlacesError::Garbage`]. For a provider
+    /// from outside this room.
+    pub fn parse(text: String) -> Result<Answer, PlacesError> {
+        let (answer, _) =
+            Answer::check(text).map_err(|why| PlacesError::Garbage(PlacesError::words(&why.to_string())))?;
+        Ok(answer)
     }
 
     /// Takes `text` as it is if it has the shape of an answer; else says what is wrong with it. The second
@@ -239,7 +248,7 @@ mod tests {
             "<html></html>",
             &deep,
         ] {
-            assert!(Answer::check(bad.to_owned()).is_err(), "{bad}");
+            assert!(matches!(Answer::parse(bad.to_owned()), Err(PlacesError::Garbage(_))), "{bad}");
         }
     }
 

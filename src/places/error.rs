@@ -91,6 +91,9 @@ impl PlacesError {
 /// Why a provider could not be opened: one sentence that says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The word after `--places` is none that is known.
+    #[error("--places: {0}")]
+    BadChoice(#[from] super::BadChoice),
     /// A Google provider was chosen and there is no key.
     #[error("places: {0} needs a key: set PROXYHERD_GOOGLE_KEY or give --google-key-file")]
     NoKey(&'static str),

@@ -182,6 +182,9 @@ mod tests {
     }
 
     proptest! {
+        // A failing case is printed; keeping it in a file would put one into the root of the repository.
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_index_agrees_with_measuring_every_place(
             (latitude, longitude) in centre(),

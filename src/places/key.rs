@@ -57,7 +57,8 @@ impl Key {
             let text = read_short(path)?;
             return Key::parse(&text, &path.display().to_string()).map(Some);
         }
-        let Some(value) = variable else { return Ok(None) };
+        // Set to nothing is how a shell takes a variable away for one command.
+        let Some(value) = variable.filter(|value| !value.is_empty()) else { return Ok(None) };
         // What is not Unicode is no key either; the replacement character then says so.
         Key::parse(&value.to_string_lossy(), KEY_VARIABLE).map(Some)
     }
@@ -93,6 +94,7 @@ mod tests {
         let found = Key::choose(None, Some("\tfrom-the-environment\n".into())).unwrap().unwrap();
         assert_eq!(found.reveal(), "from-the-environment");
         assert_eq!(Key::choose(None, None).unwrap(), None);
+        assert_eq!(Key::choose(None, Some("".into())).unwrap(), None);
     }
 
     #[test]

@@ -1,19 +1,32 @@
 //! Who is near a place: one small trait and one file per provider.
+//!
+//! Reading order: [`Places`], `answer`, then `catalogue` and `geojson` (memory: `local` over `index`), or
+//! `google`, `google_legacy` and `overpass`, which are pure (`request` has what they share) and are carried
+//! out by `remote` over `network`. `open` puts them together.
 
+mod address;
 mod answer;
+mod breaker;
+mod cache;
 mod catalogue;
 mod choice;
 mod clock;
 mod error;
 mod geojson;
+mod google;
+mod google_legacy;
 mod index;
 mod key;
 mod local;
+mod network;
+mod open;
 mod osm;
+mod overpass;
 mod place;
-
-use std::path::PathBuf;
-use std::sync::Arc;
+mod remote;
+mod request;
+mod single_flight;
+mod turnstile;
 
 use crate::proto::search::Nearby;
 
@@ -21,6 +34,7 @@ pub use answer::Answer;
 pub use choice::{BadChoice, Choice};
 pub use error::{OpenError, PlacesError};
 pub use key::{KEY_VARIABLE, Key};
+pub use open::{Options, open};
 
 /// A provider of places. Every method may be called from any thread at any time.
 pub trait Places: Send + Sync {
@@ -36,33 +50,6 @@ pub trait Places: Send + Sync {
     fn stop(&self);
 }
 
-/// Which provider, and how it is reached.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The provider.
-    pub choice: Choice,
-    /// Another base address for a network provider.
-    pub url: Option<String>,
-    /// A PEM file of the certificates to trust.
-    pub ca: Option<PathBuf>,
-    /// The key for Google's providers.
-    pub google_key: Option<Key>,
-}
-
-/// Opens the provider that `options` choose.
-pub fn open(options: &Options) -> Result<Arc<dyn Places>, OpenError> {
-    match &options.choice {
-        Choice::Catalogue => Ok(Arc::new(local::Local::new(catalogue::places(), "catalogue"))),
-        Choice::File(path) => {
-            let geojson::Collection { places, not_points, nameless } = geojson::load(path)?;
-            log::info!("places: {} from {}", places.len(), path.display());
-            if not_points + nameless > 0 {
-                log::warn!(
-                    "places: {not_points} features are no points and {nameless} have no name: left out"
-                );
-            }
-            Ok(Arc::new(local::Local::new(places, "file")))
-        }
-        Choice::Google | Choice::GoogleLegacy | Choice::Overpass => Err(OpenError::NoKey("it")),
-    }
-}
+#[cfg(test)]
+#[path = "../tests/places/mod.rs"]
+mod over_http;

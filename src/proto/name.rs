@@ -22,13 +22,14 @@ pub struct BadServerName;
 impl ServerName {
     /// Checks `text` against the rule above.
     pub fn parse(text: &str) -> Result<ServerName, BadServerName> {
+        ServerName::is_one(text).then(|| ServerName(text.into())).ok_or(BadServerName)
+    }
+
+    /// Whether `text` keeps to the rule above; unlike [`ServerName::parse`] it allocates nothing.
+    pub fn is_one(text: &str) -> bool {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let begins_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        if begins_well && text.len() <= SERVER_NAME_BYTES_MAX && text.bytes().all(allowed) {
-            Ok(ServerName(text.into()))
-        } else {
-            Err(BadServerName)
-        }
+        begins_well && text.len() <= SERVER_NAME_BYTES_MAX && text.bytes().all(allowed)
     }
 
     /// The name as text.

@@ -30,8 +30,6 @@ pub struct Identity {
 pub struct Node {
     me: Arc<Identity>,
     store: Store,
-    /// Of each neighbour the epoch last seen, and how many different ones came before it.
-    lives: Vec<(Option<Epoch>, u32)>,
 }
 
 /// What became of a settled batch.
@@ -53,8 +51,7 @@ impl Identity {
 impl Node {
     /// A member that knows nothing yet.
     pub fn new(me: Arc<Identity>) -> Node {
-        let lives = vec![(None, 0); me.neighbours.len()];
-        Node { me, store: Store::new(), lives }
+        Node { me, store: Store::new() }
     }
 
     /// What never changes of this member.
@@ -85,15 +82,10 @@ impl Node {
         Search::new(self.store.line_of(ask.client.0.as_bytes())?, ask)
     }
 
-    /// Takes note of a neighbour's epoch. A neighbour that comes with another one has forgotten everything,
-    /// so what its former life told us counts as not told by it.
+    /// As whom a neighbour with this epoch tells us things. One that comes with another epoch has forgotten
+    /// everything, so what its former life told us counts as not told by it.
     pub fn meet(&mut self, neighbour: usize, epoch: Epoch) -> Teller {
-        let (known, life) = &mut self.lives[neighbour];
-        if known.is_some_and(|known| known != epoch) {
-            *life += 1;
-        }
-        *known = Some(epoch);
-        Teller::neighbour(neighbour, *life)
+        Teller::neighbour(neighbour, epoch)
     }
 
     /// Where the walk of a new connection begins.
@@ -109,5 +101,29 @@ impl Node {
             return None;
         }
         Some(Due { reached: self.store.walk(position, teller, out) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_former_life_says_late_does_not_make_a_stranger_of_the_present_one() {
+        let name = |text| ServerName::parse(text).unwrap();
+        let me = Identity {
+            name: name("Alford"),
+            neighbours: vec![name("Parker")],
+            epoch: Epoch(1),
+            catch_up: true,
+        };
+        let mut node = Node::new(Arc::new(me));
+        let (former, present) = (Epoch(2), Epoch(3));
+        // Its hello overtakes the welcome of the server that it was.
+        let conversation = node.meet(0, present);
+        let late = node.meet(0, former);
+        let link = node.meet(0, present);
+        assert_ne!(late, conversation);
+        assert_eq!(link, conversation, "the link would send back what the conversation is told");
     }
 }

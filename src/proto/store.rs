@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 
+use super::command::Epoch;
 use super::digest::{Bucket, Digest, record_hash};
 use super::order::Order;
 use super::time::{Moment, Timestamp};
@@ -23,16 +24,16 @@ const WALK_ENTRIES_MAX: usize = 4 * WALK_RECORDS_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Teller {
     neighbour: u32,
-    life: u32,
+    epoch: Epoch,
 }
 
 impl Teller {
     /// A client of our own.
-    pub const CLIENT: Teller = Teller { neighbour: u32::MAX, life: 0 };
+    pub const CLIENT: Teller = Teller { neighbour: u32::MAX, epoch: Epoch(0) };
 
-    /// The neighbour with this index, in the `life`-th memory of its that we have met.
-    pub fn neighbour(index: usize, life: u32) -> Teller {
-        Teller { neighbour: index as u32, life }
+    /// The neighbour with this index, with the memory of this epoch.
+    pub fn neighbour(index: usize, epoch: Epoch) -> Teller {
+        Teller { neighbour: index as u32, epoch }
     }
 }
 

@@ -5,10 +5,14 @@ use std::net::{Shutdown as Half, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::SockRef;
+
 use super::Shared;
 use super::clock;
 use super::errands::Errand;
-use super::listen::Port;
+use super::listen::{Accepted, Port};
 use super::shutdown::hang_up;
 use crate::logging::Escaped;
 use crate::proto::batch::Batch;
@@ -21,20 +25,27 @@ use crate::proto::time::Moment;
 /// client pipelines.
 const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a write may wait for the other side to read.
+/// How long a write may wait for the other side to read. A write that got rid of some of its bytes begins anew,
+/// so a client that never reads is let go after up to twice this.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How long a closed conversation reads on, in total, for the kernel would otherwise answer unread bytes with
-/// a reset that can overtake the last reply.
+/// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
+/// goes on sending would never see the end otherwise.
+const LAST_READS_MAX: u32 = 16;
+
+/// How long replies may take to leave when the server stops.
+const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+
+/// How often a closed conversation reads on, at most, for the kernel would otherwise answer unread bytes with a
+/// reset that can overtake the last reply.
 const LINGER_READS_MAX: u32 = 20;
 
 /// How long one such read may wait.
 const LINGER_WAIT: Duration = Duration::from_millis(50);
 
 /// Serves a connection until either side ends it.
-pub(super) fn serve(shared: &Shared, port: Port, socket: TcpStream, from: SocketAddr) {
-    let socket = Arc::new(socket);
-    let _registered = shared.conversations.register(&socket);
+pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
+    let Accepted { port, socket, from, registered: _until_the_end } = connection;
     log::info!("{port} {from} connected");
     let mut conversation = Conversation::new(shared, port, &socket, from);
     let ended = conversation.run();
@@ -79,15 +90,20 @@ impl<'a> Conversation<'a> {
             Port::Client => Framing::for_client(),
             Port::Peer => Framing::for_peer(),
         };
+        let mut last_reads = 0;
         loop {
             let count = match self.socket.read(framing.space()) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if count == 0 && self.shared.conversations.is_stopping() {
-                // It is us who end the stream: what the client has sent of a line is not the line it meant.
-                return Ok(());
+            if self.shared.conversations.is_stopping() {
+                last_reads += 1;
+                if count == 0 || last_reads > LAST_READS_MAX {
+                    // It is us who end the stream: what the client has sent of a line is not the line it meant.
+                    let_replies_leave(self.socket);
+                    return Ok(());
+                }
             }
             framing.filled(count);
             let after = self.lines(&mut framing)?;
@@ -163,6 +179,7 @@ impl<'a> Conversation<'a> {
             let reply = self.batch.replies().len();
             self.batch.refuse(text);
             self.shared.stats.lines_refused.add(1);
+            log::debug!("{} {} asked about a client that nobody has seen", self.port, self.from);
             self.log_replies_from(reply);
             return Ok(After::GoOn);
         };
@@ -198,7 +215,7 @@ impl<'a> Conversation<'a> {
     fn flush(&mut self) -> io::Result<()> {
         self.settle();
         if !self.batch.replies().is_empty() {
-            self.socket.write_all(self.batch.replies())?;
+            self.socket.write_all(self.batch.replies()).map_err(by_its_name)?;
             self.batch.sent();
         }
         Ok(())
@@ -210,6 +227,25 @@ impl<'a> Conversation<'a> {
             log::debug!("{} {} -> {}", self.port, self.from, Escaped(replies.trim_ascii_end()));
         }
     }
+}
+
+/// Waits until the kernel has sent all replies. A socket that is closed while the other side goes on sending is
+/// reset, and the end of a reply that has not been sent by then never is.
+fn let_replies_leave(socket: &TcpStream) {
+    // With this mark a socket is writable only when nothing in it is unsent. A cut ends the wait too.
+    if SockRef::from(socket).set_tcp_notsent_lowat(1).is_ok() {
+        let mut polled = [PollFd::new(socket, PollFlags::OUT)];
+        while poll(&mut polled, Some(&LEAVE_WAIT_MAX)) == Err(Errno::INTR) {}
+    }
+}
+
+/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
+fn by_its_name(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return error;
+    }
+    let seconds = WRITE_WAIT_MAX.as_secs();
+    io::Error::new(io::ErrorKind::TimedOut, format!("it has read nothing of its replies for {seconds} s"))
 }
 
 /// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.

@@ -23,7 +23,7 @@ use crate::proto::name::ServerName;
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How long a neighbour may take to answer our hello.
-const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
+const WELCOME_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Failures in a row after which a neighbour is reported as away: about half a second of attempts.
 const FAILURES_UNTIL_WARNING: u64 = 6;
@@ -73,7 +73,7 @@ impl Sender<'_> {
     /// Connects and says hello. Returns the framing too: more may have come with the welcome.
     fn dial(&mut self) -> io::Result<(Arc<TcpStream>, Framing)> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_WAIT_MAX)?);
-        let _registered = self.shared.link_sockets.register(&socket);
+        let _registered = self.shared.dialling.register(&socket);
         socket.set_nodelay(true)?;
         (&*socket).write_all(&self.link.hello())?;
         let mut framing = Framing::for_peer_replies();

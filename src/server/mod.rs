@@ -10,7 +10,7 @@
 //! | link | one per neighbour | its channel of errands, `write` |
 //! | watch | one per link that is up | `read` |
 //!
-//! There is one lock on the way of a line, [`Shared::node`]. It is taken for one statement at a time, in
+//! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
 //! none of which anything is read, written, logged or waited for.
 
 pub mod clock;
@@ -49,6 +49,9 @@ use threads::STACK_BYTES;
 /// How long conversations may take to finish what is in hand when the server stops.
 const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// How long conversations may take after that to send what became of a question whose provider was broken off.
+const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// How long links may take to send what is due after that.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -86,6 +89,9 @@ struct Shared {
     places: Arc<dyn Places>,
     stats: Stats,
     conversations: Sockets,
+    /// Links that wait for the answer to their hello: nothing is owed there, so stopping does not wait for them.
+    dialling: Sockets,
+    /// Links that are up.
     link_sockets: Sockets,
     clients_open: AtomicU32,
     connections_max: u32,
@@ -128,6 +134,7 @@ impl Server {
             places,
             stats: Stats::default(),
             conversations: Sockets::default(),
+            dialling: Sockets::default(),
             link_sockets: Sockets::default(),
             clients_open: AtomicU32::new(0),
             connections_max: config.connections_max,
@@ -172,11 +179,15 @@ impl Server {
                 let _ = stop.1.recv();
                 log::info!("stopping");
                 stop_accepting(shared, &clients, &peers);
-                finish(&shared.conversations, "conversations", FINISH_WAIT_MAX, || shared.places.stop());
+                finish(&shared.conversations, "conversations", FINISH_WAIT_MAX);
+                shared.places.stop();
+                shared.conversations.wait_until_closed(clock::deadline(LAST_WORD_WAIT_MAX));
+                shared.conversations.cut();
                 Ok(())
             })?;
             shared.bells.iter().for_each(Bell::stop);
-            finish(&shared.link_sockets, "links", DRAIN_WAIT_MAX, || {});
+            finish(&shared.link_sockets, "links", DRAIN_WAIT_MAX);
+            shared.link_sockets.cut();
             Ok(())
         })?;
         log::info!("stopped: {}", shared.stats);
@@ -215,23 +226,22 @@ impl fmt::Display for Port {
     }
 }
 
-/// Wakes the threads that accept, and every conversation that waits for its other side.
+/// Wakes the threads that accept, and every conversation and every hello that waits for the other side.
 fn stop_accepting(shared: &Shared, clients: &TcpListener, peers: &TcpListener) {
     shared.conversations.stop_reading();
+    shared.dialling.stop_reading();
     for listener in [clients, peers] {
         // On Linux this wakes `accept`; connecting to ourselves would fail when descriptors have run out.
         let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
     }
 }
 
-/// Waits until all sockets of a kind are closed; when the time is over, cuts those that are left.
-fn finish(sockets: &Sockets, what: &str, wait: Duration, at_the_end: impl FnOnce()) {
+/// Waits until all sockets of a kind are closed, or the time is over.
+fn finish(sockets: &Sockets, what: &str, wait: Duration) {
     let left = sockets.wait_until_closed(clock::deadline(wait));
     if left > 0 {
         log::warn!("{left} {what} did not finish within {} s and are cut", wait.as_secs());
     }
-    at_the_end();
-    sockets.cut();
 }
 
 fn spawn<'scope, 'env>(

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::{Shutdown as Half, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -16,13 +17,15 @@ use parking_lot::{Condvar, Mutex};
 pub(super) struct Sockets {
     state: Mutex<State>,
     changed: Condvar,
+    /// Changed under the lock of `state`, and read without it by every conversation after every turn.
+    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: BTreeMap<u64, Arc<TcpStream>>,
     next: u64,
-    stopping: bool,
+    cut: bool,
 }
 
 /// Keeps a socket among the open ones until it is dropped.
@@ -33,10 +36,13 @@ pub(super) struct Registered<'a> {
 }
 
 impl Sockets {
-    /// Adds a socket. If stopping has begun, its reading half is shut down at once.
+    /// Adds a socket. If stopping has begun, its reading half is shut down at once; after the cut, both halves,
+    /// for nobody would cut it any more.
     pub(super) fn register(&self, socket: &Arc<TcpStream>) -> Registered<'_> {
         let mut state = self.state.lock();
-        if state.stopping {
+        if state.cut {
+            hang_up(socket, Half::Both);
+        } else if self.is_stopping() {
             hang_up(socket, Half::Read);
         }
         let key = state.next;
@@ -45,27 +51,24 @@ impl Sockets {
         Registered { sockets: self, key }
     }
 
-    /// How many are open.
-    pub(super) fn len(&self) -> usize {
-        self.state.lock().open.len()
-    }
-
     /// Wakes every thread that reads, now and from now on, and every pause.
     pub(super) fn stop_reading(&self) {
-        let mut state = self.state.lock();
-        state.stopping = true;
+        let state = self.state.lock();
+        self.stopping.store(true, Ordering::Release);
         state.open.values().for_each(|socket| hang_up(socket, Half::Read));
         self.changed.notify_all();
     }
 
-    /// Wakes every thread, those that write included.
+    /// Wakes every thread, those that write included, now and from now on.
     pub(super) fn cut(&self) {
-        self.state.lock().open.values().for_each(|socket| hang_up(socket, Half::Both));
+        let mut state = self.state.lock();
+        state.cut = true;
+        state.open.values().for_each(|socket| hang_up(socket, Half::Both));
     }
 
     /// Whether stopping has begun.
     pub(super) fn is_stopping(&self) -> bool {
-        self.state.lock().stopping
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Waits until no socket is open, or until the deadline; returns how many still are.
@@ -82,7 +85,7 @@ impl Sockets {
     /// Waits for `wait`, or until stopping begins.
     pub(super) fn pause(&self, wait: Duration) {
         let mut state = self.state.lock();
-        if !state.stopping {
+        if !self.is_stopping() {
             self.changed.wait_for(&mut state, wait);
         }
     }
@@ -101,4 +104,24 @@ impl Drop for Registered<'_> {
 /// Shuts down a half of a socket. That fails only if it is closed already, which is what is wanted.
 pub(super) fn hang_up(socket: &TcpStream, half: Half) {
     let _ = socket.shutdown(half);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{ErrorKind, Write};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_socket_that_comes_after_the_cut_is_cut_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _other_side = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Arc::new(listener.accept().unwrap().0);
+        let sockets = Sockets::default();
+        sockets.stop_reading();
+        sockets.cut();
+        let _registered = sockets.register(&socket);
+        let written = (&*socket).write(b"x").map_err(|error| error.kind());
+        assert_eq!(written, Err(ErrorKind::BrokenPipe), "its thread could block in a write for ever");
+    }
 }

@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(super) fn serve_all<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     shared: &'env Shared,
-    accepted: &Receiver<Accepted>,
+    accepted: &Receiver<Accepted<'env>>,
 ) {
     // No capacity: a connection is handed over only to a thread that is waiting for one.
     let (idle_threads, next_connection) = bounded::<Accepted>(0);
@@ -56,16 +56,20 @@ pub(super) fn serve_all<'scope, 'env>(
 }
 
 /// Gives the connection to a thread that waits for one, or back.
-fn hand_over(idle_threads: &Sender<Accepted>, connection: Accepted) -> Result<(), Accepted> {
+fn hand_over<'a>(idle_threads: &Sender<Accepted<'a>>, connection: Accepted<'a>) -> Result<(), Accepted<'a>> {
     idle_threads.try_send(connection).map_err(|error| error.into_inner())
 }
 
-fn serve_one_after_another(shared: &Shared, first: &Receiver<Accepted>, more: &Receiver<Accepted>) {
+fn serve_one_after_another<'a>(
+    shared: &'a Shared,
+    first: &Receiver<Accepted<'a>>,
+    more: &Receiver<Accepted<'a>>,
+) {
     let mut next = first.recv().ok();
     while let Some(connection) = next {
-        let Accepted { port, socket, from } = connection;
+        let (port, from) = (connection.port, connection.from);
         // A bug of ours costs this one connection, and nobody else's.
-        let ended = catch_unwind(AssertUnwindSafe(|| conversation::serve(shared, port, socket, from)));
+        let ended = catch_unwind(AssertUnwindSafe(|| conversation::serve(shared, connection)));
         shared.conversation_ended(port);
         if ended.is_err() {
             shared.stats.bugs.add(1);
@@ -78,9 +82,9 @@ fn serve_one_after_another(shared: &Shared, first: &Receiver<Accepted>, more: &R
 }
 
 /// Tells the client in one line why it is not served. It must not hold up the others, so it is tried once.
-fn refuse(shared: &Shared, connection: &Accepted, why: &str) {
+fn refuse(shared: &Shared, connection: &Accepted<'_>, why: &str) {
     shared.stats.connections_refused.add(1);
     log::warn!("refused {}: {why}", connection.from);
     let _ = connection.socket.set_nonblocking(true);
-    let _ = std::io::Write::write(&mut &connection.socket, format!("? {why}\n").as_bytes());
+    let _ = std::io::Write::write(&mut &*connection.socket, format!("? {why}\n").as_bytes());
 }

@@ -1,9 +1,53 @@
 //! What goes wrong in the field, each as a test on real sockets: one server, or a few, in this process.
+//!
+//! All that is known to go wrong, and where it is tested. What stands in italics is a golden conversation, held
+//! against the pure core, threads and processes alike; `p::` are the tests with real processes.
+//!
+//! - replies lost on half-close:
+//!   [`a_last_line_without_terminator_is_answered_before_the_connection_closes`], *line_ends*
+//! - LF-only clients ignored: *line_ends*
+//! - missing plus sign or exponent in the skew: every golden conversation has `<skew>`; `proto::time`'s
+//!   and `merge::the_skew_is_the_exact_difference`
+//! - times or coordinates rewritten: *times*, *locations*; `grammar::a_report_comes_back_byte_for_byte`
+//! - the wrong origin server: *every_server_floods*;
+//!   [`every_server_answers_with_the_same_bytes_and_the_origins_name_and_skew`]
+//! - limit ignored: *radius_and_limit*, whose provider in the pure run always finds 20
+//! - radius in metres: [`a_radius_is_in_kilometres_for_clients_and_in_metres_for_providers`],
+//!   *radius_and_limit*
+//! - error line and result both sent: *radius_and_limit*, *error_lines*: nothing comes that is not
+//!   expected
+//! - silence for an unknown client: *error_lines*
+//! - silence for a failed provider: [`a_provider_that_fails_gets_the_line_and_an_answer_without_results`]
+//! - JSON re-serialised: `grammar::results_are_cut_to_the_limit_and_nothing_else_changes`
+//! - one read treated as one command: [`commands_are_answered_in_order_however_the_bytes_arrive`],
+//!   *line_ends*
+//! - a valid east longitude or an empty line killing a server: *locations*, *error_lines*
+//! - NaN accepted: *locations*, *times*, *radius_and_limit*
+//! - times compared as text or floats: *only_later_times*
+//! - a later update never applied: *only_later_times*, *every_server_floods*
+//! - an older one overwriting a newer: *only_later_times*, *report_session*
+//! - equal times splitting the herd for good: *equal_times*
+//! - updates for a neighbour that is down lost: *server_back*;
+//!   `p::failures::the_herd_agrees_soon_after_its_articulation_server_was_killed_and_is_back`
+//! - live neighbours after a dead one told nothing: *dead_neighbour_first*;
+//!   [`a_live_neighbour_is_told_although_the_one_before_it_is_down`]
+//! - a minute of silence after a neighbour returned:
+//!   `p::failures::the_herd_agrees_soon_after_its_articulation_server_was_killed_and_is_back`
+//! - updates lost under load without an error:
+//!   `p::failures::a_neighbour_that_stands_still_costs_bounded_memory_and_no_update`
+//! - `AT` lines injected by any client: *peer_words*;
+//!   [`at_on_the_client_port_gets_an_error_line_and_changes_nothing`]
+//! - a provider call blocking everybody: [`a_provider_that_takes_its_time_holds_up_nobody_else`]
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use super::harness::{Talk, TestServer, alone, catalogue, eventually, herd};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::harness::{Talk, TestServer, WAIT, alone, catalogue, eventually, herd};
+use crate::places::{Answer, Places, PlacesError};
+use crate::proto::search::Nearby;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 
@@ -222,22 +266,96 @@ fn one_connection_too_many_is_told_so() {
 }
 
 #[test]
-fn stopping_answers_what_is_in_hand_and_hangs_up_on_the_idle() {
-    let server = alone();
-    let mut idle = server.client();
-    let mut busy = server.client();
-    busy.ask("x");
-    idle.ask("x");
-    server.stop();
-    assert_eq!((idle.rest(), busy.rest()), (vec![], vec![]));
+fn a_neighbours_line_that_was_cut_off_is_no_news() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let server = TestServer::start(&pair, "Alford", catalogue());
+    let mut bolden = hello_as_bolden(server.peers, "1");
+    bolden.send("AT Bolden +0.263873386 bird +1+1 5\nAT Bolden +0.263873386 kiwi +1+1 16214");
+    assert_eq!(bolden.half_close().rest(), b"");
+    let mut talk = server.client();
+    assert_eq!(talk.ask("WHATSAT bird 1 1"), "AT Bolden +0.263873386 bird +1+1 5");
+    talk.json();
+    assert_eq!(talk.ask("WHATSAT kiwi 1 1"), "? WHATSAT kiwi 1 1");
+}
+
+/// A provider that hands every question to the test, and waits for what that makes of it.
+struct Asked {
+    questions: Sender<Nearby>,
+    answers: Receiver<Result<Answer, PlacesError>>,
+}
+
+type Said = (Receiver<Nearby>, Sender<Result<Answer, PlacesError>>);
+
+impl Asked {
+    fn start() -> (TestServer, Said) {
+        let ((questions, asked), (say, answers)) = (unbounded(), unbounded());
+        let places = Arc::new(Asked { questions, answers });
+        (TestServer::start(&herd(&["Alford"], &[], true), "Alford", places), (asked, say))
+    }
+}
+
+impl Places for Asked {
+    fn nearby(&self, near: &Nearby) -> Result<Answer, PlacesError> {
+        self.questions.send(*near).unwrap();
+        self.answers.recv_timeout(WAIT).unwrap()
+    }
+
+    fn may_wait(&self) -> bool {
+        true
+    }
+
+    fn stop(&self) {}
 }
 
 #[test]
-fn a_server_that_stops_takes_no_half_line_for_a_report() {
-    let server = alone();
+fn a_radius_is_in_kilometres_for_clients_and_in_metres_for_providers() {
+    let (server, (asked, say)) = Asked::start();
     let mut talk = server.client();
-    talk.send("x\nIAMAT kiwi +34-118 1621");
-    assert_eq!(talk.line(), "? x");
-    server.stop();
-    assert_eq!(String::from_utf8(talk.rest()).unwrap(), "");
+    let line = talk.ask("IAMAT kiwi +27.5916-086.5640 5");
+    say.send(Answer::parse(r#"{"results":[1,2,3],"status":"OK"}"#.to_owned())).unwrap();
+    assert_eq!(talk.ask("WHATSAT kiwi 10 2"), line);
+    assert_eq!(talk.line(), r#"{"results":[1,2],"status":"OK"}"#);
+    assert_eq!(talk.line(), "");
+    let near = Nearby { latitude: 27.5916, longitude: -86.564, radius_m: 10_000 };
+    assert_eq!(asked.try_recv(), Ok(near));
+}
+
+#[test]
+fn a_provider_that_fails_gets_the_line_and_an_answer_without_results() {
+    let (server, (_asked, say)) = Asked::start();
+    let mut talk = server.client();
+    let line = talk.ask("IAMAT kiwi +1+1 5");
+    let cases = [
+        (PlacesError::TooSlow(WAIT), "UNKNOWN_ERROR"),
+        (PlacesError::Denied("no".to_owned()), "REQUEST_DENIED"),
+        (PlacesError::OverLimit("no".to_owned()), "OVER_QUERY_LIMIT"),
+    ];
+    for (error, status) in cases {
+        let why = error.to_string();
+        say.send(Err(error)).unwrap();
+        assert_eq!(talk.ask("WHATSAT kiwi 10 2"), line);
+        let json = talk.json();
+        assert_eq!(json["results"], serde_json::json!([]));
+        assert_eq!(json["html_attributions"], serde_json::json!([]));
+        assert_eq!(json["status"], status);
+        assert_eq!(json["error_message"], why);
+    }
+    assert_eq!(talk.ask("x"), "? x");
+}
+
+#[test]
+fn a_provider_that_takes_its_time_holds_up_nobody_else() {
+    let (server, (asked, say)) = Asked::start();
+    let mut waiting = server.client();
+    waiting.send("IAMAT kiwi +1+1 5\nWHATSAT kiwi 10 2\nx\n");
+    // What came before the question is answered before the provider is.
+    let line = waiting.line();
+    asked.recv_timeout(WAIT).unwrap();
+    let mut other = server.client();
+    assert_eq!(other.ask("x"), "? x");
+    assert!(other.ask("IAMAT kiwi +2+2 6").starts_with("AT Alford +"));
+    say.send(Answer::parse(r#"{"results":[]}"#.to_owned())).unwrap();
+    assert_eq!(waiting.line(), line, "the question was asked before the client moved");
+    waiting.json();
+    assert_eq!(waiting.line(), "? x");
 }

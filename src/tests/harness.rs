@@ -42,7 +42,7 @@ pub(crate) fn alone() -> TestServer {
 
 /// The provider that needs nothing.
 pub(crate) fn catalogue() -> Arc<dyn Places> {
-    Arc::from(places::open(&places::Options::default()).unwrap())
+    places::open(&places::Options::default()).unwrap()
 }
 
 /// A server that runs in threads of this process until it is dropped.

@@ -287,6 +287,16 @@ fn what_cannot_be_opened_is_said_with_its_path() {
     assert!(matches!(start(&alford(), &tiny).err().unwrap(), LoggingError::FileTooSmall(100)));
 }
 
+#[test]
+fn what_packages_log_stays_out_for_some_of_it_is_secret() {
+    let memory = Memory::default();
+    let (logger, logging) = starts(WhenFull::Wait, 16, memory.clone());
+    say_as("ureq::run", &*logger, Level::Warn, format_args!("GET /json?key=secret"));
+    say(&*logger, Level::Info, format_args!("ours"));
+    logging.stop();
+    assert_eq!(memory.lines().iter().map(|line| after_stamp(line)).collect::<Vec<_>>(), ["INFO ours"]);
+}
+
 fn alford() -> ServerName {
     ServerName::parse("Alford").unwrap()
 }
@@ -304,7 +314,11 @@ fn starts(
 }
 
 fn say(logger: &dyn Log, level: Level, args: fmt::Arguments<'_>) {
-    logger.log(&Record::builder().level(level).args(args).build());
+    say_as("proxyherd::server", logger, level, args);
+}
+
+fn say_as(target: &str, logger: &dyn Log, level: Level, args: fmt::Arguments<'_>) {
+    logger.log(&Record::builder().target(target).level(level).args(args).build());
 }
 
 fn stamp(line: &str) -> &str {

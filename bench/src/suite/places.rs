@@ -1,7 +1,6 @@
 //! `places`: a provider of places that takes 100 ms. How many questions are answered, and what others notice.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use super::address::ALONE;
 use super::bench::{Bench, how};
 use super::results::{Figures, point};
 use super::server::Start;
-use super::slow_places::SlowPlaces;
+use super::slow_places::{SlowPlaces, State};
 use super::turns::take_turns;
 use super::variant::Variant;
 use crate::load::{self, Latency, Options};
@@ -26,10 +25,10 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
         let at = point(&[("askers", askers.to_string()), ("delay_ms", DELAY.as_millis().to_string())]);
         let records = take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant| {
-            let stop = AtomicBool::new(false);
+            let state = State::default();
             scope(|scope| {
-                let places = SlowPlaces::start(scope, &stop, DELAY).map_err(|error| error.to_string())?;
-                measure(bench, variant, askers, &places.url())
+                let places = SlowPlaces::start(scope, &state, DELAY).map_err(|error| error.to_string())?;
+                measure(bench, variant, askers, &places)
             })
         })?;
         for record in records {
@@ -48,8 +47,13 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn measure(bench: &Bench<'_>, variant: &Variant, askers: u32, url: &str) -> Result<Figures, String> {
-    let extra = ["--places", "google-legacy", "--places-url", url].map(str::to_owned);
+fn measure(
+    bench: &Bench<'_>,
+    variant: &Variant,
+    askers: u32,
+    places: &SlowPlaces<'_>,
+) -> Result<Figures, String> {
+    let extra = ["--places", "google-legacy", "--places-url", &places.url()].map(str::to_owned);
     let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
     let common = Options {
         warm_up: Duration::from_millis(500),
@@ -73,6 +77,10 @@ fn measure(bench: &Bench<'_>, variant: &Variant, askers: u32, url: &str) -> Resu
         Ok::<_, String>((asked?, reported?))
     })?;
     servers.stop()?;
+    if places.answers() < asked.replies {
+        let (answers, replies) = (places.answers(), asked.replies);
+        return Err(format!("{replies} answers with places, but the provider was asked {answers} times"));
+    }
     let mut figures = Figures::from([("per_second".to_owned(), asked.per_second)]);
     for (name, Latency { p50_us, p99_us, max_us, .. }) in
         [("ask", asked.latency), ("iamat", reported.latency), ("iamat_alone", alone.latency)]

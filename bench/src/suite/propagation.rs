@@ -97,6 +97,11 @@ impl Talk {
     }
 }
 
+/// A histogram of nanoseconds up to [`KNOWN_MAX`].
+pub(super) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, clock::ns(KNOWN_MAX), 3).expect("these bounds are constants")
+}
+
 /// Waits until news from the first server of a herd reaches all others: its links are up.
 pub(super) fn wait_until_linked(servers: &Servers, marker: &str) -> io::Result<()> {
     let members = servers.herd.members();
@@ -114,7 +119,7 @@ pub(super) fn propagate(
     count: usize,
 ) -> io::Result<Histogram<u64>> {
     let (mut from, mut to) = (Talk::with(from)?, Talk::with(to)?);
-    let mut times = Histogram::new(3).map_err(io::Error::other)?;
+    let mut times = histogram();
     for number in 0..count {
         let client = format!("{marker}-{number}");
         let sent_ns = from.report(&client)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, Scope, park_timeout};
 use std::time::Duration;
 
@@ -29,14 +29,21 @@ const SILENCE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct SlowPlaces<'a> {
     address: SocketAddr,
-    stop: &'a AtomicBool,
+    state: &'a State,
+}
+
+/// What its threads share.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    stop: AtomicBool,
+    answers: AtomicU64,
 }
 
 impl<'a> SlowPlaces<'a> {
     /// Starts it in threads of `scope`: one for each connection, each waiting for `delay` before it answers.
     pub(super) fn start<'scope, 'env>(
         scope: &'scope Scope<'scope, 'env>,
-        stop: &'env AtomicBool,
+        state: &'env State,
         delay: Duration,
     ) -> io::Result<SlowPlaces<'env>>
     where
@@ -46,35 +53,40 @@ impl<'a> SlowPlaces<'a> {
         let address = listener.local_addr()?;
         Builder::new().spawn_scoped(scope, move || {
             while let Ok((socket, _)) = listener.accept() {
-                if stop.load(Ordering::Relaxed) {
+                if state.stop.load(Ordering::Relaxed) {
                     return;
                 }
                 let answer = move || {
                     // The other side may hang up whenever it likes.
-                    let _ = serve(socket, stop, delay);
+                    let _ = serve(socket, state, delay);
                 };
                 // Without a thread the connection closes, and the server under test reports the failure.
                 let _ = Builder::new().spawn_scoped(scope, answer);
             }
         })?;
-        Ok(SlowPlaces { address, stop })
+        Ok(SlowPlaces { address, state })
     }
 
     /// Its address as servers are told it.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
+
+    /// Answers given so far.
+    pub(super) fn answers(&self) -> u64 {
+        self.state.answers.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for SlowPlaces<'_> {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.state.stop.store(true, Ordering::Relaxed);
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-fn serve(socket: TcpStream, stop: &AtomicBool, delay: Duration) -> io::Result<()> {
+fn serve(socket: TcpStream, state: &State, delay: Duration) -> io::Result<()> {
     socket.set_read_timeout(Some(SILENCE))?;
     socket.set_nodelay(true)?;
     let mut lines = BufReader::new(socket.try_clone()?);
@@ -88,11 +100,12 @@ fn serve(socket: TcpStream, stop: &AtomicBool, delay: Duration) -> io::Result<()
                 let length = ANSWER.len();
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:";
                 (&socket).write_all(format!("{head} {length}\r\n\r\n{ANSWER}").as_bytes())?;
+                state.answers.fetch_add(1, Ordering::Relaxed);
                 line.clear();
             }
             Ok(_) => line.clear(),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                if stop.load(Ordering::Relaxed) {
+                if state.stop.load(Ordering::Relaxed) {
                     return Ok(());
                 }
             }
@@ -109,9 +122,9 @@ mod tests {
 
     #[test]
     fn requests_on_one_connection_are_answered_in_turn() {
-        let stop = AtomicBool::new(false);
+        let state = State::default();
         std::thread::scope(|scope| {
-            let places = SlowPlaces::start(scope, &stop, Duration::from_millis(1)).unwrap();
+            let places = SlowPlaces::start(scope, &state, Duration::from_millis(1)).unwrap();
             let mut socket = TcpStream::connect(places.address).unwrap();
             socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             for _ in 0..2 {
@@ -124,6 +137,8 @@ mod tests {
                 }
                 assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
             }
+            // The second is counted after it was sent, so only the first is sure.
+            assert!(places.answers() >= 1);
         });
     }
 }

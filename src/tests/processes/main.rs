@@ -4,3 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod failures;
+mod flood;
+mod golden;
+mod limits;
+mod log;
+mod real;
+mod stopping;
+#[path = "../transcripts/mod.rs"]
+mod transcripts;

@@ -70,7 +70,7 @@ pub(super) fn check_top_level<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<F
     tops.sort_unstable();
     tops.dedup();
     let strange = tops.iter().filter(|top| !top.starts_with('.') && !ENTRIES.contains(top));
-    let mut found = Findings { path: "", list: Vec::new() };
+    let mut found = Findings { path: "(root)", list: Vec::new() };
     for top in strange {
         found.add(0, top, "give it a room under src, bench, scripts or report");
     }

@@ -1,0 +1,90 @@
+//! The herd's server on tokio: a task for each connection and for each link, over the same rules.
+
+mod accept;
+mod herd;
+mod link;
+mod sockets;
+mod textbook;
+mod tuned;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, ValueEnum};
+use proxyherd::config::Config;
+use proxyherd_bench::life::{self, Failure};
+use proxyherd_bench::options::Common;
+use proxyherd_bench::shared::Shared;
+use tokio::runtime::{Builder, Runtime};
+
+use accept::Style;
+use herd::Herd;
+
+/// A server of the herd on tokio.
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The runtime: its work-stealing one, or one that stays in its thread.
+    #[arg(long, default_value = "multi")]
+    flavor: Flavor,
+    /// The conversation: as the tutorials have it, or as fast as measuring made it.
+    #[arg(long, default_value = "tuned")]
+    style: Style,
+    /// Threads that serve clients [default: a thread for each processor for multi, 1 for current].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Flavor {
+    Multi,
+    Current,
+}
+
+fn main() -> ExitCode {
+    life::live(|args: &Args| args.common.clone(), serve)
+}
+
+fn serve(args: Args, config: &Config) -> Result<(), Failure> {
+    let shared = Shared::new(config)?;
+    let calls_max = shared.connections_max as usize;
+    let herd = Arc::new(Herd::new(shared, args.style));
+    let stopper = Arc::clone(&herd);
+    life::on_signal(move || stopper.stop())?;
+    match args.flavor {
+        Flavor::Multi => {
+            let mut builder = Builder::new_multi_thread();
+            if let Some(threads) = args.threads {
+                builder.worker_threads(threads.into());
+            }
+            let runtime = finished(builder, args.style, calls_max)?;
+            // On a worker, where accepting shares the reactor with serving.
+            runtime.block_on(async { runtime.spawn(herd::serve(herd, 1)).await })??;
+        }
+        Flavor::Current => {
+            let threads = args.threads.unwrap_or(1);
+            let others = (1..threads)
+                .map(|_| finished(Builder::new_current_thread(), args.style, calls_max))
+                .collect::<Result<Vec<_>, _>>()?;
+            let first = finished(Builder::new_current_thread(), args.style, calls_max)?;
+            std::thread::scope(|scope| {
+                for runtime in others {
+                    let herd = Arc::clone(&herd);
+                    std::thread::Builder::new()
+                        .spawn_scoped(scope, move || runtime.block_on(herd::serve_more_clients(herd)))?;
+                }
+                first.block_on(herd::serve(herd, threads))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The textbook takes the runtime as it comes; tuned, as many questions may wait as there may be clients.
+fn finished(mut builder: Builder, style: Style, calls_max: usize) -> std::io::Result<Runtime> {
+    if style == Style::Tuned {
+        builder.max_blocking_threads(calls_max);
+    }
+    builder.enable_all().build()
+}

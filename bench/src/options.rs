@@ -1,0 +1,61 @@
+//! The command line of every variant: the same as that of `proxyherd serve`, as far as it matters here.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use proxyherd::config::{CONNECTIONS_DEFAULT, Config, Herd, LogOptions, PlacesArgs};
+use proxyherd::places;
+
+/// What every variant is told.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Which server of the herd to be.
+    name: String,
+    /// The herd: names, addresses and links, as `proxyherd herd` prints them [default: built in].
+    #[arg(long, value_name = "FILE")]
+    herd: Option<PathBuf>,
+    /// How much to log: debug has every request and every reply.
+    #[arg(long, value_name = "LEVEL", default_value = "debug")]
+    log_level: log::LevelFilter,
+    /// The folder for NAME.log.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    log_dir: PathBuf,
+    /// Who is asked what is near.
+    #[arg(long, value_name = "PROVIDER", default_value = "catalogue")]
+    places: String,
+    /// Another base address for a provider over the network.
+    #[arg(long, value_name = "URL")]
+    places_url: Option<String>,
+    /// How many clients may be connected at once; one more is refused politely.
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT)]
+    connections_max: u32,
+}
+
+impl Common {
+    /// The same, checked.
+    ///
+    /// # Errors
+    /// If the herd cannot be read or has no such server; the text says what to do.
+    pub fn checked(self) -> Result<Config, Box<dyn Error>> {
+        let herd = self.herd.map_or_else(|| Ok(Herd::built_in()), |path| Herd::load(&path))?;
+        Ok(Config {
+            name: herd.known(&self.name)?.name.clone(),
+            herd,
+            log: LogOptions { dir: self.log_dir, level: self.log_level, ..LogOptions::default() },
+            places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
+            connections_max: self.connections_max,
+        })
+    }
+}
+
+/// Opens the provider that was chosen.
+///
+/// # Errors
+/// If there is none such, or it cannot be used.
+pub fn open_places(config: &Config) -> Result<Arc<dyn places::Places>, Box<dyn Error>> {
+    let PlacesArgs { choice, url, .. } = &config.places;
+    let options = places::Options { choice: choice.parse()?, url: url.clone(), ..places::Options::default() };
+    Ok(places::open(&options)?)
+}

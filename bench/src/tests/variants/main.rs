@@ -1,0 +1,10 @@
+//! The variants as real processes: what they answer, how they flood, how they come back and how they stop.
+
+// Clippy counts only functions marked #[test] as tests, and everything in this target is one.
+#![allow(clippy::unwrap_used)]
+
+mod alone;
+mod herds;
+mod kinds;
+mod processes;
+mod talk;

@@ -1,0 +1,166 @@
+//! Servers as processes, on addresses that nothing else uses.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use proxyherd::config::{Herd, Member};
+use proxyherd::proto::name::ServerName;
+use proxyherd_bench::clock;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::kinds::Kind;
+use crate::talk::Talk;
+
+/// How long a test waits for what must happen. Long enough for a machine that does ten other things.
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+
+/// The five servers of the course, and their links.
+pub(crate) const FIVE: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
+pub(crate) const LINKS: [(&str, &str); 5] = [
+    ("Alford", "Parker"),
+    ("Alford", "Powell"),
+    ("Bolden", "Parker"),
+    ("Bolden", "Powell"),
+    ("Hamilton", "Parker"),
+];
+
+/// Servers of one herd, each a process while it runs.
+pub(crate) struct Processes {
+    dir: TempDir,
+    herd: Herd,
+    kinds: BTreeMap<String, Kind>,
+    running: BTreeMap<String, Child>,
+}
+
+impl Processes {
+    /// The five servers, each of its kind, all running.
+    pub(crate) fn five(kinds: [Kind; 5]) -> Processes {
+        Processes::start_all(&FIVE, &LINKS, &kinds)
+    }
+
+    /// One server without neighbours.
+    pub(crate) fn alone(kind: Kind) -> Processes {
+        Processes::start_all(&["Alford"], &[], &[kind])
+    }
+
+    fn start_all(names: &[&str], links: &[(&str, &str)], kinds: &[Kind]) -> Processes {
+        let name = |text: &str| ServerName::parse(text).unwrap();
+        let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
+        let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
+        let herd = Herd::new(names.iter().map(member).collect(), links, true).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("herd.toml"), herd.to_toml()).unwrap();
+        let kinds = names.iter().map(|name| (*name).to_owned()).zip(kinds.iter().copied()).collect();
+        let mut processes = Processes { dir, herd, kinds, running: BTreeMap::new() };
+        names.iter().for_each(|name| processes.launch(name));
+        names.iter().for_each(|name| processes.wait_until_up(name));
+        processes
+    }
+
+    /// Starts a server, and waits until clients can connect.
+    pub(crate) fn start(&mut self, name: &str) {
+        self.launch(name);
+        self.wait_until_up(name);
+    }
+
+    /// Kills a server at once.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut child = self.running.remove(name).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks a server to stop, as `kill` does without options; returns its exit code.
+    pub(crate) fn terminate(&mut self, name: &str) -> Option<i32> {
+        let mut child = self.running.remove(name).unwrap();
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = eventually("it ends", || child.try_wait().unwrap());
+        ended.code()
+    }
+
+    /// Where clients talk to a server.
+    pub(crate) fn clients(&self, name: &str) -> SocketAddr {
+        self.herd.member(name).unwrap().client
+    }
+
+    /// Where its neighbours talk to it.
+    pub(crate) fn peers(&self, name: &str) -> SocketAddr {
+        self.herd.member(name).unwrap().peer
+    }
+
+    /// A conversation with a server.
+    pub(crate) fn client(&self, name: &str) -> Talk {
+        Talk::with(self.clients(name))
+    }
+
+    /// What a server has logged so far.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap()
+    }
+
+    fn launch(&mut self, name: &str) {
+        let errors = File::create(self.dir.path().join(format!("{name}.err"))).unwrap();
+        let child = self.kinds[name]
+            .command(name)
+            .arg("--herd")
+            .arg(self.dir.path().join("herd.toml"))
+            .arg("--log-dir")
+            .arg(self.dir.path())
+            .args(["--log-level", "info"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        self.running.insert(name.to_owned(), child);
+    }
+
+    fn wait_until_up(&mut self, name: &str) {
+        let address = self.clients(name);
+        let errors = self.dir.path().join(format!("{name}.err"));
+        let child = self.running.get_mut(name).unwrap();
+        eventually(&format!("{name} is up"), || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("{name} ended with {status}: {}", std::fs::read_to_string(&errors).unwrap());
+            }
+            TcpStream::connect_timeout(&address, WAIT).ok().map(drop)
+        });
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for child in self.running.values_mut() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Asks again and again until `found` has an answer.
+pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline: Instant = clock::deadline(WAIT);
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(!clock::until(deadline).is_zero(), "not within {WAIT:?}: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let process = std::process::id();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let host =
+        Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
+    TcpListener::bind((IpAddr::V4(host), 0)).unwrap().local_addr().unwrap()
+}

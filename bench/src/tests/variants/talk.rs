@@ -1,0 +1,66 @@
+//! One connection to a server: bytes in, lines out. Every wait in it ends with a failed test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use crate::processes::WAIT;
+
+pub(crate) struct Talk {
+    pub(crate) socket: TcpStream,
+    replies: BufReader<TcpStream>,
+}
+
+impl Talk {
+    pub(crate) fn with(address: SocketAddr) -> Talk {
+        let socket = TcpStream::connect_timeout(&address, WAIT).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        socket.set_write_timeout(Some(WAIT)).unwrap();
+        let replies = BufReader::new(socket.try_clone().unwrap());
+        Talk { socket, replies }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Talk {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    /// The next line, without its line feed.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the connection ended in {line:?}");
+        line.pop();
+        line
+    }
+
+    /// Sends one line and returns the first that comes back.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n")).line()
+    }
+
+    /// The JSON that follows an `AT` line, up to the empty line that ends it.
+    pub(crate) fn json(&mut self) -> serde_json::Value {
+        let mut text = String::new();
+        loop {
+            match self.line() {
+                end if end.is_empty() => return serde_json::from_str(&text).unwrap(),
+                line => text.push_str(&line),
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn half_close(&mut self) -> &mut Talk {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+
+    /// Everything until the server closes.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.replies.read_to_end(&mut rest).unwrap();
+        rest
+    }
+}

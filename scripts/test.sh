@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Runs everything that can fail, each step even if one before it did, and says at the end what did.
+#
+#   scripts/test.sh          everything
+#   scripts/test.sh smoke    only the steps named: format clippy tests docs smoke
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/records.sh"
+cd "$root"
+
+ALL=(format clippy tests docs smoke)
+# The smoke step's own folder, while it has one.
+scratch=
+
+format() { cargo fmt --all --check; }
+
+clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
+# Unit, property, transcript, simulator, socket and process tests, and the house rules.
+tests() { cargo test --workspace --locked --no-fail-fast; }
+
+# Twice: a link from public to private text is wrong only in the public edition.
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked &&
+        RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+}
+
+# The herd as a user starts it, on ports of its own and in a folder of its own.
+smoke() {
+    scratch=$(mktemp -d)
+    export PROXYHERD_RUN_DIR=$scratch/run HERD=$scratch/herd.toml
+    # Whatever happens, no server stays behind.
+    if smoke_in "$scratch"; then
+        rm -rf "$scratch"
+        scratch=
+    else
+        scripts/kill.sh || true
+        echo "the logs of the failed herd are in $scratch"
+        return 1
+    fi
+}
+
+smoke_in() {
+    if [ -z "${PROXYHERD_BIN:-}" ]; then
+        build_release || return 1
+        PROXYHERD_BIN=$built
+    fi
+    export PROXYHERD_BIN
+    local tens clients
+    tens=$(free_tens) || return 1
+    local ports="s/:1255\([0-9]\)/:${tens}\1/; s/:1265\([0-9]\)/:$((tens + 1))\1/"
+    "$PROXYHERD_BIN" herd | sed "$ports" >"$HERD" || return 1
+    expect "The herd is up" scripts/run.sh || return 1
+    expect "already running" scripts/run.sh || return 1
+    clients=$("$PROXYHERD_BIN" herd --list --herd "$HERD" | cut -d ' ' -f 2)
+    expect "AT " client "$(head -n 1 <<<"$clients")" "IAMAT smoke +34.068930-118.445127 $(date +%s)" || return 1
+    expect_soon "AT " client "$(tail -n 1 <<<"$clients")" "WHATSAT smoke 10 2" || return 1
+    expect_failure "still running" scripts/clean.sh || return 1
+    expect "Servers stopped: 5" scripts/kill.sh || return 1
+    expect "No server is running" scripts/kill.sh || return 1
+    expect "Removed" scripts/clean.sh
+}
+
+client() { echo "$2" | timeout 10 "$PROXYHERD_BIN" client "$1"; }
+
+# expect TEXT COMMAND...: it succeeds and prints the text.
+expect() {
+    local text=$1 printed
+    shift
+    printed=$("$@" 2>&1) && [[ $printed == *"$text"* ]] && return
+    echo "\`$*\` should have printed \"$text\", but printed: $printed"
+    return 1
+}
+
+expect_failure() {
+    local text=$1 printed
+    shift
+    if printed=$("$@" 2>&1) || [[ $printed != *"$text"* ]]; then
+        echo "\`$*\` should have failed with \"$text\", but printed: $printed"
+        return 1
+    fi
+}
+
+# News takes a moment to cross the herd.
+expect_soon() {
+    local deadline=$((SECONDS + 10))
+    until expect "$@" >/dev/null; do
+        [ "$SECONDS" -lt "$deadline" ] || break
+        sleep 0.1
+    done
+    expect "$@"
+}
+
+# free_tens: a number N such that nothing uses the ports N0 to N9 and the ten after them. They are below
+# those that the system gives away by itself.
+free_tens() {
+    local used tens port
+    used=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '{ split($2, part, ":"); print part[2] }')
+    used=" $(xargs <<<"$used") "
+    for _ in $(seq 100); do
+        tens=$((2000 + RANDOM % 1000))
+        for port in $(seq "${tens}0" "$((tens + 1))9"); do
+            case $used in *" $(printf %04X "$port") "*) continue 2 ;; esac
+        done
+        echo "$tens"
+        return
+    done
+    echo "no twenty free ports in a row" >&2
+    return 1
+}
+
+# An interrupted smoke step leaves no server behind.
+leave() {
+    if [ -n "$scratch" ] && [ -d "$scratch/run" ]; then
+        PROXYHERD_RUN_DIR=$scratch/run scripts/kill.sh >/dev/null || true
+    fi
+}
+
+need cargo "install Rust from https://rustup.rs"
+need timeout "it comes with coreutils"
+need awk "install gawk or mawk"
+cargo fmt --version >/dev/null 2>&1 || die "needs rustfmt: rustup component add rustfmt"
+cargo clippy --version >/dev/null 2>&1 || die "needs clippy: rustup component add clippy"
+need_linux
+[ $# -gt 0 ] || set -- "${ALL[@]}"
+for step in "$@"; do
+    case " ${ALL[*]} " in *" $step "*) ;; *) die "there is no step $step, only: ${ALL[*]}" ;; esac
+done
+
+trap leave EXIT
+trap 'exit 130' INT TERM
+failed=()
+for step in "$@"; do
+    echo "== $step"
+    "$step" || failed+=("$step")
+done
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "test.sh: FAILED: ${failed[*]} (of $#: $*), after $SECONDS s"
+    exit 1
+fi
+echo "test.sh: all passed: $*, in $SECONDS s"

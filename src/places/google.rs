@@ -1,0 +1,262 @@
+//! Google Places API (New): Nearby Search, mapped to the legacy shape.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::Frame;
+use super::key::Key;
+use super::place::Place;
+use super::request::{Body, Reading, Reply, Request, Rules, Terms, object};
+use super::{Answer, PlacesError};
+use crate::proto::search::{Nearby, PLACES_MAX};
+
+/// Google's own address.
+pub(super) const BASE: &str = "https://places.googleapis.com";
+/// Where the interface is on it.
+pub(super) const PATH: &str = "/v1/places:searchNearby";
+
+/// The fields that an answer is made of. Google demands the list, and bills by what is in it.
+const FIELD_MASK: &str = "places.id,places.displayName,places.formattedAddress,places.location,places.types";
+
+/// The rules of the new interface.
+pub(super) struct Google {
+    /// The whole address.
+    pub(super) endpoint: String,
+    pub(super) key: Key,
+}
+
+impl Rules for Google {
+    fn request(&self, near: &Nearby) -> Request {
+        let text = json!({
+            "maxResultCount": PLACES_MAX,
+            "rankPreference": "DISTANCE",
+            "locationRestriction": {
+                "circle": {
+                    "center": { "latitude": near.latitude + 0.0, "longitude": near.longitude + 0.0 },
+                    "radius": f64::from(near.radius_m),
+                }
+            }
+        });
+        Request {
+            url: self.endpoint.clone(),
+            headers: vec![
+                ("X-Goog-Api-Key", self.key.reveal().to_owned()),
+                ("X-Goog-FieldMask", FIELD_MASK.to_owned()),
+            ],
+            body: Some(Body { content_type: "application/json", text: text.to_string() }),
+        }
+    }
+
+    fn read(&self, _near: &Nearby, reply: Reply) -> Reading {
+        if reply.status != 200 {
+            return refusal(&reply);
+        }
+        match object::<Found>(&reply.text) {
+            Ok(found) => {
+                let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
+                Reading::well(Ok(Answer::of(&places.collect::<Vec<_>>(), Frame::default())))
+            }
+            Err(error) => Reading::unwell(error),
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { calls_max: None, waiting_max: 0, retries: 1, may_cache: false }
+    }
+}
+
+/// An answer with places; `{}` when there is none.
+#[derive(Deserialize)]
+struct Found {
+    #[serde(default)]
+    places: Vec<NewPlace>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewPlace {
+    id: String,
+    display_name: Option<DisplayName>,
+    formatted_address: Option<String>,
+    location: Option<LatLng>,
+    #[serde(default)]
+    types: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct DisplayName {
+    text: String,
+}
+
+/// Google leaves a coordinate out when it is zero, as its format does with every default.
+#[derive(Deserialize)]
+struct LatLng {
+    #[serde(default)]
+    latitude: f64,
+    #[serde(default)]
+    longitude: f64,
+}
+
+/// An error, as all of Google's newer interfaces send it.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    error: RefusalError,
+}
+
+#[derive(Default, Deserialize)]
+struct RefusalError {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    details: Vec<Detail>,
+}
+
+#[derive(Deserialize)]
+struct Detail {
+    #[serde(default)]
+    reason: String,
+}
+
+/// A place in the legacy words; one without a point has none.
+fn place(found: NewPlace) -> Option<Place> {
+    let LatLng { latitude, longitude } = found.location?;
+    Some(Place {
+        id: found.id,
+        name: found.display_name.map(|name| name.text).unwrap_or_default(),
+        latitude,
+        longitude,
+        types: found.types,
+        vicinity: found.formatted_address,
+    })
+}
+
+fn refusal(reply: &Reply) -> Reading {
+    let Refusal { error } = object(&reply.text).unwrap_or_default();
+    let words = PlacesError::words(&error.message);
+    let bad_key = error.details.iter().any(|detail| detail.reason == "API_KEY_INVALID");
+    match error.status.as_str() {
+        // A wrong key comes as a wrong argument; only the details tell.
+        "INVALID_ARGUMENT" if bad_key => Reading::well(Err(PlacesError::Denied(words))),
+        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => {
+            Reading::well(Err(PlacesError::Invalid(words)))
+        }
+        "PERMISSION_DENIED" | "UNAUTHENTICATED" => Reading::well(Err(PlacesError::Denied(words))),
+        _ => Reading::of_status(reply, &words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::places::request::Health;
+
+    const NEAR: Nearby = Nearby { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
+
+    fn rules() -> Google {
+        Google { endpoint: format!("{BASE}{PATH}"), key: Key::parse("AIza-secret", "here").unwrap() }
+    }
+
+    fn read(status: u16, text: &str) -> Reading {
+        rules().read(&NEAR, Reply { status, retry_after: None, text: text.to_owned() })
+    }
+
+    #[test]
+    fn the_request_is_the_documented_one() {
+        let request = rules().request(&NEAR);
+        assert_eq!(request.url, "https://places.googleapis.com/v1/places:searchNearby");
+        assert_eq!(request.headers[0], ("X-Goog-Api-Key", "AIza-secret".to_owned()));
+        assert_eq!(request.headers[1].0, "X-Goog-FieldMask");
+        let body = request.body.unwrap();
+        assert_eq!(body.content_type, "application/json");
+        assert_eq!(
+            body.text,
+            concat!(
+                r#"{"maxResultCount":20,"rankPreference":"DISTANCE","locationRestriction":{"circle":{"center":"#,
+                r#"{"latitude":34.06893,"longitude":-118.445127},"radius":10000.0}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_answer_is_mapped_to_the_legacy_shape() {
+        let answer = read(200, include_str!("../tests/places/google-ok.json")).result.unwrap();
+        let value: Value = serde_json::from_str(answer.as_str()).unwrap();
+        let expected = json!({
+            "html_attributions": [],
+            "results": [
+                {
+                    "geometry": { "location": { "lat": 34.06892, "lng": -118.4451811 } },
+                    "name": "University of California, Los Angeles",
+                    "place_id": "ChIJZa6ezJa8woAR7ykk3ErbJfQ",
+                    "types": ["university", "point_of_interest", "establishment"],
+                    "vicinity": "Los Angeles, CA 90095, USA",
+                },
+                {
+                    "geometry": { "location": { "lat": 51.4779, "lng": 0.0 } },
+                    "name": "A place on the prime meridian",
+                    "place_id": "ChIJ0Null",
+                    "types": [],
+                },
+            ],
+            "status": "OK",
+        });
+        assert_eq!(value, expected);
+        let answer = read(200, include_str!("../tests/places/google-empty.json")).result.unwrap();
+        assert!(answer.as_str().contains("ZERO_RESULTS"), "{answer}");
+    }
+
+    #[test]
+    fn every_recorded_error_has_its_google_status() {
+        use Health::{Unwell, Well};
+        let case = |status, text, google_status, health| {
+            let reading = read(status, text);
+            let error = reading.result.unwrap_err();
+            assert_eq!((error.google_status(), reading.health), (google_status, health), "{error}");
+            // The words that Google uses to say it reach the client.
+            let value: Value = serde_json::from_str(text).unwrap();
+            let words = value["error"]["message"].as_str().unwrap();
+            assert!(status == 404 || error.to_string().contains(words), "{error}");
+        };
+        let invalid = "INVALID_REQUEST";
+        case(400, include_str!("../tests/places/google-400-invalid_argument.json"), invalid, Well);
+        case(400, include_str!("../tests/places/google-400-failed_precondition.json"), invalid, Well);
+        case(400, include_str!("../tests/places/google-400-out_of_range.json"), invalid, Well);
+        let denied = "REQUEST_DENIED";
+        case(400, include_str!("../tests/places/google-400-bad_key.json"), denied, Well);
+        case(401, include_str!("../tests/places/google-401-unauthenticated.json"), denied, Well);
+        case(403, include_str!("../tests/places/google-403-permission_denied.json"), denied, Well);
+        let unknown = "UNKNOWN_ERROR";
+        case(404, include_str!("../tests/places/google-404-not_found.json"), unknown, Unwell);
+        case(500, include_str!("../tests/places/google-500-internal.json"), unknown, Unwell);
+        case(503, include_str!("../tests/places/google-503-unavailable.json"), unknown, Unwell);
+        case(504, include_str!("../tests/places/google-504-deadline_exceeded.json"), unknown, Unwell);
+        let over = "OVER_QUERY_LIMIT";
+        case(429, include_str!("../tests/places/google-429-resource_exhausted.json"), over, Well);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for text in ["", "[]x", "<html>", r#"{"places":3}"#, r#"{"places":[{"id":5}]}"#] {
+            assert!(matches!(read(200, text).result, Err(PlacesError::Garbage(_))), "{text}");
+        }
+        assert_eq!(read(502, "<html>").result, Err(PlacesError::Failed("HTTP status 502".into())));
+        let retry_after = Some(Duration::from_secs(7));
+        let reading = rules().read(&NEAR, Reply { status: 429, retry_after, text: String::new() });
+        assert_eq!(reading.health, Health::AsksForSilence(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn more_places_than_asked_for_are_left_out() {
+        let one = r#"{"id":"x","displayName":{"text":"y"},"location":{"latitude":1,"longitude":2}}"#;
+        let text = format!("{{\"places\":[{}]}}", vec![one; 50].join(","));
+        let answer = read(200, &text).result.unwrap();
+        let value: Value = serde_json::from_str(answer.as_str()).unwrap();
+        assert_eq!(value["results"].as_array().unwrap().len(), 20);
+    }
+}

@@ -1,0 +1,163 @@
+//! The one way out to the network: every call has deadlines, and every answer a largest size.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Error};
+
+use super::request::{Reply, Request};
+use super::{OpenError, PlacesError};
+
+/// Who is asking. Overpass refuses those who do not say.
+const USER_AGENT: &str = concat!(
+    "proxyherd/",
+    env!("CARGO_PKG_VERSION"),
+    " (a server herd that looks up places near its clients)"
+);
+
+/// The most bytes of an answer. Twenty places with everything Google knows are a tenth of it.
+const BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most bytes of an answer's header.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+
+/// The library's buffers per connection; its default is 128 KiB each way, for small requests and answers.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// A larger file than any set of certificates.
+const CA_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The shared HTTP client.
+pub(crate) struct Network {
+    agent: Agent,
+}
+
+impl Network {
+    /// A client that waits at most `connect` for a connection (TLS included) and `read` for more of an
+    /// answer. It trusts `ca` instead of the public authorities, if given.
+    pub(crate) fn new(connect: Duration, read: Duration, ca: Option<&Path>) -> Result<Network, OpenError> {
+        let roots = match ca {
+            Some(path) => RootCerts::from(certificates(path)?),
+            None => RootCerts::WebPki,
+        };
+        let config = Agent::config_builder()
+            .user_agent(USER_AGENT)
+            .http_status_as_error(false)
+            // An address from the environment would see the questions; none is wanted unless asked for.
+            .proxy(None)
+            // None of the interfaces redirects, and a redirect would carry the key elsewhere.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(Some(connect))
+            .timeout_connect(Some(connect))
+            .timeout_per_read(Some(read))
+            .timeout_per_write(Some(read))
+            .max_response_header_size(HEADER_BYTES_MAX)
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
+        Ok(Network { agent: Agent::new_with_config(config) })
+    }
+
+    /// Sends `request` and reads the whole reply within `time`, whatever its status.
+    pub(crate) fn call(&self, request: &Request, time: Duration) -> Result<Reply, PlacesError> {
+        self.exchange(request, time).map_err(|error| what_happened(error, time))?
+    }
+
+    /// Breaks off the calls under way; later ones fail. A call that is still looking up a name or
+    /// connecting ends with its own deadline.
+    pub(crate) fn shut_down(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    fn exchange(&self, request: &Request, time: Duration) -> Result<Result<Reply, PlacesError>, Error> {
+        let mut response = match &request.body {
+            Some(body) => {
+                let mut call = self.agent.post(&request.url).header("Content-Type", body.content_type);
+                for (name, value) in &request.headers {
+                    call = call.header(*name, value);
+                }
+                call.config().timeout_global(Some(time)).build().send(&body.text)?
+            }
+            None => {
+                let mut call = self.agent.get(&request.url);
+                for (name, value) in &request.headers {
+                    call = call.header(*name, value);
+                }
+                call.config().timeout_global(Some(time)).build().call()?
+            }
+        };
+        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let status = response.status().as_u16();
+        let bytes = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()?;
+        let text = String::from_utf8(bytes).map_err(|_| PlacesError::Garbage("not UTF-8".to_owned()));
+        Ok(text.map(|text| Reply { status, retry_after, text }))
+    }
+}
+
+/// The library's errors in our words. Its own texts are not used where they could hold an address, which
+/// may hold the key.
+fn what_happened(error: Error, time: Duration) -> PlacesError {
+    match error {
+        Error::Timeout(_) => PlacesError::TooSlow(time),
+        Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            PlacesError::Unreachable("connection refused".to_owned())
+        }
+        Error::Io(error) if is_cut_off(error.kind()) => PlacesError::CutOff,
+        Error::Io(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
+            PlacesError::TooSlow(time)
+        }
+        Error::Io(error) => PlacesError::Unreachable(PlacesError::words(&error.to_string())),
+        Error::HostNotFound => PlacesError::Unreachable("no such host".to_owned()),
+        Error::Rustls(error) => PlacesError::Unreachable(PlacesError::words(&error.to_string())),
+        Error::Tls(why) => PlacesError::Unreachable(why.to_owned()),
+        Error::BodyExceedsLimit(_) => PlacesError::TooLong(BODY_BYTES_MAX),
+        Error::LargeResponseHeader(_, _) => PlacesError::Garbage("its header is too long".to_owned()),
+        Error::Protocol(_) | Error::Http(_) => PlacesError::Garbage("it is not HTTP".to_owned()),
+        Error::StatusCode(_)
+        | Error::BadUri(_)
+        | Error::RedirectFailed
+        | Error::InvalidProxyUrl
+        | Error::ConnectionFailed
+        | Error::TooManyRedirects
+        | Error::Pem(_)
+        | Error::RequireHttpsOnly(_)
+        | Error::ConnectProxyFailed(_)
+        | Error::TlsRequired
+        | Error::Other(_)
+        | _ => PlacesError::Unreachable("the call could not be made".to_owned()),
+    }
+}
+
+fn is_cut_off(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+    )
+}
+
+/// The certificates of a PEM file; anything else in it is ignored.
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, OpenError> {
+    use std::io::Read;
+
+    let unreadable = |e: std::io::Error| OpenError::Unreadable { path: path.to_owned(), why: e.to_string() };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(CA_BYTES_MAX).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    let items: Result<Vec<PemItem<'_>>, Error> = parse_pem(&bytes).collect();
+    let bad = || OpenError::BadCa { path: path.to_owned() };
+    let items = items.map_err(|_| bad())?;
+    let certificate = |item| if let PemItem::Certificate(found) = item { Some(found) } else { None };
+    let found: Vec<Certificate<'static>> =
+        items.into_iter().filter_map(certificate).map(|c| c.to_owned()).collect();
+    if found.is_empty() { Err(bad()) } else { Ok(found) }
+}

@@ -1,0 +1,122 @@
+//! What a provider's rules and the network say to each other: plain values.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{Answer, PlacesError};
+use crate::proto::search::Nearby;
+
+/// A question as something that can be compared: equal ones are one call, and share a kept answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Question([u64; 3]);
+
+impl From<&Nearby> for Question {
+    fn from(near: &Nearby) -> Question {
+        // Adding zero makes a negative zero positive; both are the same place.
+        let bits = |degrees: f64| (degrees + 0.0).to_bits();
+        Question([bits(near.latitude), bits(near.longitude), u64::from(near.radius_m)])
+    }
+}
+
+/// One HTTP request. It may hold the key, in its address or a header, and so is never printed.
+pub(crate) struct Request {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// A body makes it a POST.
+    pub(crate) body: Option<Body>,
+}
+
+/// What a POST carries.
+pub(crate) struct Body {
+    pub(crate) content_type: &'static str,
+    pub(crate) text: String,
+}
+
+/// One HTTP response, read to its end.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// From a `Retry-After` header in seconds.
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) text: String,
+}
+
+/// Reads a JSON object. A derived struct alone would take an array too, and find nothing missing in it.
+pub(crate) fn object<T: DeserializeOwned>(text: &str) -> Result<T, PlacesError> {
+    let garbage = |why: String| PlacesError::Garbage(PlacesError::words(&why));
+    if !text.trim_start().starts_with('{') {
+        return Err(garbage("it is no JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|e| garbage(e.to_string()))
+}
+
+/// What a reply means.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) result: Result<Answer, PlacesError>,
+    pub(crate) health: Health,
+}
+
+/// What an attempt says about the provider's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It works, even if it refused this question.
+    Well,
+    /// It failed. Another attempt may succeed.
+    Unwell,
+    /// It asked to be left alone for this long.
+    AsksForSilence(Duration),
+}
+
+/// One provider: how to ask it, how to read what it says, and what it allows. No network in it.
+pub(crate) trait Rules: Send + Sync {
+    /// The request for everything near a point.
+    fn request(&self, near: &Nearby) -> Request;
+
+    /// What the reply to that request means.
+    fn read(&self, near: &Nearby, reply: Reply) -> Reading;
+
+    /// What may be done with this provider.
+    fn terms(&self) -> Terms;
+}
+
+/// What a provider's terms of use allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Calls under way at once; `None` leaves it to the option.
+    pub(crate) calls_max: Option<usize>,
+    /// Questions that may wait for their turn, within their deadline.
+    pub(crate) waiting_max: usize,
+    /// Further attempts after one that failed.
+    pub(crate) retries: u32,
+    /// Whether answers may be kept.
+    pub(crate) may_cache: bool,
+}
+
+impl Reading {
+    /// The provider works, and this is what it says.
+    pub(crate) fn well(result: Result<Answer, PlacesError>) -> Reading {
+        Reading { result, health: Health::Well }
+    }
+
+    /// The provider failed.
+    pub(crate) fn unwell(error: PlacesError) -> Reading {
+        Reading { result: Err(error), health: Health::Unwell }
+    }
+
+    /// What every provider's HTTP status means when its own rules say no more: 4xx is our fault, 5xx is
+    /// the provider's.
+    pub(crate) fn of_status(reply: &Reply, words: &str) -> Reading {
+        let words = if words.is_empty() { format!("HTTP status {}", reply.status) } else { words.to_owned() };
+        match reply.status {
+            400 => Reading::well(Err(PlacesError::Invalid(words))),
+            401 | 403 | 406 => Reading::well(Err(PlacesError::Denied(words))),
+            429 => Reading {
+                result: Err(PlacesError::OverLimit(words)),
+                health: reply.retry_after.map_or(Health::Well, Health::AsksForSilence),
+            },
+            500..=599 => Reading::unwell(PlacesError::Failed(words)),
+            other => Reading::unwell(PlacesError::Status(other)),
+        }
+    }
+}

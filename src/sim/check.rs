@@ -1,0 +1,293 @@
+//! What must hold in a herd, and the witness who has seen everything that is needed to tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::World;
+use super::event::SenderId;
+use super::graph::Graph;
+use super::server::Life;
+use crate::proto::command::{PeerCommand, peer_command};
+use crate::proto::node::Node;
+use crate::proto::sighting::Sighting;
+
+/// A herd that agrees, and what that has cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Converged {
+    /// When the last thing happened, in nanoseconds since the world began.
+    pub at_ns: u64,
+    /// The clients that are known.
+    pub clients: usize,
+    /// The reports that were news to the server that took them.
+    pub updates: u64,
+    /// The `AT` lines that were written to links.
+    pub messages: u64,
+    /// The most of them for one update.
+    pub messages_per_update_max: u64,
+}
+
+/// What is wrong with a herd.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Divergence {
+    /// It has not come to rest in time.
+    #[error("things still happen at {0} ns")]
+    NotQuiet(u64),
+    /// A link did not come up, or owes something and does not send it.
+    #[error("{0} has not told {1} everything")]
+    Owing(String, String),
+    /// Two servers know different things.
+    #[error("{server} has {has:?} where {other} has {but:?}")]
+    #[expect(missing_docs, reason = "the message says what they are")]
+    Differs { server: String, other: String, has: String, but: String },
+    /// Every record is the same on two servers, and their digests differ.
+    #[error("the digest of {0} is not that of what it knows")]
+    Digest(String),
+    /// What a server has acknowledged or known is known to nobody, or only something older.
+    #[error("lost: {0}")]
+    Lost(String),
+    /// A server knows what no client has reported.
+    #[error("nobody ever reported {0}")]
+    Forged(String),
+    /// A line was sent more often than the graph allows.
+    #[error("a line was sent {count} times, at most {bound} are allowed")]
+    #[expect(missing_docs, reason = "the message says what they are")]
+    Messages { count: u64, bound: u64 },
+    /// A line was sent twice over the same connection.
+    #[error("{0} lines were sent again over the connection that had carried them")]
+    Repeated(u64),
+    /// A server did not understand its neighbour.
+    #[error("{0} lines between neighbours were refused")]
+    Refused(u64),
+}
+
+/// What was seen from outside.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    /// The hash of every line that a server has made of a client's report.
+    made: BTreeSet<u64>,
+    /// A line that was passed on although nobody has made it.
+    forged: Option<Vec<u8>>,
+    clients: BTreeSet<Vec<u8>>,
+    acknowledged: Vec<Acknowledged>,
+    /// The greatest line of each client anywhere when everything was healed.
+    floor: BTreeMap<Vec<u8>, Vec<u8>>,
+    links: Vec<(usize, usize)>,
+    /// By link, and in each direction: the connections that were welcomed, and the lines that were written.
+    connections: Vec<[u64; 2]>,
+    messages: Vec<[u64; 2]>,
+    /// By the hash of a line: how often it was written.
+    times_told: BTreeMap<u64, u64>,
+    pub repeated: u64,
+    pub refused: u64,
+}
+
+#[derive(Debug)]
+struct Acknowledged {
+    server: usize,
+    lives: u32,
+    line: Vec<u8>,
+}
+
+impl Witness {
+    pub(super) fn new(graph: &Graph) -> Witness {
+        let links = graph.links().to_vec();
+        let zeros = vec![[0; 2]; links.len()];
+        Witness { links, connections: zeros.clone(), messages: zeros, ..Witness::default() }
+    }
+
+    /// A server, in the life of that number, has replied to a client.
+    pub(super) fn answered(&mut self, server: usize, lives: u32, node: &Node, reply: &[u8]) {
+        let Some(told) = sighting(reply).filter(|told| told.origin == node.identity().name.as_str()) else {
+            return;
+        };
+        self.made.insert(xxh3_64(reply));
+        self.clients.insert(told.client.0.as_bytes().to_vec());
+        // A stale report is answered too, but it promises nothing.
+        if node.store().line_of(told.client.0.as_bytes()) == Some(reply) {
+            self.acknowledged.push(Acknowledged { server, lives, line: reply.to_vec() });
+        }
+    }
+
+    pub(super) fn connected(&mut self, sender: SenderId, link: usize) {
+        let direction = self.direction(sender, link);
+        self.connections[link][direction] += 1;
+    }
+
+    /// A sender has written a line to the connection that has carried the lines `before`.
+    pub(super) fn told(&mut self, sender: SenderId, link: usize, line: &[u8], before: &mut BTreeSet<u64>) {
+        let hash = xxh3_64(line);
+        let direction = self.direction(sender, link);
+        self.messages[link][direction] += 1;
+        *self.times_told.entry(hash).or_default() += 1;
+        self.repeated += u64::from(!before.insert(hash));
+        if !self.made.contains(&hash) {
+            self.forged = Some(line.to_vec());
+        }
+    }
+
+    fn direction(&self, sender: SenderId, link: usize) -> usize {
+        usize::from(self.links[link].0 != sender.server)
+    }
+
+    fn total(&self) -> u64 {
+        self.messages.iter().flatten().sum()
+    }
+
+    /// The most often that one line may be written: once over each connection; and as long as every link has
+    /// had one connection each way, never back to where a server first heard it.
+    fn bound(&self, graph: &Graph) -> u64 {
+        let reconnected = self.connections.iter().flatten().any(|&times| times > 1);
+        if reconnected { self.connections.iter().flatten().sum() } else { graph.messages_per_update() }
+    }
+}
+
+impl World {
+    /// The `AT` lines written to all links so far.
+    pub fn messages(&self) -> u64 {
+        self.witness.total()
+    }
+
+    /// The `AT` lines written to a link so far: by its first server, and by its second.
+    pub fn messages_on(&self, link: usize) -> [u64; 2] {
+        self.witness.messages[link]
+    }
+
+    /// How often an `AT` line, with its line feed, has been written to links so far.
+    pub fn messages_of(&self, line: &[u8]) -> u64 {
+        self.witness.times_told.get(&xxh3_64(line)).copied().unwrap_or(0)
+    }
+
+    /// Runs until nothing is left to happen, and checks everything that must hold.
+    ///
+    /// A herd that does not catch up, and was disturbed, need not agree on what it missed; it must be
+    /// connected and truthful all the same.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn settle(&mut self, within: Duration) -> Result<Converged, Divergence> {
+        let quiet = self.run_until_quiet(within);
+        if self.witness.repeated > 0 {
+            return Err(Divergence::Repeated(self.witness.repeated));
+        }
+        if !quiet {
+            return Err(Divergence::NotQuiet(self.now_ns));
+        }
+        self.check_nothing_is_owed()?;
+        self.check_nothing_is_forged()?;
+        if self.options.catch_up || !self.disturbed {
+            self.check_agreement()?;
+            self.check_nothing_is_lost()?;
+        }
+        let messages_per_update_max = self.check_messages()?;
+        if self.witness.refused > 0 {
+            return Err(Divergence::Refused(self.witness.refused));
+        }
+        Ok(Converged {
+            at_ns: self.now_ns,
+            clients: self.witness.clients.len(),
+            updates: self.witness.acknowledged.len() as u64,
+            messages: self.witness.total(),
+            messages_per_update_max,
+        })
+    }
+
+    /// Notes the best that any server knows.
+    pub(super) fn remember_floor(&mut self) {
+        let mut floor: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for client in &self.witness.clients {
+            let known = self.lives().filter_map(|life| life.node.store().line_of(client));
+            if let Some(best) = known.max_by(|a, b| sighting(a).cmp(&sighting(b))) {
+                floor.insert(client.clone(), best.to_vec());
+            }
+        }
+        self.witness.floor = floor;
+    }
+
+    fn check_nothing_is_owed(&self) -> Result<(), Divergence> {
+        for server in &self.servers {
+            let Some(life) = &server.life else { continue };
+            for (sender, far) in life.senders.iter().zip(&server.neighbours) {
+                let told_all = sender.link.position() == Some(life.node.store().last_number());
+                if self.servers[far.server].life.is_some() && self.wires[far.link].up && !told_all {
+                    let to = self.servers[far.server].name.to_string();
+                    return Err(Divergence::Owing(server.name.to_string(), to));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_agreement(&self) -> Result<(), Divergence> {
+        let mut lives = self.lives();
+        let Some(first) = lives.next() else { return Ok(()) };
+        for life in lives {
+            let (server, other) = (life.me.name.to_string(), first.me.name.to_string());
+            let (a, b) = (life.node.store(), first.node.store());
+            for client in &self.witness.clients {
+                if a.line_of(client) != b.line_of(client) {
+                    let (has, but) = (shown(a.line_of(client)), shown(b.line_of(client)));
+                    return Err(Divergence::Differs { server, other, has, but });
+                }
+            }
+            if a.len() != b.len() {
+                let count = |store: usize| format!("{store} clients");
+                return Err(Divergence::Differs { server, other, has: count(a.len()), but: count(b.len()) });
+            }
+            if a.digest() != b.digest() {
+                return Err(Divergence::Digest(server));
+            }
+        }
+        Ok(())
+    }
+
+    /// Called when all agree, so that one server speaks for all.
+    fn check_nothing_is_lost(&self) -> Result<(), Divergence> {
+        let Some(life) = self.lives().next() else { return Ok(()) };
+        let kept = self.witness.acknowledged.iter().filter(|ack| {
+            let server = &self.servers[ack.server];
+            server.life.is_some() && server.lives == ack.lives
+        });
+        for line in kept.map(|ack| &ack.line).chain(self.witness.floor.values()) {
+            let known = sighting(line).and_then(|s| life.node.store().line_of(s.client.0.as_bytes()));
+            if known.and_then(sighting) < sighting(line) {
+                return Err(Divergence::Lost(shown(Some(line))));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_nothing_is_forged(&self) -> Result<(), Divergence> {
+        let clients = &self.witness.clients;
+        let stored = self.lives().flat_map(|life| {
+            clients.iter().filter_map(|client| life.node.store().line_of(client)) //
+        });
+        let mut unheard_of = stored.filter(|line| !self.witness.made.contains(&xxh3_64(line)));
+        match self.witness.forged.as_deref().or_else(|| unheard_of.next()) {
+            Some(line) => Err(Divergence::Forged(shown(Some(line)))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_messages(&self) -> Result<u64, Divergence> {
+        let bound = self.witness.bound(&self.graph);
+        let count = self.witness.times_told.values().copied().max().unwrap_or(0);
+        if count > bound { Err(Divergence::Messages { count, bound }) } else { Ok(count) }
+    }
+
+    fn lives(&self) -> impl Iterator<Item = &Life> {
+        self.servers.iter().filter_map(|server| server.life.as_ref())
+    }
+}
+
+fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
+    match peer_command(line) {
+        Ok(PeerCommand::At(sighting)) => Some(sighting),
+        Ok(PeerCommand::Hello(_)) | Err(_) => None,
+    }
+}
+
+fn shown(line: Option<&[u8]>) -> String {
+    line.map_or_else(|| "nothing".into(), |line| String::from_utf8_lossy(line).trim_end().into())
+}

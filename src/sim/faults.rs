@@ -1,0 +1,94 @@
+//! What a herd has to live through: a random list of reports, cuts and crashes.
+
+use super::World;
+use super::clients::{Clients, Report};
+use super::from_ms;
+
+/// A report is on its way through the herd about so long.
+const SOON_MS: u64 = 30;
+
+/// One thing that happens to a herd from outside.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A client reports.
+    Report(Report),
+    /// A link is cut.
+    Cut(usize),
+    /// A link is healed.
+    Heal(usize),
+    /// A server crashes.
+    Crash(usize),
+    /// A server starts again.
+    Restart(usize),
+}
+
+/// How much happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// How long it goes on, in milliseconds.
+    pub span_ms: u64,
+    /// The clients.
+    pub clients: usize,
+    /// How often one of them speaks.
+    pub reports: usize,
+    /// The links that are cut, and the times that a server crashes; each of them is repaired after a while.
+    pub faults: usize,
+}
+
+/// Acts in order of time.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    acts: Vec<(u64, Act)>,
+    span_ns: u64,
+}
+
+impl Plan {
+    /// Acts at random times within the span from `from_ns` on.
+    pub fn random(world: &World, from_ns: u64, measure: Measure, rng: &mut fastrand::Rng) -> Plan {
+        let graph = world.graph();
+        let (servers, links) = (graph.names().len(), graph.links().len());
+        let until_ns = from_ns + from_ms(measure.span_ms);
+        let mut clients = Clients::new(measure.clients, servers, rng);
+        let mut times: Vec<u64> = (0..measure.reports).map(|_| rng.u64(from_ns..until_ns)).collect();
+        times.sort_unstable();
+        let mut acts = Vec::new();
+        for &at_ns in &times {
+            acts.extend(clients.speak(at_ns, rng).into_iter().map(|report| (at_ns, Act::Report(report))));
+        }
+        for _ in 0..measure.faults {
+            // Most trouble comes soon after a report, when there is something to lose.
+            let at_ns = match rng.u8(..4) {
+                1.. if !times.is_empty() => times[rng.usize(..times.len())] + rng.u64(..from_ms(SOON_MS)),
+                _ => rng.u64(from_ns..until_ns),
+            };
+            // Short and long troubles are equally likely.
+            let repaired_ns = at_ns + (rng.f64() * rng.f64() * until_ns.saturating_sub(at_ns) as f64) as u64;
+            let (trouble, repair) = if links > 0 && rng.u8(..3) > 0 {
+                let link = rng.usize(..links);
+                (Act::Cut(link), Act::Heal(link))
+            } else {
+                let server = rng.usize(..servers);
+                (Act::Crash(server), Act::Restart(server))
+            };
+            acts.push((at_ns, trouble));
+            acts.push((repaired_ns, repair));
+        }
+        acts.sort_by_key(|&(at_ns, _)| at_ns);
+        Plan { acts, span_ns: until_ns }
+    }
+
+    /// Does it all to the world.
+    pub fn play(&self, world: &mut World) {
+        for (at_ns, act) in &self.acts {
+            world.run_until(*at_ns);
+            match act {
+                Act::Report(report) => drop(world.report(report.server, &report.lines)),
+                Act::Cut(link) => world.cut(*link),
+                Act::Heal(link) => world.heal(*link),
+                Act::Crash(server) => world.crash(*server),
+                Act::Restart(server) => world.restart(*server),
+            }
+        }
+        world.run_until(self.span_ns);
+    }
+}

@@ -1,0 +1,194 @@
+//! Connections of a simulated herd: they delay, keep the order, and lose what is in flight when cut.
+
+use super::conversation::Conversation;
+use super::event::{End, Event, SenderId};
+use super::{World, from_ms, from_us};
+use crate::proto::framing::{Framing, LINE_BYTES_MAX};
+
+/// The bytes that a connection holds before a writer has to wait: small, so that senders do fall behind.
+const WINDOW_BYTES: usize = 4 * 1024;
+
+/// The longest that an end takes to learn that its connection was cut, now and then.
+const LATE_HANG_UP_MS: u64 = 3_000;
+
+/// The same as a rule.
+const HANG_UP_MS: u64 = 50;
+
+/// One connection, dialled by the sender of one server to reach the peer port of another.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub sender: SenderId,
+    pub callee: usize,
+    link: usize,
+    /// What cuts the answers for the caller; gone when the caller has hung up.
+    pub answers: Option<Framing>,
+    /// What reads at the callee; gone when the callee has hung up.
+    pub conversation: Option<Conversation>,
+    /// What is on its way to the callee and to the caller.
+    there: Pipe,
+    back: Pipe,
+    ended: bool,
+    /// The lines that were written to it, by hash: each may be there once.
+    pub written: std::collections::BTreeSet<u64>,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+struct Pipe {
+    last_arrival_ns: u64,
+    in_flight_bytes: usize,
+    writer_waits: bool,
+    /// When the connection has ended: what arrives after this is lost.
+    lost_after_ns: u64,
+}
+
+/// One link of the graph.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub up: bool,
+    delay_ns: u64,
+}
+
+impl Wire {
+    /// A wire with a delay of 10 us to 20 ms, small ones as likely as large ones.
+    pub(super) fn new(rng: &mut fastrand::Rng) -> Wire {
+        let delay_us = 10.0 * 2000_f64.powf(rng.f64());
+        Wire { up: true, delay_ns: (delay_us * 1000.0) as u64 }
+    }
+}
+
+impl Conn {
+    fn pipe(&mut self, to: End) -> &mut Pipe {
+        match to {
+            End::Callee => &mut self.there,
+            End::Caller => &mut self.back,
+        }
+    }
+}
+
+impl World {
+    /// Opens a connection for the sender; the callee begins a conversation.
+    pub(super) fn connect(&mut self, sender: SenderId, conversation: Conversation) -> usize {
+        let (callee, link) = self.far_end(sender);
+        self.conns.push(Some(Conn {
+            sender,
+            callee,
+            link,
+            answers: Some(Framing::new(LINE_BYTES_MAX, 1).whole_lines_only()),
+            conversation: Some(conversation),
+            there: Pipe::default(),
+            back: Pipe::default(),
+            ended: false,
+            written: std::collections::BTreeSet::new(),
+        }));
+        self.conns.len() - 1
+    }
+
+    /// Puts bytes on their way, in pieces as a stream has them. What is written to a connection that has
+    /// ended goes nowhere, and the writer does not know.
+    pub(super) fn transmit(&mut self, id: usize, to: End, bytes: &[u8]) {
+        let Some(conn) = self.conns[id].as_mut() else { return };
+        if conn.ended {
+            return;
+        }
+        let delay_ns = self.wires[conn.link].delay_ns;
+        let pipe = conn.pipe(to);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let size = if self.rng.u8(..3) == 0 { self.rng.usize(1..=rest.len()) } else { rest.len() };
+            let (piece, after) = rest.split_at(size);
+            rest = after;
+            let arrival_ns = self.now_ns + delay_ns + self.rng.u64(..=delay_ns);
+            pipe.last_arrival_ns = arrival_ns.max(pipe.last_arrival_ns);
+            pipe.in_flight_bytes += piece.len();
+            let event = Event::Arrive { conn: id, at: to, bytes: piece.to_vec() };
+            self.queue.plan(pipe.last_arrival_ns, event);
+        }
+    }
+
+    /// Whether the caller may write now; if not, it is told to try again when it may.
+    pub(super) fn may_write(&mut self, id: usize) -> bool {
+        let Some(conn) = self.conns[id].as_mut() else { return false };
+        let full = conn.there.in_flight_bytes > WINDOW_BYTES;
+        conn.there.writer_waits = full;
+        !full
+    }
+
+    /// Takes bytes off the wire; `None` if they were lost.
+    pub(super) fn receive(&mut self, id: usize, at: End, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let now_ns = self.now_ns;
+        let conn = self.conns[id].as_mut()?;
+        let lost = conn.ended && now_ns > conn.pipe(at).lost_after_ns;
+        if lost {
+            return None;
+        }
+        let pipe = conn.pipe(at);
+        pipe.in_flight_bytes -= bytes.len();
+        if pipe.writer_waits && pipe.in_flight_bytes <= WINDOW_BYTES / 2 {
+            pipe.writer_waits = false;
+            let sender = conn.sender;
+            self.queue.plan(now_ns, Event::Write { sender, conn: id });
+        }
+        Some(bytes)
+    }
+
+    /// Ends a connection: in each direction anything from nothing to all of what is in flight is lost, and
+    /// each end learns of it at a time of its own.
+    pub(super) fn sever(&mut self, id: usize) {
+        let Some(conn) = self.conns[id].as_mut() else { return };
+        if conn.ended {
+            return;
+        }
+        conn.ended = true;
+        for at in [End::Caller, End::Callee] {
+            let pipe = conn.pipe(at);
+            let last_ns = pipe.last_arrival_ns.max(self.now_ns);
+            let kept = [self.now_ns, self.rng.u64(self.now_ns..=last_ns), last_ns];
+            pipe.lost_after_ns = kept[self.rng.usize(..3)];
+            let late = self.rng.u8(..10) == 0;
+            let wait_ms = if late { LATE_HANG_UP_MS } else { HANG_UP_MS };
+            let seen_ns = pipe.lost_after_ns + from_us(1) + self.rng.u64(..from_ms(wait_ms));
+            self.queue.plan(seen_ns, Event::HangUp { conn: id, at });
+        }
+    }
+
+    /// Ends all connections over a link.
+    pub(super) fn sever_link(&mut self, link: usize) {
+        self.sever_where(|conn| conn.link == link);
+    }
+
+    /// Ends all connections of a server that has crashed, which itself will learn nothing.
+    pub(super) fn sever_server(&mut self, server: usize) {
+        self.sever_where(|conn| conn.sender.server == server || conn.callee == server);
+        for id in 0..self.conns.len() {
+            let Some(conn) = &self.conns[id] else { continue };
+            let (calls, called) = (conn.sender.server == server, conn.callee == server);
+            if calls {
+                self.leave(id, End::Caller);
+            }
+            if called {
+                self.leave(id, End::Callee);
+            }
+        }
+    }
+
+    /// One end has nothing to do with a connection any more; when both have not, it is forgotten.
+    pub(super) fn leave(&mut self, id: usize, end: End) {
+        let Some(conn) = self.conns[id].as_mut() else { return };
+        match end {
+            End::Caller => conn.answers = None,
+            End::Callee => conn.conversation = None,
+        }
+        if conn.answers.is_none() && conn.conversation.is_none() {
+            self.conns[id] = None;
+        }
+    }
+
+    fn sever_where(&mut self, chosen: impl Fn(&Conn) -> bool) {
+        for id in 0..self.conns.len() {
+            if self.conns[id].as_ref().is_some_and(&chosen) {
+                self.sever(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a line costs the allocator: nothing, but for a new client's record.
+//!
+//! `allocation-counter` puts its own allocator under this test program. It counts for each thread apart, so
+//! that other tests do not disturb it.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+
+use crate::proto::batch::Batch;
+use crate::proto::command::Epoch;
+use crate::proto::framing::{
+    CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
+};
+use crate::proto::link::Link;
+use crate::proto::name::ServerName;
+use crate::proto::node::{Identity, Node};
+use crate::proto::session::{Session, Step};
+use crate::proto::time::Moment;
+
+const CLIENTS: usize = 1_000;
+const LINES: usize = 50_000;
+
+/// How often reports and what a neighbour tells take turns.
+const TURNS: usize = 500;
+
+/// A record of a new client is one allocation; the tables that records are in grow by doubling, and the
+/// order of change by chunks of 256.
+const ALLOCATIONS_PER_NEW_CLIENT_MAX: f64 = 1.05;
+
+#[test]
+fn a_line_of_a_known_client_allocates_nothing() {
+    let mut server = Server::new();
+    let (mut to_powell, mut sent) = (server.link_to(1), Vec::with_capacity(64 * 1024));
+    let reports = stream(|client, time| format!("IAMAT client-{client} +34.068930-118.445127 {time}.5\n"));
+    let told = stream(|client, time| format!("AT Parker +0.1 other-{client} +34.068930-118.445127 {time}\n"));
+    // Once over everything: every client is known, and every buffer has the size that it needs.
+    server.flows(&reports, &told, &mut to_powell, &mut sent);
+    let later = |stream: &[u8]| String::from_utf8_lossy(stream).replace(" 17", " 18").into_bytes();
+    let (reports, told) = (later(&reports), later(&told));
+    let mut news = 0;
+    let counted = measure(|| news = server.flows(&reports, &told, &mut to_powell, &mut sent));
+    assert_eq!(news, 2 * LINES, "everything was news");
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+#[test]
+fn a_line_of_a_new_client_allocates_its_record() {
+    let mut server = Server::new();
+    let lines = |from: usize| -> Vec<u8> {
+        let line = |client| format!("IAMAT client-{client:06} +34.068930-118.445127 1700000000.5\n");
+        (from..from + LINES).map(line).collect::<String>().into_bytes()
+    };
+    server.clients.run(&mut server.node, &lines(0));
+    let new = lines(LINES);
+    let mut news = 0;
+    let counted = measure(|| news = server.clients.run(&mut server.node, &new));
+    assert_eq!(news, LINES);
+    let per_client = counted.count_total as f64 / LINES as f64;
+    assert!((1.0..=ALLOCATIONS_PER_NEW_CLIENT_MAX).contains(&per_client), "{counted:?}");
+}
+
+#[test]
+fn a_refused_line_allocates_nothing() {
+    let mut server = Server::new();
+    let bad = "IAMAT client +34.068930-118.445127\nWHATSAT client 51 5\n\nhello\n".repeat(1_000);
+    server.clients.run(&mut server.node, bad.as_bytes());
+    let mut news = 0;
+    let counted = measure(|| news = server.clients.run(&mut server.node, bad.as_bytes()));
+    assert_eq!(news, 0);
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+/// So many lines, going round all clients, each a second after the one before.
+fn stream(line: impl Fn(usize, usize) -> String) -> Vec<u8> {
+    (0..LINES).map(|n| line(n * 7 % CLIENTS, 1_700_000_000 + n)).collect::<String>().into_bytes()
+}
+
+/// A server, a client's conversation, and that of a neighbour.
+struct Server {
+    node: Node,
+    clients: Conversation,
+    peer: Conversation,
+}
+
+struct Conversation {
+    session: Session,
+    framing: Framing,
+    batch: Batch,
+}
+
+impl Server {
+    fn new() -> Server {
+        let name = |name| ServerName::parse(name).unwrap();
+        let neighbours = vec![name("Parker"), name("Powell")];
+        let me = Arc::new(Identity { name: name("Alford"), neighbours, epoch: Epoch(1), catch_up: true });
+        let mut node = Node::new(me.clone());
+        let conversation = |session, framing| Conversation { session, framing, batch: Batch::default() };
+        let clients =
+            conversation(Session::client(me.clone()), Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES));
+        let peer_framing = Framing::new(PEER_LINE_BYTES_MAX, PEER_READ_BYTES).whole_lines_only();
+        let mut peer = conversation(Session::peer(me), peer_framing);
+        peer.run(&mut node, b"HELLO 1 Parker Alford 2\n");
+        Server { node, clients, peer }
+    }
+
+    fn link_to(&mut self, neighbour: usize) -> Link {
+        let me = self.node.identity().clone();
+        let welcome = format!("WELCOME 1 {} {} 3", me.neighbours[neighbour], me.name);
+        let mut link = Link::new(me, neighbour);
+        link.welcomed(&mut self.node, welcome.as_bytes()).unwrap();
+        link
+    }
+
+    /// Reports and what a neighbour tells take turns, and all of it is passed on; answers how much was news.
+    fn flows(&mut self, reports: &[u8], told: &[u8], link: &mut Link, sent: &mut Vec<u8>) -> usize {
+        let mut news = 0;
+        let turns = |stream: &[u8]| stream.len().div_ceil(TURNS);
+        for (reports, told) in reports.chunks(turns(reports)).zip(told.chunks(turns(told))) {
+            news += self.clients.run(&mut self.node, reports);
+            news += self.peer.run(&mut self.node, told);
+            while let Some(due) = self.node.due(link, sent) {
+                link.written(due);
+                sent.clear();
+            }
+        }
+        news
+    }
+}
+
+impl Conversation {
+    /// Reads all bytes, as a connection's thread would; answers how much was news.
+    fn run(&mut self, node: &mut Node, mut bytes: &[u8]) -> usize {
+        let mut news = 0;
+        while !bytes.is_empty() {
+            let space = self.framing.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.framing.filled(count);
+            bytes = &bytes[count..];
+            while let Some(line) = self.framing.next_line() {
+                match self.session.line(line, Moment { seconds: 1_700_000_000, nanos: 0 }, &mut self.batch) {
+                    Step::Next | Step::Refused(_) => {}
+                    Step::Meet(neighbour, epoch) => {
+                        self.session.meet(node, neighbour, epoch, &mut self.batch)
+                    }
+                    step @ (Step::Ask(_) | Step::Close(_)) => panic!("{step:?}"),
+                }
+            }
+            news += node.settle(&mut self.batch).news;
+            self.batch.sent();
+        }
+        news
+    }
+}

@@ -1,0 +1,45 @@
+//! Which providers can be opened at all.
+
+use std::io::Write;
+
+use super::{NEAR, options, status_of};
+use crate::places::{Choice, Options, open};
+use crate::proto::search::Nearby;
+
+#[test]
+fn a_provider_that_cannot_work_is_refused_in_one_sentence() {
+    let refused = |options: Options, expected: &str| {
+        let error = open(&options).err().expect("cannot work").to_string();
+        assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    };
+    let choose = |choice| Options { choice, ..Options::default() };
+    refused(choose(Choice::Google), "google needs a key: set PROXYHERD_GOOGLE_KEY");
+    refused(choose(Choice::GoogleLegacy), "google-legacy needs a key");
+    refused(choose(Choice::File("/nowhere/at/all".into())), "cannot read /nowhere/at/all");
+    refused(options(Choice::Catalogue, "http://127.0.0.1".into()), "--places-url has no meaning");
+    refused(options(Choice::Google, "http://example.org".into()), "in the clear");
+    refused(options(Choice::Overpass, "example.org".into()), "--places-url: ");
+    let ca = |path: &std::path::Path| Options { ca: Some(path.to_owned()), ..choose(Choice::Overpass) };
+    refused(ca("/nowhere/at/all".as_ref()), "cannot read /nowhere/at/all");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    refused(ca(file.path()), "no usable PEM certificate");
+    file.write_all(b"-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n").unwrap();
+    refused(ca(file.path()), "no usable PEM certificate");
+    refused(Options { choice: Choice::Catalogue, ..ca(file.path()) }, "--places-ca has no meaning");
+}
+
+#[test]
+fn the_catalogue_needs_nothing_and_never_waits() {
+    let places = open(&Options::default()).unwrap();
+    assert!(!places.may_wait());
+    let answer = places.nearby(&NEAR).unwrap();
+    let value: serde_json::Value = serde_json::from_str(answer.as_str()).unwrap();
+    assert_eq!((value["status"].as_str(), value["provider"].as_str()), (Some("OK"), Some("catalogue")));
+    assert_eq!(value["results"].as_array().unwrap().len(), 20);
+    assert_eq!(value["results"][0]["name"], "University of California, Los Angeles");
+    let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["html_attributions", "results", "status", "provider"]);
+    let desert = Nearby { latitude: 24.0, longitude: 10.0, radius_m: 50_000 };
+    assert_eq!(status_of(&places.nearby(&desert).unwrap()), "ZERO_RESULTS");
+    places.stop();
+}

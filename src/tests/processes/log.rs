@@ -1,0 +1,92 @@
+//! What stands in the log of a real server.
+
+use crate::real::{RealHerd, ask, eventually, line};
+use crate::transcripts::run::Talk as _;
+
+#[test]
+fn the_log_has_connections_requests_replies_floods_start_and_stop() {
+    let mut herd = RealHerd::start(&["Alford", "Bolden"], &[("Alford", "Bolden")], &[]);
+    let mut talk = herd.client("Alford");
+    let reply = ask(&mut talk, "IAMAT kiwi +34.068930-118.445127 1621464827.959498503");
+    herd.wait_until_agreed(&["Alford", "Bolden"], &["kiwi".to_owned()], None);
+    assert_eq!(ask(&mut talk, "hello there"), "? hello there");
+    talk.half_close().unwrap();
+    assert_eq!(talk.line(), Ok(None));
+    eventually("Alford has noticed", || {
+        let log = herd.log("Alford");
+        let connected = log.matches(" connected\n").count();
+        (log.matches(" disconnected\n").count() + 1 == connected).then_some(())
+    });
+    for name in ["Alford", "Bolden"] {
+        assert_eq!(herd.terminate(name).0.code(), Some(0));
+    }
+
+    let alford = herd.log("Alford");
+    let address = herd.address("Alford");
+    for part in [
+        &format!(" INFO Alford serves clients on {address}"),
+        " INFO client 127.0.0.1:",
+        " INFO peer 127.0.0.1:",
+        " <- IAMAT kiwi +34.068930-118.445127 1621464827.959498503\n",
+        &format!(" -> {reply}\n"),
+        " <- WHATSAT kiwi 1 1\n",
+        " <- hello there\n",
+        " -> ? hello there\n",
+        " INFO link to Bolden is up\n",
+        &format!(" DEBUG link to Bolden -> {reply}\n"),
+        " INFO stopping\n",
+        " INFO stopped: ",
+    ] {
+        assert!(alford.contains(part), "{part:?} is not in\n{alford}");
+    }
+    let bolden = herd.log("Bolden");
+    let told = bolden.lines().find(|line| line.ends_with(&format!(" <- {reply}")));
+    assert!(told.is_some_and(|line| line.contains(" DEBUG peer 127.0.0.1:")), "{told:?} in\n{bolden}");
+    check_form("Alford", &alford);
+    check_form("Bolden", &bolden);
+}
+
+#[test]
+fn no_client_can_forge_a_line_of_the_log() {
+    let mut herd = RealHerd::start(&["Alford"], &[], &[]);
+    let forgery = "[Alford] 2026-01-01T00:00:00.000000Z INFO forged";
+    let mut talk = herd.client("Alford");
+    let separators = ["\r", "\u{b}", "\u{c}", "\u{85}", "\u{2028}", "\0", "\u{1b}[2J\u{8}", "\\n", "\u{9b}K"];
+    for separator in separators {
+        let sent = format!("x{separator}{forgery}");
+        assert_eq!(ask(&mut talk, &sent), format!("? {sent}"));
+        let name = format!("kiwi{}", separator.replace(['\r', '\u{b}', '\u{c}'], "-"));
+        ask(&mut talk, &format!("IAMAT {name} +1+1 1"));
+        ask(&mut talk, &format!("WHATSAT {name} 1 1"));
+        while !line(&mut talk).is_empty() {}
+    }
+    talk.send(b"\xff\x80\x0d\xfe[Alford] forged\n").unwrap();
+    talk.line().unwrap();
+    // A line feed ends a request, so what comes after it is another one, and logged as one.
+    assert_eq!(ask(&mut talk, forgery), format!("? {forgery}"));
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+
+    let log = herd.log("Alford");
+    check_form("Alford", &log);
+    for line in log.lines().filter(|line| line.contains("forged")) {
+        assert!(line.contains("DEBUG client 127.0.0.1:"), "{line:?}");
+    }
+    // Each was logged twice, as a request and in its reply.
+    assert_eq!(log.matches("forged").count(), 2 * (separators.len() + 2));
+}
+
+/// Every line has the server's name in brackets, the time in UTC with microseconds, the level, and no control
+/// character.
+fn check_form(name: &str, log: &str) {
+    assert!(log.ends_with('\n'));
+    for line in log.strip_suffix('\n').unwrap().split('\n') {
+        let rest = line.strip_prefix(&format!("[{name}] ")).unwrap_or_else(|| panic!("{line:?}"));
+        let (time, rest) = rest.split_once(' ').unwrap();
+        let form: String = time.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+        assert_eq!(form, "0000-00-00T00:00:00.000000Z", "{line:?}");
+        let (level, _) = rest.split_once(' ').unwrap();
+        assert!(["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level), "{line:?}");
+        let safe = line.chars().all(|it| !it.is_control() && !['\u{2028}', '\u{2029}'].contains(&it));
+        assert!(safe, "{line:?}");
+    }
+}

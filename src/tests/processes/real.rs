@@ -1,0 +1,281 @@
+//! A herd of real processes, in a folder and on addresses of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use proxyherd::config::{self, Member};
+use proxyherd::proto::name::ServerName;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tempfile::TempDir;
+
+use crate::transcripts::run::{Herd, Talk};
+use crate::transcripts::sockets::Addresses;
+pub(crate) use crate::transcripts::sockets::{Connection, WAIT};
+
+/// The servers and links of the default herd.
+pub(crate) const FIVE: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
+pub(crate) const FIVE_LINKS: [(&str, &str); 5] = [
+    ("Alford", "Parker"),
+    ("Alford", "Powell"),
+    ("Bolden", "Parker"),
+    ("Bolden", "Powell"),
+    ("Hamilton", "Parker"),
+];
+
+/// A herd whose servers are processes. All that run are killed when it is dropped.
+pub(crate) struct RealHerd {
+    herd: config::Herd,
+    folder: TempDir,
+    options: Vec<String>,
+    running: BTreeMap<String, Child>,
+    addresses: Addresses,
+}
+
+impl RealHerd {
+    /// All servers running and answering, with these options of `proxyherd serve` for each.
+    pub(crate) fn start(names: &[&str], links: &[(&str, &str)], options: &[&str]) -> RealHerd {
+        let mut herd = RealHerd::new(names, links, options);
+        for name in names {
+            herd.spawn(name);
+        }
+        names.iter().for_each(|name| herd.wait_until_ready(name));
+        herd
+    }
+
+    /// The default herd.
+    pub(crate) fn five(options: &[&str]) -> RealHerd {
+        RealHerd::start(&FIVE, &FIVE_LINKS, options)
+    }
+
+    /// A herd none of whose servers has been started.
+    pub(crate) fn new(names: &[&str], links: &[(&str, &str)], options: &[&str]) -> RealHerd {
+        let name = |text: &str| ServerName::parse(text).unwrap();
+        let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
+        let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
+        let herd = config::Herd::new(names.iter().map(member).collect(), links, true).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("herd.toml"), herd.to_toml()).unwrap();
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let addresses = herd.members().iter().map(|member| (member.name.to_string(), member.client));
+        let addresses = Addresses::new(addresses);
+        RealHerd { herd, folder, options, running: BTreeMap::new(), addresses }
+    }
+
+    /// Where a server is for its clients.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        self.herd.member(name).unwrap().client
+    }
+
+    /// Starts a server from a shell that runs `before` first.
+    pub(crate) fn spawn_in_shell(&mut self, name: &str, before: &str) {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before} exec \"$@\""), "sh", env!("CARGO_BIN_EXE_proxyherd")]);
+        self.spawn_with(name, command);
+    }
+
+    /// Starts a server, and does not wait for it.
+    pub(crate) fn spawn(&mut self, name: &str) {
+        self.spawn_with(name, Command::new(env!("CARGO_BIN_EXE_proxyherd")));
+    }
+
+    fn spawn_with(&mut self, name: &str, mut command: Command) {
+        // Its own complaints are of interest where a test fails.
+        command.args(["serve", name, "--herd", "herd.toml"]).args(&self.options);
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        let complaints = fs::File::create(self.folder.path().join(format!("{name}.stderr"))).unwrap();
+        let child = command.stderr(complaints).spawn().unwrap();
+        assert!(self.running.insert(name.to_owned(), child).is_none(), "{name} is running");
+    }
+
+    /// Waits until a server answers.
+    pub(crate) fn wait_until_ready(&mut self, name: &str) {
+        let address = self.address(name);
+        eventually(&format!("{name} answers"), || {
+            let ended = self.child(name).try_wait().unwrap();
+            assert!(ended.is_none(), "{name} has ended: {ended:?}: {}", self.complaints(name));
+            TcpStream::connect(address).ok().map(drop)
+        });
+    }
+
+    /// Starts a server and waits until it answers.
+    pub(crate) fn start_one(&mut self, name: &str) {
+        self.spawn(name);
+        self.wait_until_ready(name);
+    }
+
+    /// A connection to a server's client port.
+    pub(crate) fn client(&self, name: &str) -> Connection {
+        Connection::to(self.address(name)).unwrap()
+    }
+
+    /// Sends a signal to a server.
+    pub(crate) fn signal(&mut self, name: &str, signal: Signal) {
+        let child = self.child(name);
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    /// Waits for a server to end by itself; returns how it ended and how long that took.
+    pub(crate) fn ended(&mut self, name: &str) -> (ExitStatus, Duration) {
+        let since = now();
+        assert!(self.ends_within(name, WAIT), "{name} does not end");
+        (self.running.remove(name).unwrap().wait().unwrap(), since.elapsed())
+    }
+
+    /// Waits this long for a server to end, and says whether it has.
+    pub(crate) fn ends_within(&mut self, name: &str, wait: Duration) -> bool {
+        let process = pidfd_open(Pid::from_child(self.child(name)), PidfdFlags::empty()).unwrap();
+        let mut polled = [PollFd::new(&process, PollFlags::IN)];
+        poll(&mut polled, Some(&wait.try_into().unwrap())).unwrap() > 0
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn terminate(&mut self, name: &str) -> (ExitStatus, Duration) {
+        self.signal(name, Signal::TERM);
+        self.ended(name)
+    }
+
+    /// SIGKILL: the server has no chance to say or save anything.
+    pub(crate) fn kill_one(&mut self, name: &str) {
+        let mut child = self.running.remove(name).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// What a server has logged.
+    pub(crate) fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap()
+    }
+
+    /// What a server has said on its standard error.
+    pub(crate) fn complaints(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{name}.stderr"))).unwrap()
+    }
+
+    /// The memory that a server has in use, in bytes.
+    pub(crate) fn resident_bytes(&mut self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child(name).id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The `AT` lines with which a server answers questions about these clients, `?` lines for unknown ones.
+    pub(crate) fn answers(&self, server: &str, clients: &[String]) -> Vec<String> {
+        let mut talk = self.client(server);
+        let mut answers = Vec::new();
+        for some in clients.chunks(100) {
+            let questions: String = some.iter().map(|client| format!("WHATSAT {client} 1 1\n")).collect();
+            talk.send(questions.as_bytes()).unwrap();
+            for _ in some {
+                let line = line(&mut talk);
+                while line.starts_with("AT ") && !self::line(&mut talk).is_empty() {}
+                answers.push(line);
+            }
+        }
+        answers
+    }
+
+    /// Waits until all these servers give the same answers; returns these, and how long it took.
+    pub(crate) fn wait_until_agreed(
+        &self,
+        servers: &[&str],
+        clients: &[String],
+        expected: Option<&[String]>,
+    ) -> (Vec<String>, Duration) {
+        let since = now();
+        let agreed = eventually(&format!("{servers:?} agree"), || {
+            let first = self.answers(servers[0], clients);
+            let right = expected.is_none_or(|expected| first == expected)
+                && first.iter().all(|answer| answer.starts_with("AT "))
+                && servers[1..].iter().all(|server| self.answers(server, clients) == first);
+            right.then_some(first)
+        });
+        (agreed, since.elapsed())
+    }
+
+    fn child(&mut self, name: &str) -> &mut Child {
+        self.running.get_mut(name).unwrap()
+    }
+}
+
+impl Drop for RealHerd {
+    fn drop(&mut self) {
+        for child in self.running.values_mut() {
+            // One that has ended cannot be killed any more.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The next line of a reply, as text.
+pub(crate) fn line(talk: &mut Connection) -> String {
+    String::from_utf8(talk.line().unwrap().unwrap()).unwrap()
+}
+
+/// Sends a line and returns the one that comes back.
+pub(crate) fn ask(talk: &mut Connection, request: &str) -> String {
+    talk.send(format!("{request}\n").as_bytes()).unwrap();
+    line(talk)
+}
+
+/// Looks again and again until there is something to be found.
+pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let since = now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(since.elapsed() < WAIT, "not within {WAIT:?}: {what}");
+        thread::yield_now();
+    }
+}
+
+/// The clock, for deadlines and for what is printed.
+#[expect(clippy::disallowed_methods, reason = "a test that waits needs a deadline")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let third = (std::process::id() % 251) as u8;
+    let host = Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, third, 1 + (next % 250) as u8);
+    let free = TcpListener::bind((IpAddr::V4(host), 0)).unwrap();
+    free.local_addr().unwrap()
+}
+
+impl Herd for RealHerd {
+    type Talk = Connection;
+
+    fn connect(&mut self, server: &str) -> Result<Connection, String> {
+        self.addresses.connect(server)
+    }
+
+    fn ask_again(&mut self, times: u64) -> bool {
+        self.addresses.ask_again(times)
+    }
+
+    fn kill(&mut self, server: &str) -> Result<(), String> {
+        self.kill_one(server);
+        Ok(())
+    }
+
+    fn start(&mut self, server: &str) -> Result<(), String> {
+        self.start_one(server);
+        Ok(())
+    }
+}
+
+/// Says what was measured, to whoever runs the tests with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "a measurement is for people")]
+pub(crate) fn note(what: std::fmt::Arguments<'_>) {
+    eprintln!("{what}");
+}
