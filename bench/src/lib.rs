@@ -1,5 +1,14 @@
-//! What the variants of the server share that are measured against the threaded one. None of it is a driver:
-//! how bytes come in and go out is written anew in each variant, for that is what is compared.
+//! Everything that measures the herd: what it is measured with, and what the variants share that it is measured
+//! against. `README.md` in this folder says what each variant and each suite is for.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`load`] | the load generator, as the `load` program and the suites use it |
+//! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
+//! | [`plot`] | figures of any file of results |
+//!
+//! The variants are in `src/bin`. None of what follows is a driver: how bytes come in and go out is written anew
+//! in each of them, for that is what is compared.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -10,9 +19,11 @@
 //! | [`talk`] | one conversation without its input and output |
 //! | [`framings`] | framings lent to the conversations that have something to frame |
 //! | [`stats`] | what is counted |
-//! | [`clock`] | the one place that reads the clocks |
-//!
-//! The variants themselves are in `src/bin`; `README.md` in this folder says what each of them is for.
+//! | [`clock`] | the one place in which variants read the clocks |
+
+pub mod load;
+pub mod plot;
+pub mod suite;
 
 pub mod clock;
 pub mod framings;

@@ -1,0 +1,99 @@
+//! Free loopback addresses for servers, and the herds they form.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use proxyherd::config::{Herd, Member};
+use proxyherd::proto::name::ServerName;
+
+/// The names of the default herd, in the order of their numbers in a [`Shape`].
+pub(super) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
+
+/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
+pub(super) fn free_address() -> io::Result<SocketAddr> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    // 127.0 and the ranges of the server's own tests are left alone.
+    let host =
+        Ipv4Addr::new(127, 200 + (next / 250 % 50) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
+    TcpListener::bind((IpAddr::V4(host), 0))?.local_addr()
+}
+
+/// Who is linked to whom, by the numbers of the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// What it is called in results.
+    pub(super) name: &'static str,
+    /// How many servers.
+    pub(super) servers: usize,
+    /// The links.
+    pub(super) links: &'static [(usize, usize)],
+}
+
+/// One server on its own.
+pub(super) const ALONE: Shape = Shape { name: "alone", servers: 1, links: &[] };
+
+/// The graph of the default herd.
+pub(super) const SEED: Shape =
+    Shape { name: "seed", servers: 5, links: &[(0, 3), (0, 4), (1, 3), (1, 4), (2, 3)] };
+
+/// One after the other.
+pub(super) const CHAIN: Shape = Shape { name: "chain", servers: 5, links: &[(0, 1), (1, 2), (2, 3), (3, 4)] };
+
+/// All linked to all.
+pub(super) const MESH: Shape = Shape {
+    name: "mesh",
+    servers: 5,
+    links: &[(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)],
+};
+
+impl Shape {
+    /// A herd of this shape on free addresses.
+    pub(super) fn herd(&self) -> io::Result<Herd> {
+        let name = |at: usize| ServerName::parse(NAMES[at]).expect("the names above follow the rule");
+        let members: io::Result<Vec<Member>> = (0..self.servers)
+            .map(|at| Ok(Member { name: name(at), client: free_address()?, peer: free_address()? }))
+            .collect();
+        let links = self.links.iter().map(|&(a, b)| (name(a), name(b))).collect();
+        Herd::new(members?, links, true).map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    /// How many links each server is away from the first.
+    pub(super) fn distances(&self) -> Vec<usize> {
+        let mut distances = vec![usize::MAX; self.servers];
+        distances[0] = 0;
+        // Every round of this loop settles at least the next distance.
+        for _ in 1..self.servers {
+            for &(a, b) in self.links {
+                let (to_a, to_b) = (distances[b].saturating_add(1), distances[a].saturating_add(1));
+                distances[a] = distances[a].min(to_a);
+                distances[b] = distances[b].min(to_b);
+            }
+        }
+        distances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_counted_in_links() {
+        assert_eq!(SEED.distances(), [0, 2, 2, 1, 1]);
+        assert_eq!(CHAIN.distances(), [0, 1, 2, 3, 4]);
+        assert_eq!(MESH.distances(), [0, 1, 1, 1, 1]);
+        assert_eq!(ALONE.distances(), [0]);
+    }
+
+    #[test]
+    fn herds_have_addresses_of_their_own() {
+        for shape in [ALONE, SEED, CHAIN, MESH] {
+            let herd = shape.herd().unwrap();
+            assert_eq!((herd.members().len(), herd.links().len()), (shape.servers, shape.links.len()));
+            assert!(herd.members().iter().all(|member| member.client.ip().is_loopback()));
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `herd`: five processes. Updates a second until all have them, propagation by distance, messages and bytes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::thread::scope;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::address::{CHAIN, MESH, SEED, Shape};
+use super::bench::{Bench, how};
+use super::propagation::{Talk, histogram, propagate, wait_until_linked};
+use super::results::{Figures, point};
+use super::server::{Servers, Start};
+use super::sockets::traffic;
+use super::turns::take_turns;
+use super::variant::Variant;
+use crate::load::process::Process;
+use crate::load::{self, Options, clock};
+
+/// Connections over which the first server is flooded, and their depth.
+const FLOOD: (u32, u32) = (4, 64);
+
+/// Clients of each of them: more than there are updates in a window of a second, so that every one has to reach
+/// every server and none is overtaken by a later one of the same client.
+const FLOOD_CLIENTS: u32 = 125_000;
+
+/// Updates a second while propagation under load is measured: what the slowest herd can bear.
+const BACKGROUND: f64 = 1_000.0;
+
+pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
+    let variants = bench.variants(|able| able.herd);
+    for shape in bench.either(vec![SEED], vec![SEED, CHAIN, MESH]) {
+        let (rounds, window) = (bench.rounds(1, 3), bench.window());
+        let at = point(&[("graph", shape.name.to_owned())]);
+        let records = take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant| {
+            measure(bench, variant, shape).map_err(|error| error.to_string())
+        })?;
+        for record in records {
+            let figure = |name| record.spread(name).map_or("-".to_owned(), |it| format!("{:.1}", it.median));
+            bench.say(&format!(
+                "{:<8} {:<16} {:>9} updates/s until all have them, {:>6} us of CPU each; farthest {} us, loaded {} us; \
+                 {} packets, {} bytes each",
+                shape.name,
+                record.variant,
+                figure("per_second"),
+                figure("cpu_us_per_update"),
+                figure("far_p50_us"),
+                figure("far_loaded_p50_us"),
+                figure("packets_per_update"),
+                figure("bytes_per_update"),
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Figures> {
+    let mut figures = Figures::new();
+    let info = ["--log-level", "info"].map(str::to_owned);
+    let start = Start { shape, extra: &info, cpu: None };
+    let servers = bench.start(variant, start).map_err(io::Error::other)?;
+    wait_until_linked(&servers, "first")?;
+    quiet(&servers, shape, bench.either(40, 200), &mut figures)?;
+    count_lines(&servers.stop().map_err(io::Error::other)?, &mut figures);
+
+    let servers = bench.start(variant, Start { extra: &[], ..start }).map_err(io::Error::other)?;
+    wait_until_linked(&servers, "first")?;
+    loaded(&servers, variant, shape, bench.either(20, 100), &mut figures)?;
+    flood(&servers, variant, bench.window(), &mut figures)?;
+    servers.stop().map_err(io::Error::other)?;
+    Ok(figures)
+}
+
+/// One update at a time: propagation by distance, and what an update costs on the wire.
+fn quiet(servers: &Servers, shape: Shape, count: usize, figures: &mut Figures) -> io::Result<()> {
+    let members = servers.herd.members();
+    let distances = shape.distances();
+    let before = traffic(&servers.pids());
+    let mut updates = 1;
+    for distance in 1..=distances.iter().copied().max().unwrap_or(0) {
+        let Some(to) = distances.iter().position(|&it| it == distance) else { continue };
+        let times = propagate(members[0].client, members[to].client, &format!("quiet-{distance}"), count)?;
+        updates += count as u64;
+        keep(figures, &format!("distance{distance}"), &times);
+        // The last one is the farthest.
+        keep(figures, "far", &times);
+    }
+    // Even the farthest server passes its news on, or back, before this is over.
+    let last = format!("quiet-last-{updates}");
+    wait_until_linked(servers, &last)?;
+    let sent = |figures: &mut Figures, name: &str, before: u64, after: u64| {
+        figures.insert(name.to_owned(), after.saturating_sub(before) as f64 / updates as f64);
+    };
+    if let (Some(before), Some(after)) = (before, traffic(&servers.pids())) {
+        sent(figures, "packets_per_update", before.packets, after.packets);
+        sent(figures, "bytes_per_update", before.bytes, after.bytes);
+    }
+    let mut talk = Talk::with(members[members.len() - 1].client)?;
+    let mut asked = histogram();
+    for _ in 0..count {
+        let from_ns = clock::monotonic_ns();
+        talk.knows("nobody")?;
+        asked.saturating_record(clock::monotonic_ns() - from_ns);
+    }
+    keep(figures, "grain", &asked);
+    Ok(())
+}
+
+/// Propagation to the farthest server while others report too.
+fn loaded(
+    servers: &Servers,
+    variant: &Variant,
+    shape: Shape,
+    count: usize,
+    figures: &mut Figures,
+) -> io::Result<()> {
+    let members = servers.herd.members();
+    let far = shape.distances().iter().copied().zip(0..).max().map_or(0, |(_, at)| at);
+    let background = Options {
+        rate: Some(BACKGROUND),
+        connections: 10,
+        clients: 100,
+        name: "background".to_owned(),
+        warm_up: Duration::ZERO,
+        duration: Duration::from_secs(1),
+        ..servers.options(0, variant)
+    };
+    scope(|scope| {
+        let load = std::thread::Builder::new().spawn_scoped(scope, || load::run(&background))?;
+        let times = propagate(members[0].client, members[far].client, "loaded", count);
+        load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(io::Error::other)?;
+        keep(figures, "far_loaded", &times?);
+        Ok(())
+    })
+}
+
+/// As many updates as one server takes, and how long it takes until all have the last.
+fn flood(servers: &Servers, variant: &Variant, window: Duration, figures: &mut Figures) -> io::Result<()> {
+    let (connections, depth) = FLOOD;
+    let options = Options {
+        connections,
+        depth,
+        clients: FLOOD_CLIENTS,
+        name: "flood".to_owned(),
+        warm_up: Duration::ZERO,
+        duration: window,
+        pid: servers.pids(),
+        ..servers.options(0, variant)
+    };
+    let (begin_ns, cpu) = (clock::monotonic_ns(), cpu_seconds(servers)?);
+    let outcome = load::run(&options).map_err(io::Error::other)?;
+    let end_ns = clock::monotonic_ns();
+    // Reported after all others, so it comes after them at every server.
+    wait_until_linked(servers, "flood-last")?;
+    let known_ns = clock::monotonic_ns();
+    let cpu = cpu_seconds(servers)? - cpu;
+    let replies = outcome.replies as f64;
+    // What follows the window, such as joining threads, counts against the herd: it is a few milliseconds.
+    let seconds = (known_ns - begin_ns) as f64 / 1e9 - outcome.open_seconds;
+    figures.extend([
+        ("acknowledged_per_second".to_owned(), outcome.per_second),
+        ("catch_up_seconds".to_owned(), (known_ns - end_ns) as f64 / 1e9),
+        ("per_second".to_owned(), replies / seconds),
+        ("updates".to_owned(), replies),
+        ("cpu_us_per_update".to_owned(), cpu * 1e6 / replies.max(1.0)),
+    ]);
+    Ok(())
+}
+
+/// The processor time that all servers have used so far.
+fn cpu_seconds(servers: &Servers) -> io::Result<f64> {
+    let look = |pid: &u32| Process::look(*pid).map(|process| process.cpu_seconds);
+    let sum = servers.pids().iter().map(look).sum::<Option<f64>>();
+    sum.ok_or_else(|| io::Error::other("one of the servers has ended"))
+}
+
+/// The servers' own counts, from the last line of each log, where they keep one: an update is what was news at
+/// the first server, wherever it was reported.
+fn count_lines(logs: &[String], figures: &mut Figures) {
+    let counts: Vec<BTreeMap<String, u64>> = logs.iter().map(|line| counters(line)).collect();
+    let Some(updates) = counts.first().and_then(|first| first.get("news").copied()) else { return };
+    let sum = |name: &str| counts.iter().map(|counts| counts.get(name).copied()).sum::<Option<u64>>();
+    for (name, figure) in [("peerlines", "lines_per_update"), ("linkbytes", "own_bytes_per_update")] {
+        if let Some(sum) = sum(name) {
+            figures.insert(figure.to_owned(), sum as f64 / updates.max(1) as f64);
+        }
+    }
+}
+
+/// `stopped: name=number ...`, whatever the style of the names.
+fn counters(line: &str) -> BTreeMap<String, u64> {
+    let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
+    pairs
+        .filter_map(|(name, count)| Some((name.replace('_', "").to_lowercase(), count.parse().ok()?)))
+        .collect()
+}
+
+fn keep(figures: &mut Figures, name: &str, times: &Histogram<u64>) {
+    for (quantile, end) in [(0.5, "p50_us"), (0.99, "p99_us")] {
+        figures.insert(format!("{name}_{end}"), times.value_at_quantile(quantile) as f64 / 1e3);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_in_either_style() {
+        let ours = counters("Alford: stopped: client_lines=7 peer_lines=3 link_bytes=250");
+        let theirs = counters("stopped: ClientLines=7 PeerLines=3 LinkBytes=250");
+        assert_eq!(ours, theirs);
+        assert_eq!(ours["peerlines"], 3);
+        let mut figures = Figures::new();
+        count_lines(&["news=5 peer_lines=6".to_owned(), "news=5 peer_lines=4".to_owned()], &mut figures);
+        assert_eq!(figures, Figures::from([("lines_per_update".to_owned(), 2.0)]));
+    }
+}

@@ -1,0 +1,67 @@
+//! What is measured. `README.md` of this crate says what each suite means and how to read it.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `options` | the command line |
+//! | `variant` | every server that can be measured, and how it is started |
+//! | `address`, `server` | free addresses, herds of any shape, processes that never remain |
+//! | `contest` | variants taking turns at one point |
+//! | `results`, `spread` | the file of results, what need not be measured again, medians of paired ratios |
+//! | `bench` | what all suites are given |
+//! | `limits` | whether this machine has room, asked before anything starts |
+//! | one file for each suite | its points |
+
+pub mod options;
+pub mod results;
+pub mod spread;
+
+mod address;
+mod bench;
+mod churn;
+mod contest;
+mod grid;
+mod herd;
+mod idle;
+mod limits;
+mod logging;
+mod memory;
+mod open;
+mod places;
+mod propagation;
+mod scale;
+mod server;
+mod slow_places;
+mod sockets;
+mod turns;
+mod variant;
+
+use std::io;
+
+use bench::Bench;
+use options::{Name, Options};
+
+/// Runs what is asked for; `said` is where people read how it goes. Returns what went wrong, a sentence each.
+///
+/// # Errors
+/// If nothing can be measured: no room, no file for the results.
+pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String>> {
+    let mut bench = Bench::new(options, said)?;
+    limits::check(&options.suites(), bench.scale()).map_err(io::Error::other)?;
+    bench.name_missing()?;
+    for name in options.suites() {
+        bench.begin(name)?;
+        match name {
+            Name::Grid => grid::run(&mut bench)?,
+            Name::Idle => idle::run(&mut bench)?,
+            Name::Open => open::run(&mut bench)?,
+            Name::Churn => churn::run(&mut bench)?,
+            Name::Memory => memory::run(&mut bench)?,
+            Name::Herd => herd::run(&mut bench)?,
+            Name::Places => places::run(&mut bench)?,
+            Name::Scale => scale::run(&mut bench)?,
+            Name::Logging => logging::run(&mut bench)?,
+            Name::Durability => bench.skip("durability", "the server has no journal yet")?,
+        }
+    }
+    bench.end()
+}

@@ -1,0 +1,136 @@
+//! What is to be measured, how thoroughly, and where the results go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// One suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Name {
+    /// Throughput by connections and pipeline depth.
+    Grid,
+    /// Thousands of connections, a hundred of them active.
+    Idle,
+    /// Latency at fixed rates up to saturation.
+    Open,
+    /// Connections that come and go, and storms of them.
+    Churn,
+    /// Memory of an idle connection.
+    Memory,
+    /// Five servers: updates a second, propagation, messages and bytes.
+    Herd,
+    /// A provider of places that takes 100 ms, and what that does to others.
+    Places,
+    /// The simulator with 5 to 10,000 servers.
+    Scale,
+    /// The price of each log level.
+    Logging,
+    /// The price of each durability.
+    Durability,
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Asked {
+    /// Throughput by connections and pipeline depth.
+    Grid,
+    /// Thousands of connections, a hundred of them active.
+    Idle,
+    /// Latency at fixed rates up to saturation.
+    Open,
+    /// Connections that come and go, and storms of them.
+    Churn,
+    /// Memory of an idle connection.
+    Memory,
+    /// Five servers: updates a second, propagation, messages and bytes.
+    Herd,
+    /// A provider of places that takes 100 ms, and what that does to others.
+    Places,
+    /// The simulator with 5 to 10,000 servers.
+    Scale,
+    /// The price of each log level.
+    Logging,
+    /// The price of each durability.
+    Durability,
+    /// All suites in a small form, under three minutes.
+    Quick,
+    /// All suites as they are meant, in about an hour.
+    Full,
+}
+
+/// How thorough a suite is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Does everything work? The figures are real but few.
+    Quick,
+    /// What can be quoted.
+    Full,
+}
+
+/// The options of a run.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// What to measure.
+    #[arg(value_enum, value_name = "SUITE")]
+    pub asked: Asked,
+    /// The small form of a single suite.
+    #[arg(long)]
+    pub quick: bool,
+    /// The file that results are added to; what it has already is not measured again
+    /// [default: target/bench/quick.jsonl or bench/results/full.jsonl].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Measure what the file has already, too.
+    #[arg(long)]
+    pub again: bool,
+    /// Only these variants, such as threads,tokio,epoll.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub variants: Vec<String>,
+    /// Rounds in which the variants of a point take turns.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: Option<u32>,
+    /// How long one round of one variant is measured; at least 1s for figures to be quoted.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub window: Option<Duration>,
+    /// The folder of this project's programs [default: that of this one].
+    #[arg(long, value_name = "DIR")]
+    pub programs: Option<PathBuf>,
+}
+
+impl Options {
+    /// How thorough.
+    pub fn scale(&self) -> Scale {
+        match self.asked == Asked::Quick || self.quick {
+            true => Scale::Quick,
+            false => Scale::Full,
+        }
+    }
+
+    /// The suites, in the order in which they run.
+    pub fn suites(&self) -> Vec<Name> {
+        let one = match self.asked {
+            Asked::Quick | Asked::Full => return Name::value_variants().to_vec(),
+            Asked::Grid => Name::Grid,
+            Asked::Idle => Name::Idle,
+            Asked::Open => Name::Open,
+            Asked::Churn => Name::Churn,
+            Asked::Memory => Name::Memory,
+            Asked::Herd => Name::Herd,
+            Asked::Places => Name::Places,
+            Asked::Scale => Name::Scale,
+            Asked::Logging => Name::Logging,
+            Asked::Durability => Name::Durability,
+        };
+        vec![one]
+    }
+
+    /// Where the results go.
+    pub fn out(&self) -> PathBuf {
+        let usual = match self.scale() {
+            Scale::Quick => "target/bench/quick.jsonl",
+            Scale::Full => "bench/results/full.jsonl",
+        };
+        self.out.clone().unwrap_or_else(|| usual.into())
+    }
+}

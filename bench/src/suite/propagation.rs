@@ -1,0 +1,130 @@
+//! Small talk with single servers: report a client, ask whether it is known.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::server::Servers;
+use crate::load::clock;
+
+/// How long a herd may take until all its servers know a client.
+pub(super) const KNOWN_MAX: Duration = Duration::from_secs(20);
+
+/// How long a single reply may take.
+const REPLY_MAX: Duration = Duration::from_secs(10);
+
+/// One conversation with one server.
+#[derive(Debug)]
+pub(super) struct Talk {
+    socket: TcpStream,
+    reply: Vec<u8>,
+}
+
+impl Talk {
+    pub(super) fn with(address: SocketAddr) -> io::Result<Talk> {
+        let socket = TcpStream::connect_timeout(&address, REPLY_MAX)?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(REPLY_MAX))?;
+        Ok(Talk { socket, reply: Vec::new() })
+    }
+
+    /// Reports a client as seen now, and returns when that was sent.
+    pub(super) fn report(&mut self, client: &str) -> io::Result<u64> {
+        let now_ns = clock::wall_ns();
+        let (seconds, nanos) = (now_ns / clock::NS_PER_SECOND, now_ns % clock::NS_PER_SECOND);
+        let line = format!("IAMAT {client} +34.068930-118.445127 {seconds}.{nanos:09}\n");
+        let sent_ns = clock::monotonic_ns();
+        self.socket.write_all(line.as_bytes())?;
+        self.read_until(b"\n")?;
+        match self.reply.starts_with(b"AT ") {
+            true => Ok(sent_ns),
+            false => Err(self.odd()),
+        }
+    }
+
+    /// Whether the server knows a client.
+    pub(super) fn knows(&mut self, client: &str) -> io::Result<bool> {
+        self.socket.write_all(format!("WHATSAT {client} 1 1\n").as_bytes())?;
+        self.read_until(b"\n")?;
+        if self.reply.starts_with(b"? ") {
+            return Ok(false);
+        }
+        if !self.reply.starts_with(b"AT ") {
+            return Err(self.odd());
+        }
+        while !self.reply.ends_with(b"\n\n") {
+            self.read_more()?;
+        }
+        Ok(true)
+    }
+
+    /// Asks until the server knows a client, and returns when it did.
+    pub(super) fn wait_for(&mut self, client: &str) -> io::Result<u64> {
+        let end_ns = clock::monotonic_ns() + clock::ns(KNOWN_MAX);
+        while !self.knows(client)? {
+            if clock::monotonic_ns() > end_ns {
+                let text =
+                    format!("{client} was not known within {} s: an update was lost", KNOWN_MAX.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+        }
+        Ok(clock::monotonic_ns())
+    }
+
+    fn read_until(&mut self, end: &[u8]) -> io::Result<()> {
+        self.reply.clear();
+        while !self.reply.ends_with(end) && !self.reply.contains(&b'\n') {
+            self.read_more()?;
+        }
+        Ok(())
+    }
+
+    fn read_more(&mut self) -> io::Result<()> {
+        let mut bytes = [0; 16 * 1024];
+        match self.socket.read(&mut bytes)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.reply.extend_from_slice(&bytes[..count]);
+                Ok(())
+            }
+        }
+    }
+
+    fn odd(&self) -> io::Error {
+        io::Error::other(format!("an odd reply: {}", String::from_utf8_lossy(&self.reply).trim_end()))
+    }
+}
+
+/// A histogram of nanoseconds up to [`KNOWN_MAX`].
+pub(super) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, clock::ns(KNOWN_MAX), 3).expect("these bounds are constants")
+}
+
+/// Waits until news from the first server of a herd reaches all others: its links are up.
+pub(super) fn wait_until_linked(servers: &Servers, marker: &str) -> io::Result<()> {
+    let members = servers.herd.members();
+    Talk::with(members[0].client)?.report(marker)?;
+    members[1..].iter().try_for_each(|member| Talk::with(member.client)?.wait_for(marker).map(|_| ()))
+}
+
+/// Reports `count` clients at one server, one after the other, and measures how long it takes until another
+/// knows each, in nanoseconds. The other is asked again and again, so the figure has the length of one question
+/// as its grain.
+pub(super) fn propagate(
+    from: SocketAddr,
+    to: SocketAddr,
+    marker: &str,
+    count: usize,
+) -> io::Result<Histogram<u64>> {
+    let (mut from, mut to) = (Talk::with(from)?, Talk::with(to)?);
+    let mut times = histogram();
+    for number in 0..count {
+        let client = format!("{marker}-{number}");
+        let sent_ns = from.report(&client)?;
+        let known_ns = to.wait_for(&client)?;
+        times.saturating_record(known_ns.saturating_sub(sent_ns));
+    }
+    Ok(times)
+}

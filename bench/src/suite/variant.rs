@@ -1,0 +1,228 @@
+//! Every server that can be measured, and how it is started.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use proxyherd::config::{Herd, Member};
+use serde::Deserialize;
+
+use crate::load::Protocol;
+
+/// A server that can be measured.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    /// What it is called in results.
+    pub(super) name: String,
+    /// What it speaks.
+    pub(super) protocol: Protocol,
+    /// How it is started.
+    launch: Launch,
+    /// What it can do.
+    pub(super) able: Able,
+}
+
+/// What a variant can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Able {
+    /// Several of it form a herd.
+    pub(super) herd: bool,
+    /// It takes part where 1000 and more connections send.
+    pub(super) crowds: bool,
+    /// It takes part where thousands of connections are open and few send.
+    pub(super) idlers: bool,
+    /// It serves more than one client at a time.
+    pub(super) many: bool,
+    /// It asks a provider of places over the network.
+    pub(super) places: bool,
+    /// A thread of its own serves each connection.
+    pub(super) threads: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Launch {
+    /// A program of this project: `[serve] NAME --herd FILE ...`.
+    Ours { program: PathBuf, before: Vec<&'static str>, after: Vec<&'static str> },
+    /// A command with words to be filled in.
+    Template(Vec<String>),
+}
+
+/// The start of variants that are not of this project.
+#[derive(Debug, Default, Deserialize)]
+struct Field {
+    #[serde(default)]
+    variant: Vec<FieldVariant>,
+    #[serde(default)]
+    reference: Vec<FieldVariant>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FieldVariant {
+    name: String,
+    command: Vec<String>,
+}
+
+/// The file, in the root of the project, that names the servers of other makers.
+const FIELD_FILE: &str = "bench/field/variants.toml";
+
+impl Variant {
+    /// The words of the command that starts `member` of `herd`, whose file is at `herd_file`.
+    pub(super) fn command(
+        &self,
+        herd: &Herd,
+        member: &Member,
+        herd_file: &Path,
+        extra: &[String],
+    ) -> Vec<String> {
+        match &self.launch {
+            Launch::Ours { program, before, after } => {
+                let folder = herd_file.parent().unwrap_or(Path::new("."));
+                let mut words = vec![program.display().to_string()];
+                words.extend(before.iter().map(ToString::to_string));
+                words.push(member.name.to_string());
+                words.extend(["--herd".to_owned(), herd_file.display().to_string()]);
+                words.extend(["--log-dir".to_owned(), folder.display().to_string()]);
+                words.extend(["--connections-max".to_owned(), "12000".to_owned()]);
+                words.extend(after.iter().map(ToString::to_string));
+                if !extra.iter().any(|word| word == "--log-level") {
+                    words.extend(["--log-level".to_owned(), "warn".to_owned()]);
+                }
+                words.extend(extra.iter().cloned());
+                words
+            }
+            Launch::Template(words) => {
+                let neighbours = herd.neighbours(&member.name).into_iter();
+                let neighbours: Vec<String> =
+                    neighbours.map(|it| format!("{}={}", it.name, it.client)).collect();
+                let fill = |word: &String| match word.as_str() {
+                    "{neighbours}" => neighbours.clone(),
+                    word => vec![
+                        word.replace("{name}", member.name.as_str())
+                            .replace("{client}", &member.client.to_string())
+                            .replace("{host}", &member.client.ip().to_string())
+                            .replace("{port}", &member.client.port().to_string()),
+                    ],
+                };
+                words.iter().flat_map(fill).collect()
+            }
+        }
+    }
+
+    /// Why it cannot be started on this machine.
+    fn missing(&self) -> Option<String> {
+        let (program, advice) = match &self.launch {
+            Launch::Ours { program, .. } => (program.clone(), "it has not been built"),
+            Launch::Template(words) => (PathBuf::from(&words[0]), "it is not installed"),
+        };
+        match is_program(&program) {
+            true => None,
+            false => Some(format!("{advice}: {} is missing", program.display())),
+        }
+    }
+}
+
+/// All variants, in the order in which results are shown: those that can be started, and why the others cannot.
+/// `programs` is the folder of this project's programs.
+pub(super) fn all(programs: &Path) -> (Vec<Variant>, BTreeMap<String, String>) {
+    let (ready, missing): (Vec<_>, Vec<_>) =
+        ours(programs).into_iter().chain(field()).partition(|variant| variant.missing().is_none());
+    let why = |variant: Variant| variant.missing().map(|why| (variant.name, why));
+    (ready, missing.into_iter().filter_map(why).collect())
+}
+
+fn ours(programs: &Path) -> Vec<Variant> {
+    let full = Able { herd: true, crowds: true, idlers: true, many: true, places: true, threads: false };
+    let echo = Able { crowds: true, idlers: true, many: true, ..Able::default() };
+    let (herd, line) = (Protocol::Herd, Protocol::Echo);
+    let variant =
+        |name: &str, program: &str, before: &[&'static str], after: &[&'static str], protocol, able| {
+            let launch = Launch::Ours {
+                program: programs.join(program),
+                before: before.to_vec(),
+                after: after.to_vec(),
+            };
+            Variant { name: name.to_owned(), protocol, launch, able }
+        };
+    let textbook = Able { crowds: false, ..full };
+    let naive = Able { many: true, idlers: true, threads: true, ..Able::default() };
+    vec![
+        variant("threads", "proxyherd", &["serve"], &[], herd, Able { threads: true, ..full }),
+        variant("tokio", "tokio", &[], &["--flavor", "multi", "--style", "tuned"], herd, full),
+        variant("tokio-current", "tokio", &[], &["--flavor", "current", "--style", "tuned"], herd, full),
+        variant(
+            "tokio-textbook",
+            "tokio",
+            &[],
+            &["--flavor", "multi", "--style", "textbook"],
+            herd,
+            textbook,
+        ),
+        variant("epoll", "epoll", &[], &[], herd, full),
+        variant("naive", "naive", &[], &[], herd, naive),
+        variant("single", "single", &[], &[], herd, Able::default()),
+        variant("echo", "echo", &[], &[], line, Able { threads: true, ..echo }),
+        variant("echo-epoll", "echo-epoll", &[], &[], line, echo),
+    ]
+}
+
+fn field() -> Vec<Variant> {
+    let text = std::fs::read_to_string(FIELD_FILE).unwrap_or_default();
+    let Field { variant, reference } = toml::from_str(&text).unwrap_or_default();
+    let herd = Able { herd: true, idlers: true, many: true, ..Able::default() };
+    let store = Able { herd: false, ..herd };
+    let make = |it: FieldVariant, able| {
+        let protocol = match it.name.as_str() {
+            "redis" => Protocol::Redis,
+            "memcached" => Protocol::Memcached,
+            _ => Protocol::Herd,
+        };
+        Variant { name: it.name, protocol, launch: Launch::Template(it.command), able }
+    };
+    let herds = variant.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, herd));
+    let stores = reference.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, store));
+    herds.chain(stores).collect()
+}
+
+/// Whether a program is there: at its path, or for a bare name anywhere in PATH.
+pub(super) fn is_program(program: &Path) -> bool {
+    if program.components().count() > 1 {
+        return program.is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::address::SEED;
+    use super::*;
+
+    #[test]
+    fn commands_are_filled_in() {
+        let herd = SEED.herd().unwrap();
+        let member = &herd.members()[2];
+        let words = ["python", "{name}", "{client}", "{neighbours}", "{host}:{port}"].map(str::to_owned);
+        let variant = Variant {
+            name: "x".to_owned(),
+            protocol: Protocol::Herd,
+            launch: Launch::Template(words.to_vec()),
+            able: Able::default(),
+        };
+        let client = member.client.to_string();
+        let parker = format!("Parker={}", herd.members()[3].client);
+        let command = variant.command(&herd, member, Path::new("h/herd.toml"), &[]);
+        assert_eq!(command, ["python", "Hamilton", &client, &parker, &client]);
+        let threads = &ours(Path::new("bin"))[0];
+        let command = threads.command(&herd, member, Path::new("h/herd.toml"), &["--x".to_owned()]);
+        let start = ["bin/proxyherd", "serve", "Hamilton", "--herd", "h/herd.toml", "--log-dir", "h"];
+        assert_eq!(command[..7], start);
+        assert_eq!(command[9..], ["--log-level", "warn", "--x"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (ready, missing) = all(Path::new("no/such/folder"));
+        assert!(missing["threads"].contains("no/such/folder/proxyherd"), "{missing:?}");
+        assert!(ready.iter().all(|variant| variant.name != "threads"));
+        assert!(is_program(Path::new("sh")) && !is_program(Path::new("no-such-program-anywhere")));
+    }
+}

@@ -1,0 +1,117 @@
+//! The `load` program against real processes: the threaded server, and one that answers wrongly.
+
+// Clippy counts only functions marked #[test] as tests, and everything in this target is one.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::thread::{Builder, scope};
+use std::time::Duration;
+
+use proxyherd_bench::load::clock;
+
+/// How long a server may take to answer for the first time.
+const START_WAIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn load_measures_the_threaded_server() {
+    let folder = folder("threaded");
+    let (client, peer) = (free_address(), free_address());
+    let herd = folder.join("herd.toml");
+    std::fs::write(&herd, format!("[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\n")).unwrap();
+    let server = Command::new(threaded_server())
+        .args(["serve", "Alford", "--log-level", "warn", "--herd"])
+        .arg(&herd)
+        .arg("--log-dir")
+        .arg(&folder)
+        .spawn();
+    let server = Stopped(server.unwrap());
+    wait_for(client);
+    let out = folder.join("results.jsonl");
+    let pid = server.0.id().to_string();
+    let mix = "iamat=80,whatsat=15,stale=5";
+    let output = load(client, &["-N", "8", "-P", "4", "--mix", mix, "--pid", &pid, "--out"], &out);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("replies, all right") && text.contains("context switches"), "{text}");
+    let lines = std::fs::read_to_string(&out).unwrap();
+    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(line["outcome"]["replies"].as_u64().unwrap() > 100, "{line}");
+    assert_eq!(line["outcome"]["servers"][0]["pid"], server.0.id());
+    assert_eq!(line["options"]["mix"], mix);
+    assert!(line["provenance"]["cpus"].as_u64().unwrap() > 0, "{line}");
+}
+
+#[test]
+fn load_fails_at_a_server_that_answers_wrongly() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let out = folder("wrong").join("results.jsonl");
+    scope(|scope| {
+        let answer = || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(socket.try_clone().unwrap()).read_line(&mut line).unwrap();
+            socket.write_all(line.replacen("IAMAT", "AT Alford 1e-05", 1).as_bytes()).unwrap();
+        };
+        Builder::new().spawn_scoped(scope, answer).unwrap();
+        let output = load(address, &["--out"], &out);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(told.contains("answered wrongly: the skew must be a sign"), "{told}");
+    });
+    assert!(!out.exists(), "a failed run is no result");
+}
+
+fn load(target: SocketAddr, options: &[&str], out: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_load"))
+        .args(["--target", &target.to_string(), "--warm-up", "100ms", "--duration", "1s"])
+        .args(options)
+        .arg(out)
+        .output()
+        .unwrap()
+}
+
+/// The threaded server beside the program under test, built if need be.
+fn threaded_server() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_load")).parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "--package", "proxyherd", "--bin", "proxyherd"]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", folder.parent().unwrap());
+    assert!(build.status().unwrap().success());
+    folder.join("proxyherd")
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn wait_for(address: SocketAddr) {
+    let end_ns = clock::monotonic_ns() + clock::ns(START_WAIT);
+    while TcpStream::connect(address).is_err() {
+        assert!(clock::monotonic_ns() < end_ns, "{address} does not answer");
+        std::thread::yield_now();
+    }
+}
+
+/// A process that ends with the test.
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
