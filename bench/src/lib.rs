@@ -12,6 +12,8 @@
 //! | [`stats`] | what is counted |
 //! | [`clock`] | the one place that reads the clocks |
 //!
+//! Everything that is logged is logged here, for the log takes what `proxyherd` says and no other crate.
+//!
 //! The variants themselves are in `src/bin`; `README.md` in this folder says what each of them is for.
 
 pub mod clock;
