@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::herd::{Alive, Herd};
-use crate::{textbook, tuned};
+use crate::textbook;
+use crate::tuned;
 
 /// How a conversation is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
