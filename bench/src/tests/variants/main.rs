@@ -11,3 +11,4 @@ mod processes;
 mod talk;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
+mod waiting;

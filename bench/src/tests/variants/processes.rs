@@ -34,6 +34,7 @@ pub(crate) struct Processes {
     dir: TempDir,
     herd: Herd,
     kinds: BTreeMap<String, Kind>,
+    args: Vec<String>,
     running: BTreeMap<String, Child>,
 }
 
@@ -45,11 +46,25 @@ impl Processes {
 
     /// One server without neighbours.
     pub(crate) fn alone(kind: Kind) -> Processes {
-        Processes::start_all(&["Alford"], &[], &[kind])
+        Processes::alone_with(kind, &[])
+    }
+
+    /// The same, with these further arguments.
+    pub(crate) fn alone_with(kind: Kind, args: &[&str]) -> Processes {
+        let mut processes = Processes::new(&["Alford"], &[], &[kind], args);
+        processes.start("Alford");
+        processes
     }
 
     /// Servers with these names and links, each of its kind, all running.
     pub(crate) fn start_all(names: &[&str], links: &[(&str, &str)], kinds: &[Kind]) -> Processes {
+        let mut processes = Processes::new(names, links, kinds, &[]);
+        names.iter().for_each(|name| processes.launch(name));
+        names.iter().for_each(|name| processes.wait_until_up(name));
+        processes
+    }
+
+    fn new(names: &[&str], links: &[(&str, &str)], kinds: &[Kind], args: &[&str]) -> Processes {
         let name = |text: &str| ServerName::parse(text).unwrap();
         let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
@@ -57,10 +72,8 @@ impl Processes {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("herd.toml"), herd.to_toml()).unwrap();
         let kinds = names.iter().map(|name| (*name).to_owned()).zip(kinds.iter().copied()).collect();
-        let mut processes = Processes { dir, herd, kinds, running: BTreeMap::new() };
-        names.iter().for_each(|name| processes.launch(name));
-        names.iter().for_each(|name| processes.wait_until_up(name));
-        processes
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Processes { dir, herd, kinds, args, running: BTreeMap::new() }
     }
 
     /// Starts a server, and waits until clients can connect.
@@ -108,6 +121,7 @@ impl Processes {
             .arg("--log-dir")
             .arg(self.dir.path())
             .args(["--log-level", "info"])
+            .args(&self.args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
