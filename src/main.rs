@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use proxyherd::cli::{self, Job};
 use proxyherd::client::{self, Replies};
@@ -35,15 +34,20 @@ fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
-    let (stopper, asked_before) = (server.stopper(), AtomicBool::new(false));
+    let (stopper, mut asked_before) = (server.stopper(), false);
     ctrlc::set_handler(move || {
-        if asked_before.swap(true, Ordering::Relaxed) {
+        if asked_before {
             std::process::exit(STOPPED_AT_ONCE);
         }
+        asked_before = true;
         stopper.stop();
     })?;
     server.run()?;
-    log.stop();
+    let report = log.stop();
+    let missing = report.dropped + report.lost;
+    if missing > 0 {
+        let _ = writeln!(io::stderr(), "proxyherd: {missing} lines are missing from the log");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -171,6 +171,11 @@ fn sighting(fields: Fields<'_>) -> Result<Sighting<'_>, ParseError> {
 
 fn greeting(fields: Fields<'_>) -> Result<Greeting, ParseError> {
     let [version, from, to, epoch] = fields.exactly()?;
+    // `parse` alone would take a plus sign.
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_plain(version) || !is_plain(epoch) {
+        return Err(ParseError::Number);
+    }
     let version = version.parse().map_err(|_| ParseError::Number)?;
     let name = |text| ServerName::parse(text).map_err(|_| ParseError::ServerName);
     let (from, to) = (name(from)?, name(to)?);

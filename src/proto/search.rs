@@ -51,7 +51,7 @@ impl Search {
     }
 
     /// Appends the reply: the `AT` line, and the provider's answer with at most as many results as asked for,
-    /// in the provider's own order and layout, every run of line feeds squeezed to one, then two line feeds.
+    /// in the provider's own order and layout, every run of line ends squeezed to one LF, then two line feeds.
     ///
     /// `answer` is the text of a Google Places Nearby Search answer: an object with an array `results`.
     pub fn finish(&self, answer: &str, out: &mut Vec<u8>) {
@@ -60,16 +60,10 @@ impl Search {
             Ok(cut) => (answer, cut),
             Err(_) => (NO_ANSWER, 0..0),
         };
-        let bytes = answer[..cut.start].bytes().chain(answer[cut.end..].bytes());
-        // The AT line ends in a line feed, so line feeds at the start of the answer belong to its run.
-        let mut run = true;
-        for byte in bytes {
-            if byte != b'\n' || !run {
-                out.push(byte);
-            }
-            run = byte == b'\n';
-        }
-        if !run {
+        let text = [&answer[..cut.start], &answer[cut.end..]].concat();
+        // No text of JSON holds a raw line end, so all of these stand between its tokens.
+        for line in text.split('\n').map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty()) {
+            out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
         }
         out.push(b'\n');
@@ -133,6 +127,7 @@ mod tests {
     fn line_feeds_are_squeezed_and_exactly_two_end_the_reply() {
         assert_eq!(reply("\n\n{\n\n\n\"results\":[]\n\n}\n\n\n\n", 5), "{\n\"results\":[]\n}\n\n");
         assert_eq!(reply("{\"results\":[]}", 5), "{\"results\":[]}\n\n");
+        assert_eq!(reply("{\r\n\r\n\"results\":[]}\r\n", 5), "{\n\"results\":[]}\n\n");
     }
 
     #[test]
