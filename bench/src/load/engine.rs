@@ -135,9 +135,9 @@ impl<'a> Engine<'a> {
     pub(super) fn connect(&mut self, index: usize) -> Result<(), LoadError> {
         let sources = &self.shared.sources;
         let target = self.shared.target;
-        let failed = |error: Error| match error.kind() {
-            ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable => LoadError::PortsTaken(target),
-            _ => LoadError::Connect { address: target, error },
+        let failed = |error: Error| {
+            let taken = matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable);
+            if taken { LoadError::PortsTaken(target) } else { LoadError::Connect { address: target, error } }
         };
         // Ports of connections just closed rest for a while, so a source may have none left.
         let tries = sources.len().clamp(1, 8);

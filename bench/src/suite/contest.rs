@@ -12,6 +12,10 @@ use super::spread::Spread;
 use super::variant::Variant;
 use crate::load::{self, Options, Outcome};
 
+/// How long the kernel may take to free what the server before has left: it would be missing from the memory that
+/// the next one adds.
+const KERNEL_REST: Duration = Duration::from_millis(300);
+
 /// One that takes part.
 #[derive(Clone, Debug)]
 pub(super) struct Entrant {
@@ -106,6 +110,7 @@ impl Contest {
         }
         if self.fresh {
             self.start(bench, showing);
+            std::thread::sleep(KERNEL_REST);
         }
         let Some(servers) = &showing.servers else { return };
         let Options { target, protocol, pid, .. } = servers.options(0, &showing.entrant.variant);
