@@ -3,6 +3,7 @@
 //! [`Engine::open`] opens them and lets each introduce itself with one report, so that every server has
 //! accepted all of them before anything is measured. Then one of the drives of `drive` sends the load.
 
+use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -134,7 +135,10 @@ impl<'a> Engine<'a> {
     pub(super) fn connect(&mut self, index: usize) -> Result<(), LoadError> {
         let sources = &self.shared.sources;
         let target = self.shared.target;
-        let failed = |error| LoadError::Connect { address: target, error };
+        let failed = |error: Error| {
+            let taken = matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable);
+            if taken { LoadError::PortsTaken(target) } else { LoadError::Connect { address: target, error } }
+        };
         // Ports of connections just closed rest for a while, so a source may have none left.
         let tries = sources.len().clamp(1, 8);
         for attempt in 1..=tries {
@@ -160,7 +164,7 @@ impl<'a> Engine<'a> {
         waiting: usize,
     ) -> Result<(), LoadError> {
         match self.poll.poll(events, Some(wait.min(LOOK_MAX))) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
                 return Err(LoadError::system("epoll")(error));
             }
             Ok(()) | Err(_) => {}

@@ -55,6 +55,12 @@ pub enum LoadError {
         /// What the system said.
         error: io::Error,
     },
+    /// Every port that could be connected from is taken.
+    #[error(
+        "no port is free to connect to {0} from: connections closed in the last minute still hold theirs; wait, or \
+         use more --sources"
+    )]
+    PortsTaken(SocketAddr),
     /// It listens, but nothing comes back.
     #[error("{address} has not answered for {seconds} s, with {waiting} requests waiting")]
     Silent {

@@ -1,5 +1,6 @@
 //! Where a result comes from: machine, kernel, compiler, version, date. And the file that results are kept in.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -45,7 +46,7 @@ impl Provenance {
             model: model.unwrap_or_default(),
             memory_mib: kib / 1024,
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-            version: said_by("git", &["describe", "--always", "--dirty", "--tags"]),
+            version: version(),
             commit: said_by("git", &["rev-parse", "HEAD"]),
             rustc: said_by("rustc", &["--version"]),
         }
@@ -73,8 +74,20 @@ pub fn append(path: &Path, value: &impl Serialize) -> io::Result<()> {
     file.write_all(&line)
 }
 
+/// `git describe`, with `-dirty` if anything but results has been changed since: a run that goes on where it was
+/// stopped has added to them itself.
+fn version() -> String {
+    let commit = said_by("git", &["describe", "--always", "--tags"]);
+    let but_results = ["--", ":(top)", ":(top,exclude)bench/results"];
+    let changed = ["status", "--porcelain", "--untracked-files=no"].into_iter().chain(but_results);
+    match said_by("git", &changed.collect::<Vec<_>>()).is_empty() {
+        true => commit,
+        false => format!("{commit}-dirty"),
+    }
+}
+
 /// The first line that a program prints; empty if there is no such program or it fails.
-fn said_by(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn said_by<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> String {
     let output = Command::new(program).args(arguments).output();
     let said = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     String::from_utf8_lossy(&said.unwrap_or_default()).lines().next().unwrap_or_default().to_owned()

@@ -26,7 +26,7 @@ pub(super) struct Request {
     pub(super) kind: Kind,
     /// Of the clients of this connection.
     pub(super) client: u32,
-    /// The place of [`Script::spot`].
+    /// Which of the places that the script hands out in turn.
     pub(super) spot: u8,
     /// Its length in bytes.
     pub(super) bytes: u32,

@@ -11,9 +11,9 @@ use super::colour;
 use super::lines::{draw_legend, number};
 use crate::suite::spread::Spread;
 
-const SIZE: (u32, u32) = (860, 420);
-const LEGEND_WIDTH: u32 = 150;
-const TEXT: u32 = 13;
+const SIZE: (u32, u32) = (960, 420);
+const LEGEND_WIDTH: u32 = 160;
+const TEXT: u32 = 15;
 
 /// A figure.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl Bars {
         let places: Vec<f64> = (0..self.groups.len()).map(|at| at as f64).collect();
         let across = Axis { range: -0.6..self.groups.len() as f64 - 0.4, keys: places };
         let mut chart = ChartBuilder::on(&area)
-            .caption(&self.title, colour::text(17))
+            .caption(&self.title, colour::text(20))
             .margin(10)
             .x_label_area_size(34)
             .y_label_area_size(66)

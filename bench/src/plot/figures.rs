@@ -153,8 +153,8 @@ fn all_bars(records: &[&Record]) -> Vec<(String, Bars)> {
     let idle = at(records, "idle", &[("depth", "1")]);
     let rate = [("replies", 1.0, "per_second")];
     all.push(("idle".to_owned(), bars("Thousands open, 100 active", "replies a second", &idle, &rate)));
-    let places = at(records, "places", &[("askers", "64")]);
-    let others = [("alone", 1e-3, "iamat_alone_p99_us"), ("beside 64 askers", 1e-3, "iamat_p99_us")];
+    let places = at(records, "places", &[("askers", "32")]);
+    let others = [("alone", 1e-3, "iamat_alone_p99_us"), ("beside 32 askers", 1e-3, "iamat_p99_us")];
     let title = "Others' reports while a provider of places takes 100 ms, p99";
     all.push(("places".to_owned(), bars(title, "milliseconds", &places, &others)));
     let logging = at(records, "logging", &[("connections", "16")]);

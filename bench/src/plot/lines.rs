@@ -13,8 +13,8 @@ use super::colour;
 use crate::suite::spread::Spread;
 
 const SIZE: (u32, u32) = (860, 460);
-const LEGEND_WIDTH: u32 = 150;
-const TEXT: u32 = 14;
+const LEGEND_WIDTH: u32 = 160;
+const TEXT: u32 = 16;
 
 /// A line of a figure.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Lines {
         let root = SVGBackend::new(path, SIZE).into_drawing_area();
         let (area, legend) = root.split_horizontally(SIZE.0 - LEGEND_WIDTH);
         let mut chart = ChartBuilder::on(&area)
-            .caption(&self.title, colour::text(17))
+            .caption(&self.title, colour::text(20))
             .margin(10)
             .x_label_area_size(46)
             .y_label_area_size(66)

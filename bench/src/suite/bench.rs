@@ -21,6 +21,7 @@ pub(super) struct Bench<'a> {
     pub(super) provenance: Provenance,
     variants: Vec<Variant>,
     missing: BTreeMap<String, String>,
+    versions: BTreeMap<String, String>,
     scratch: PathBuf,
     suite: String,
     began_ns: u64,
@@ -50,6 +51,7 @@ impl<'a> Bench<'a> {
             said,
             results: Results::open(&options.out())?,
             provenance: Provenance::here(),
+            versions: variants.iter().map(|variant| (variant.name.clone(), variant.version())).collect(),
             variants,
             missing,
             // Servers are told this path, and may be started in another folder.
@@ -139,7 +141,8 @@ impl<'a> Bench<'a> {
     /// Keeps what a variant has shown at a point.
     pub(super) fn keep(&mut self, record: Record) -> io::Result<()> {
         let provenance = Provenance { date: clock::date(), ..self.provenance.clone() };
-        self.results.add(Record { suite: self.suite.clone(), provenance, ..record })
+        let made_with = self.versions.get(&record.variant).cloned().unwrap_or_default();
+        self.results.add(Record { suite: self.suite.clone(), provenance, made_with, ..record })
     }
 
     /// The run is over: what has gone wrong in it.

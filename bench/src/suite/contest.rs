@@ -12,6 +12,10 @@ use super::spread::Spread;
 use super::variant::Variant;
 use crate::load::{self, Options, Outcome};
 
+/// How long the kernel may take to free what the server before has left: it would be missing from the memory that
+/// the next one adds.
+const KERNEL_REST: Duration = Duration::from_millis(300);
+
 /// One that takes part.
 #[derive(Clone, Debug)]
 pub(super) struct Entrant {
@@ -106,6 +110,7 @@ impl Contest {
         }
         if self.fresh {
             self.start(bench, showing);
+            std::thread::sleep(KERNEL_REST);
         }
         let Some(servers) = &showing.servers else { return };
         let Options { target, protocol, pid, .. } = servers.options(0, &showing.entrant.variant);
@@ -169,14 +174,20 @@ fn rates(rounds: &[Figures]) -> Vec<f64> {
     rounds.iter().map(|round| round.get("per_second").copied().unwrap_or(f64::NAN)).collect()
 }
 
-/// The rates, and behind each its ratio to the first, for people.
+/// The rates, and behind each its ratio to the first, for people. A question mark says that the rounds do not
+/// agree on who is faster.
 fn summary(records: &[Record]) -> String {
+    let first = records.first().map(|record| record.variant.clone());
     let one = |record: &Record| {
         let rate =
             record.spread("per_second").map_or("-".to_owned(), |spread| format!("{:.0}", spread.median));
-        let ratio = record.ratio.map_or(String::new(), |ratio| {
-            format!(" ({:.2}, {:.2}..{:.2})", ratio.median, ratio.min, ratio.max)
-        });
+        let ratio = record.ratio.filter(|_| first.as_deref() != Some(&record.variant)).map_or(
+            String::new(),
+            |ratio| {
+                let doubt = if ratio.agrees_about(1.0) || record.rounds.len() < 2 { "" } else { "?" };
+                format!(" ({:.2}{doubt}, {:.2}..{:.2})", ratio.median, ratio.min, ratio.max)
+            },
+        );
         format!("{} {rate}/s{ratio}", record.variant)
     };
     records.iter().map(one).collect::<Vec<_>>().join("  ")

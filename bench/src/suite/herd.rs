@@ -21,9 +21,9 @@ use crate::load::{self, Options, clock};
 /// Connections over which the first server is flooded, and their depth.
 const FLOOD: (u32, u32) = (4, 64);
 
-/// Clients of each of them: more than there are updates in a window of a second, so that every one has to reach
-/// every server and none is overtaken by a later one of the same client.
-const FLOOD_CLIENTS: u32 = 125_000;
+/// Clients of each of them for every second of the window. There must be more of them than updates: then each
+/// has to reach every server, and none is overtaken by a later one of the same client.
+const FLOOD_CLIENTS: u32 = 400_000;
 
 /// Updates a second while propagation under load is measured: what the slowest herd can bear.
 const BACKGROUND: f64 = 1_000.0;
@@ -141,7 +141,7 @@ fn flood(servers: &Servers, variant: &Variant, window: Duration, figures: &mut F
     let options = Options {
         connections,
         depth,
-        clients: FLOOD_CLIENTS,
+        clients: FLOOD_CLIENTS * window.as_secs().max(1) as u32,
         name: "flood".to_owned(),
         warm_up: Duration::ZERO,
         duration: window,
@@ -155,6 +155,9 @@ fn flood(servers: &Servers, variant: &Variant, window: Duration, figures: &mut F
     wait_until_linked(servers, "flood-last")?;
     let known_ns = clock::monotonic_ns();
     let cpu = cpu_seconds(servers)? - cpu;
+    if outcome.replies > u64::from(options.clients) * u64::from(connections) {
+        return Err(io::Error::other("there were more updates than clients: some overtook others"));
+    }
     let replies = outcome.replies as f64;
     // What follows the window, such as joining threads, counts against the herd: it is a few milliseconds.
     let seconds = (known_ns - begin_ns) as f64 / 1e9 - outcome.open_seconds;

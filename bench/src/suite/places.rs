@@ -16,12 +16,16 @@ use crate::load::{self, Latency, Options};
 /// How long the provider takes.
 const DELAY: Duration = Duration::from_millis(100);
 
+/// As many questions at once as a server lets through to its provider: one more is refused, rather than queued
+/// behind a slow provider.
+const ASKERS_MAX: u32 = 32;
+
 /// What the others report, a second, over so many connections.
 const REPORTS: (f64, u32) = (500.0, 10);
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let variants = bench.variants(|able| able.places);
-    for askers in bench.either(vec![64], vec![16, 64, 512]) {
+    for askers in bench.either(vec![ASKERS_MAX], vec![8, ASKERS_MAX]) {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
         let at = point(&[("askers", askers.to_string()), ("delay_ms", DELAY.as_millis().to_string())]);
         let records = take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant| {

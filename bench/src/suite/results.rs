@@ -25,6 +25,9 @@ pub struct Record {
     pub point: Point,
     /// The variant.
     pub variant: String,
+    /// The version of what the variant is made with, if that is not of this project.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub made_with: String,
     /// How it was measured: rounds, windows.
     pub options: Point,
     /// The figures of every round; the n-th rounds of all variants of a point were measured side by side.

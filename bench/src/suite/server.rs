@@ -67,7 +67,7 @@ impl Servers {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(said)
-                .env("PROXYHERD_GOOGLE_KEY", "key-of-a-test")
+                .env("PROXYHERD_GOOGLE_KEY", "not-a-real-key")
                 .spawn()
                 .map_err(|error| format!("cannot start {}: {error}", words[0]))?;
             servers.children.push(child);
@@ -93,7 +93,7 @@ impl Servers {
         }
     }
 
-    /// Ends the processes and returns what stands in the last line of each one's log; empty if there is none.
+    /// Ends the processes and returns what each one's log says of what it has counted; empty if nothing.
     ///
     /// # Errors
     /// If one had to be killed or did not end well.
@@ -111,11 +111,11 @@ impl Servers {
                 Some(status) => bad.push(format!("{name} ended with {status}: {}", self.said(name.as_str()))),
             }
         }
-        let last_line = |name: &str| {
+        let counted = |name: &str| {
             let log = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
-            log.lines().next_back().unwrap_or_default().to_owned()
+            log.lines().rfind(|line| line.contains("stopped: ")).unwrap_or_default().to_owned()
         };
-        let lines = self.herd.members().iter().map(|member| last_line(member.name.as_str())).collect();
+        let lines = self.herd.members().iter().map(|member| counted(member.name.as_str())).collect();
         match bad.is_empty() {
             true => Ok(lines),
             false => Err(format!("{}: {}", self.variant, bad.join("; "))),

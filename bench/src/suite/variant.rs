@@ -7,6 +7,7 @@ use proxyherd::config::{Herd, Member};
 use serde::Deserialize;
 
 use crate::load::Protocol;
+use crate::load::machine::said_by;
 
 /// A server that can be measured.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Variant {
     launch: Launch,
     /// What it can do.
     pub(super) able: Able,
+    /// What prints the version of what it is made with, if that is not of this project.
+    version: Vec<String>,
 }
 
 /// What a variant can do.
@@ -59,6 +62,8 @@ struct Field {
 struct FieldVariant {
     name: String,
     command: Vec<String>,
+    #[serde(default)]
+    version: Vec<String>,
 }
 
 /// The file, in the root of the project, that names the servers of other makers.
@@ -107,6 +112,12 @@ impl Variant {
         }
     }
 
+    /// The version of what it is made with; empty for what is of this project.
+    pub(super) fn version(&self) -> String {
+        let Some((program, arguments)) = self.version.split_first() else { return String::new() };
+        said_by(program, arguments)
+    }
+
     /// Why it cannot be started on this machine.
     fn missing(&self) -> Option<String> {
         let (program, advice) = match &self.launch {
@@ -140,7 +151,7 @@ fn ours(programs: &Path) -> Vec<Variant> {
                 before: before.to_vec(),
                 after: after.to_vec(),
             };
-            Variant { name: name.to_owned(), protocol, launch, able }
+            Variant { name: name.to_owned(), protocol, launch, able, version: Vec::new() }
         };
     let textbook = Able { crowds: false, ..full };
     let naive = Able { many: true, idlers: true, threads: true, ..Able::default() };
@@ -175,7 +186,7 @@ fn field() -> Vec<Variant> {
             "memcached" => Protocol::Memcached,
             _ => Protocol::Herd,
         };
-        Variant { name: it.name, protocol, launch: Launch::Template(it.command), able }
+        Variant { name: it.name, protocol, launch: Launch::Template(it.command), able, version: it.version }
     };
     let herds = variant.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, herd));
     let stores = reference.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, store));
@@ -206,6 +217,7 @@ mod tests {
             protocol: Protocol::Herd,
             launch: Launch::Template(words.to_vec()),
             able: Able::default(),
+            version: Vec::new(),
         };
         let client = member.client.to_string();
         let parker = format!("Parker={}", herd.members()[3].client);

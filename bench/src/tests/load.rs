@@ -1,4 +1,4 @@
-//! The `load` program against real processes: the threaded server, and one that answers wrongly.
+//! The programs that measure, against real processes: the threaded server, and one that answers wrongly.
 
 // Clippy counts only functions marked #[test] as tests, and everything in this target is one.
 #![allow(clippy::unwrap_used)]
@@ -72,6 +72,31 @@ fn load(target: SocketAddr, options: &[&str], out: &Path) -> Output {
         .arg(out)
         .output()
         .unwrap()
+}
+
+#[test]
+fn a_suite_goes_on_where_it_was_stopped_and_is_drawn() {
+    let folder = folder("suite");
+    let programs = threaded_server();
+    let run = |options: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_suite")).args(options).current_dir(&folder).output().unwrap()
+    };
+    let memory =
+        ["run", "memory", "--quick", "--variants", "threads", "--out", "results.jsonl", "--programs"];
+    let memory = [&memory[..], &[programs.parent().unwrap().to_str().unwrap()]].concat();
+    let first = run(&memory);
+    assert!(first.status.success(), "{first:?}");
+    let results = std::fs::read_to_string(folder.join("results.jsonl")).unwrap();
+    assert_eq!(results.lines().count(), 1, "{results}");
+    let again = run(&memory);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("done before"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(folder.join("results.jsonl")).unwrap(), results);
+    let plot = run(&["plot", "results.jsonl", "--out", "figures"]);
+    assert!(plot.status.success(), "{plot:?}");
+    let figure = std::fs::read_to_string(folder.join("figures/memory.svg")).unwrap();
+    assert!(figure.contains("KiB") && figure.contains("threads"), "{figure}");
+    let unknown = run(&["run", "memory", "--variants", "nobody"]);
+    assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
 }
 
 /// The threaded server beside the program under test, built if need be.
