@@ -2,8 +2,8 @@
 
 use crate::proto::name::ServerName;
 
-/// The most servers of a simulated herd. A mesh of them has 39,800 connections, which still fits in memory.
-pub const SERVERS_MAX: usize = 200;
+/// The most servers of a simulated herd. With a few links each they fit into some hundred megabytes.
+pub const SERVERS_MAX: usize = 10_000;
 
 /// The servers of a herd and the links between them.
 #[derive(Clone, Debug)]
