@@ -9,10 +9,10 @@ use crate::sim::faults::{Measure, Plan};
 use crate::sim::graph::Graph;
 use crate::sim::{Bug, EPOCH_NS, Options, World};
 
-/// The seeds of a full run, and those within which a planted bug must be found.
 /// The largest herd that is tried under faults. Larger ones, without faults, are measured in `bench`.
 const LARGE_HERD: usize = 200;
 
+/// The seeds of a full run, and those within which a planted bug must be found.
 const SEEDS: u64 = 2_000;
 const SEEDS_PER_BUG: u64 = 200;
 
