@@ -20,6 +20,8 @@
 //! | [`framings`] | framings lent to the conversations that have something to frame |
 //! | [`stats`] | what is counted |
 //! | [`clock`] | the one place in which variants read the clocks |
+//!
+//! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
 pub mod load;
 pub mod plot;

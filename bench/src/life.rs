@@ -72,6 +72,11 @@ pub fn exit_on_signal() -> Result<(), Failure> {
     })
 }
 
+/// Logs that a connection is closed because there is no thread for it.
+pub fn note_no_thread(error: &io::Error) {
+    log::warn!("no thread for a connection: {error}; raise the limits on processes or mappings");
+}
+
 /// Every connection needs a descriptor, so as many are allowed as the system grants without asking anybody.
 fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);

@@ -53,6 +53,15 @@ pub fn listen_nonblocking(address: SocketAddr, opened: Opened) -> io::Result<Tcp
     Ok(listener)
 }
 
+/// Logs that accepting failed: as a warning if something has run out, and that is `new`.
+pub fn note_accept_failure(error: &io::Error, new: bool) {
+    if is_about_one_connection(error) {
+        log::debug!("accept: {error}");
+    } else if new {
+        log::warn!("accept: {error}; raise the limit of open files if this goes on");
+    }
+}
+
 /// Whether accepting failed for a connection which is gone, not for want of anything.
 pub fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};

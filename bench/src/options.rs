@@ -55,7 +55,5 @@ impl Common {
 /// # Errors
 /// If there is none such, or it cannot be used.
 pub fn open_places(config: &Config) -> Result<Arc<dyn places::Places>, Box<dyn Error>> {
-    let PlacesArgs { choice, url, .. } = &config.places;
-    let options = places::Options { choice: choice.parse()?, url: url.clone(), ..places::Options::default() };
-    Ok(places::open(&options)?)
+    Ok(places::open(&places::Options::of(&config.places)?)?)
 }

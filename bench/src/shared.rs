@@ -27,6 +27,9 @@ pub const REPLIES_BYTES_MAX: usize = 64 * 1024;
 /// How long a write may wait for the other side to read.
 pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Reads of a conversation after a stop has begun: they take what the kernel has received by then.
+pub const LAST_READS_MAX: u32 = 16;
+
 /// How many reads a closed conversation reads on, lest a reset overtake its last reply.
 pub const LINGER_READS_MAX: u32 = 20;
 
@@ -150,6 +153,37 @@ impl Shared {
                 log::debug!("link to {} -> {}", self.name_of(neighbour), Escaped(line));
             }
         }
+    }
+
+    /// Logs that clients are served from now on.
+    pub fn note_serving(&self) {
+        log::info!("{} serves clients on {}", self.me.name, self.clients);
+    }
+
+    /// Logs that stopping begins.
+    pub fn note_stopping(&self) {
+        log::info!("stopping");
+    }
+
+    /// Logs that some conversations or links took longer to stop than they may.
+    pub fn note_cut(&self, what: &str, wait: Duration) {
+        log::warn!("some {what} did not finish within {} s and are cut", wait.as_secs());
+    }
+
+    /// Logs that everything has stopped, and all counts.
+    pub fn note_stopped(&self) {
+        log::info!("stopped: {}", self.stats);
+    }
+
+    /// Counts and logs that a link is up.
+    pub fn note_up(&self, neighbour: usize) {
+        self.stats.add(Count::LinksUp, 1);
+        log::info!("link to {} is up", self.name_of(neighbour));
+    }
+
+    /// Logs what a neighbour says on a link, which is nothing but complaints.
+    pub fn note_complaint(&self, neighbour: usize, text: &[u8]) {
+        log::warn!("link to {} <- {}", self.name_of(neighbour), Escaped(text));
     }
 
     /// Logs that a link was cut off.

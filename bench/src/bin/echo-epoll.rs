@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use proxyherd::config::Config;
 use proxyherd::proto::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::life::{self, Failure};
-use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, listen_nonblocking};
+use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, listen_nonblocking, note_accept_failure};
 use proxyherd_bench::options::Common;
 
 /// Events taken from the kernel at once.
@@ -103,7 +103,7 @@ impl Echo {
                     return;
                 }
                 Err(error) => {
-                    log::warn!("accept: {error}");
+                    note_accept_failure(&error, !self.short);
                     self.short = true;
                     return;
                 }

@@ -13,7 +13,9 @@ use crossbeam_channel::{Receiver, bounded};
 use proxyherd::config::Config;
 use proxyherd::proto::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::life::{self, Failure};
-use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen};
+use proxyherd_bench::listen::{
+    ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
+};
 use proxyherd_bench::options::Common;
 
 /// The stack of a connection's thread.
@@ -45,10 +47,11 @@ fn serve(config: &Config) -> Result<(), Failure> {
         loop {
             match listener.accept() {
                 Ok((socket, _)) => accepted.send(socket)?,
-                Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    log::warn!("accept: {error}");
-                    thread::sleep(ACCEPT_PAUSE_MAX);
+                    note_accept_failure(&error, true);
+                    if !is_about_one_connection(&error) {
+                        thread::sleep(ACCEPT_PAUSE_MAX);
+                    }
                 }
             }
         }
@@ -62,7 +65,7 @@ fn start_all<'scope>(scope: &'scope Scope<'scope, '_>, to_serve: &Receiver<TcpSt
         let (first, more) = (refused.into_inner(), next.clone());
         let thread = Builder::new().stack_size(STACK_BYTES);
         if let Err(error) = thread.spawn_scoped(scope, move || echo_one_after_another(first, &more)) {
-            log::warn!("no thread for a connection: {error}; raise the limits on processes or mappings");
+            life::note_no_thread(&error);
         }
     }
 }

@@ -11,7 +11,9 @@ use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd_bench::clock;
 use proxyherd_bench::life::{self, Failure};
-use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen};
+use proxyherd_bench::listen::{
+    ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
+};
 use proxyherd_bench::options::Common;
 use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, Shared, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
@@ -31,7 +33,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     let shared = Shared::new(config)?;
     let listener = listen(shared.clients, Opened::Once)?;
     life::exit_on_signal()?;
-    log::info!("{} serves clients on {}", shared.me.name, shared.clients);
+    shared.note_serving();
     let mut turn = Turn::default();
     loop {
         match listener.accept() {
@@ -46,10 +48,11 @@ fn serve(config: &Config) -> Result<(), Failure> {
                 talk.ended(&how);
                 shared.leave(Port::Client);
             }
-            Err(error) if is_about_one_connection(&error) => log::debug!("accept: {error}"),
             Err(error) => {
-                log::warn!("accept: {error}");
-                thread::sleep(ACCEPT_PAUSE_MAX);
+                note_accept_failure(&error, true);
+                if !is_about_one_connection(&error) {
+                    thread::sleep(ACCEPT_PAUSE_MAX);
+                }
             }
         }
     }

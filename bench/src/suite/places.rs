@@ -38,7 +38,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         for record in records {
             let figure = |name| record.spread(name).map_or("-".to_owned(), |it| format!("{:.0}", it.median));
             bench.say(&format!(
-                "{askers} askers: {:<16} {} answers/s of {} possible; others' reports p50 {} us, p99 {} us (alone {} us)",
+                "{askers} askers: {:<16} {} answers/s of {} possible; \
+                 others' reports p50 {} us, p99 {} us (alone {} us)",
                 record.variant,
                 figure("per_second"),
                 u128::from(askers) * 1_000 / DELAY.as_millis(),

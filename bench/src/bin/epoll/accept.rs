@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use proxyherd_bench::listen::{
-    ACCEPT_PAUSE, ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen_nonblocking,
+    ACCEPT_PAUSE, ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen_nonblocking, note_accept_failure,
 };
 use proxyherd_bench::shared::{Port, Shared};
 
@@ -65,10 +65,10 @@ impl Doors {
                         self.next = (self.next + 1) % loops.len();
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if is_about_one_connection(&error) => log::debug!("accept: {error}"),
                     Err(error) => {
-                        if self.pause.is_none() {
-                            log::warn!("accept: {error}; raise the limit of open files if this goes on");
+                        note_accept_failure(&error, self.pause.is_none());
+                        if is_about_one_connection(&error) {
+                            continue;
                         }
                         let pause =
                             self.pause.map_or(ACCEPT_PAUSE, |pause| (pause * 2).min(ACCEPT_PAUSE_MAX));

@@ -8,7 +8,7 @@ use proxyherd::proto::framing::Framing;
 use proxyherd::proto::time::Moment;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
-use proxyherd_bench::shared::LINGER_READS_MAX;
+use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
 
 use crate::shared::{Accepted, Loops};
@@ -34,6 +34,7 @@ pub(crate) struct Conversation {
     /// While it holds part of a line, or lines that had to wait.
     framing: Option<Framing>,
     received: Moment,
+    last_reads: u32,
     unsent: Vec<u8>,
     state: State,
     /// Whether the end of the stream has been seen coming: a short read is no proof then that nothing more is
@@ -68,6 +69,7 @@ impl Conversation {
             talk,
             framing: None,
             received,
+            last_reads: 0,
             unsent: Vec::new(),
             state: State::Open,
             ending: false,
@@ -175,11 +177,14 @@ impl Conversation {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if count == 0 {
-                if loops.is_stopping() {
+            if loops.is_stopping() {
+                self.last_reads += 1;
+                if count == 0 || self.last_reads > LAST_READS_MAX {
                     // It is us who end the stream: half a line is not the line that was meant.
                     return Ok(Waits::Over(Ok(())));
                 }
+            }
+            if count == 0 {
                 self.state = State::Ended;
             }
             self.received = clock::now();

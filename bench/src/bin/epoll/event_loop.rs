@@ -145,7 +145,7 @@ impl EventLoop {
             }
             Timer::Finish if self.phase == Phase::Finishing => self.cut_conversations(),
             Timer::Drain if self.phase == Phase::Draining => {
-                log::warn!("some links did not finish in time and are cut");
+                self.loops.shared.note_cut("links", DRAIN_WAIT_MAX);
                 self.phase = Phase::Over;
             }
             Timer::Finish | Timer::Drain => {}
@@ -232,7 +232,7 @@ impl EventLoop {
     fn stop(&mut self) {
         if self.phase == Phase::Serving {
             if self.index == 0 {
-                log::info!("stopping");
+                self.loops.shared.note_stopping();
             }
             self.phase = Phase::Finishing;
             self.doors.close();
@@ -262,7 +262,9 @@ impl EventLoop {
     fn cut_conversations(&mut self) {
         let open = (0..self.conversations.len()).filter(|&key| self.conversations[key].is_some());
         let left: Vec<usize> = open.collect();
-        log::warn!("{} conversations did not finish in time and are cut", left.len());
+        if !left.is_empty() {
+            self.loops.shared.note_cut("conversations", FINISH_WAIT_MAX);
+        }
         left.into_iter().for_each(|key| self.end(key, Err(io::ErrorKind::TimedOut.into())));
     }
 }

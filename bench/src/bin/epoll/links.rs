@@ -6,7 +6,6 @@ use std::sync::Arc;
 use mio::{Registry, Token};
 use proxyherd::proto::backoff::Backoff;
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, Shared, WELCOME_WAIT_MAX};
-use proxyherd_bench::stats::Count;
 
 use crate::peer::{Peer, Progress, is_hang_up};
 use crate::shared::Loops;
@@ -146,8 +145,7 @@ impl Up {
         self.backoff.reset();
         self.failures = 0;
         self.stamp += 1;
-        shared.stats.add(Count::LinksUp, 1);
-        log::info!("link to {} is up", shared.name_of(self.peer.link.neighbour()));
+        shared.note_up(self.peer.link.neighbour());
     }
 
     fn ended(&mut self, shared: &Shared, error: io::Error, timers: &mut Timers) {

@@ -45,13 +45,13 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
     let stopper = Arc::clone(&loops);
     life::on_signal(move || stopper.stop())?;
     let first = event_loops.remove(0);
-    log::info!("{} serves clients on {}", loops.shared.me.name, loops.shared.clients);
+    loops.shared.note_serving();
     std::thread::scope(|scope| {
         for other in event_loops {
             std::thread::Builder::new().spawn_scoped(scope, move || other.run())?;
         }
         first.run()
     })?;
-    log::info!("stopped: {}", loops.shared.stats);
+    loops.shared.note_stopped();
     Ok(())
 }

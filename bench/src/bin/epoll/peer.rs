@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use proxyherd::logging::Escaped;
 use proxyherd::proto::framing::{Framing, Line};
 use proxyherd::proto::link::{Due, Link};
 use proxyherd_bench::shared::Shared;
@@ -143,7 +142,7 @@ impl Connection {
             while let Some(line) = self.framing.next_line() {
                 let (Line::Whole(text) | Line::TooLong(text)) = line;
                 if link.is_live() {
-                    log::warn!("link to {} <- {}", shared.name_of(link.neighbour()), Escaped(text));
+                    shared.note_complaint(link.neighbour(), text);
                 } else {
                     link.welcomed(&mut shared.node.write(), text).map_err(io::Error::other)?;
                 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use proxyherd_bench::listen::{ACCEPT_PAUSE, ACCEPT_PAUSE_MAX, is_about_one_connection};
+use proxyherd_bench::listen::{ACCEPT_PAUSE, ACCEPT_PAUSE_MAX, is_about_one_connection, note_accept_failure};
 use proxyherd_bench::shared::Port;
 use proxyherd_bench::talk::Talk;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::herd::{Alive, Herd};
-use crate::{textbook, tuned};
+use crate::textbook;
+use crate::tuned;
 
 /// How a conversation is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,16 +28,12 @@ pub(crate) async fn accept_all(herd: Arc<Herd>, listener: TcpListener, port: Por
     loop {
         let (socket, from) = match listener.accept().await {
             Ok(accepted) => accepted,
-            Err(error) if is_about_one_connection(&error) => {
-                log::debug!("accept: {error}");
-                continue;
-            }
             Err(error) => {
-                if pause == ACCEPT_PAUSE {
-                    log::warn!("accept: {error}; raise the limit of open files if this goes on");
+                note_accept_failure(&error, pause == ACCEPT_PAUSE);
+                if !is_about_one_connection(&error) {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                 }
-                sleep(pause).await;
-                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                 continue;
             }
         };

@@ -58,10 +58,6 @@ impl Herd {
         self.phase.send_replace(Phase::Finishing);
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        *self.phase.borrow() > Phase::Serving
-    }
-
     /// Wakes the links if the turn brought news.
     pub(crate) fn tell(&self, news: bool) {
         if news {
@@ -80,18 +76,18 @@ pub(crate) async fn serve(herd: Arc<Herd>, loops: u16) -> io::Result<()> {
     for (neighbour, &address) in shared.neighbours.iter().enumerate() {
         links.spawn(link::run(Arc::clone(&herd), neighbour, address));
     }
-    log::info!("{} serves clients on {}", shared.me.name, shared.clients);
+    shared.note_serving();
     let left = accept_until_stopped(&herd, vec![(clients, Port::Client), (peers, Port::Peer)]).await;
-    log::info!("stopping");
+    shared.note_stopping();
     if !left {
-        log::warn!("some conversations did not finish within {} s and are cut", FINISH_WAIT_MAX.as_secs());
+        shared.note_cut("conversations", FINISH_WAIT_MAX);
     }
     shared.places.stop();
     herd.phase.send_replace(Phase::Draining);
     if timeout(DRAIN_WAIT_MAX, async { while links.join_next().await.is_some() {} }).await.is_err() {
-        log::warn!("some links did not finish within {} s and are cut", DRAIN_WAIT_MAX.as_secs());
+        shared.note_cut("links", DRAIN_WAIT_MAX);
     }
-    log::info!("stopped: {}", shared.stats);
+    shared.note_stopped();
     Ok(())
 }
 

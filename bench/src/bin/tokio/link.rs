@@ -4,12 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use proxyherd::logging::Escaped;
 use proxyherd::proto::backoff::Backoff;
 use proxyherd::proto::framing::{Framing, Line};
 use proxyherd::proto::link::Link;
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, WELCOME_WAIT_MAX};
-use proxyherd_bench::stats::Count;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -34,8 +32,7 @@ pub(crate) async fn run(herd: Arc<Herd>, neighbour: usize, address: SocketAddr) 
             Ok((socket, framing)) => {
                 backoff.reset();
                 failures = 0;
-                shared.stats.add(Count::LinksUp, 1);
-                log::info!("link to {} is up", shared.name_of(neighbour));
+                shared.note_up(neighbour);
                 let ended = converse(&herd, &mut link, socket, framing).await;
                 link.hung_up();
                 shared.note_down(neighbour, ended);
@@ -117,7 +114,7 @@ async fn send(herd: &Herd, link: &mut Link, mut socket: WriteHalf<'_>) -> io::Re
 async fn watch(herd: &Herd, neighbour: usize, mut socket: ReadHalf<'_>, mut framing: Framing) {
     loop {
         while let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
-            log::warn!("link to {} <- {}", herd.shared.name_of(neighbour), Escaped(text));
+            herd.shared.note_complaint(neighbour, text);
         }
         match socket.read(framing.space()).await {
             Ok(0) | Err(_) => return,

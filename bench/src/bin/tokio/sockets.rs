@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use socket2::SockRef;
@@ -13,13 +14,16 @@ use tokio::net::TcpStream;
 
 /// The open sockets.
 #[derive(Debug, Default)]
-pub(crate) struct Sockets(Mutex<State>);
+pub(crate) struct Sockets {
+    state: Mutex<State>,
+    /// Changed under the lock of `state`, and read without it by every conversation after every read.
+    stopping: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
     open: BTreeMap<u64, Arc<TcpStream>>,
     next: u64,
-    stopping: bool,
 }
 
 /// Keeps a socket among the open ones until it is dropped.
@@ -31,8 +35,8 @@ pub(crate) struct Registered<'a> {
 impl Sockets {
     /// Adds a socket. If stopping has begun, its reading half is shut down at once.
     pub(crate) fn register(&self, socket: &Arc<TcpStream>) -> Registered<'_> {
-        let mut state = self.0.lock();
-        if state.stopping {
+        let mut state = self.state.lock();
+        if self.is_stopping() {
             shut_down(socket, Shutdown::Read);
         }
         let key = state.next;
@@ -43,20 +47,25 @@ impl Sockets {
 
     /// Wakes every task that reads, now and from now on.
     pub(crate) fn stop_reading(&self) {
-        let mut state = self.0.lock();
-        state.stopping = true;
+        let state = self.state.lock();
+        self.stopping.store(true, Ordering::Relaxed);
         state.open.values().for_each(|socket| shut_down(socket, Shutdown::Read));
+    }
+
+    /// Whether stopping has begun.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Wakes every task, those that write included.
     pub(crate) fn cut(&self) {
-        self.0.lock().open.values().for_each(|socket| shut_down(socket, Shutdown::Both));
+        self.state.lock().open.values().for_each(|socket| shut_down(socket, Shutdown::Both));
     }
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        self.sockets.0.lock().open.remove(&self.key);
+        self.sockets.state.lock().open.remove(&self.key);
     }
 }
 

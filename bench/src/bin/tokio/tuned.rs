@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proxyherd::proto::framing::Framing;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
-use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
+use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -33,6 +33,7 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, socket: TcpStrea
     let _registered = herd.sockets.register(&socket);
     socket.set_nodelay(true)?;
     let mut mid_line: Option<Framing> = None;
+    let mut last_reads = 0;
     loop {
         poll_fn(|context| socket.poll_read_ready(context)).await?;
         let mut framing = mid_line.take().unwrap_or_else(|| take_framing(talk.port));
@@ -48,9 +49,12 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, socket: TcpStrea
             }
             Err(error) => return Err(error),
         };
-        if count == 0 && herd.is_stopping() {
-            // It is us who end the stream: what the client has sent of a line is not the line it meant.
-            return Ok(());
+        if herd.sockets.is_stopping() {
+            last_reads += 1;
+            if count == 0 || last_reads > LAST_READS_MAX {
+                // It is us who end the stream: what the client has sent of a line is not the line it meant.
+                return Ok(());
+            }
         }
         framing.filled(count);
         let mut turn = take_turn();

@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+mod golden;
 mod herds;
 mod kinds;
 mod processes;
 mod talk;
+#[path = "../../../../src/tests/transcripts/mod.rs"]
+mod transcripts;

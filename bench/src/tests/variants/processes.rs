@@ -48,7 +48,8 @@ impl Processes {
         Processes::start_all(&["Alford"], &[], &[kind])
     }
 
-    fn start_all(names: &[&str], links: &[(&str, &str)], kinds: &[Kind]) -> Processes {
+    /// Servers with these names and links, each of its kind, all running.
+    pub(crate) fn start_all(names: &[&str], links: &[(&str, &str)], kinds: &[Kind]) -> Processes {
         let name = |text: &str| ServerName::parse(text).unwrap();
         let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
@@ -86,11 +87,6 @@ impl Processes {
     /// Where clients talk to a server.
     pub(crate) fn clients(&self, name: &str) -> SocketAddr {
         self.herd.member(name).unwrap().client
-    }
-
-    /// Where its neighbours talk to it.
-    pub(crate) fn peers(&self, name: &str) -> SocketAddr {
-        self.herd.member(name).unwrap().peer
     }
 
     /// A conversation with a server.
