@@ -7,12 +7,14 @@ use plotters::style::{FontFamily, FontStyle, IntoTextStyle};
 const INK: RGBColor = RGBColor(0x80, 0x87, 0x90);
 
 /// The variants that are seen most, with colours that also those can tell apart who see few.
-const OF_VARIANTS: [(&str, RGBColor); 13] = [
+const OF_VARIANTS: [(&str, RGBColor); 16] = [
     ("threads", RGBColor(0xd9, 0x6b, 0x1f)),
     ("tokio", RGBColor(0x2f, 0x84, 0xd0)),
     ("tokio-current", RGBColor(0x6f, 0xa8, 0xdc)),
+    ("tokio-2", RGBColor(0x3f, 0x6f, 0xb8)),
     ("tokio-textbook", RGBColor(0x7b, 0x78, 0xc8)),
     ("epoll", RGBColor(0x1f, 0x9e, 0x77)),
+    ("epoll-2", RGBColor(0x4d, 0xb3, 0x92)),
     ("naive", RGBColor(0xc9, 0x9a, 0x2e)),
     ("single", RGBColor(0x9a, 0x7b, 0x5a)),
     ("echo", RGBColor(0x8c, 0x93, 0x9b)),
@@ -21,6 +23,7 @@ const OF_VARIANTS: [(&str, RGBColor); 13] = [
     ("asyncio", RGBColor(0x9b, 0x5f, 0xc0)),
     ("node", RGBColor(0x6e, 0x9b, 0x34)),
     ("redis", RGBColor(0xd0, 0x4a, 0x45)),
+    ("memcached", RGBColor(0xb5, 0x6b, 0x63)),
 ];
 
 /// The colour of a variant, or of the series number `at` if it is none.

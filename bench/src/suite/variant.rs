@@ -153,6 +153,8 @@ fn ours(programs: &Path) -> Vec<Variant> {
             };
             Variant { name: name.to_owned(), protocol, launch, able, version: Vec::new() }
         };
+    // As many loops as the machine that this is made for has processors. What makes a herd is the same as with one.
+    let two = Able { herd: false, places: false, ..full };
     let textbook = Able { crowds: false, ..full };
     let naive = Able { many: true, idlers: true, threads: true, ..Able::default() };
     vec![
@@ -167,7 +169,9 @@ fn ours(programs: &Path) -> Vec<Variant> {
             herd,
             textbook,
         ),
+        variant("tokio-2", "tokio", &[], &["--flavor", "current", "--threads", "2"], herd, two),
         variant("epoll", "epoll", &[], &[], herd, full),
+        variant("epoll-2", "epoll", &[], &["--threads", "2"], herd, two),
         variant("naive", "naive", &[], &[], herd, naive),
         variant("single", "single", &[], &[], herd, Able::default()),
         variant("echo", "echo", &[], &[], line, Able { threads: true, ..echo }),
