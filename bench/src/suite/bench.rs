@@ -90,6 +90,12 @@ impl<'a> Bench<'a> {
         self.variants.iter().filter(|variant| able(&variant.able)).cloned().collect()
     }
 
+    /// The variants for a point: in the full form all that are able, in the small form only the opponents proper.
+    pub(super) fn field(&self, able: impl Fn(&Able) -> bool) -> Vec<Variant> {
+        let quick = self.scale() == Scale::Quick;
+        self.variants(|it| able(it) && (!quick || (it.herd && it.crowds)))
+    }
+
     /// Says which variants are not there.
     pub(super) fn name_missing(&mut self) -> io::Result<()> {
         for (name, why) in self.missing.clone() {

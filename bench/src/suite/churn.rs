@@ -25,7 +25,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
             pinned: false,
             fresh: false,
         };
-        let variants = bench.either(bench.variants(|able| able.crowds), bench.variants(|able| able.many));
+        let variants = bench.field(|able| able.many);
         contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())?;
     }
     for connections in bench.either(vec![1_000], STORM.to_vec()) {
@@ -36,8 +36,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
             pinned: false,
             fresh: false,
         };
-        let for_all = connections <= STORM_FOR_ALL && bench.either(false, true);
-        let variants = bench.variants(|able| able.many && (able.crowds || for_all));
+        let for_all = connections <= STORM_FOR_ALL;
+        let variants = bench.field(|able| able.many && (able.crowds || for_all));
         contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())?;
     }
     Ok(())

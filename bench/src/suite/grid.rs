@@ -34,11 +34,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
 }
 
 fn play(bench: &mut Bench<'_>, depth: u32, connections: u32, pinned: bool) -> io::Result<()> {
-    let variants = bench.variants(|able| match connections {
-        1 if !pinned => true,
-        connections if connections < CROWD && !pinned => able.many,
-        _ => able.crowds,
-    });
+    let variants = match (connections, pinned) {
+        (1, false) => bench.variants(|_| true),
+        (..CROWD, false) => bench.variants(|able| able.many),
+        (CROWD.., false) => bench.variants(|able| able.crowds),
+        (_, true) => bench.field(|able| able.crowds),
+    };
     let cpu = if pinned { "one" } else { "all" };
     let contest = Contest {
         point: point(&[

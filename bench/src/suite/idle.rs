@@ -26,8 +26,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
             pinned: false,
             fresh: false,
         };
-        let variants = bench
-            .either(bench.variants(|able| able.idlers && able.crowds), bench.variants(|able| able.idlers));
+        let variants = bench.field(|able| able.idlers);
         contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())?;
     }
     Ok(())

@@ -18,8 +18,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         pinned: false,
         fresh: true,
     };
-    let variants = bench.variants(|able| able.idlers && (able.crowds || able.herd));
-    let variants = bench.either(bench.variants(|able| able.crowds), variants);
+    let variants = bench.field(|able| able.idlers && (able.crowds || able.herd));
     for record in contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())? {
         bench.say(&row(&record))?;
     }

@@ -23,7 +23,7 @@ const SATURATED_US: f64 = 100_000.0;
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let mut saturated: BTreeSet<String> = BTreeSet::new();
     for rate in bench.either(QUICK.to_vec(), RATES.to_vec()) {
-        let variants = bench.either(bench.variants(|able| able.crowds), bench.variants(|able| able.many));
+        let variants = bench.field(|able| able.many);
         let entrants: Vec<Entrant> = variants
             .into_iter()
             .filter(|variant| !saturated.contains(&variant.name))
