@@ -67,11 +67,7 @@ impl Servers {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(said)
-<<<<<<< HEAD
-                .env("PROXYHERD_GOOGLE_KEY", "not-a-real-key")
-=======
                 .env("PROXYHERD_GOOGLE_KEY", "key-of-a-test")
->>>>>>> bload
                 .spawn()
                 .map_err(|error| format!("cannot start {}: {error}", words[0]))?;
             servers.children.push(child);
