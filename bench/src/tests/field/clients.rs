@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::herd::{Herd, Variant};
-use crate::talk::unix_nanos;
+use crate::times::unix_nanos;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::talk::{Talk, eventually};
+use crate::talk::Talk;
+use crate::times::eventually;
 
 /// The links of the default herd.
 const LINKS: [(&str, &str); 5] = [

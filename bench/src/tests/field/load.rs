@@ -3,7 +3,8 @@
 use std::thread;
 
 use crate::herd::{Herd, NAMES, Variant};
-use crate::talk::{Talk, eventually};
+use crate::talk::Talk;
+use crate::times::eventually;
 
 const CLIENTS: usize = 50;
 

@@ -9,7 +9,9 @@ mod flooding;
 mod golden;
 mod herd;
 mod load;
+#[path = "../talk.rs"]
 mod talk;
+mod times;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
 

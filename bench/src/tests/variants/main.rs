@@ -8,6 +8,7 @@ mod golden;
 mod herds;
 mod kinds;
 mod processes;
+#[path = "../talk.rs"]
 mod talk;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;

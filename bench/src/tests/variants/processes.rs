@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proxyherd::config::{Herd, Member};
 use proxyherd::proto::name::ServerName;
@@ -14,10 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::kinds::Kind;
-use crate::talk::Talk;
-
-/// How long a test waits for what must happen. Long enough for a machine that does ten other things.
-pub(crate) const WAIT: Duration = Duration::from_secs(30);
+use crate::talk::{Talk, WAIT};
 
 /// The five servers of the course, and their links.
 pub(crate) const FIVE: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];

@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::kinds::{CURRENT, Kind, LOOP, SINGLE, TEXTBOOK, TUNED, TWO_LOOPS};
-use crate::processes::{Processes, WAIT};
+use crate::processes::Processes;
+use crate::talk::WAIT;
 
 #[test]
 fn tokio_tuned_serves_others_meanwhile() {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long a test waits for what must happen. Long enough for a machine that does ten other things.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
@@ -66,27 +66,4 @@ impl Talk {
         self.replies.read_to_end(&mut rest).unwrap();
         rest
     }
-}
-
-/// Asks again and again until `found` has an answer, for what becomes true on another process's time.
-pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < WAIT, "not within {WAIT:?}: {what}");
-        std::thread::yield_now();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test's own deadline; no rule of the herd depends on it")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Nanoseconds since 1970-01-01 UTC.
-#[expect(clippy::disallowed_methods, reason = "a test's own clock, to compare a server's with")]
-pub(crate) fn unix_nanos() -> i128 {
-    i128::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
