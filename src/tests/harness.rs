@@ -2,9 +2,8 @@
 //! in, lines out.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -12,20 +11,10 @@ use crate::config::{Config, Herd, LogOptions, Member, PlacesArgs};
 use crate::places::{self, Places};
 use crate::proto::name::ServerName;
 use crate::server::{Server, Stopper, clock};
+use crate::tests::free_address::free_address;
 
 /// How long a test waits for what must happen. Long enough for a machine that does ten other things.
 pub(crate) const WAIT: Duration = Duration::from_secs(20);
-
-/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
-pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let process = std::process::id();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let host =
-        Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
-    let free = TcpListener::bind((IpAddr::V4(host), 0)).unwrap();
-    free.local_addr().unwrap()
-}
 
 /// A herd of servers with these names and links, each with free addresses.
 pub(crate) fn herd(names: &[&str], links: &[(&str, &str)], catch_up: bool) -> Herd {

@@ -3,6 +3,7 @@
 mod allocations;
 mod convergence;
 mod field;
+mod free_address;
 mod golden;
 mod grammar;
 mod harness;

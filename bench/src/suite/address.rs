@@ -1,16 +1,19 @@
 //! Free loopback addresses for servers, and the herds they form.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proxyherd::config::{Herd, Member};
 use proxyherd::proto::name::ServerName;
+use socket2::{Domain, Socket, Type};
 
 /// The names of the default herd, in the order of their numbers in a [`Shape`].
 pub(super) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
 
 /// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
+/// It is bound and never listened on: a server that is being started at this moment holds a copy of the socket until
+/// it runs its own program, and a copy that listened would take this one's connections.
 pub(super) fn free_address() -> io::Result<SocketAddr> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -18,7 +21,10 @@ pub(super) fn free_address() -> io::Result<SocketAddr> {
     // 127.0 and the ranges of the server's own tests are left alone.
     let host =
         Ipv4Addr::new(127, 200 + (next / 250 % 50) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
-    TcpListener::bind((IpAddr::V4(host), 0))?.local_addr()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((IpAddr::V4(host), 0)).into())?;
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("an address of another kind was given"))
 }
 
 /// Who is linked to whom, by the numbers of the servers.

@@ -10,6 +10,10 @@ use std::process::{Child, Command, Output};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
+#[path = "../../../src/tests/free_address.rs"]
+mod free_address;
+
+use free_address::free_address;
 use proxyherd_bench::load::clock;
 
 /// How long a server may take to answer for the first time.
@@ -117,10 +121,6 @@ fn folder(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn wait_for(address: SocketAddr) {

@@ -6,6 +6,8 @@
 mod cli;
 mod failures;
 mod flood;
+#[path = "../free_address.rs"]
+mod free_address;
 mod golden;
 mod limits;
 mod log;

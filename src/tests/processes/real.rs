@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
+use crate::free_address::free_address;
 use crate::transcripts::run::{Herd, Talk};
 use crate::transcripts::sockets::Addresses;
 pub(crate) use crate::transcripts::sockets::{Connection, WAIT};
@@ -240,16 +240,6 @@ pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) ->
 #[expect(clippy::disallowed_methods, reason = "a test that waits needs a deadline")]
 pub(crate) fn now() -> Instant {
     Instant::now()
-}
-
-/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
-fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let third = (std::process::id() % 251) as u8;
-    let host = Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, third, 1 + (next % 250) as u8);
-    let free = TcpListener::bind((IpAddr::V4(host), 0)).unwrap();
-    free.local_addr().unwrap()
 }
 
 impl Herd for RealHerd {

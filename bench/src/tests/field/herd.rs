@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::free_address::free_address;
 use crate::talk::Talk;
 use crate::times::eventually;
 
@@ -198,17 +198,6 @@ impl Drop for Herd {
     fn drop(&mut self) {
         self.members.iter_mut().for_each(Member::stop);
     }
-}
-
-/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
-fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let process = std::process::id();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let host =
-        Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
-    let free = TcpListener::bind((IpAddr::V4(host), 0)).unwrap();
-    free.local_addr().unwrap()
 }
 
 fn root() -> &'static Path {

@@ -6,6 +6,8 @@
 
 mod clients;
 mod flooding;
+#[path = "../../../../src/tests/free_address.rs"]
+mod free_address;
 mod golden;
 mod herd;
 mod load;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+#[path = "../../../../src/tests/free_address.rs"]
+mod free_address;
 mod golden;
 mod herds;
 mod kinds;

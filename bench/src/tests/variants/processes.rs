@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Instant;
 
 use proxyherd::config::{Herd, Member};
@@ -13,6 +14,7 @@ use proxyherd_bench::clock;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::free_address::free_address;
 use crate::kinds::Kind;
 use crate::talk::{Talk, WAIT};
 
@@ -142,11 +144,24 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        for child in self.running.values_mut() {
+        for (name, child) in &mut self.running {
             // It may have ended by itself.
+            let ended = child.try_wait();
             let _ = child.kill();
             let _ = child.wait();
+            if std::thread::panicking() {
+                say_what_was_left(name, &ended, self.dir.path());
+            }
         }
+    }
+}
+
+/// Shows whoever looks into a test that has failed what one of its servers has said.
+#[expect(clippy::print_stderr, reason = "the folder is gone when the test has ended")]
+fn say_what_was_left(name: &str, ended: &io::Result<Option<ExitStatus>>, dir: &Path) {
+    for kind in ["err", "log"] {
+        let text = std::fs::read_to_string(dir.join(format!("{name}.{kind}"))).unwrap_or_default();
+        eprintln!("{name}.{kind} (ended: {ended:?}):\n{text}");
     }
 }
 
@@ -160,14 +175,4 @@ pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) ->
         assert!(!clock::until(deadline).is_zero(), "not within {WAIT:?}: {what}");
         std::thread::yield_now();
     }
-}
-
-/// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
-fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let process = std::process::id();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let host =
-        Ipv4Addr::new(127, 64 + (next / 250 % 128) as u8, (process % 251) as u8, 1 + (next % 250) as u8);
-    TcpListener::bind((IpAddr::V4(host), 0)).unwrap().local_addr().unwrap()
 }
