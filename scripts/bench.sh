@@ -3,6 +3,7 @@
 #
 #     scripts/bench.sh SUITE [OPTIONS]   grid idle open churn memory herd places scale logging, or quick or full
 #     scripts/bench.sh plot [FILE]       SVG figures of a file of results [default: bench/results/full.jsonl]
+#     scripts/bench.sh compare FILE FILE which ratios two runs agree on
 #     scripts/bench.sh load [OPTIONS]    the load generator alone
 #
 # `quick` is all suites in a small form, under three minutes; `full` takes about an hour and goes on where it was
@@ -21,7 +22,7 @@ programs=$(cargo metadata --format-version 1 --no-deps --offline --locked |
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 
 case $what in
-    plot | load)
+    plot | compare | load)
         cargo build --release --locked --package proxyherd-bench --bin suite --bin load
         ;;
     *)
@@ -36,7 +37,7 @@ case $what in
 esac
 
 case $what in
-    plot) exec "$programs/suite" plot "$@" ;;
+    plot | compare) exec "$programs/suite" "$what" "$@" ;;
     load) exec "$programs/load" "$@" ;;
     *) exec "$programs/suite" run "$what" "$@" ;;
 esac

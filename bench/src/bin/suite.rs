@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use proxyherd_bench::plot;
+use proxyherd_bench::suite::compare::compare;
 use proxyherd_bench::suite::{self, options::Options};
 
 /// Measures all variants of the server, suite by suite, and draws the results.
@@ -30,6 +31,13 @@ enum Job {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Say which ratios two files of results agree on.
+    Compare {
+        /// One run.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -52,6 +60,10 @@ fn work(job: Job) -> Result<ExitCode, Box<dyn Error>> {
                 writeln!(io::stderr(), "bench: failed: {sentence}")?;
             }
             Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Job::Compare { first, second } => {
+            write!(said, "{}", compare(&first, &second)?)?;
+            Ok(ExitCode::SUCCESS)
         }
         Job::Plot { file, out } => {
             let beside = file.parent().map_or_else(|| "figures".into(), |folder| folder.join("figures"));

@@ -7,10 +7,12 @@
 //! | `address`, `server` | free addresses, herds of any shape, processes that never remain |
 //! | `contest` | variants taking turns at one point |
 //! | `results`, `spread` | the file of results, what need not be measured again, medians of paired ratios |
+//! | `compare` | which ratios two runs agree on |
 //! | `bench` | what all suites are given |
 //! | `limits` | whether this machine has room, asked before anything starts |
 //! | one file for each suite | its points |
 
+pub mod compare;
 pub mod options;
 pub mod results;
 pub mod spread;
