@@ -46,6 +46,7 @@ impl Common {
             log: LogOptions { dir: self.log_dir, level: self.log_level, ..LogOptions::default() },
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
             connections_max: self.connections_max,
+            clock_lead_max: None,
         })
     }
 }

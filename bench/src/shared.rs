@@ -93,6 +93,7 @@ impl Shared {
             neighbours: neighbours.iter().map(|neighbour| neighbour.name.clone()).collect(),
             epoch: Epoch(fastrand::u64(..)),
             catch_up: config.herd.catch_up,
+            clock_lead_max: config.clock_lead_max,
         });
         Ok(Shared {
             node: RwLock::new(Node::new(Arc::clone(&me))),

@@ -1,6 +1,7 @@
 //! The raw command line, as clap reads it and as its help teaches it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
@@ -137,6 +138,10 @@ pub(super) struct RawServe {
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub(super) connections_max: u32,
+    /// Refuse reports from further in the future than this, such as 24h: one would keep its client from reporting
+    /// anything else until then [default: any time is taken].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) max_clock_lead: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             google_key_file: raw.google_key_file,
         },
         connections_max: raw.connections_max,
+        clock_lead_max: raw.max_clock_lead,
     })
 }
 

@@ -49,6 +49,7 @@ fn a_server_needs_only_its_name() {
     assert_eq!(config.log, LogOptions::default());
     assert_eq!(config.places, PlacesArgs::default());
     assert_eq!(config.connections_max, CONNECTIONS_DEFAULT);
+    assert_eq!(config.clock_lead_max, None);
 }
 
 #[test]
@@ -56,7 +57,8 @@ fn every_option_of_a_server_arrives() {
     let config = served(
         "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
          --google-key-file key --places-deadline 60 --log-level warn --log-dir logs --log-when-full drop \
-         --log-file-bytes-max 2GiB --log-files-max 3 --connections-max 77",
+         --log-file-bytes-max 2GiB --log-files-max 3 --connections-max 77 \
+         --max-clock-lead 1day2h",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -75,6 +77,7 @@ fn every_option_of_a_server_arrives() {
     };
     assert_eq!(config.places, expected);
     assert_eq!(config.connections_max, 77);
+    assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
         assert_eq!(served(&line).log.level, level);

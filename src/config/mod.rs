@@ -9,6 +9,7 @@ mod file;
 mod herd;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use error::{AddressUse, ConfigError};
 pub use herd::{Herd, Member, SERVERS_MAX};
@@ -57,6 +58,8 @@ pub struct Config {
     pub places: PlacesArgs,
     /// Client connections served at once, 1 to [`CONNECTIONS_MAX`]; one more is refused politely.
     pub connections_max: u32,
+    /// How far a client's clock may be ahead of this server's; `None` if any time is taken.
+    pub clock_lead_max: Option<Duration>,
 }
 
 impl Config {

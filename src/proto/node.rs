@@ -4,6 +4,7 @@
 //! the write lock. None of them waits for anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::command::{Epoch, WhatsAt};
@@ -23,6 +24,10 @@ pub struct Identity {
     pub epoch: Epoch,
     /// Whether a neighbour is told what it missed. If not, a new connection starts at the present.
     pub catch_up: bool,
+    /// How far a client's clock may be ahead of ours; `None` if any time is taken. A report from a far future would
+    /// freeze its client there: no later one is news. What neighbours tell is always taken, or servers whose clocks
+    /// or limits differ could not agree.
+    pub clock_lead_max: Option<Duration>,
 }
 
 /// One member of the herd.
@@ -116,6 +121,7 @@ mod tests {
             neighbours: vec![name("Parker")],
             epoch: Epoch(1),
             catch_up: true,
+            clock_lead_max: None,
         };
         let mut node = Node::new(Arc::new(me));
         let (former, present) = (Epoch(2), Epoch(3));

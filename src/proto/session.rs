@@ -61,6 +61,9 @@ pub enum Refusal {
     /// It is longer than allowed.
     #[error("the line is too long")]
     TooLong,
+    /// A report from so far in the future that its client could report nothing more.
+    #[error("the client's clock is ahead of ours by more than --max-clock-lead allows")]
+    ClockAhead,
     /// News from somebody who has not said hello.
     #[error("AT before HELLO")]
     NoHello,
@@ -107,9 +110,11 @@ impl Session {
             batch.refuse(text);
             match refusal {
                 Refusal::Version | Refusal::NotMe | Refusal::NotANeighbour => Step::Close(refusal),
-                Refusal::Parse(_) | Refusal::TooLong | Refusal::NoHello | Refusal::SecondHello => {
-                    Step::Refused(refusal)
-                }
+                Refusal::Parse(_)
+                | Refusal::TooLong
+                | Refusal::ClockAhead
+                | Refusal::NoHello
+                | Refusal::SecondHello => Step::Refused(refusal),
             }
         })
     }
@@ -131,6 +136,9 @@ impl Session {
     ) -> Result<Step<'a>, Refusal> {
         match client_command(text)? {
             ClientCommand::IAmAt(report) => {
+                if self.me.clock_lead_max.is_some_and(|lead| report.time.moment() > received.after(lead)) {
+                    return Err(Refusal::ClockAhead);
+                }
                 batch.report(&self.me.name, &report, received);
                 Ok(Step::Next)
             }

@@ -4,6 +4,7 @@
 //! `+0.263873386` that way. So a time is whole seconds, whole nanoseconds and the client's own text.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 /// The most digits a client's seconds may have: they then always fit a `u64`.
 pub const SECONDS_DIGITS_MAX: usize = 18;
@@ -21,6 +22,16 @@ pub struct Moment {
     pub seconds: u64,
     /// Nanoseconds of the second begun, below 1,000,000,000.
     pub nanos: u32,
+}
+
+impl Moment {
+    /// So much later.
+    pub fn after(self, wait: Duration) -> Moment {
+        let nanos = self.nanos + wait.subsec_nanos();
+        let carry = u64::from(nanos >= NANOS_PER_SECOND);
+        let seconds = self.seconds.saturating_add(wait.as_secs()).saturating_add(carry);
+        Moment { seconds, nanos: nanos - carry as u32 * NANOS_PER_SECOND }
+    }
 }
 
 /// A client's time: POSIX seconds with or without a fraction of any number of digits, as sent.
@@ -196,6 +207,15 @@ mod tests {
         assert!(at("2") > at("1.9999999999999"));
         assert_eq!(at("1.5"), at("1.50"));
         assert_eq!(at("1"), at("1.00000000000"));
+    }
+
+    #[test]
+    fn a_moment_after_a_while_carries_and_never_overflows() {
+        let moment = |seconds, nanos| Moment { seconds, nanos };
+        assert_eq!(moment(5, 1).after(Duration::ZERO), moment(5, 1));
+        assert_eq!(moment(5, 600_000_000).after(Duration::new(2, 399_999_999)), moment(7, 999_999_999));
+        assert_eq!(moment(5, 600_000_000).after(Duration::new(2, 400_000_000)), moment(8, 0));
+        assert_eq!(moment(5, 999_999_999).after(Duration::MAX), moment(u64::MAX, 999_999_998));
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Server {
             neighbours: neighbours.iter().map(|neighbour| neighbour.name.clone()).collect(),
             epoch: Epoch(fastrand::u64(..)),
             catch_up: config.herd.catch_up,
+            clock_lead_max: config.clock_lead_max,
         });
         let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();
         let shared = Shared {

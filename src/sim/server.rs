@@ -68,6 +68,7 @@ impl World {
             neighbours: this.neighbours.iter().map(|far| self.servers[far.server].name.clone()).collect(),
             epoch: this.epoch,
             catch_up: self.options.catch_up && !self.has(Bug::NoCatchUp),
+            clock_lead_max: None,
         });
         let count = me.neighbours.len();
         let senders = (0..count).map(|neighbour| Sender::new(me.clone(), neighbour)).collect();

@@ -27,6 +27,8 @@
 //! - a later update never applied: *only_later_times*, *every_server_floods*
 //! - an older one overwriting a newer: *only_later_times*, *report_session*
 //! - equal times splitting the herd for good: *equal_times*
+//! - a far-future time freezing a client:
+//!   [`a_far_future_report_freezes_no_client_where_that_is_guarded_against_and_what_neighbours_tell_is_taken`]
 //! - updates for a neighbour that is down lost: *server_back*;
 //!   `p::failures::the_herd_agrees_soon_after_its_articulation_server_was_killed_and_is_back`
 //! - live neighbours after a dead one told nothing: *dead_neighbour_first*;
@@ -42,12 +44,15 @@
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::harness::{Talk, TestServer, WAIT, alone, catalogue, eventually, herd};
+use super::harness::{Talk, TestServer, WAIT, alone, catalogue, config, eventually, herd};
+use crate::config::Config;
 use crate::places::{Answer, Places, PlacesError};
 use crate::proto::search::Nearby;
+use crate::server::clock;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 
@@ -208,6 +213,27 @@ fn only_a_strictly_newer_report_is_news() {
     assert_eq!(bolden.client().ask("WHATSAT kiwi 1 1"), first);
     let later = bolden.client().ask("IAMAT kiwi +35-119 1000000000.5");
     wait_for(&alford, "kiwi", &later);
+}
+
+#[test]
+fn a_far_future_report_freezes_no_client_where_that_is_guarded_against_and_what_neighbours_tell_is_taken() {
+    let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
+    let hour = Duration::from_secs(3600);
+    let guarded = Config { clock_lead_max: Some(hour), ..config(&pair, "Alford") };
+    let alford = TestServer::with(&guarded, catalogue());
+    let bolden = TestServer::start(&pair, "Bolden", catalogue());
+    let report = |client: &str, lead| {
+        format!("IAMAT {client} +34.068930-118.445127 {}", clock::now().after(lead).seconds)
+    };
+    let mut talk = alford.client();
+    let far = report("kiwi", 2 * hour);
+    assert_eq!(talk.ask(&far), format!("? {far}"));
+    assert_eq!(talk.ask("WHATSAT kiwi 10 1"), "? WHATSAT kiwi 10 1", "it was stored all the same");
+    assert!(talk.ask(&report("kiwi", hour / 2)).starts_with("AT Alford -"));
+    assert!(talk.ask(&report("kiwi", hour * 3 / 4)).starts_with("AT Alford -"), "the connection goes on");
+    let told = bolden.client().ask(&report("lime", 2 * hour));
+    assert!(told.starts_with("AT Bolden -"), "{told}");
+    wait_for(&alford, "lime", &told);
 }
 
 #[test]

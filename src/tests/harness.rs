@@ -24,6 +24,18 @@ pub(crate) fn herd(names: &[&str], links: &[(&str, &str)], catch_up: bool) -> He
     Herd::new(names.iter().map(member).collect(), links, catch_up).unwrap()
 }
 
+/// What one server of a herd is started with.
+pub(crate) fn config(herd: &Herd, name: &str) -> Config {
+    Config {
+        name: ServerName::parse(name).unwrap(),
+        herd: herd.clone(),
+        log: LogOptions::default(),
+        places: PlacesArgs::default(),
+        connections_max: 100,
+        clock_lead_max: None,
+    }
+}
+
 /// One server on its own.
 pub(crate) fn alone() -> TestServer {
     TestServer::start(&herd(&["Alford"], &[], true), "Alford", catalogue())
@@ -44,14 +56,7 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) fn start(herd: &Herd, name: &str, places: Arc<dyn Places>) -> TestServer {
-        let config = Config {
-            name: ServerName::parse(name).unwrap(),
-            herd: herd.clone(),
-            log: LogOptions::default(),
-            places: PlacesArgs::default(),
-            connections_max: 100,
-        };
-        TestServer::with(&config, places)
+        TestServer::with(&config(herd, name), places)
     }
 
     pub(crate) fn with(config: &Config, places: Arc<dyn Places>) -> TestServer {

@@ -137,6 +137,7 @@ impl State {
             neighbours: neighbours.iter().map(|&to| name(to)).collect(),
             epoch: Epoch(self.lives),
             catch_up: true,
+            clock_lead_max: None,
         });
         for (index, &to) in neighbours.iter().enumerate() {
             let link = Link::new(Arc::clone(&me), index);
