@@ -1,5 +1,7 @@
 //! Command lines as they are typed, and the jobs they mean.
 
+use std::time::Duration;
+
 use clap::error::ErrorKind;
 
 use super::*;

@@ -93,7 +93,13 @@ impl Server {
     fn new() -> Server {
         let name = |name| ServerName::parse(name).unwrap();
         let neighbours = vec![name("Parker"), name("Powell")];
-        let me = Arc::new(Identity { name: name("Alford"), neighbours, epoch: Epoch(1), catch_up: true, clock_lead_max: None });
+        let me = Arc::new(Identity {
+            name: name("Alford"),
+            neighbours,
+            epoch: Epoch(1),
+            catch_up: true,
+            clock_lead_max: None,
+        });
         let mut node = Node::new(me.clone());
         let conversation = |session, framing| Conversation { session, framing, batch: Batch::default() };
         let clients =

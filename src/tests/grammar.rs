@@ -155,7 +155,13 @@ fn only_six_characters_are_white_space() {
 
 /// What a server that knows nobody answers to a client's line, and how much of it was news.
 fn say(line: &[u8]) -> (Vec<u8>, usize) {
-    let me = Identity { name: server("Alford"), neighbours: Vec::new(), epoch: Epoch(1), catch_up: true, clock_lead_max: None };
+    let me = Identity {
+        name: server("Alford"),
+        neighbours: Vec::new(),
+        epoch: Epoch(1),
+        catch_up: true,
+        clock_lead_max: None,
+    };
     let me = Arc::new(me);
     let (mut node, mut session, mut batch) = (Node::new(me.clone()), Session::client(me), Batch::default());
     match session.line(Line::Whole(line), RECEIVED, &mut batch) {

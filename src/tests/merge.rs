@@ -172,7 +172,13 @@ impl Member {
     fn new() -> Member {
         let name = |name| ServerName::parse(name).unwrap();
         let neighbours = vec![name("Parker"), name("Powell")];
-        let me = Arc::new(Identity { name: name("Alford"), neighbours, epoch: Epoch(1), catch_up: true, clock_lead_max: None });
+        let me = Arc::new(Identity {
+            name: name("Alford"),
+            neighbours,
+            epoch: Epoch(1),
+            catch_up: true,
+            clock_lead_max: None,
+        });
         let (mut node, mut batch) = (Node::new(me.clone()), Batch::default());
         let mut peers = [Session::peer(me.clone()), Session::peer(me.clone())];
         for (neighbour, peer) in peers.iter_mut().enumerate() {
