@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use proxyherd::config::{CONNECTIONS_DEFAULT, Config, Herd, LogOptions, PlacesArgs};
+use proxyherd::config::{CONNECTIONS_DEFAULT, Config, Herd, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust};
 use proxyherd::places;
 
 /// What every variant is told.
@@ -47,6 +47,7 @@ impl Common {
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
             connections_max: self.connections_max,
             clock_lead_max: None,
+            trust: Trust::of(None, std::env::var_os(SECRET_VARIABLE), false)?,
         })
     }
 }

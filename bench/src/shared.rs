@@ -11,10 +11,10 @@ use parking_lot::RwLock;
 use proxyherd::config::Config;
 use proxyherd::logging::Escaped;
 use proxyherd::places::Places;
-use proxyherd::proto::command::Epoch;
 use proxyherd::proto::framing::Framing;
 use proxyherd::proto::name::ServerName;
 use proxyherd::proto::node::{Identity, Node};
+use proxyherd::proto::peer::Epoch;
 use proxyherd::proto::session::Session;
 
 use crate::life::Failure;

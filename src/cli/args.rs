@@ -30,7 +30,9 @@ Examples:
   PROXYHERD_GOOGLE_KEY=... proxyherd serve Alford --places google
   proxyherd serve Alford --places overpass \\
       --places-url http://localhost:8080
-  proxyherd serve Alford --log-level info --log-when-full drop";
+  proxyherd serve Alford --log-level info --log-when-full drop
+  openssl rand -hex 32 > herd.secret     # the same on every server
+  proxyherd serve Alford --herd herd.toml --secret-file herd.secret";
 
 const HERD_EXAMPLES: &str = "\
 Examples:
@@ -138,6 +140,13 @@ pub(super) struct RawServe {
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub(super) connections_max: u32,
+    /// A file with the secret that all servers of the herd share; without it, the secret is taken from the environment
+    /// variable PROXYHERD_SECRET. Without either, only addresses of this machine (127.0.0.1, ::1) can be used.
+    #[arg(long, value_name = "PATH")]
+    pub(super) secret_file: Option<PathBuf>,
+    /// Use any address without a secret: everybody who can reach the peer port can then forge what the herd knows.
+    #[arg(long)]
+    pub(super) insecure: bool,
     /// Refuse reports from further in the future than this, such as 24h: one would keep its client from reporting
     /// anything else until then [default: any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

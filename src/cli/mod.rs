@@ -4,6 +4,7 @@
 
 mod args;
 
+use std::env;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 
 use crate::client::{self, Ask, Target};
-use crate::config::{Config, ConfigError, Herd, LogOptions, PlacesArgs};
+use crate::config::{Config, ConfigError, Herd, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust};
+use crate::proto::node::Dialect;
 use args::{Raw, RawAsk, RawClient, RawHerd, RawHerdFile, RawJob, RawServe};
 
 /// What the command line asks for.
@@ -44,8 +46,15 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
 
 fn config(raw: RawServe) -> Result<Config, ConfigError> {
     let herd = herd(raw.herd.path)?;
+    let member = herd.known(&raw.name)?;
+    if member.dialect == Dialect::Classic {
+        return Err(ConfigError::NotOurKind(member.name.clone()));
+    }
+    let trust = Trust::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
+    trust.allows(member)?;
     Ok(Config {
-        name: herd.known(&raw.name)?.name.clone(),
+        name: member.name.clone(),
+        trust,
         herd,
         log: LogOptions {
             dir: raw.log_dir,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::file::HERD_FILE_BYTES_MAX;
 use super::herd::SERVERS_MAX;
 use crate::proto::name::{BadServerName, ServerName};
+use crate::proto::trust::BadSecret;
 
 /// Names listed in one message; more than these would bury the sentence.
 const NAMES_SHOWN_MAX: usize = 12;
@@ -76,6 +77,46 @@ pub enum ConfigError {
         address: String,
         /// What is needed instead.
         why: &'static str,
+    },
+    /// A server of our own kind without the address that its neighbours need.
+    #[error(
+        "{0} has no peer address: add one, or `classic = true` if it is an implementation of the original protocol"
+    )]
+    NoPeerAddress(ServerName),
+    /// A classic server with an address that nobody would use.
+    #[error("{0} is classic, so its neighbours talk to its client address: remove the peer address")]
+    ClassicPeerAddress(ServerName),
+    /// A classic server was to be started.
+    #[error(
+        "{0} is marked classic in the herd file: start the implementation that it is, or remove the mark"
+    )]
+    NotOurKind(ServerName),
+    /// An address that others can reach, and nobody to be told from anybody.
+    #[error(
+        "{whose} is {address}, where everybody in that network could pose as a server: give all servers of the herd \
+         a secret (--secret-file or PROXYHERD_SECRET), or say --insecure"
+    )]
+    NeedsSecret {
+        /// Which address.
+        whose: AddressUse,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The file with the herd's secret cannot be read.
+    #[error("cannot read the secret file {}: {source}", path.display())]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was given as the herd's secret is none.
+    #[error("the secret in {place} is of no use: {source}")]
+    Secret {
+        /// Where it was found.
+        place: String,
+        /// The rule.
+        source: BadSecret,
     },
     /// One address for two purposes.
     #[error("{first} and {second} are both {address}: give each an address of its own")]

@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::error::{AddressUse, ConfigError};
 use super::herd::{Herd, Member};
 use crate::proto::name::ServerName;
+use crate::proto::node::Dialect;
 
 /// The most bytes of a herd file: a thousand servers with forty links each fit twice.
 pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
@@ -33,7 +34,10 @@ struct HerdFile {
 #[serde(deny_unknown_fields)]
 struct ServerFile {
     client: String,
-    peer: String,
+    /// A classic server has none, and every other needs one.
+    peer: Option<String>,
+    #[serde(default)]
+    classic: bool,
 }
 
 fn catch_up_default() -> bool {
@@ -61,8 +65,15 @@ impl Herd {
         for (key, server) in file.servers {
             let name = name(key)?;
             let client = address(AddressUse::Client(name.clone()), server.client)?;
-            let peer = address(AddressUse::Peer(name.clone()), server.peer)?;
-            members.push(Member { name, client, peer });
+            members.push(match (server.peer, server.classic) {
+                (Some(peer), false) => {
+                    let peer = address(AddressUse::Peer(name.clone()), peer)?;
+                    Member::herd(name, client, peer)
+                }
+                (None, true) => Member::classic(name, client),
+                (None, false) => return Err(ConfigError::NoPeerAddress(name)),
+                (Some(_), true) => return Err(ConfigError::ClassicPeerAddress(name)),
+            });
         }
         let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
         Herd::new(members, links, file.catch_up)
@@ -90,7 +101,11 @@ impl Herd {
             // A dot would begin a table within the table.
             let quote = if member.name.as_str().contains('.') { "\"" } else { "" };
             let _ = writeln!(text, "{separator}[servers.{quote}{}{quote}]", member.name);
-            let _ = writeln!(text, "client = \"{}\"\npeer = \"{}\"", member.client, member.peer);
+            let _ = writeln!(text, "client = \"{}\"", member.client);
+            let _ = match member.dialect {
+                Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
+                Dialect::Classic => writeln!(text, "classic = true"),
+            };
         }
         text
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::error::{AddressUse, ConfigError};
 use crate::proto::name::ServerName;
+use crate::proto::node::Dialect;
 
 /// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
 /// a link, and the simulator has shown herds of hundreds; past a thousand something else was meant.
@@ -29,8 +30,22 @@ pub struct Member {
     pub name: ServerName,
     /// Where clients talk to it.
     pub client: SocketAddr,
-    /// Where the other servers talk to it.
+    /// Where the other servers talk to it; the same as `client` for one of the classic dialect.
     pub peer: SocketAddr,
+    /// How the other servers talk to it.
+    pub dialect: Dialect,
+}
+
+impl Member {
+    /// One of our own kind.
+    pub fn herd(name: ServerName, client: SocketAddr, peer: SocketAddr) -> Member {
+        Member { name, client, peer, dialect: Dialect::Herd }
+    }
+
+    /// An implementation of the original protocol.
+    pub fn classic(name: ServerName, client: SocketAddr) -> Member {
+        Member { name, client, peer: client, dialect: Dialect::Classic }
+    }
 }
 
 /// A herd that has been checked: 1 to [`SERVERS_MAX`] members with names and addresses of their own, each
@@ -49,10 +64,8 @@ impl Herd {
         let name = |text| ServerName::parse(text).expect("the built-in names follow the rule");
         let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let ports = (BUILT_IN_CLIENT_PORT..).zip(BUILT_IN_PEER_PORT..);
-        let members = BUILT_IN_SERVERS.iter().zip(ports).map(|(server, (client, peer))| Member {
-            name: name(server),
-            client: at(client),
-            peer: at(peer),
+        let members = BUILT_IN_SERVERS.iter().zip(ports).map(|(server, (client, peer))| {
+            Member::herd(name(server), at(client), at(peer)) //
         });
         let links = BUILT_IN_LINKS.iter().map(|(a, b)| (name(a), name(b)));
         Herd::new(members.collect(), links.collect(), true).expect("a test checks the built-in herd")
@@ -175,7 +188,12 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
     for member in members {
         let client = (AddressUse::Client(member.name.clone()), member.client);
         let peer = (AddressUse::Peer(member.name.clone()), member.peer);
-        for (whose, address) in [client, peer] {
+        let is_dialled = |whose: &AddressUse| match member.dialect {
+            Dialect::Herd => matches!(whose, AddressUse::Peer(_)),
+            Dialect::Classic => true,
+        };
+        let both = [Some(client), (member.dialect == Dialect::Herd).then_some(peer)];
+        for (whose, address) in both.into_iter().flatten() {
             let refuse = |whose: AddressUse, why: &'static str| {
                 Err(ConfigError::Address { whose, address: address.to_string(), why })
             };
@@ -183,7 +201,7 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             if address.port() == 0 {
                 return refuse(whose, "it needs a port from 1 to 65535");
             }
-            if matches!(whose, AddressUse::Peer(_)) && address.ip().is_unspecified() {
+            if is_dialled(&whose) && address.ip().is_unspecified() {
                 return refuse(whose, "the other servers dial it, so it needs the address of an interface");
             }
             // `[::ffff:127.0.0.1]:1` and `127.0.0.1:1` cannot both be listened on.

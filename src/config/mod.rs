@@ -7,14 +7,19 @@ mod drawing;
 mod error;
 mod file;
 mod herd;
+mod trust;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{AddressUse, ConfigError};
 pub use herd::{Herd, Member, SERVERS_MAX};
+pub use trust::{SECRET_VARIABLE, Trust};
 
 use crate::proto::name::ServerName;
+use crate::proto::node::{Dialect, Identity, Neighbour};
+use crate::proto::peer::Epoch;
 
 /// Client connections a server holds at once if nothing else is asked for: a thread each, and about 16,000
 /// threads fit into one process of a stock Linux. The rest is for peers, links, and room to breathe.
@@ -60,12 +65,40 @@ pub struct Config {
     pub connections_max: u32,
     /// How far a client's clock may be ahead of this server's; `None` if any time is taken.
     pub clock_lead_max: Option<Duration>,
+    /// What the servers of the herd prove to each other.
+    pub trust: Trust,
 }
 
 impl Config {
     /// The addresses of this server itself.
     pub fn member(&self) -> &Member {
         self.herd.member(self.name.as_str()).expect("the command line takes only a name of the herd")
+    }
+
+    /// What the rules need to know of this server, for a memory that begins now.
+    pub fn identity(&self, epoch: Epoch) -> Identity {
+        let neighbour = |member: &Member| Neighbour { name: member.name.clone(), dialect: member.dialect };
+        let neighbours = self.herd.neighbours(&self.name).into_iter().map(neighbour).collect();
+        Identity {
+            secret: self.trust.secret().cloned(),
+            catch_up: self.herd.catch_up,
+            clock_lead_max: self.clock_lead_max,
+            ..Identity::new(self.name.clone(), neighbours, epoch)
+        }
+    }
+
+    /// The addresses of neighbours of the classic dialect, each with the indices of those that are there.
+    pub fn classics(&self) -> Vec<(IpAddr, Vec<usize>)> {
+        let mut classics: Vec<(IpAddr, Vec<usize>)> = Vec::new();
+        for (index, member) in self.herd.neighbours(&self.name).into_iter().enumerate() {
+            let address = member.client.ip().to_canonical();
+            match classics.iter_mut().find(|(known, _)| *known == address) {
+                _ if member.dialect == Dialect::Herd => {}
+                Some((_, there)) => there.push(index),
+                None => classics.push((address, vec![index])),
+            }
+        }
+        classics
     }
 }
 

@@ -227,7 +227,7 @@ fn toml_mistakes_are_located() {
         ("links = [", "line 1, column "),
         ("catchup = true", "line 1, column 1: unknown field `catchup`"),
         ("catch_up = 1", "line 1, column 12: invalid type: integer `1`, expected a boolean"),
-        ("\n[servers.A]\nclient = '127.0.0.1:1'", "line 2, column 1: missing field `peer`"),
+        ("\n[servers.A]\npeer = '127.0.0.1:1'", "line 2, column 1: missing field `client`"),
         ("[servers.A]\nclient = '1'\npeer = '2'\nport = 3", "line 4, column 1: unknown field `port`"),
         ("links = [['A']]", "line 1, column 10: a link is the names of two servers"),
         ("links = [['A', 'B'],\n  ['A', 'B', 'C']]", "line 2, column 3: a link is the names of two servers"),

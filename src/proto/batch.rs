@@ -5,6 +5,7 @@
 
 use super::command::IAmAt;
 use super::name::ServerName;
+use super::peer::Epoch;
 use super::sighting::Sighting;
 use super::store::{Entry, Newness, Teller};
 use super::time::{Moment, Skew};
@@ -19,6 +20,16 @@ pub struct Batch {
     /// The lines that neighbours told. A client's line stands in `replies`, for the reply is the `AT` line.
     told: Vec<u8>,
     pending: Vec<Pending>,
+    /// How far the neighbour has come with these: it counts once they are merged.
+    reached: Option<Reached>,
+}
+
+/// A neighbour, by its index, has said everything up to a position of an epoch of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reached {
+    pub(super) neighbour: usize,
+    pub(super) epoch: Epoch,
+    pub(super) position: u64,
 }
 
 #[derive(Debug)]
@@ -28,7 +39,7 @@ struct Pending {
     client: (usize, usize),
     moment: Moment,
     /// `None` for a client's own report.
-    teller: Option<Teller>,
+    told: Option<(Teller, Newness)>,
 }
 
 impl Batch {
@@ -39,7 +50,7 @@ impl Batch {
 
     /// Whether nothing waits to be merged.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && self.reached.is_none()
     }
 
     /// Forgets the replies, which have been sent.
@@ -82,12 +93,12 @@ impl Batch {
             line: (start, out.len()),
             client: (client, client_end),
             moment: report.time.moment(),
-            teller: None,
+            told: None,
         });
     }
 
     /// Notes what a neighbour told, to be merged.
-    pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller) {
+    pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
         let start = self.told.len();
         sighting.push_to(&mut self.told);
         // `AT`, the origin and the skew come before the client, each with a space behind it.
@@ -96,16 +107,26 @@ impl Batch {
             line: (start, self.told.len()),
             client: (client, client + sighting.client.0.len()),
             moment: sighting.time.moment(),
-            teller: Some(teller),
+            told: Some((teller, newness)),
         });
+    }
+
+    /// Notes how far a neighbour has come with what it told before.
+    pub(super) fn tell_reached(&mut self, reached: Reached) {
+        self.reached = Some(reached);
+    }
+
+    /// What holds when everything pending is merged.
+    pub(super) fn reached(&self) -> Option<Reached> {
+        self.reached
     }
 
     /// What waits to be merged, in order.
     pub(super) fn pending(&self) -> impl Iterator<Item = Entry<'_>> {
         self.pending.iter().map(|pending| {
-            let (text, teller, newness) = match pending.teller {
+            let (text, teller, newness) = match pending.told {
                 None => (&self.replies, Teller::CLIENT, Newness::LaterTime),
-                Some(teller) => (&self.told, teller, Newness::GreaterSighting),
+                Some((teller, newness)) => (&self.told, teller, newness),
             };
             let line = &text[pending.line.0..pending.line.1];
             Entry { line, client: pending.client, moment: pending.moment, teller, newness }
@@ -116,5 +137,6 @@ impl Batch {
     pub(super) fn settled(&mut self) {
         self.pending.clear();
         self.told.clear();
+        self.reached = None;
     }
 }

@@ -1,13 +1,9 @@
-//! The grammar: one line to one typed command, or why not.
+//! The grammar of clients: one line to one typed command, or why not. That of neighbours is in [`super::peer`].
 
 use super::location::Location;
-use super::name::{ClientId, ServerName};
+use super::name::ClientId;
 use super::search::PLACES_MAX;
-use super::sighting::Sighting;
 use super::time::Timestamp;
-
-/// The version of the peers' dialect that this implementation speaks.
-pub const PEER_VERSION: u32 = 1;
 
 /// The largest radius of a `WHATSAT`, in kilometres; what Google Places allows.
 pub const RADIUS_KM_MAX: u8 = 50;
@@ -43,33 +39,6 @@ pub struct WhatsAt<'a> {
     pub limit: u8,
 }
 
-/// What a neighbour may say to us on our peer port.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PeerCommand<'a> {
-    /// `HELLO <version> <from> <to> <epoch>`: who calls, first of all.
-    Hello(Greeting),
-    /// `AT <origin> <skew> <client> <location> <time>`: news, or what was news once.
-    At(Sighting<'a>),
-}
-
-/// How two neighbours open a link: the caller's `HELLO` and the answering `WELCOME` have the same fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
-    /// Which dialect is spoken.
-    pub version: u32,
-    /// Who speaks.
-    pub from: ServerName,
-    /// Whom it believes to speak to.
-    pub to: ServerName,
-    /// Which memory the speaker has.
-    pub epoch: Epoch,
-}
-
-/// One life of a server's memory, drawn at random when the memory began: a neighbour that comes back with
-/// another epoch has forgotten what it was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(pub u64);
-
 /// Why a line is not a command. The sender gets its line back; this is for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -103,9 +72,15 @@ pub enum ParseError {
     /// Not a signed decimal number.
     #[error("the skew is not a signed decimal number")]
     Skew,
-    /// A version or epoch that is not a number of its kind.
-    #[error("the version or the epoch is not a number")]
+    /// An epoch, a position or a sum that is not a number of its kind.
+    #[error("an epoch, a position or a sum is not a number")]
     Number,
+    /// Another version of the dialect between servers.
+    #[error("it speaks another version: run the same release on both servers")]
+    Version,
+    /// A nonce or a proof that is not 64 hexadecimal digits.
+    #[error("a nonce or a proof is not 64 hexadecimal digits")]
+    Proof,
 }
 
 /// Reads what a client sent.
@@ -128,71 +103,6 @@ pub fn client_command(line: &[u8]) -> Result<ClientCommand<'_>, ParseError> {
     }
 }
 
-/// Reads what came in on the peer port.
-pub fn peer_command(line: &[u8]) -> Result<PeerCommand<'_>, ParseError> {
-    let fields = Fields::of(line)?;
-    match fields.word {
-        "AT" => Ok(PeerCommand::At(sighting(fields)?)),
-        "HELLO" => Ok(PeerCommand::Hello(greeting(fields)?)),
-        _ => Err(ParseError::UnknownWord),
-    }
-}
-
-/// Reads a neighbour's answer to our hello.
-pub fn welcome(line: &[u8]) -> Result<Greeting, ParseError> {
-    let fields = Fields::of(line)?;
-    match fields.word {
-        "WELCOME" => greeting(fields),
-        _ => Err(ParseError::UnknownWord),
-    }
-}
-
-impl Greeting {
-    /// Appends the greeting as a line that begins with `word`.
-    pub fn push_to(&self, word: &str, out: &mut Vec<u8>) {
-        let Greeting { version, from, to, epoch } = self;
-        out.extend_from_slice(format!("{word} {version} {from} {to} {:016x}\n", epoch.0).as_bytes());
-    }
-}
-
-fn sighting(fields: Fields<'_>) -> Result<Sighting<'_>, ParseError> {
-    // Implementations of the course add a seventh field that names the sender. The link says that already.
-    let ([origin, skew, client, location, time], _sender) = fields.exactly_or_one_more()?;
-    if !ServerName::is_one(origin) {
-        return Err(ParseError::ServerName);
-    }
-    if !is_skew(skew) {
-        return Err(ParseError::Skew);
-    }
-    let location = Location::parse(location).ok_or(ParseError::Location)?;
-    let time = Timestamp::parse(time).ok_or(ParseError::Time)?;
-    Ok(Sighting { origin, skew, client: ClientId(client), location, time })
-}
-
-fn greeting(fields: Fields<'_>) -> Result<Greeting, ParseError> {
-    let [version, from, to, epoch] = fields.exactly()?;
-    // `parse` alone would take a plus sign.
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_plain(version) || !is_plain(epoch) {
-        return Err(ParseError::Number);
-    }
-    let version = version.parse().map_err(|_| ParseError::Number)?;
-    let name = |text| ServerName::parse(text).map_err(|_| ParseError::ServerName);
-    let (from, to) = (name(from)?, name(to)?);
-    let epoch = u64::from_str_radix(epoch, 16).map_err(|_| ParseError::Number)?;
-    Ok(Greeting { version, from, to, epoch: Epoch(epoch) })
-}
-
-/// Whether `text` is a sign, digits and perhaps a fraction.
-fn is_skew(text: &str) -> bool {
-    let Some(size) = text.strip_prefix(['+', '-']) else { return false };
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    match size.split_once('.') {
-        Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
-        None => all_digits(size),
-    }
-}
-
 /// An integer from 1 to `max` in digits alone: no sign, no point.
 fn one_to(max: u8, text: &str) -> Option<u8> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -201,13 +111,13 @@ fn one_to(max: u8, text: &str) -> Option<u8> {
 }
 
 /// The first word of a line and the fields after it.
-struct Fields<'a> {
-    word: &'a str,
+pub(super) struct Fields<'a> {
+    pub(super) word: &'a str,
     rest: &'a str,
 }
 
 impl<'a> Fields<'a> {
-    fn of(line: &'a [u8]) -> Result<Fields<'a>, ParseError> {
+    pub(super) fn of(line: &'a [u8]) -> Result<Fields<'a>, ParseError> {
         let text = std::str::from_utf8(line).map_err(|_| ParseError::NotUtf8)?;
         let mut fields = Fields { word: "", rest: text };
         fields.word = fields.take().ok_or(ParseError::Blank)?;
@@ -215,7 +125,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field: a run of anything but white space.
-    fn take(&mut self) -> Option<&'a str> {
+    pub(super) fn take(&mut self) -> Option<&'a str> {
         let text = self.rest.trim_start_matches(is_white_space);
         let end = text.bytes().position(|byte| is_white_space(char::from(byte))).unwrap_or(text.len());
         let (field, rest) = text.split_at(end);
@@ -223,14 +133,16 @@ impl<'a> Fields<'a> {
         (!field.is_empty()).then_some(field)
     }
 
-    fn exactly<const N: usize>(self) -> Result<[&'a str; N], ParseError> {
+    pub(super) fn exactly<const N: usize>(self) -> Result<[&'a str; N], ParseError> {
         match self.exactly_or_one_more()? {
             (fields, None) => Ok(fields),
             (_, Some(_)) => Err(ParseError::FieldCount),
         }
     }
 
-    fn exactly_or_one_more<const N: usize>(mut self) -> Result<([&'a str; N], Option<&'a str>), ParseError> {
+    pub(super) fn exactly_or_one_more<const N: usize>(
+        mut self,
+    ) -> Result<([&'a str; N], Option<&'a str>), ParseError> {
         let mut fields = [""; N];
         for field in &mut fields {
             *field = self.take().ok_or(ParseError::FieldCount)?;

@@ -8,6 +8,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// clients to compare, and all of them together are two kilobytes.
 pub const BUCKETS: usize = 256;
 
+/// The sum of each bucket.
+pub type Sums = Box<[u64; BUCKETS]>;
+
 /// The bucket of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket(pub u8);
@@ -15,7 +18,7 @@ pub struct Bucket(pub u8);
 /// The sum of the hashes of all records of each bucket. Sums do not depend on the order of the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    sums: Box<[u64; BUCKETS]>,
+    sums: Sums,
 }
 
 impl Bucket {
@@ -43,7 +46,7 @@ impl Digest {
     }
 
     /// The sum of each bucket.
-    pub fn sums(&self) -> &[u64; BUCKETS] {
+    pub fn sums(&self) -> &Sums {
         &self.sums
     }
 

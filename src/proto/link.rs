@@ -1,52 +1,116 @@
 //! What a sender owes its neighbour: a position in the order of change, and everything after it.
 //!
-//! In this order, for each connection:
+//! A driver does this for each connection; `now` is the time since any moment that stays the same:
 //! 1. Send [`Link::hello`].
-//! 2. Give the answer to [`Link::welcomed`]; on an error close, back off and begin again.
-//! 3. Send what [`Node::due`] yields, calling [`Link::written`] after each write, until it yields nothing;
-//!    again whenever there is news.
-//! 4. When the connection ends, [`Link::hung_up`].
+//! 2. Give every line of the neighbour to [`Link::answered`]; send a [`Answered::Reply`]; on an error close, back off
+//!    and begin again. After [`Answered::Up`] go on.
+//! 3. Send what [`Link::due`] yields, calling [`Link::written`] after each write, until it yields nothing; again
+//!    whenever there is news, and at [`Link::beat_at`].
+//! 4. If [`Link::is_silent`], or when the connection ends, close it and call [`Link::hung_up`].
+//!
+//! A neighbour of the classic dialect knows none of that: see [`super::classic`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::command::{Greeting, PEER_VERSION, ParseError, welcome};
+use super::bug::Bug;
+use super::command::ParseError;
 use super::node::{Identity, Node};
-use super::store::Teller;
+use super::peer::{Ack, Answer, Beat, Epoch, Greeting, Welcome, answer, push_proof, push_up_to};
+use super::repair::{Compared, Repair};
+use super::store::{Teller, WALK_RECORDS_MAX};
+use super::trust::{Handshake, Nonce, Role, is_proved, prove};
+
+/// How often each side of a link hears from the other, whatever there is to say.
+pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// After so long without a word the other side is gone, though no packet says so: three beats were lost, and the
+/// fourth has had its time. With [`BEAT_EVERY`] it keeps what goes unnoticed below five seconds.
+pub const SILENCE_MAX: Duration = Duration::from_secs(4);
+
+/// Lines after which the neighbour is told how far they reach: what is sent again when a connection breaks.
+const UNSAID_LINES_MAX: usize = WALK_RECORDS_MAX;
 
 /// The sending side of one link.
 #[derive(Debug)]
 pub struct Link {
     me: Arc<Identity>,
     neighbour: usize,
-    /// Set while the link is up: as whom the neighbour tells us things, and how far we have told it.
-    live: Option<(Teller, u64)>,
+    state: State,
 }
 
-/// How far the lines reach that were just copied for the neighbour.
+#[derive(Debug)]
+enum State {
+    Down,
+    /// We have said hello with this nonce.
+    Greeted(Nonce),
+    /// We have proved who we are to a neighbour that has the memory of this epoch.
+    Proved(Box<Handshake>, Epoch),
+    Live(Box<Live>),
+}
+
+#[derive(Debug)]
+struct Live {
+    /// The neighbour as whom it tells us things.
+    epoch: Epoch,
+    /// How far we have told it, and how far it has said to have merged.
+    position: u64,
+    acknowledged: u64,
+    /// Lines since it was last told how far they reach.
+    unsaid_lines: usize,
+    beat_at: Duration,
+    heard_at: Duration,
+    compared: Option<Compared>,
+    repair: Option<Repair>,
+}
+
+/// What was just copied for the neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a position moves only after its lines were written"]
 pub struct Due {
-    pub(super) reached: u64,
+    reached: u64,
+    lines: usize,
+    said: bool,
+    beaten: bool,
+    /// How far a repair has come, if it is that.
+    repaired: Option<Option<usize>>,
 }
 
-/// Why an answer to our hello does not open the link.
+/// What a line of the neighbour leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Send this.
+    Reply(Vec<u8>),
+    /// The link is up.
+    Up,
+    /// It lives, and has merged what it says.
+    Acknowledged,
+    /// It lives, and so many buckets stay different although each side has told the other everything. They are
+    /// due now.
+    Differs(usize),
+}
+
+/// Why a connection to a neighbour is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WelcomeError {
-    /// The neighbour did not welcome us.
-    #[error("the answer to HELLO is not a WELCOME: {0}")]
-    NotAWelcome(#[from] ParseError),
-    /// It speaks another version of the dialect.
-    #[error("it speaks another version: run the same release on both servers")]
-    Version,
+pub enum LinkError {
+    /// It says something else.
+    #[error("the answer is not understood: {0}")]
+    NotAnAnswer(#[from] ParseError),
+    /// It answers what it was not asked.
+    #[error("the answer does not belong here: run the same release on both servers")]
+    OutOfPlace,
     /// Another server answers at the neighbour's address.
     #[error("another server answers there: compare the addresses in both herd files")]
     WrongServer,
+    /// It does not know the herd's secret, or we do not.
+    #[error("it proves another secret than ours: give both servers the same one")]
+    WrongProof,
 }
 
 impl Link {
     /// The link to the neighbour with this index, not yet up.
     pub fn new(me: Arc<Identity>, neighbour: usize) -> Link {
-        Link { me, neighbour, live: None }
+        Link { me, neighbour, state: State::Down }
     }
 
     /// The index of the neighbour.
@@ -56,50 +120,178 @@ impl Link {
 
     /// Whether the neighbour has welcomed us.
     pub fn is_live(&self) -> bool {
-        self.live.is_some()
+        self.live().is_some()
     }
 
-    /// The line that opens a connection.
-    pub fn hello(&self) -> Vec<u8> {
-        let to = self.me.neighbours[self.neighbour].clone();
-        let hello = Greeting { version: PEER_VERSION, from: self.me.name.clone(), to, epoch: self.me.epoch };
+    /// The line that opens a connection. The nonce must be one that nobody can foretell.
+    pub fn hello(&mut self, nonce: Nonce) -> Vec<u8> {
+        self.state = State::Greeted(nonce);
+        let to = self.me.neighbours[self.neighbour].name.clone();
         let mut line = Vec::new();
-        hello.push_to("HELLO", &mut line);
+        Greeting { from: self.me.name.clone(), to, epoch: self.me.epoch, nonce }.push_to("HELLO", &mut line);
         line
     }
 
-    /// Takes the neighbour's answer to the hello; the link is up if that is a welcome.
-    pub fn welcomed(&mut self, node: &mut Node, line: &[u8]) -> Result<(), WelcomeError> {
-        let welcome = welcome(line)?;
-        if welcome.version != PEER_VERSION {
-            return Err(WelcomeError::Version);
+    /// Takes a line of the neighbour.
+    pub fn answered(&mut self, node: &Node, line: &[u8], now: Duration) -> Result<Answered, LinkError> {
+        match (answer(line)?, &self.state) {
+            (Answer::Challenge(challenge), State::Greeted(nonce)) => self.challenged(challenge, *nonce),
+            (Answer::Welcome(welcome), State::Proved(handshake, epoch)) => {
+                if !is_proved(self.me.secret.as_ref(), Role::Callee, handshake, welcome.proof) {
+                    return Err(LinkError::WrongProof);
+                }
+                self.state = State::Live(Box::new(Live::new(node, *epoch, welcome, now)));
+                Ok(Answered::Up)
+            }
+            (Answer::Ack(ack), State::Live(_)) => Ok(self.acknowledged(node, *ack, now)),
+            (_, _) => Err(LinkError::OutOfPlace),
         }
-        if welcome.from != self.me.neighbours[self.neighbour] || welcome.to != self.me.name {
-            return Err(WelcomeError::WrongServer);
-        }
-        let teller = node.meet(self.neighbour, welcome.epoch);
-        self.live = Some((teller, node.start_position()));
-        Ok(())
     }
 
-    /// Moves the position: the lines have been written.
-    pub fn written(&mut self, due: Due) {
-        if let Some((_, position)) = &mut self.live {
-            *position = due.reached;
+    /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is
+    /// not up.
+    pub fn due(&self, node: &Node, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
+        let live = self.live()?;
+        let position = live.position;
+        let mut due = Due { reached: position, lines: 0, said: false, beaten: false, repaired: None };
+        if position < node.store().last_number() {
+            let told_back = self.me.has(Bug::ToldSentBack);
+            let except = if told_back { Teller::CLIENT } else { self.me.teller(self.neighbour, live.epoch) };
+            let walked = node.store().walk(position, except, WALK_RECORDS_MAX, out);
+            (due.reached, due.lines) = (walked.reached, walked.lines);
+            if self.me.has(Bug::WalkOffByOne) && due.lines == WALK_RECORDS_MAX {
+                due.reached += 1;
+            }
+        } else if let Some(repair) = &live.repair {
+            due.repaired = Some(repair.push_next_to(node.store(), out));
         }
+        due.beaten = now >= live.beat_at;
+        let full = live.unsaid_lines + due.lines >= UNSAID_LINES_MAX;
+        due.said = due.beaten || (full && !self.me.has(Bug::PositionNeverSaid));
+        if due.beaten {
+            let total = node.store().digest().total();
+            let position = if self.me.has(Bug::PositionNeverSaid) { 0 } else { due.reached };
+            Beat { position, total }.push_to(out);
+        } else if due.said {
+            push_up_to(due.reached, out);
+        }
+        let owed = due.reached > position || due.said || due.repaired.is_some();
+        owed.then_some(due)
+    }
+
+    /// Moves the position: what was due at `now` has been written.
+    pub fn written(&mut self, due: Due, now: Duration) {
+        let State::Live(live) = &mut self.state else { return };
+        live.position = due.reached;
+        live.unsaid_lines = if due.said { 0 } else { live.unsaid_lines + due.lines };
+        if due.beaten {
+            live.beat_at = now + BEAT_EVERY;
+        }
+        if let (Some(next), Some(repair)) = (due.repaired, &mut live.repair) {
+            match next {
+                Some(next) => repair.go_on_at(next),
+                None => live.repair = None,
+            }
+        }
+    }
+
+    /// When the next beat is due, if the link is up.
+    pub fn beat_at(&self) -> Option<Duration> {
+        self.live().map(|live| live.beat_at)
+    }
+
+    /// Makes a beat due at once, so that the neighbour acknowledges what it has been told.
+    pub fn ask_for_ack(&mut self) {
+        if let State::Live(live) = &mut self.state {
+            live.beat_at = Duration::ZERO;
+        }
+    }
+
+    /// Whether the neighbour has not been heard of for so long that it must be gone.
+    pub fn is_silent(&self, now: Duration) -> bool {
+        self.live().is_some_and(|live| now >= live.heard_at + SILENCE_MAX)
     }
 
     /// The connection has ended; the next one begins with a hello.
     pub fn hung_up(&mut self) {
-        self.live = None;
+        self.state = State::Down;
     }
 
     /// The position of a link that is up: what the neighbour has been told of.
     pub fn position(&self) -> Option<u64> {
-        self.live.map(|(_, position)| position)
+        self.live().map(|live| live.position)
     }
 
-    pub(super) fn progress(&self) -> Option<(Teller, u64)> {
-        self.live
+    /// What the neighbour has said to have merged, if the link is up.
+    pub fn acknowledged_position(&self) -> Option<u64> {
+        self.live().map(|live| live.acknowledged)
+    }
+
+    fn challenged(&mut self, challenge: Greeting, nonce: Nonce) -> Result<Answered, LinkError> {
+        if challenge.from != self.me.neighbours[self.neighbour].name || challenge.to != self.me.name {
+            return Err(LinkError::WrongServer);
+        }
+        let handshake = Handshake {
+            caller: self.me.name.clone(),
+            callee: challenge.from,
+            caller_nonce: nonce,
+            callee_nonce: challenge.nonce,
+        };
+        let mut line = Vec::new();
+        push_proof(prove(self.me.secret.as_ref(), Role::Caller, &handshake), &mut line);
+        self.state = State::Proved(Box::new(handshake), challenge.epoch);
+        Ok(Answered::Reply(line))
+    }
+
+    fn acknowledged(&mut self, node: &Node, ack: Ack, now: Duration) -> Answered {
+        let (catch_up, neighbour) = (self.me.catch_up, self.neighbour);
+        let State::Live(live) = &mut self.state else { return Answered::Acknowledged };
+        live.heard_at = now;
+        live.acknowledged = live.acknowledged.max(ack.position.min(node.store().last_number()));
+        if !catch_up {
+            return Answered::Acknowledged;
+        }
+        let compared = ack.sums.map(|sums| Compared::of(node.store(), ack.number, sums));
+        let before = std::mem::replace(&mut live.compared, compared);
+        if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
+            let heard = node.heard(neighbour, live.epoch);
+            live.repair = if self.me.has(Bug::RepairTooEager) {
+                Repair::of(now, now, u64::MAX, u64::MAX)
+            } else {
+                Repair::of(&before, now, live.acknowledged, heard)
+                    .filter(|_| !self.me.has(Bug::RepairSkipped))
+            };
+            if let Some(repair) = &live.repair {
+                return Answered::Differs(repair.buckets());
+            }
+        }
+        Answered::Acknowledged
+    }
+
+    fn live(&self) -> Option<&Live> {
+        match &self.state {
+            State::Live(live) => Some(live),
+            State::Down | State::Greeted(_) | State::Proved(..) => None,
+        }
+    }
+}
+
+impl Live {
+    fn new(node: &Node, epoch: Epoch, welcome: Welcome, now: Duration) -> Live {
+        let last = node.store().last_number();
+        // A neighbour that has merged more than there is has met another memory of ours: everything is owed.
+        let known = if welcome.position <= last { welcome.position } else { 0 };
+        let known = if node.identity().has(Bug::WelcomeIgnored) { 0 } else { known };
+        let position = if node.identity().catch_up { known } else { last };
+        Live {
+            epoch,
+            position,
+            acknowledged: known,
+            unsaid_lines: 0,
+            beat_at: now + BEAT_EVERY,
+            heard_at: now,
+            compared: None,
+            repair: None,
+        }
     }
 }

@@ -5,12 +5,14 @@
 //! threaded server, event-driven ones and the simulator run the same rules.
 //!
 //! Read in this order: [`session`] (one conversation), [`node`] (one member), [`store`] (what it remembers),
-//! [`link`] (what it owes its neighbours); [`command`] for the grammar.
+//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; [`trust`] for who is believed.
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
 pub mod backoff;
 pub mod batch;
+pub(crate) mod bug;
+pub mod classic;
 pub mod command;
 pub mod digest;
 pub mod framing;
@@ -19,8 +21,11 @@ pub mod location;
 pub mod name;
 pub mod node;
 pub mod order;
+pub mod peer;
+mod repair;
 pub mod search;
 pub mod session;
 pub mod sighting;
 pub mod store;
 pub mod time;
+pub mod trust;

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::Batch;
-use super::command::{Epoch, WhatsAt};
-use super::link::{Due, Link};
+use super::batch::{Batch, Reached};
+use super::bug::Bug;
+use super::command::WhatsAt;
 use super::name::ServerName;
+use super::peer::{Ack, Beat, Epoch};
 use super::search::Search;
 use super::store::{Store, Teller};
+use super::trust::Secret;
 
 /// What of a member never changes while it runs, so that it is shared without a lock.
 #[derive(Debug)]
@@ -19,15 +21,38 @@ pub struct Identity {
     /// Its own name.
     pub name: ServerName,
     /// The members it has links to; elsewhere a neighbour is its index in this list.
-    pub neighbours: Vec<ServerName>,
+    pub neighbours: Vec<Neighbour>,
     /// This life of its memory.
     pub epoch: Epoch,
+    /// What all members prove to each other; `None` where everybody who gets through is believed.
+    pub secret: Option<Secret>,
     /// Whether a neighbour is told what it missed. If not, a new connection starts at the present.
     pub catch_up: bool,
     /// How far a client's clock may be ahead of ours; `None` if any time is taken. A report from a far future would
     /// freeze its client there: no later one is news. What neighbours tell is always taken, or servers whose clocks
     /// or limits differ could not agree.
     pub clock_lead_max: Option<Duration>,
+    /// A mistake for the simulator to find.
+    #[cfg(test)]
+    pub(crate) bug: Option<Bug>,
+}
+
+/// A member that this one has a link to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: ServerName,
+    /// How it is spoken to.
+    pub dialect: Dialect,
+}
+
+/// How two servers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// As `PROTOCOL.md` says, on the peer port.
+    Herd,
+    /// As implementations of the original protocol do: bare `AT` lines to the client port, and never an answer.
+    Classic,
 }
 
 /// One member of the herd.
@@ -35,6 +60,15 @@ pub struct Identity {
 pub struct Node {
     me: Arc<Identity>,
     store: Store,
+    /// By neighbour: what has been merged of what it told.
+    heard: Vec<Heard>,
+}
+
+/// How far a neighbour has told us things, in one life of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heard {
+    epoch: Epoch,
+    position: u64,
 }
 
 /// What became of a settled batch.
@@ -47,16 +81,56 @@ pub struct Settled {
 }
 
 impl Identity {
-    /// The index of the neighbour with this name.
+    /// A member that takes any time, tells what was missed, and asks for no proof.
+    pub fn new(name: ServerName, neighbours: Vec<Neighbour>, epoch: Epoch) -> Identity {
+        Identity {
+            name,
+            neighbours,
+            epoch,
+            secret: None,
+            catch_up: true,
+            clock_lead_max: None,
+            #[cfg(test)]
+            bug: None,
+        }
+    }
+
+    /// As whom a neighbour with the memory of this epoch tells us things.
+    pub(super) fn teller(&self, neighbour: usize, epoch: Epoch) -> Teller {
+        Teller::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::CLASSIC } else { epoch })
+    }
+
+    /// Whether a test has planted this mistake.
+    #[cfg(test)]
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Nobody plants mistakes outside of tests.
+    #[cfg(not(test))]
+    pub(crate) const fn has(&self, _: Bug) -> bool {
+        false
+    }
+
+    /// The index of the neighbour with this name, if it speaks our dialect.
     pub fn neighbour(&self, name: &ServerName) -> Option<usize> {
-        self.neighbours.iter().position(|neighbour| neighbour == name)
+        let is_it = |neighbour: &Neighbour| neighbour.name == *name && neighbour.dialect == Dialect::Herd;
+        self.neighbours.iter().position(is_it)
+    }
+}
+
+impl Neighbour {
+    /// One that speaks our dialect.
+    pub fn herd(name: ServerName) -> Neighbour {
+        Neighbour { name, dialect: Dialect::Herd }
     }
 }
 
 impl Node {
     /// A member that knows nothing yet.
     pub fn new(me: Arc<Identity>) -> Node {
-        Node { me, store: Store::new() }
+        let heard = vec![Heard { epoch: me.epoch, position: 0 }; me.neighbours.len()];
+        Node { me, store: Store::new(), heard }
     }
 
     /// What never changes of this member.
@@ -78,6 +152,9 @@ impl Node {
                 false => settled.stale += 1,
             }
         }
+        if let Some(reached) = batch.reached() {
+            self.reached(reached);
+        }
         batch.settled();
         settled
     }
@@ -87,49 +164,39 @@ impl Node {
         Search::new(self.store.line_of(ask.client.0.as_bytes())?, ask)
     }
 
-    /// As whom a neighbour with this epoch tells us things. One that comes with another epoch has forgotten
-    /// everything, so what its former life told us counts as not told by it.
-    pub fn meet(&mut self, neighbour: usize, epoch: Epoch) -> Teller {
-        Teller::neighbour(neighbour, epoch)
+    /// Changes what is known without telling anybody, as a fault would.
+    #[cfg(test)]
+    pub(crate) fn plant(&mut self, line: &[u8]) {
+        self.store.plant(line);
     }
 
-    /// Where the walk of a new connection begins.
-    pub fn start_position(&self) -> u64 {
-        if self.me.catch_up { 0 } else { self.store.last_number() }
+    /// The position up to which we have merged what the neighbour told us in this epoch.
+    pub fn heard(&self, neighbour: usize, epoch: Epoch) -> u64 {
+        let heard = self.heard[neighbour];
+        if heard.epoch == epoch { heard.position } else { 0 }
     }
 
-    /// Appends the next lines that the link owes its neighbour, and says how far they reach; `None` when it
-    /// owes nothing, or is not up.
-    pub fn due(&self, link: &Link, out: &mut Vec<u8>) -> Option<Due> {
-        let (teller, position) = link.progress()?;
-        if position >= self.store.last_number() {
-            return None;
+    /// A neighbour has come, with the memory of this epoch. What its former life told us counts no more.
+    pub(super) fn meet(&mut self, neighbour: usize, epoch: Epoch) {
+        let heard = &mut self.heard[neighbour];
+        if heard.epoch != epoch {
+            let position = if self.me.has(Bug::EpochIgnored) { heard.position } else { 0 };
+            *heard = Heard { epoch, position };
         }
-        Some(Due { reached: self.store.walk(position, teller, out) })
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The answer to a neighbour's beat. What it told before must have been merged.
+    pub(super) fn ack(&self, neighbour: usize, epoch: Epoch, beat: &Beat) -> Ack {
+        let digest = self.store.digest();
+        let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
+        Ack { position: self.heard(neighbour, epoch), number: self.store.last_number(), sums }
+    }
 
-    #[test]
-    fn what_a_former_life_says_late_does_not_make_a_stranger_of_the_present_one() {
-        let name = |text| ServerName::parse(text).unwrap();
-        let me = Identity {
-            name: name("Alford"),
-            neighbours: vec![name("Parker")],
-            epoch: Epoch(1),
-            catch_up: true,
-            clock_lead_max: None,
-        };
-        let mut node = Node::new(Arc::new(me));
-        let (former, present) = (Epoch(2), Epoch(3));
-        // Its hello overtakes the welcome of the server that it was.
-        let conversation = node.meet(0, present);
-        let late = node.meet(0, former);
-        let link = node.meet(0, present);
-        assert_ne!(late, conversation);
-        assert_eq!(link, conversation, "the link would send back what the conversation is told");
+    /// A late line of a connection that was replaced, of a former life, moves nothing.
+    fn reached(&mut self, reached: Reached) {
+        let heard = &mut self.heard[reached.neighbour];
+        if heard.epoch == reached.epoch {
+            heard.position = heard.position.max(reached.position);
+        }
     }
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::command::{PeerCommand, WhatsAt, peer_command};
+use super::command::WhatsAt;
+use super::peer::at_line;
 
 /// The most places a client may ask for, and what every provider is asked for: one answer then serves
 /// every limit, and is cut to the client's own by [`Search::finish`].
@@ -39,7 +40,7 @@ pub struct Search {
 impl Search {
     /// From the client's stored `AT` line and the question.
     pub(super) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Search> {
-        let Ok(PeerCommand::At(sighting)) = peer_command(line) else { return None };
+        let (sighting, _) = at_line(line).ok()?;
         let (latitude, longitude) = sighting.location.degrees();
         let nearby = Nearby { latitude, longitude, radius_m: u32::from(ask.radius_km) * 1000 };
         Some(Search { line: line.to_vec(), nearby, limit: usize::from(ask.limit) })

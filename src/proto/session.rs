@@ -4,23 +4,24 @@
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
 //!    [`super::search::Search::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
-//! 3. [`Step::Meet`]: call [`Session::meet`] under the write lock, and wake the link to that neighbour.
-//! 4. [`Step::Close`]: settle, send the replies, close the connection.
+//! 3. [`Step::Meet`]: call [`Session::meet`] under the write lock, end the older conversation of that neighbour if
+//!    there is one, and wake the link to it.
+//! 4. [`Step::Beat`]: settle the batch, and call [`Session::beat`] under the read lock.
+//! 5. [`Step::Close`]: settle, send the replies, close the connection.
 //!
 //! When no complete line is left it settles the batch under the write lock, sends the replies, and wakes
-//! every link if there was news.
+//! every link if there was news. A neighbour that has said nothing for [`super::link::SILENCE_MAX`] is gone.
 
 use std::sync::Arc;
 
-use super::batch::Batch;
-use super::command::{
-    ClientCommand, Epoch, Greeting, PEER_VERSION, ParseError, PeerCommand, WhatsAt, client_command,
-    peer_command,
-};
+use super::batch::{Batch, Reached};
+use super::command::{ClientCommand, ParseError, WhatsAt, client_command};
 use super::framing::Line;
 use super::node::{Identity, Node};
-use super::store::Teller;
+use super::peer::{Beat, Call, Epoch, Greeting, Welcome, at_line, call};
+use super::store::{Newness, Teller};
 use super::time::Moment;
+use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
 
 /// One conversation.
 #[derive(Debug)]
@@ -32,9 +33,20 @@ pub struct Session {
 #[derive(Debug)]
 enum Role {
     Client,
-    /// On the peer port, before the hello.
-    Stranger,
-    Peer(Teller),
+    /// On the client port, from where these neighbours of the classic dialect are.
+    Classic(Vec<usize>),
+    /// On the peer port, before the hello; with our nonce.
+    Stranger(Nonce),
+    /// It has said hello and must prove it.
+    Challenged(Box<Caller>),
+    Peer(usize, Epoch),
+}
+
+#[derive(Debug)]
+struct Caller {
+    neighbour: usize,
+    epoch: Epoch,
+    handshake: Handshake,
 }
 
 /// What the driver must do about a line.
@@ -46,8 +58,10 @@ pub enum Step<'a> {
     Refused(Refusal),
     /// A question that needs the store and a provider.
     Ask(WhatsAt<'a>),
-    /// A neighbour, by its index, has said hello.
-    Meet(usize, Epoch),
+    /// A neighbour, by its index, has proved that it is here.
+    Meet(usize),
+    /// A neighbour's sign of life, which wants to be answered.
+    Beat(Beat),
     /// Send the replies and close; this is why.
     Close(Refusal),
 }
@@ -57,22 +71,25 @@ pub enum Step<'a> {
 pub enum Refusal {
     /// It is no command that is understood here.
     #[error(transparent)]
-    Parse(#[from] ParseError),
+    Parse(ParseError),
     /// It is longer than allowed.
     #[error("the line is too long")]
     TooLong,
     /// A report from so far in the future that its client could report nothing more.
     #[error("the client's clock is ahead of ours by more than --max-clock-lead allows")]
     ClockAhead,
-    /// News from somebody who has not said hello.
-    #[error("AT before HELLO")]
-    NoHello,
-    /// A hello from somebody who has said hello.
-    #[error("a second HELLO")]
+    /// Something that only a neighbour may say, from somebody who has not proved to be one.
+    #[error("it is not HELLO and PROOF that came first")]
+    NotProved,
+    /// A greeting from somebody who is known already.
+    #[error("a second HELLO or PROOF")]
     SecondHello,
     /// A hello in a dialect of another version.
     #[error("HELLO in another version: run the same release on both servers")]
     Version,
+    /// It does not know the herd's secret, or we do not.
+    #[error("it proves another secret than ours: give both servers the same one")]
+    WrongProof,
     /// A hello that is meant for another server.
     #[error("HELLO to another server: compare the addresses in both herd files")]
     NotMe,
@@ -87,9 +104,15 @@ impl Session {
         Session { me, role: Role::Client }
     }
 
-    /// A conversation on the peer port.
-    pub fn peer(me: Arc<Identity>) -> Session {
-        Session { me, role: Role::Stranger }
+    /// A conversation on the client port, from the address of these neighbours, by their indices: whose dialect is
+    /// the classic one, and whose `AT` lines are believed here. Clients may be at that address too.
+    pub fn classic(me: Arc<Identity>, neighbours: Vec<usize>) -> Session {
+        Session { me, role: Role::Classic(neighbours) }
+    }
+
+    /// A conversation on the peer port. The nonce must be one that nobody can foretell.
+    pub fn peer(me: Arc<Identity>, nonce: Nonce) -> Session {
+        Session { me, role: Role::Stranger(nonce) }
     }
 
     /// Takes one line that came in at `received`: its replies and sightings go into the batch.
@@ -101,74 +124,159 @@ impl Session {
                 return Step::Close(Refusal::TooLong);
             }
         };
-        let step = match self.role {
+        let step = match &self.role {
             Role::Client => self.client_line(text, received, batch),
-            Role::Stranger => self.stranger_line(text),
-            Role::Peer(teller) => peer_line(text, teller, batch),
+            Role::Classic(neighbours) => self.classic_line(neighbours, text, received, batch),
+            Role::Stranger(nonce) => self.stranger_line(*nonce, text, batch),
+            Role::Challenged(caller) => self.challenged_line(caller, text),
+            Role::Peer(neighbour, epoch) => self.peer_line(*neighbour, *epoch, text, batch),
         };
-        step.unwrap_or_else(|refusal| {
-            batch.refuse(text);
-            match refusal {
-                Refusal::Version | Refusal::NotMe | Refusal::NotANeighbour => Step::Close(refusal),
-                Refusal::Parse(_)
-                | Refusal::TooLong
-                | Refusal::ClockAhead
-                | Refusal::NoHello
-                | Refusal::SecondHello => Step::Refused(refusal),
+        match step {
+            Ok((step, None)) => step,
+            Ok((step, Some(role))) => {
+                self.role = role;
+                step
             }
-        })
+            Err(refusal) => {
+                batch.refuse(text);
+                if refusal.ends() { Step::Close(refusal) } else { Step::Refused(refusal) }
+            }
+        }
     }
 
-    /// Makes this the conversation of a neighbour that has said hello, and welcomes it.
-    pub fn meet(&mut self, node: &mut Node, neighbour: usize, epoch: Epoch, batch: &mut Batch) {
-        self.role = Role::Peer(node.meet(neighbour, epoch));
-        let to = self.me.neighbours[neighbour].clone();
-        let welcome =
-            Greeting { version: PEER_VERSION, from: self.me.name.clone(), to, epoch: self.me.epoch };
-        welcome.push_to("WELCOME", batch.reply());
+    /// Whether the other side has proved to be a neighbour.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.role, Role::Peer(..))
     }
 
-    fn client_line<'a>(
-        &self,
-        text: &'a [u8],
-        received: Moment,
-        batch: &mut Batch,
-    ) -> Result<Step<'a>, Refusal> {
+    /// Makes this the conversation of a neighbour that has proved it, and welcomes it.
+    pub fn meet(&mut self, node: &mut Node, batch: &mut Batch) {
+        let Role::Challenged(caller) = &self.role else { return };
+        let Caller { neighbour, epoch, ref handshake } = **caller;
+        node.meet(neighbour, epoch);
+        let proof = prove(self.me.secret.as_ref(), ProofRole::Callee, handshake);
+        Welcome { proof, position: node.heard(neighbour, epoch) }.push_to(batch.reply());
+        self.role = Role::Peer(neighbour, epoch);
+    }
+
+    /// Answers a beat; all that came before it has been settled.
+    pub fn beat(&self, node: &Node, beat: &Beat, batch: &mut Batch) {
+        if let Role::Peer(neighbour, epoch) = self.role {
+            node.ack(neighbour, epoch, beat).push_to(batch.reply());
+        }
+    }
+
+    fn client_line<'a>(&self, text: &'a [u8], received: Moment, batch: &mut Batch) -> Outcome<'a> {
         match client_command(text)? {
             ClientCommand::IAmAt(report) => {
                 if self.me.clock_lead_max.is_some_and(|lead| report.time.moment() > received.after(lead)) {
                     return Err(Refusal::ClockAhead);
                 }
                 batch.report(&self.me.name, &report, received);
-                Ok(Step::Next)
+                Ok((Step::Next, None))
             }
-            ClientCommand::WhatsAt(ask) => Ok(Step::Ask(ask)),
+            ClientCommand::WhatsAt(ask) => Ok((Step::Ask(ask), None)),
         }
     }
 
-    fn stranger_line<'a>(&self, text: &'a [u8]) -> Result<Step<'a>, Refusal> {
-        match peer_command(text)? {
-            PeerCommand::At(_) => Err(Refusal::NoHello),
-            PeerCommand::Hello(hello) => {
-                if hello.version != PEER_VERSION {
-                    return Err(Refusal::Version);
-                }
-                if hello.to != self.me.name {
-                    return Err(Refusal::NotMe);
-                }
-                let neighbour = self.me.neighbour(&hello.from).ok_or(Refusal::NotANeighbour)?;
-                Ok(Step::Meet(neighbour, hello.epoch))
+    /// A client's line, or news of a neighbour of the classic dialect, which is never answered. Its equal times are
+    /// no news, for some of them rewrite the skew or the origin of what they pass on.
+    fn classic_line<'a>(
+        &self,
+        neighbours: &[usize],
+        text: &'a [u8],
+        received: Moment,
+        batch: &mut Batch,
+    ) -> Outcome<'a> {
+        let Ok((sighting, sender)) = at_line(text) else { return self.client_line(text, received, batch) };
+        let is_sender = |&&index: &&usize| Some(self.me.neighbours[index].name.as_str()) == sender;
+        let teller = match (neighbours.iter().find(is_sender), neighbours) {
+            (Some(&one), _) | (None, &[one]) => Teller::neighbour(one, Epoch::CLASSIC),
+            // It may be sent back to the one that said it, which knows it.
+            (None, _) => Teller::CLIENT,
+        };
+        batch.tell(&sighting, teller, Newness::LaterTime);
+        Ok((Step::Next, None))
+    }
+
+    fn stranger_line<'a>(&self, nonce: Nonce, text: &'a [u8], batch: &mut Batch) -> Outcome<'a> {
+        let hello = match call(text)? {
+            Call::Hello(hello) => hello,
+            Call::At(_) | Call::UpTo(_) | Call::Beat(_) | Call::Proof(_) => return Err(Refusal::NotProved),
+        };
+        if hello.to != self.me.name {
+            return Err(Refusal::NotMe);
+        }
+        let neighbour = self.me.neighbour(&hello.from).ok_or(Refusal::NotANeighbour)?;
+        let (from, to) = (self.me.name.clone(), hello.from.clone());
+        Greeting { from, to, epoch: self.me.epoch, nonce }.push_to("CHALLENGE", batch.reply());
+        let handshake = Handshake {
+            caller: hello.from,
+            callee: hello.to,
+            caller_nonce: hello.nonce,
+            callee_nonce: nonce,
+        };
+        let caller = Caller { neighbour, epoch: hello.epoch, handshake };
+        Ok((Step::Next, Some(Role::Challenged(Box::new(caller)))))
+    }
+
+    fn challenged_line<'a>(&self, caller: &Caller, text: &'a [u8]) -> Outcome<'a> {
+        let proof = match call(text)? {
+            Call::Proof(proof) => proof,
+            Call::Hello(_) => return Err(Refusal::SecondHello),
+            Call::At(_) | Call::UpTo(_) | Call::Beat(_) => return Err(Refusal::NotProved),
+        };
+        if is_proved(self.me.secret.as_ref(), ProofRole::Caller, &caller.handshake, proof) {
+            Ok((Step::Meet(caller.neighbour), None))
+        } else {
+            Err(Refusal::WrongProof)
+        }
+    }
+
+    fn peer_line<'a>(
+        &self,
+        neighbour: usize,
+        epoch: Epoch,
+        text: &'a [u8],
+        batch: &mut Batch,
+    ) -> Outcome<'a> {
+        match call(text)? {
+            Call::At(sighting) => {
+                batch.tell(&sighting, self.me.teller(neighbour, epoch), Newness::GreaterSighting);
+                Ok((Step::Next, None))
             }
+            Call::UpTo(position) => {
+                batch.tell_reached(Reached { neighbour, epoch, position });
+                Ok((Step::Next, None))
+            }
+            Call::Beat(beat) => {
+                batch.tell_reached(Reached { neighbour, epoch, position: beat.position });
+                Ok((Step::Beat(beat), None))
+            }
+            Call::Hello(_) | Call::Proof(_) => Err(Refusal::SecondHello),
         }
     }
 }
 
-fn peer_line<'a>(text: &'a [u8], teller: Teller, batch: &mut Batch) -> Result<Step<'a>, Refusal> {
-    match peer_command(text)? {
-        PeerCommand::At(sighting) => {
-            batch.tell(&sighting, teller);
-            Ok(Step::Next)
+/// What a line leads to, and the role that the other side has from then on, if that is another.
+type Outcome<'a> = Result<(Step<'a>, Option<Role>), Refusal>;
+
+impl Refusal {
+    /// Whether the connection is of no use after it.
+    fn ends(self) -> bool {
+        match self {
+            Refusal::Version | Refusal::NotMe | Refusal::NotANeighbour | Refusal::WrongProof => true,
+            Refusal::Parse(_)
+            | Refusal::TooLong
+            | Refusal::ClockAhead
+            | Refusal::NotProved
+            | Refusal::SecondHello => false,
         }
-        PeerCommand::Hello(_) => Err(Refusal::SecondHello),
+    }
+}
+
+impl From<ParseError> for Refusal {
+    fn from(error: ParseError) -> Refusal {
+        if error == ParseError::Version { Refusal::Version } else { Refusal::Parse(error) }
     }
 }

@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 
-use super::command::Epoch;
-use super::digest::{Bucket, Digest, record_hash};
+use super::digest::{BUCKETS, Bucket, Digest, record_hash};
 use super::order::Order;
+use super::peer::Epoch;
 use super::time::{Moment, Timestamp};
 
 /// The most records of one walk step: what a link holds the lock for.
@@ -19,6 +19,9 @@ pub const WALK_RECORDS_MAX: usize = 64;
 
 /// The most log entries that one walk step looks at, those included that are skipped.
 const WALK_ENTRIES_MAX: usize = 4 * WALK_RECORDS_MAX;
+
+/// The most records that one step of a repair looks at, nearly all of which are in other buckets.
+const REPAIR_RECORDS_MAX: usize = 16 * WALK_RECORDS_MAX;
 
 /// Who told us of a sighting, so that it is not sent straight back: a neighbour during one life of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,15 @@ struct Record {
     bucket: Bucket,
 }
 
+/// What one step of a walk came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// The position up to which everything has now been looked at.
+    pub reached: u64,
+    /// The lines that were copied.
+    pub lines: usize,
+}
+
 impl Record {
     fn client(&self) -> &[u8] {
         &self.line[self.client.start as usize..self.client.end as usize]
@@ -151,23 +163,54 @@ impl Store {
         &self.digest
     }
 
-    /// Appends the lines of at most [`WALK_RECORDS_MAX`] records that changed after `position` and were not
-    /// told by `except`; returns the position up to which everything has now been looked at.
-    pub fn walk(&self, position: u64, except: Teller, out: &mut Vec<u8>) -> u64 {
-        let mut reached = position;
-        let mut copied = 0;
+    /// Appends the lines of at most `records_max` records that changed after `position` and were not told by
+    /// `except`.
+    pub fn walk(&self, position: u64, except: Teller, records_max: usize, out: &mut Vec<u8>) -> Walked {
+        let mut walked = Walked { reached: position, lines: 0 };
         for change in self.order.after(position).take(WALK_ENTRIES_MAX) {
-            if copied == WALK_RECORDS_MAX {
-                return reached;
+            if walked.lines == records_max {
+                return walked;
             }
-            reached = change.number;
+            walked.reached = change.number;
             let record = &self.records[change.record as usize];
             if self.order.is_latest(change) && record.teller != except {
+                out.extend_from_slice(&record.line);
+                walked.lines += 1;
+            }
+        }
+        walked
+    }
+
+    /// Appends the lines of at most [`WALK_RECORDS_MAX`] records of the chosen buckets, from the record with the
+    /// index `from` on; returns the index of the next one to look at, or `None` after the last.
+    pub fn walk_buckets(&self, chosen: &[bool; BUCKETS], from: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let mut copied = 0;
+        for (index, record) in self.records.iter().enumerate().skip(from).take(REPAIR_RECORDS_MAX) {
+            if copied == WALK_RECORDS_MAX {
+                return Some(index);
+            }
+            if chosen[usize::from(record.bucket.0)] {
                 out.extend_from_slice(&record.line);
                 copied += 1;
             }
         }
-        reached
+        let next = from + REPAIR_RECORDS_MAX;
+        (next < self.records.len()).then_some(next)
+    }
+
+    /// Replaces a record that is known, without making it a change that anybody is told of.
+    #[cfg(test)]
+    pub(super) fn plant(&mut self, line: &[u8]) {
+        let (told, _) = super::peer::at_line(line).unwrap();
+        let moment = told.time.moment();
+        let client = told.client.0.as_bytes();
+        let Some(record) = self.records.iter_mut().find(|record| record.client() == client) else { return };
+        let start = line.len() - told.time.text().len() - told.location.text().len() - client.len() - 3;
+        let digest = record_hash(trimmed(line));
+        self.digest.replace(record.bucket, record.digest, digest);
+        record.line = line.to_vec();
+        record.client = start as u32..(start + client.len()) as u32;
+        (record.moment, record.digest) = (moment, digest);
     }
 
     fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {

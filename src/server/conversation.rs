@@ -10,14 +10,16 @@ use rustix::io::Errno;
 use socket2::SockRef;
 
 use super::Shared;
-use super::clock;
 use super::errands::Errand;
+use super::link::level_of;
 use super::listen::{Accepted, Port};
 use super::shutdown::hang_up;
+use super::{chance, clock};
 use crate::logging::Escaped;
 use crate::proto::batch::Batch;
 use crate::proto::command::WhatsAt;
 use crate::proto::framing::{Framing, Line};
+use crate::proto::link::SILENCE_MAX;
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
 
@@ -47,8 +49,13 @@ const LINGER_WAIT: Duration = Duration::from_millis(50);
 pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
     let Accepted { port, socket, from, registered: _until_the_end } = connection;
     log::info!("{port} {from} connected");
-    let mut conversation = Conversation::new(shared, port, &socket, from);
-    let ended = conversation.run();
+    let ended = Conversation::new(shared, port, &socket, from).and_then(|mut conversation| {
+        let ended = conversation.run();
+        if let Some(neighbour) = conversation.neighbour {
+            shared.callers.gone(neighbour, &socket);
+        }
+        ended
+    });
     match ended {
         Ok(()) => log::info!("{port} {from} disconnected"),
         Err(error) => log::info!("{port} {from} disconnected: {error}"),
@@ -57,10 +64,12 @@ pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
 
 struct Conversation<'a> {
     shared: &'a Shared,
-    socket: &'a TcpStream,
+    socket: &'a Arc<TcpStream>,
     port: Port,
     from: SocketAddr,
     session: Session,
+    /// The neighbour that has proved to be at the other end.
+    neighbour: Option<usize>,
     batch: Batch,
     /// Whether lines are logged. Asked once: the level does not change while the server runs.
     verbose: bool,
@@ -74,13 +83,23 @@ enum After {
 }
 
 impl<'a> Conversation<'a> {
-    fn new(shared: &'a Shared, port: Port, socket: &'a TcpStream, from: SocketAddr) -> Conversation<'a> {
+    fn new(
+        shared: &'a Shared,
+        port: Port,
+        socket: &'a Arc<TcpStream>,
+        from: SocketAddr,
+    ) -> io::Result<Conversation<'a>> {
+        let me = Arc::clone(&shared.me);
         let session = match port {
-            Port::Client => Session::client(Arc::clone(&shared.me)),
-            Port::Peer => Session::peer(Arc::clone(&shared.me)),
+            Port::Client => match shared.classics_at(from) {
+                [] => Session::client(me),
+                neighbours => Session::classic(me, neighbours.to_vec()),
+            },
+            Port::Peer => Session::peer(me, chance::nonce()?),
         };
         let verbose = log::log_enabled!(log::Level::Debug);
-        Conversation { shared, socket, port, from, session, batch: Batch::default(), verbose }
+        let batch = Batch::default();
+        Ok(Conversation { shared, socket, port, from, session, neighbour: None, batch, verbose })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -92,9 +111,10 @@ impl<'a> Conversation<'a> {
         };
         let mut last_reads = 0;
         loop {
-            let count = match self.socket.read(framing.space()) {
+            let count = match (&**self.socket).read(framing.space()) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(silent()),
                 Err(error) => return Err(error),
             };
             if self.shared.conversations.is_stopping() {
@@ -145,7 +165,7 @@ impl<'a> Conversation<'a> {
         let (Line::Whole(text) | Line::TooLong(text)) = line;
         let reply = self.batch.replies().len();
         if self.verbose {
-            log::debug!("{} {} <- {}", self.port, self.from, Escaped(text));
+            log::log!(level_of(text), "{} {} <- {}", self.port, self.from, Escaped(text));
         }
         let mut after = After::GoOn;
         match self.session.line(line, received, &mut self.batch) {
@@ -155,19 +175,39 @@ impl<'a> Conversation<'a> {
                 log::debug!("{} {} said what is not understood: {why}", self.port, self.from);
             }
             Step::Ask(ask) => return self.answer(text, &ask),
-            Step::Meet(neighbour, epoch) => {
-                self.session.meet(&mut self.shared.node.write(), neighbour, epoch, &mut self.batch);
-                log::info!("neighbour {} is here, from {}", self.shared.me.neighbours[neighbour], self.from);
-                self.shared.bells[neighbour].ring(Errand::Back);
+            Step::Meet(neighbour) => self.meet(neighbour)?,
+            Step::Beat(beat) => {
+                self.settle();
+                self.session.beat(&self.shared.node.read(), &beat, &mut self.batch);
             }
             Step::Close(why) => {
                 self.shared.stats.lines_refused.add(1);
+                if self.port == Port::Peer {
+                    self.shared.stats.callers_refused.add(1);
+                }
                 log::warn!("{} {} is turned away: {why}", self.port, self.from);
                 after = After::Close;
             }
         }
         self.log_replies_from(reply);
         Ok(after)
+    }
+
+    /// A neighbour has proved that it is here.
+    fn meet(&mut self, neighbour: usize) -> io::Result<()> {
+        let shared = self.shared;
+        let name = &shared.me.neighbours[neighbour].name;
+        self.neighbour = Some(neighbour);
+        if shared.callers.come(neighbour, self.socket) {
+            shared.stats.callers_replaced.add(1);
+            log::info!("neighbour {name} is here again, from {}: its older connection is cut", self.from);
+        } else {
+            log::info!("neighbour {name} is here, from {}", self.from);
+        }
+        self.socket.set_read_timeout(Some(SILENCE_MAX))?;
+        self.session.meet(&mut shared.node.write(), &mut self.batch);
+        shared.bells[neighbour].ring(Errand::Back);
+        Ok(())
     }
 
     /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it
@@ -215,7 +255,7 @@ impl<'a> Conversation<'a> {
     fn flush(&mut self) -> io::Result<()> {
         self.settle();
         if !self.batch.replies().is_empty() {
-            self.socket.write_all(self.batch.replies()).map_err(by_its_name)?;
+            (&**self.socket).write_all(self.batch.replies()).map_err(by_its_name)?;
             self.batch.sent();
         }
         Ok(())
@@ -224,7 +264,13 @@ impl<'a> Conversation<'a> {
     fn log_replies_from(&self, start: usize) {
         let replies = &self.batch.replies()[start..];
         if self.verbose && !replies.is_empty() {
-            log::debug!("{} {} -> {}", self.port, self.from, Escaped(replies.trim_ascii_end()));
+            log::log!(
+                level_of(replies),
+                "{} {} -> {}",
+                self.port,
+                self.from,
+                Escaped(replies.trim_ascii_end())
+            );
         }
     }
 }
@@ -237,6 +283,11 @@ fn let_replies_leave(socket: &TcpStream) {
         let mut polled = [PollFd::new(socket, PollFlags::OUT)];
         while poll(&mut polled, Some(&LEAVE_WAIT_MAX)) == Err(Errno::INTR) {}
     }
+}
+
+/// A neighbour sends beats; only its connection has a time for reading.
+fn silent() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("it has said nothing for {} s", SILENCE_MAX.as_secs()))
 }
 
 /// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.

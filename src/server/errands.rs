@@ -5,7 +5,7 @@
 //! nobody ever waits for a slow neighbour, and a full channel loses nothing, for it wakes just as well.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -77,9 +77,10 @@ impl Bell {
     }
 }
 
-/// Waits for an errand and takes all others that are there too: they wake for the same look at everything.
-pub(super) fn wait_for_any(errands: &Receiver<Errand>) {
-    if errands.recv().is_ok() {
+/// Waits for an errand, at most for so long, and takes all others that are there too: they wake for the same look
+/// at everything.
+pub(super) fn wait_for_any(errands: &Receiver<Errand>, wait_max: Duration) {
+    if errands.recv_timeout(wait_max).is_ok() {
         while errands.try_recv().is_ok() {}
     }
 }
@@ -99,14 +100,13 @@ pub(super) fn pause(errands: &Receiver<Errand>, bell: &Bell, deadline: Instant) 
 mod tests {
     use super::*;
     use crate::server::clock;
-    use std::time::Duration;
 
     #[test]
     fn news_rings_once_until_the_sender_has_looked() {
         let (bell, errands) = Bell::new();
         (0..5).for_each(|_| bell.news());
         assert_eq!(errands.len(), 1);
-        wait_for_any(&errands);
+        wait_for_any(&errands, Duration::MAX);
         bell.looking_at_news();
         bell.news();
         assert_eq!(errands.try_recv(), Ok(Errand::News));
@@ -118,7 +118,7 @@ mod tests {
         (0..10 * ERRANDS_MAX).for_each(|_| bell.ring(Errand::HangUp));
         bell.stop();
         pause(&errands, &bell, clock::deadline(Duration::from_secs(60)));
-        wait_for_any(&errands);
+        wait_for_any(&errands, Duration::MAX);
         assert!(bell.is_stopping() && errands.is_empty());
     }
 

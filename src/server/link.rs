@@ -8,36 +8,62 @@ use std::thread::{self, Builder};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
+use socket2::SockRef;
 
 use super::errands::{self, Bell, Errand};
 use super::shutdown::hang_up;
 use super::threads::STACK_BYTES;
-use super::{Shared, clock};
+use super::{Shared, chance, clock};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
 use crate::proto::framing::{Framing, Line};
-use crate::proto::link::Link;
+use crate::proto::link::{Answered, Link, LinkError, SILENCE_MAX};
 use crate::proto::name::ServerName;
 
 /// How long connecting to a neighbour may take: one that is there answers within a round trip.
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(super) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long a neighbour may take to answer our hello.
-const WELCOME_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a neighbour may take for each of its answers until it has welcomed us.
+const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Failures in a row after which a neighbour is reported as away: about half a second of attempts.
-const FAILURES_UNTIL_WARNING: u64 = 6;
+pub(super) const FAILURES_UNTIL_WARNING: u64 = 6;
+
+/// What the kernel may hold of what a neighbour has not taken. More would keep beats waiting behind it: at the
+/// slowest that a herd was seen to merge, 50,000 lines a second, this is a tenth of a second.
+const UNTAKEN_BYTES_MAX: usize = 512 * 1024;
 
 /// One link's thread.
 pub(super) struct Sender<'a> {
     pub(super) shared: &'a Shared,
-    pub(super) link: Link,
+    pub(super) name: ServerName,
+    /// Held for a step of the rules at a time, by this thread or the one that watches; the store's lock is taken
+    /// after it, never before.
+    pub(super) link: Mutex<Link>,
     pub(super) address: SocketAddr,
     pub(super) bell: &'a Bell,
     pub(super) errands: Receiver<Errand>,
 }
 
-impl Sender<'_> {
+impl<'a> Sender<'a> {
+    /// The sender to the neighbour with this index.
+    pub(super) fn new(
+        shared: &'a Shared,
+        neighbour: usize,
+        address: SocketAddr,
+        errands: Receiver<Errand>,
+    ) -> Sender<'a> {
+        Sender {
+            shared,
+            name: shared.me.neighbours[neighbour].name.clone(),
+            link: Mutex::new(Link::new(Arc::clone(&shared.me), neighbour)),
+            address,
+            bell: &shared.bells[neighbour],
+            errands,
+        }
+    }
+
     /// Keeps the link up until the server stops.
     pub(super) fn run(mut self) {
         let mut backoff = Backoff::new();
@@ -48,12 +74,11 @@ impl Sender<'_> {
                     backoff.reset();
                     failures = 0;
                     self.shared.stats.links_up.add(1);
-                    log::info!("link to {} is up", self.name());
+                    log::info!("link to {} is up", self.name);
                     let ended = self.converse(&socket, framing);
-                    self.link.hung_up();
                     match ended {
-                        Ok(()) => log::info!("link to {} is down", self.name()),
-                        Err(error) => log::warn!("link to {} is down: {error}", self.name()),
+                        Ok(()) => log::info!("link to {} is down", self.name),
+                        Err(error) => log::warn!("link to {} is down: {error}", self.name),
                     }
                 }
                 Err(error) => {
@@ -62,53 +87,68 @@ impl Sender<'_> {
                     // at the first attempts, for the servers of a herd start one after another.
                     let level =
                         if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
-                    log::log!(level, "link to {} cannot be made yet: {error}", self.name());
+                    log::log!(level, "link to {} cannot be made yet: {error}", self.name);
                 }
             }
+            self.link.get_mut().hung_up();
             let wait = backoff.wait(fastrand::f32());
             errands::pause(&self.errands, self.bell, clock::deadline(wait));
         }
     }
 
-    /// Connects and says hello. Returns the framing too: more may have come with the welcome.
-    fn dial(&mut self) -> io::Result<(Arc<TcpStream>, Framing)> {
+    /// Connects, and lets each side prove who it is. Returns the framing too: more may have come with the welcome.
+    fn dial(&self) -> io::Result<(Arc<TcpStream>, Framing)> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_WAIT_MAX)?);
         let _registered = self.shared.dialling.register(&socket);
         socket.set_nodelay(true)?;
-        (&*socket).write_all(&self.link.hello())?;
+        socket.set_write_timeout(Some(SILENCE_MAX))?;
+        SockRef::from(&*socket).set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+        let hello = self.link.lock().hello(chance::nonce()?);
+        (&*socket).write_all(&hello)?;
         let mut framing = Framing::for_peer_replies();
-        let deadline = clock::deadline(WELCOME_WAIT_MAX);
         loop {
-            let left = deadline.saturating_duration_since(clock::deadline(Duration::ZERO));
+            match self.next_answer(&socket, &mut framing)? {
+                Answered::Reply(line) => (&*socket).write_all(&line)?,
+                Answered::Up => {
+                    socket.set_read_timeout(Some(SILENCE_MAX))?;
+                    return Ok((socket, framing));
+                }
+                Answered::Acknowledged | Answered::Differs(_) => {
+                    return Err(io::Error::other(LinkError::OutOfPlace));
+                }
+            }
+        }
+    }
+
+    fn next_answer(&self, mut socket: &TcpStream, framing: &mut Framing) -> io::Result<Answered> {
+        let deadline = clock::ticks() + WELCOME_WAIT_MAX;
+        loop {
+            if let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
+                let answered = self.link.lock().answered(&self.shared.node.read(), text, clock::ticks());
+                return answered.map_err(|error| complaint(&error, text));
+            }
+            let left = deadline.saturating_sub(clock::ticks());
             if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer HELLO"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
             }
             socket.set_read_timeout(Some(left))?;
-            let count = match (&*socket).read(framing.space()) {
+            match socket.read(framing.space()) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Ok(count) => framing.filled(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
-            };
-            framing.filled(count);
-            if let Some(line) = framing.next_line() {
-                let (Line::Whole(text) | Line::TooLong(text)) = line;
-                self.link.welcomed(&mut self.shared.node.write(), text).map_err(io::Error::other)?;
-                socket.set_read_timeout(None)?;
-                return Ok((socket, framing));
             }
         }
     }
 
     /// Sends until the connection ends or the server stops, while another thread watches for a hang-up.
-    fn converse(&mut self, socket: &Arc<TcpStream>, framing: Framing) -> io::Result<()> {
+    fn converse(&self, socket: &Arc<TcpStream>, framing: Framing) -> io::Result<()> {
         let _registered = self.shared.link_sockets.register(socket);
         let hung_up = AtomicBool::new(false);
         thread::scope(|scope| {
-            let watcher = Watcher { name: self.name().clone(), socket, bell: self.bell, hung_up: &hung_up };
-            let name = format!("watch-{}", watcher.name);
+            let watcher = Watcher { sender: self, socket, hung_up: &hung_up };
             Builder::new()
-                .name(name)
+                .name(format!("watch-{}", self.name))
                 .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, move || watcher.run(framing))?;
             let ended = self.send(socket, &hung_up);
@@ -117,69 +157,131 @@ impl Sender<'_> {
         })
     }
 
-    fn send(&mut self, mut socket: &TcpStream, hung_up: &AtomicBool) -> io::Result<()> {
+    fn send(&self, mut socket: &TcpStream, hung_up: &AtomicBool) -> io::Result<()> {
         let mut lines = Vec::new();
+        let mut asked = false;
         loop {
             self.bell.looking_at_news();
             loop {
                 lines.clear();
-                let due = self.shared.node.read().due(&self.link, &mut lines);
+                let due = self.link.lock().due(&self.shared.node.read(), clock::ticks(), &mut lines);
                 let Some(due) = due else { break };
-                socket.write_all(&lines)?;
-                self.link.written(due);
+                socket.write_all(&lines).map_err(by_its_name)?;
+                self.link.lock().written(due, clock::ticks());
                 self.note(&lines);
             }
-            if self.is_stopping() || hung_up.load(Ordering::Acquire) {
+            if hung_up.load(Ordering::Acquire) {
                 return Ok(());
             }
-            errands::wait_for_any(&self.errands);
+            if self.is_stopping() {
+                // A connection that is closed while something unread is in it is reset, and takes with it what the
+                // neighbour has not read. So it is closed when the neighbour has said that it has merged all.
+                if self.is_acknowledged() {
+                    return Ok(());
+                }
+                if !asked {
+                    asked = true;
+                    self.link.lock().ask_for_ack();
+                    continue;
+                }
+            }
+            let beat_at = self.link.lock().beat_at().unwrap_or_default();
+            errands::wait_for_any(&self.errands, beat_at.saturating_sub(clock::ticks()));
         }
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        let link = self.link.lock();
+        link.acknowledged_position() >= link.position()
     }
 
     fn note(&self, lines: &[u8]) {
         self.shared.stats.link_bytes.add(lines.len() as u64);
         if log::log_enabled!(log::Level::Debug) {
             for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                log::debug!("link to {} -> {}", self.name(), Escaped(line));
+                log::log!(level_of(line), "link to {} -> {}", self.name, Escaped(line));
             }
         }
     }
 
     /// Whether it is time to finish. Until then a link that is down must not be waited for either.
     fn is_stopping(&self) -> bool {
-        self.bell.is_stopping() || (!self.link.is_live() && self.shared.conversations.is_stopping())
-    }
-
-    fn name(&self) -> &ServerName {
-        &self.shared.me.neighbours[self.link.neighbour()]
+        self.bell.is_stopping() || (!self.link.lock().is_live() && self.shared.conversations.is_stopping())
     }
 }
 
-/// Reads what the neighbour says on a link, which is nothing but complaints, and notices when it hangs up.
+/// Reads what the neighbour says on a link, which is acknowledgements and complaints, and notices when it is gone.
 struct Watcher<'a> {
-    name: ServerName,
+    sender: &'a Sender<'a>,
     socket: &'a TcpStream,
-    bell: &'a Bell,
     hung_up: &'a AtomicBool,
 }
 
 impl Watcher<'_> {
     fn run(self, mut framing: Framing) {
-        let mut socket = self.socket;
+        let (mut socket, name) = (self.socket, &self.sender.name);
         loop {
             while let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
-                log::warn!("link to {} <- {}", self.name, Escaped(text));
+                self.line(text);
             }
             match socket.read(framing.space()) {
                 Ok(0) => break,
                 Ok(count) => framing.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.sender.shared.stats.links_silent.add(1);
+                    log::warn!("link to {name}: it has said nothing for {} s", SILENCE_MAX.as_secs());
+                    break;
+                }
                 Err(_) => break,
             }
         }
         self.hung_up.store(true, Ordering::Release);
         // The sender may be waiting in a write that nobody will read any more.
         hang_up(self.socket, Half::Both);
-        self.bell.ring(Errand::HangUp);
+        self.sender.bell.ring(Errand::HangUp);
     }
+
+    fn line(&self, text: &[u8]) {
+        let Sender { shared, name, link, bell, .. } = self.sender;
+        log::log!(level_of(text), "link to {name} <- {}", Escaped(text));
+        let answered = link.lock().answered(&shared.node.read(), text, clock::ticks());
+        match answered {
+            Ok(Answered::Acknowledged | Answered::Up | Answered::Reply(_)) => {
+                if bell.is_stopping() {
+                    bell.ring(Errand::Stop);
+                }
+            }
+            Ok(Answered::Differs(buckets)) => {
+                shared.stats.buckets_repaired.add(buckets as u64);
+                log::warn!(
+                    "{name} knows other things than we do in {buckets} of 256 buckets: they are told again"
+                );
+                bell.ring(Errand::News);
+            }
+            Err(error) => log::warn!("link to {name}: {}", complaint(&error, text)),
+        }
+    }
+}
+
+/// Beats and their answers say nothing that a reader of the log would miss.
+pub(super) fn level_of(line: &[u8]) -> log::Level {
+    let is_beat = [&b"BEAT "[..], b"ACK ", b"UPTO "].iter().any(|word| line.starts_with(word));
+    if is_beat { log::Level::Trace } else { log::Level::Debug }
+}
+
+fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
+    match error {
+        LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Escaped(text))),
+        LinkError::OutOfPlace | LinkError::WrongServer | LinkError::WrongProof => io::Error::other(*error),
+    }
+}
+
+/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
+fn by_its_name(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        let seconds = SILENCE_MAX.as_secs();
+        return io::Error::new(io::ErrorKind::TimedOut, format!("it has taken nothing for {seconds} s"));
+    }
+    error
 }

@@ -13,6 +13,9 @@
 //! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
 //! none of which anything is read, written, logged or waited for.
 
+mod callers;
+pub mod chance;
+mod classic;
 pub mod clock;
 mod conversation;
 mod errands;
@@ -24,7 +27,7 @@ mod threads;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Builder, Scope};
@@ -37,10 +40,11 @@ use socket2::SockRef;
 
 use crate::config::Config;
 use crate::places::Places;
-use crate::proto::command::Epoch;
-use crate::proto::link::Link;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::{Dialect, Identity, Node};
+use callers::Callers;
+use classic::ClassicSender;
 use errands::{Bell, Errand};
+use link::Sender;
 use listen::{ACCEPTED_MAX, Port, accept_all, listen};
 use shutdown::Sockets;
 use stats::Stats;
@@ -75,6 +79,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// The epoch of its memory.
+    #[error("the operating system has no random numbers to give: {0}")]
+    Random(io::Error),
     /// A thread that it needs from the start.
     #[error("cannot start a thread: {0}; raise the limit on processes")]
     Thread(io::Error),
@@ -88,6 +95,10 @@ struct Shared {
     bells: Vec<Bell>,
     places: Arc<dyn Places>,
     stats: Stats,
+    /// Where neighbours of the classic dialect may come from.
+    classics: Vec<(IpAddr, Vec<usize>)>,
+    /// The conversation of each neighbour that is here.
+    callers: Callers,
     conversations: Sockets,
     /// Links that wait for the answer to their hello: nothing is owed there, so stopping does not wait for them.
     dialling: Sockets,
@@ -117,16 +128,17 @@ impl Server {
     pub fn bind(config: &Config, places: Arc<dyn Places>) -> Result<Server, ServeError> {
         raise_open_files_limit();
         let member = config.member();
+        if config.trust.is_exposed(member) {
+            log::warn!(
+                "--insecure: everybody who can reach {} can forge what the herd knows; give all servers a secret",
+                member.peer
+            );
+        }
         let bind = |address| listen(address).map_err(|error| ServeError::Bind { address, error });
         let (clients, peers) = (bind(member.client)?, bind(member.peer)?);
         let neighbours = config.herd.neighbours(&config.name);
-        let me = Arc::new(Identity {
-            name: config.name.clone(),
-            neighbours: neighbours.iter().map(|neighbour| neighbour.name.clone()).collect(),
-            epoch: Epoch(fastrand::u64(..)),
-            catch_up: config.herd.catch_up,
-            clock_lead_max: config.clock_lead_max,
-        });
+        let me = Arc::new(config.identity(chance::epoch().map_err(ServeError::Random)?));
+        let callers = Callers::new(neighbours.len());
         let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();
         let shared = Shared {
             node: RwLock::new(Node::new(Arc::clone(&me))),
@@ -134,6 +146,8 @@ impl Server {
             bells,
             places,
             stats: Stats::default(),
+            classics: config.classics(),
+            callers,
             conversations: Sockets::default(),
             dialling: Sockets::default(),
             link_sockets: Sockets::default(),
@@ -159,9 +173,18 @@ impl Server {
         thread::scope(|links| {
             let _stop_links_whatever_happens = OnDrop(|| shared.bells.iter().for_each(Bell::stop));
             for (index, (address, errands)) in neighbours.into_iter().enumerate() {
-                let link = Link::new(Arc::clone(&shared.me), index);
-                let sender = link::Sender { shared, link, address, bell: &shared.bells[index], errands };
-                spawn(links, format!("link-{}", shared.me.neighbours[index]), move || sender.run())?;
+                let neighbour = &shared.me.neighbours[index];
+                let name = format!("link-{}", neighbour.name);
+                match neighbour.dialect {
+                    Dialect::Herd => {
+                        let sender = Sender::new(shared, index, address, errands);
+                        spawn(links, name, move || sender.run())?;
+                    }
+                    Dialect::Classic => {
+                        let sender = ClassicSender::new(shared, index, address, errands);
+                        spawn(links, name, move || sender.run())?;
+                    }
+                }
             }
             thread::scope(|conversations| {
                 let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
@@ -197,6 +220,13 @@ impl Server {
 }
 
 impl Shared {
+    /// The neighbours of the classic dialect that are where this connection comes from.
+    fn classics_at(&self, from: SocketAddr) -> &[usize] {
+        let address = from.ip().to_canonical();
+        let there = self.classics.iter().find(|(classic, _)| *classic == address);
+        there.map_or(&[], |(_, neighbours)| neighbours)
+    }
+
     fn clients_open(&self) -> u32 {
         self.clients_open.load(Ordering::Relaxed)
     }

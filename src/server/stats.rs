@@ -63,6 +63,14 @@ stats! {
     places_failures,
     /// Connections made to neighbours.
     links_up,
+    /// Links whose neighbour has said nothing for too long.
+    links_silent,
+    /// Connections of a neighbour that a newer one has replaced.
+    callers_replaced,
+    /// Callers that did not prove to be a neighbour.
+    callers_refused,
+    /// Buckets that were found to differ for no reason and were told again.
+    buckets_repaired,
     /// Bytes written to neighbours.
     link_bytes,
     /// Conversations that ended by a bug of ours.

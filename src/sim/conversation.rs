@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::bug::{self, Bug};
 use crate::proto::batch::Batch;
+use crate::proto::bug::Bug;
 use crate::proto::framing::{Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
 use crate::proto::node::{Identity, Node};
+use crate::proto::peer::at_line;
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
+use crate::proto::trust::Nonce;
 
 /// Bytes read at once: as few as framing allows, for a herd of 200 has tens of thousands of conversations.
 const READ_BYTES: usize = 1;
@@ -18,10 +20,14 @@ const NO_PLACES: &str = r#"{"html_attributions":[],"results":[],"status":"ZERO_R
 /// A conversation with a client or a neighbour.
 #[derive(Debug)]
 pub(super) struct Conversation {
+    me: Arc<Identity>,
     session: Session,
+    /// Whether it is a client that talks.
+    is_client: bool,
     framing: Framing,
     batch: Batch,
-    bug: Option<Bug>,
+    /// Lines that a planted bug leaves for later.
+    postponed: Vec<Vec<u8>>,
 }
 
 /// What came of some bytes.
@@ -31,7 +37,7 @@ pub(super) struct Heard {
     pub replies: Vec<u8>,
     /// Sightings that were news: every sender must be woken.
     pub news: usize,
-    /// The neighbour that has said hello: the sender to it must be woken.
+    /// The neighbour that has come: its older connections end, and the sender to it must be woken.
     pub met: Option<usize>,
     /// Lines that were refused.
     pub refused: usize,
@@ -42,20 +48,39 @@ pub(super) struct Heard {
 impl Conversation {
     pub(super) fn with_clients(me: &Arc<Identity>) -> Conversation {
         let framing = Framing::new(LINE_BYTES_MAX, READ_BYTES);
-        Conversation { session: Session::client(me.clone()), framing, batch: Batch::default(), bug: None }
+        let session = Session::client(me.clone());
+        Conversation {
+            me: me.clone(),
+            session,
+            is_client: true,
+            framing,
+            batch: Batch::default(),
+            postponed: Vec::new(),
+        }
     }
 
-    pub(super) fn with_peer(me: &Arc<Identity>, bug: Option<Bug>) -> Conversation {
+    pub(super) fn with_peer(me: &Arc<Identity>, nonce: Nonce) -> Conversation {
         let mut framing = Framing::new(PEER_LINE_BYTES_MAX, READ_BYTES);
-        if bug != Some(Bug::CutLineBelieved) {
+        if !me.has(Bug::CutLineBelieved) {
             framing = framing.whole_lines_only();
         }
-        Conversation { session: Session::peer(me.clone()), framing, batch: Batch::default(), bug }
+        let session = Session::peer(me.clone(), nonce);
+        Conversation {
+            me: me.clone(),
+            session,
+            is_client: false,
+            framing,
+            batch: Batch::default(),
+            postponed: Vec::new(),
+        }
     }
 
     /// Takes what was read at `received`.
     pub(super) fn hear(&mut self, node: &mut Node, mut bytes: &[u8], received: Moment) -> Heard {
         let mut heard = Heard::default();
+        for line in std::mem::take(&mut self.postponed) {
+            self.session.line(Line::Whole(&line), received, &mut self.batch);
+        }
         while !bytes.is_empty() {
             let space = self.framing.space();
             let count = space.len().min(bytes.len());
@@ -76,10 +101,19 @@ impl Conversation {
     }
 
     fn lines(&mut self, node: &mut Node, received: Moment, heard: &mut Heard) {
-        let Conversation { session, framing, batch, bug } = self;
+        let Conversation { me, session, framing, batch, postponed, .. } = self;
+        let replies_early = me.has(Bug::ReplyBeforeMerge) && self.is_client;
+        if replies_early {
+            heard.news += node.settle(batch).news;
+            batch.sent();
+        }
         while let Some(line) = framing.next_line() {
             let (Line::Whole(text) | Line::TooLong(text)) = line;
-            if *bug == Some(Bug::FirstArrivalWins) && bug::is_tie(node, text) {
+            if me.has(Bug::FirstArrivalWins) && is_tie(node, text) {
+                continue;
+            }
+            if me.has(Bug::AckBeforeMerge) && session.is_peer() && text.starts_with(b"AT ") {
+                postponed.push(text.to_vec());
                 continue;
             }
             match session.line(line, received, batch) {
@@ -92,9 +126,13 @@ impl Conversation {
                         None => batch.refuse(text),
                     }
                 }
-                Step::Meet(neighbour, epoch) => {
-                    session.meet(node, neighbour, epoch, batch);
+                Step::Meet(neighbour) => {
+                    session.meet(node, batch);
                     heard.met = Some(neighbour);
+                }
+                Step::Beat(beat) => {
+                    heard.news += node.settle(batch).news;
+                    session.beat(node, &beat, batch);
                 }
                 Step::Close(_) => {
                     heard.refused += 1;
@@ -102,12 +140,22 @@ impl Conversation {
                     break;
                 }
             }
-            if *bug == Some(Bug::OneLinePerRead) {
+            if me.has(Bug::OneLinePerRead) && session.is_peer() {
                 break;
             }
         }
-        heard.news += node.settle(batch).news;
         heard.replies.extend_from_slice(batch.replies());
+        if replies_early {
+            return;
+        }
+        heard.news += node.settle(batch).news;
         batch.sent();
     }
+}
+
+/// Whether `line` tells of a client at exactly the time that is stored.
+fn is_tie(node: &Node, line: &[u8]) -> bool {
+    let Ok((told, _)) = at_line(line) else { return false };
+    let stored = node.store().line_of(told.client.0.as_bytes());
+    stored.and_then(|line| at_line(line).ok()).is_some_and(|(stored, _)| stored.time == told.time)
 }

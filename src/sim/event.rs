@@ -28,6 +28,12 @@ pub(super) enum Event {
     Walk { sender: SenderId, conn: usize },
     /// A sender writes what it has copied.
     Write { sender: SenderId, conn: usize },
+    /// A sender's next beat is due.
+    Beat { sender: SenderId, conn: usize },
+    /// The callee must have answered by now.
+    Unanswered { sender: SenderId, conn: usize },
+    /// The callee looks whether it has heard of the caller.
+    Listen { conn: usize },
     /// Bytes come in at one end.
     Arrive { conn: usize, at: End, bytes: Vec<u8> },
     /// One end learns that the connection has ended.
@@ -60,6 +66,21 @@ impl Queue {
             return None;
         }
         self.heap.pop().map(|Reverse(planned)| (planned.at_ns, planned.event))
+    }
+
+    /// Moves everything into the future.
+    pub(super) fn put_off(&mut self, by_ns: u64) {
+        let heap = std::mem::take(&mut self.heap).into_iter();
+        self.heap = heap
+            .map(|Reverse(planned)| Reverse(Planned { at_ns: planned.at_ns + by_ns, ..planned }))
+            .collect();
+    }
+
+    /// Whether nothing is planned but what happens whenever nothing happens.
+    pub(super) fn is_idle(&self) -> bool {
+        self.heap.iter().all(|Reverse(planned)| {
+            matches!(planned.event, Event::Beat { .. } | Event::Listen { .. } | Event::Dial { .. })
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

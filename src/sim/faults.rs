@@ -1,8 +1,8 @@
 //! What a herd has to live through: a random list of reports, cuts and crashes.
 
-use super::World;
 use super::clients::{Clients, Report};
 use super::from_ms;
+use super::{Memory, World};
 
 /// A report is on its way through the herd about so long.
 const SOON_MS: u64 = 30;
@@ -16,10 +16,18 @@ pub enum Act {
     Cut(usize),
     /// A link is healed.
     Heal(usize),
-    /// A server crashes.
-    Crash(usize),
+    /// A link goes dark: packets are lost, and nobody is told.
+    Darken(usize),
+    /// A link has light again.
+    Lighten(usize),
+    /// A server crashes, with or without its memory.
+    Crash(usize, Memory),
     /// A server starts again.
     Restart(usize),
+    /// A server stops running.
+    Stall(usize),
+    /// A server runs again.
+    Resume(usize),
 }
 
 /// How much happens.
@@ -33,6 +41,8 @@ pub struct Measure {
     pub reports: usize,
     /// The links that are cut, and the times that a server crashes; each of them is repaired after a while.
     pub faults: usize,
+    /// Whether a random part of the links is cut one by one, and healed in another order.
+    pub swizzle: bool,
 }
 
 /// Acts in order of time.
@@ -63,15 +73,10 @@ impl Plan {
             };
             // Short and long troubles are equally likely.
             let repaired_ns = at_ns + (rng.f64() * rng.f64() * until_ns.saturating_sub(at_ns) as f64) as u64;
-            let (trouble, repair) = if links > 0 && rng.u8(..3) > 0 {
-                let link = rng.usize(..links);
-                (Act::Cut(link), Act::Heal(link))
-            } else {
-                let server = rng.usize(..servers);
-                (Act::Crash(server), Act::Restart(server))
-            };
-            acts.push((at_ns, trouble));
-            acts.push((repaired_ns, repair));
+            acts.extend(trouble(servers, links, at_ns, repaired_ns, rng));
+        }
+        if measure.swizzle {
+            acts.extend(swizzled(links, from_ns, until_ns, rng));
         }
         acts.sort_by_key(|&(at_ns, _)| at_ns);
         Plan { acts, span_ns: until_ns }
@@ -85,10 +90,50 @@ impl Plan {
                 Act::Report(report) => drop(world.report(report.server, &report.lines)),
                 Act::Cut(link) => world.cut(*link),
                 Act::Heal(link) => world.heal(*link),
-                Act::Crash(server) => world.crash(*server),
+                Act::Darken(link) => world.darken(*link),
+                Act::Lighten(link) => world.lighten(*link),
+                Act::Crash(server, memory) => world.crash(*server, *memory),
                 Act::Restart(server) => world.restart(*server),
+                Act::Stall(server) => world.stall(*server),
+                Act::Resume(server) => world.resume(*server),
             }
         }
         world.run_until(self.span_ns);
     }
+}
+
+/// One random trouble, and its repair.
+fn trouble(
+    servers: usize,
+    links: usize,
+    at_ns: u64,
+    repaired_ns: u64,
+    rng: &mut fastrand::Rng,
+) -> [(u64, Act); 2] {
+    let server = rng.usize(..servers);
+    let (trouble, repair) = match rng.u8(..12) {
+        0..=4 if links > 0 => {
+            let link = rng.usize(..links);
+            (Act::Cut(link), Act::Heal(link))
+        }
+        5..=7 if links > 0 => {
+            let link = rng.usize(..links);
+            (Act::Darken(link), Act::Lighten(link))
+        }
+        8 => (Act::Stall(server), Act::Resume(server)),
+        9 => (Act::Crash(server, Memory::Kept), Act::Restart(server)),
+        _ => (Act::Crash(server, Memory::Lost), Act::Restart(server)),
+    };
+    [(at_ns, trouble), (repaired_ns, repair)]
+}
+
+fn swizzled(links: usize, from_ns: u64, until_ns: u64, rng: &mut fastrand::Rng) -> Vec<(u64, Act)> {
+    let middle_ns = from_ns.midpoint(until_ns);
+    let chosen: Vec<usize> = (0..links).filter(|_| rng.bool()).collect();
+    let mut acts = Vec::new();
+    for link in chosen {
+        acts.push((rng.u64(from_ns..=middle_ns), Act::Cut(link)));
+        acts.push((rng.u64(middle_ns..=until_ns), Act::Heal(link)));
+    }
+    acts
 }

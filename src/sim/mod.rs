@@ -6,15 +6,17 @@
 //! 1. [`World::new`] starts every server of a [`Graph`], and their senders dial.
 //! 2. [`World::report`], [`World::cut`], [`World::crash`] and so on act at the present; [`World::run_until`]
 //!    moves it on. A [`faults::Plan`] is a random list of such acts.
-//! 3. [`World::heal_all`] repairs everything, and [`World::settle`] runs until nothing is left to happen and
-//!    says whether the herd agrees.
+//! 3. [`World::heal_all`] repairs everything, and [`World::settle`] runs until the herd agrees and stays so, or says
+//!    what is wrong with it.
+//!
+//! A herd in which nothing happens but heartbeats, and none of those changes anything, stays as it is. Such time is
+//! skipped, so that a day without a link costs no more than a few seconds of it.
 
 pub mod check;
 pub mod clients;
 pub mod faults;
 pub mod graph;
 
-mod bug;
 mod conversation;
 mod event;
 mod network;
@@ -25,15 +27,17 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-#[cfg(test)]
-pub(crate) use bug::Bug;
-#[cfg(not(test))]
-use bug::Bug;
+use crate::proto::bug::Bug;
+use crate::proto::trust::Secret;
 use check::Witness;
 use event::{End, Event, Queue};
 use graph::Graph;
 use network::{Conn, Wire};
+pub use server::Memory;
 use server::{Neighbour, Server};
+
+/// If nothing but heartbeats has happened for so long, nothing else will: every wait of a link is shorter.
+const IDLE_NS: u64 = 10_000_000_000;
 
 /// True time when a world begins, in nanoseconds since 1970.
 pub const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
@@ -43,6 +47,8 @@ pub const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 pub struct Options {
     /// Whether a neighbour is told what it missed.
     pub catch_up: bool,
+    /// Whether links have heartbeats. Without them a herd of ten thousand is at rest when nothing happens.
+    pub heartbeats: bool,
     /// A mistake for the checks to find.
     #[cfg(test)]
     pub(crate) bug: Option<Bug>,
@@ -54,7 +60,12 @@ pub struct World {
     options: Options,
     graph: Graph,
     rng: fastrand::Rng,
+    secret: Secret,
     now_ns: u64,
+    /// How much of that was skipped, because nothing happened in it.
+    skipped_ns: u64,
+    /// When a server last learned anything.
+    changed_ns: u64,
     queue: Queue,
     servers: Vec<Server>,
     /// The links of the graph.
@@ -73,6 +84,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             catch_up: true,
+            heartbeats: true,
             #[cfg(test)]
             bug: None,
         }
@@ -95,7 +107,10 @@ impl World {
             options,
             witness: Witness::new(&graph),
             rng,
+            secret: Secret::parse(b"a secret of this world alone").expect("it has 28 bytes"),
             now_ns: 0,
+            skipped_ns: 0,
+            changed_ns: 0,
             queue: Queue::default(),
             servers,
             wires,
@@ -150,25 +165,67 @@ impl World {
         self.wires[link].up = true;
     }
 
-    /// A server stops at once and forgets everything.
-    pub fn crash(&mut self, server: usize) {
+    /// A link loses all packets, and nobody is told: what is sent waits for light.
+    pub fn darken(&mut self, link: usize) {
+        self.note("darken", link, b"");
+        self.disturbed = true;
+        self.wires[link].dark = true;
+    }
+
+    /// A dark link has light again.
+    pub fn lighten(&mut self, link: usize) {
+        self.note("lighten", link, b"");
+        self.wires[link].dark = false;
+        self.send_held(link);
+    }
+
+    /// A server stops at once, and forgets what its memory does not keep.
+    pub fn crash(&mut self, server: usize, memory: Memory) {
         self.note("crash", server, b"");
         self.disturbed = true;
-        self.servers[server].life = None;
+        self.stop(server, memory);
         self.sever_server(server);
     }
 
-    /// A server that has crashed starts again, with nothing in its memory.
+    /// A server that has crashed starts again, with what it has kept.
     pub fn restart(&mut self, server: usize) {
         self.note("restart", server, b"");
         self.start(server);
     }
 
-    /// Every link comes up and every server runs; what they know now must not be lost from here on.
+    /// The threads of a server do not run any more, until it is resumed.
+    pub fn stall(&mut self, server: usize) {
+        self.note("stall", server, b"");
+        self.disturbed = true;
+        if self.servers[server].life.is_some() {
+            self.servers[server].stalled.get_or_insert_default();
+        }
+    }
+
+    /// A stalled server goes on with all that has waited for it.
+    pub fn resume(&mut self, server: usize) {
+        self.note("resume", server, b"");
+        for event in self.servers[server].stalled.take().into_iter().flatten() {
+            self.queue.plan(self.now_ns, event);
+        }
+    }
+
+    /// Everything works again; what is known now must not be lost from here on.
     pub fn heal_all(&mut self) {
         (0..self.wires.len()).for_each(|link| self.heal(link));
+        (0..self.wires.len()).for_each(|link| self.lighten(link));
+        (0..self.servers.len()).for_each(|server| self.resume(server));
         (0..self.servers.len()).for_each(|server| self.restart(server));
         self.remember_floor();
+    }
+
+    /// A server comes to know something else than it was told, as a fault of its memory or of a program would do it.
+    #[cfg(test)]
+    pub(crate) fn drift(&mut self, server: usize, line: &str) {
+        self.witness.made_up(line.as_bytes());
+        if let Some(life) = &mut self.servers[server].life {
+            life.node.plant(line.as_bytes());
+        }
     }
 
     /// Lets everything happen that is due in so much time.
@@ -176,17 +233,38 @@ impl World {
         self.run_until(self.now_ns.saturating_add(time.as_nanos() as u64));
     }
 
-    /// Lets everything happen that is due until then, in nanoseconds since the world began.
+    /// Lets everything happen that is due until then, in nanoseconds since the world began. Time in which nothing
+    /// can happen is skipped.
     pub fn run_until(&mut self, until_ns: u64) {
-        self.happen_until(until_ns);
-        self.now_ns = self.now_ns.max(until_ns);
+        while self.now_ns < until_ns {
+            let before = (self.changed_ns, self.conns.len());
+            let step_ns = self.now_ns.saturating_add(IDLE_NS).min(until_ns);
+            self.happen_until(step_ns);
+            self.now_ns = self.now_ns.max(step_ns);
+            let idle = (self.changed_ns, self.conns.len()) == before && self.queue.is_idle();
+            if idle && until_ns.saturating_sub(self.now_ns) > 2 * IDLE_NS {
+                self.skip(until_ns - IDLE_NS - self.now_ns);
+            }
+        }
     }
 
-    /// Runs until nothing is left to happen; the present is then when the last thing happened. `false` if
-    /// that takes longer than `within`.
-    fn run_until_quiet(&mut self, within: Duration) -> bool {
-        self.happen_until(self.now_ns.saturating_add(within.as_nanos() as u64));
-        self.queue.is_empty()
+    fn skip(&mut self, by_ns: u64) {
+        self.note("skip", 0, &by_ns.to_le_bytes());
+        self.queue.put_off(by_ns);
+        self.now_ns += by_ns;
+        self.skipped_ns += by_ns;
+        for conn in self.conns.iter_mut().flatten() {
+            conn.heard_ns += by_ns;
+        }
+    }
+
+    /// The time by which links measure silence: it does not know of what was skipped.
+    fn ticks(&self) -> Duration {
+        if self.options.heartbeats {
+            Duration::from_nanos(self.now_ns - self.skipped_ns)
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Stops at once when a line is sent again where it has been: such a flood may never end.
@@ -200,6 +278,10 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
+        let event = match self.server_of(&event).and_then(|server| self.servers[server].stalled.as_mut()) {
+            Some(waiting) => return waiting.push(event),
+            None => event,
+        };
         match event {
             Event::Dial { sender, attempt } => {
                 self.note("dial", sender.server, &attempt.to_le_bytes());
@@ -213,6 +295,15 @@ impl World {
                 self.note("write", conn, b"");
                 self.write(sender, conn);
             }
+            Event::Beat { sender, conn } => {
+                self.note("beat", conn, b"");
+                self.beat(sender, conn);
+            }
+            Event::Unanswered { sender, conn } => {
+                self.note("unanswered", conn, b"");
+                self.unanswered(sender, conn);
+            }
+            Event::Listen { conn } => self.listen(conn),
             Event::Arrive { conn, at, bytes } => {
                 let Some(bytes) = self.receive(conn, at, bytes) else { return };
                 self.note("arrive", conn, &bytes);
@@ -230,6 +321,23 @@ impl World {
                     }
                     End::Caller => self.caller_hung_up(conn),
                 }
+            }
+        }
+    }
+
+    /// Whose thread it is that does this.
+    fn server_of(&self, event: &Event) -> Option<usize> {
+        match *event {
+            Event::Dial { sender, .. }
+            | Event::Walk { sender, .. }
+            | Event::Write { sender, .. }
+            | Event::Beat { sender, .. }
+            | Event::Unanswered { sender, .. } => Some(sender.server),
+            Event::Arrive { conn, at: End::Caller, .. } | Event::HangUp { conn, at: End::Caller } => {
+                self.conns[conn].as_ref().map(|conn| conn.sender.server)
+            }
+            Event::Arrive { conn, .. } | Event::HangUp { conn, .. } | Event::Listen { conn } => {
+                self.conns[conn].as_ref().map(|conn| conn.callee)
             }
         }
     }

@@ -3,7 +3,8 @@
 use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
 use super::{World, from_ms, from_us};
-use crate::proto::framing::{Framing, LINE_BYTES_MAX};
+use crate::proto::framing::{Framing, PEER_LINE_BYTES_MAX};
+use crate::proto::link::SILENCE_MAX;
 
 /// The bytes that a connection holds before a writer has to wait: small, so that senders do fall behind.
 const WINDOW_BYTES: usize = 4 * 1024;
@@ -24,6 +25,8 @@ pub(super) struct Conn {
     pub answers: Option<Framing>,
     /// What reads at the callee; gone when the callee has hung up.
     pub conversation: Option<Conversation>,
+    /// When the callee last heard of the caller.
+    pub heard_ns: u64,
     /// What is on its way to the callee and to the caller.
     there: Pipe,
     back: Pipe,
@@ -38,6 +41,8 @@ struct Pipe {
     last_arrival_ns: u64,
     in_flight_bytes: usize,
     writer_waits: bool,
+    /// Bytes that wait for a dark wire, as a sender's kernel keeps them to send them again.
+    held: Vec<u8>,
     /// When the connection has ended: what arrives after this is lost.
     lost_after_ns: u64,
 }
@@ -46,6 +51,8 @@ struct Pipe {
 #[derive(Debug)]
 pub(super) struct Wire {
     pub up: bool,
+    /// Packets get lost, and nobody is told.
+    pub dark: bool,
     delay_ns: u64,
 }
 
@@ -53,7 +60,7 @@ impl Wire {
     /// A wire with a delay of 10 us to 20 ms, small ones as likely as large ones.
     pub(super) fn new(rng: &mut fastrand::Rng) -> Wire {
         let delay_us = 10.0 * 2000_f64.powf(rng.f64());
-        Wire { up: true, delay_ns: (delay_us * 1000.0) as u64 }
+        Wire { up: true, dark: false, delay_ns: (delay_us * 1000.0) as u64 }
     }
 }
 
@@ -74,8 +81,9 @@ impl World {
             sender,
             callee,
             link,
-            answers: Some(Framing::new(LINE_BYTES_MAX, 1).whole_lines_only()),
+            answers: Some(Framing::new(PEER_LINE_BYTES_MAX, 1).whole_lines_only()),
             conversation: Some(conversation),
+            heard_ns: self.now_ns,
             there: Pipe::default(),
             back: Pipe::default(),
             ended: false,
@@ -91,8 +99,13 @@ impl World {
         if conn.ended {
             return;
         }
-        let delay_ns = self.wires[conn.link].delay_ns;
+        let Wire { dark, delay_ns, .. } = self.wires[conn.link];
         let pipe = conn.pipe(to);
+        pipe.in_flight_bytes += bytes.len();
+        if dark {
+            pipe.held.extend_from_slice(bytes);
+            return;
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             let size = if self.rng.u8(..3) == 0 { self.rng.usize(1..=rest.len()) } else { rest.len() };
@@ -100,9 +113,21 @@ impl World {
             rest = after;
             let arrival_ns = self.now_ns + delay_ns + self.rng.u64(..=delay_ns);
             pipe.last_arrival_ns = arrival_ns.max(pipe.last_arrival_ns);
-            pipe.in_flight_bytes += piece.len();
             let event = Event::Arrive { conn: id, at: to, bytes: piece.to_vec() };
             self.queue.plan(pipe.last_arrival_ns, event);
+        }
+    }
+
+    /// A dark wire has light again: what was kept for it is sent again.
+    pub(super) fn send_held(&mut self, link: usize) {
+        for id in 0..self.conns.len() {
+            for to in [End::Callee, End::Caller] {
+                let Some(conn) = self.conns[id].as_mut().filter(|conn| conn.link == link) else { continue };
+                let pipe = conn.pipe(to);
+                let held = std::mem::take(&mut pipe.held);
+                pipe.in_flight_bytes -= held.len();
+                self.transmit(id, to, &held);
+            }
         }
     }
 
@@ -122,6 +147,9 @@ impl World {
         if lost {
             return None;
         }
+        if at == End::Callee {
+            conn.heard_ns = now_ns;
+        }
         let pipe = conn.pipe(at);
         pipe.in_flight_bytes -= bytes.len();
         if pipe.writer_waits && pipe.in_flight_bytes <= WINDOW_BYTES / 2 {
@@ -132,12 +160,50 @@ impl World {
         Some(bytes)
     }
 
+    /// The callee looks whether it has heard of the caller, now and then, for as long as the connection lives.
+    pub(super) fn listen(&mut self, id: usize) {
+        let Some(conn) = self.conns[id].as_ref().filter(|conn| conn.conversation.is_some()) else { return };
+        let silent_ns = conn.heard_ns + SILENCE_MAX.as_nanos() as u64;
+        if self.now_ns < silent_ns {
+            self.queue.plan(silent_ns, Event::Listen { conn: id });
+        } else {
+            self.give_up(id, End::Callee);
+        }
+    }
+
     /// Ends a connection: in each direction anything from nothing to all of what is in flight is lost, and
     /// each end learns of it at a time of its own.
     pub(super) fn sever(&mut self, id: usize) {
-        let Some(conn) = self.conns[id].as_mut() else { return };
-        if conn.ended {
+        if !self.end(id) {
             return;
+        }
+        for at in [End::Caller, End::Callee] {
+            let Some(conn) = self.conns[id].as_mut() else { return };
+            let late = self.rng.u8(..10) == 0;
+            let wait_ms = if late { LATE_HANG_UP_MS } else { HANG_UP_MS };
+            let lost_after_ns = conn.pipe(at).lost_after_ns;
+            let seen_ns = lost_after_ns + from_us(1) + self.rng.u64(..from_ms(wait_ms));
+            self.queue.plan(seen_ns, Event::HangUp { conn: id, at });
+        }
+    }
+
+    /// One end closes a connection because it hears nothing of the other; that learns of it if packets get through.
+    pub(super) fn give_up(&mut self, id: usize, at: End) {
+        let Some(dark) = self.conns[id].as_ref().map(|conn| self.wires[conn.link].dark) else { return };
+        let was_open = self.end(id);
+        self.queue.plan(self.now_ns, Event::HangUp { conn: id, at });
+        if was_open && !dark {
+            let other = if at == End::Caller { End::Callee } else { End::Caller };
+            let seen_ns = self.now_ns + self.rng.u64(from_us(1)..from_ms(HANG_UP_MS));
+            self.queue.plan(seen_ns, Event::HangUp { conn: id, at: other });
+        }
+    }
+
+    /// Whether it had not ended yet.
+    fn end(&mut self, id: usize) -> bool {
+        let Some(conn) = self.conns[id].as_mut() else { return false };
+        if conn.ended {
+            return false;
         }
         conn.ended = true;
         for at in [End::Caller, End::Callee] {
@@ -145,16 +211,24 @@ impl World {
             let last_ns = pipe.last_arrival_ns.max(self.now_ns);
             let kept = [self.now_ns, self.rng.u64(self.now_ns..=last_ns), last_ns];
             pipe.lost_after_ns = kept[self.rng.usize(..3)];
-            let late = self.rng.u8(..10) == 0;
-            let wait_ms = if late { LATE_HANG_UP_MS } else { HANG_UP_MS };
-            let seen_ns = pipe.lost_after_ns + from_us(1) + self.rng.u64(..from_ms(wait_ms));
-            self.queue.plan(seen_ns, Event::HangUp { conn: id, at });
+            pipe.held.clear();
         }
+        true
     }
 
     /// Ends all connections over a link.
     pub(super) fn sever_link(&mut self, link: usize) {
         self.sever_where(|conn| conn.link == link);
+    }
+
+    /// Ends the older connections of the same sender, which has come in a newer one.
+    pub(super) fn sever_older(&mut self, newer: usize) {
+        let Some(sender) = self.conns[newer].as_ref().map(|conn| conn.sender) else { return };
+        for id in 0..newer {
+            if self.conns[id].as_ref().is_some_and(|conn| conn.sender == sender) {
+                self.sever(id);
+            }
+        }
     }
 
     /// Ends all connections of a server that has crashed, which itself will learn nothing.

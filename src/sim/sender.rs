@@ -1,20 +1,28 @@
 //! The sending side of a simulated link: what a sender's thread does, a step at a time.
 //!
 //! It dials until it is welcomed, then copies what is due, writes it, moves its position, and does so again
-//! until nothing is due; then it sleeps until there is news. Time passes between any two of these steps.
+//! until nothing is due; then it sleeps until there is news or a beat is due. Time passes between any two of these
+//! steps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::bug::Bug;
 use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
 use super::server::{Life, Neighbour};
-use super::{World, from_us};
+use super::{World, from_ms, from_us};
 use crate::proto::backoff::Backoff;
-use crate::proto::command::{Epoch, Greeting, welcome};
-use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{Due, Link};
+use crate::proto::bug::Bug;
+use crate::proto::framing::Line;
+use crate::proto::link::{Answered, Due, Link};
 use crate::proto::node::Identity;
+use crate::proto::trust::Nonce;
+
+/// How long a caller waits for each answer until it is welcomed.
+const ANSWER_MS_MAX: u64 = 2_000;
+
+/// How long it takes to see that nobody can be reached through a dark wire.
+const CONNECT_MS_MAX: u64 = 1_000;
 
 /// A sender and its link.
 #[derive(Debug)]
@@ -28,6 +36,8 @@ pub(super) struct Sender {
     busy: bool,
     /// An errand came while it was busy. One is enough, as in a channel of one place.
     errand: bool,
+    /// Whether its next beat is planned.
+    beats: bool,
     /// Lines that have been copied and not yet written.
     copied: Option<(Due, Vec<u8>)>,
 }
@@ -41,6 +51,7 @@ impl Sender {
             attempt: 0,
             busy: false,
             errand: false,
+            beats: false,
             copied: None,
         }
     }
@@ -73,7 +84,7 @@ impl World {
         self.queue.plan(at_ns, Event::Dial { sender: id, attempt });
     }
 
-    /// A neighbour's hello wakes the sender to it, if that waits to dial again.
+    /// A neighbour that has come wakes the sender to it, if that waits to dial again.
     pub(super) fn neighbour_is_back(&mut self, id: SenderId) {
         if self.sender(id).is_some_and(|sender| sender.conn.is_none()) {
             self.dial_after(id, 0);
@@ -81,47 +92,120 @@ impl World {
     }
 
     pub(super) fn dial(&mut self, id: SenderId, attempt: u64) {
-        let chance = self.rng.f32();
+        let (chance, nonces) = (self.rng.f32(), [self.nonce(), self.nonce()]);
         let (callee, link) = self.far_end(id);
-        let reachable = self.wires[link].up;
-        let bug = self.bug();
-        let answering = self.servers[callee].life.as_ref().filter(|_| reachable);
-        let conversation = answering.map(|life| Conversation::with_peer(&life.me, bug));
+        let (up, dark) = (self.wires[link].up, self.wires[link].dark);
+        let answering = self.servers[callee].life.as_ref().filter(|_| up && !dark);
+        let conversation = answering.map(|life| Conversation::with_peer(&life.me, nonces[0]));
         let Some(sender) = self.sender(id).filter(|sender| sender.attempt == attempt) else { return };
         let Some(conversation) = conversation else {
-            let wait = sender.backoff.wait(chance);
-            return self.dial_after(id, wait.as_nanos() as u64);
+            let wait = sender.backoff.wait(chance).as_nanos() as u64;
+            return self.dial_after(id, wait + if dark { from_ms(CONNECT_MS_MAX) } else { 0 });
         };
-        let hello = sender.link.hello();
+        let hello = sender.link.hello(nonces[1]);
         let conn = self.connect(id, conversation);
         if let Some(sender) = self.sender(id) {
             sender.conn = Some(conn);
         }
         self.transmit(conn, End::Callee, &hello);
+        if self.options.heartbeats {
+            self.queue.plan(self.now_ns + from_ms(ANSWER_MS_MAX), Event::Unanswered { sender: id, conn });
+            self.listen(conn);
+        }
     }
 
-    /// Bytes reach the caller: the answer to its hello.
-    pub(super) fn answered(&mut self, conn_id: usize, bytes: &[u8]) {
-        let bug = self.has(Bug::ToldSentBack).then(|| Epoch(self.rng.u64(..)));
-        let Some(conn) = self.conns[conn_id].as_mut() else { return };
-        let (id, Some(answers)) = (conn.sender, conn.answers.as_mut()) else { return };
-        let Some(life) = self.servers[id.server].life.as_mut() else { return };
-        if life.senders[id.neighbour].conn != Some(conn_id) {
-            return;
+    /// The callee must have welcomed the caller by now.
+    pub(super) fn unanswered(&mut self, id: SenderId, conn: usize) {
+        if self.sender_on(id, conn).is_some_and(|sender| !sender.link.is_live()) {
+            self.give_up(conn, End::Caller);
         }
-        let space = answers.space();
-        let count = space.len().min(bytes.len());
-        space[..count].copy_from_slice(&bytes[..count]);
-        answers.filled(count);
-        match welcomes(life, id.neighbour, answers, bug) {
-            Answer::Unfinished => {}
-            Answer::Welcome => {
-                self.witness.connected(id, self.far_end(id).1);
+    }
+
+    /// Bytes reach the caller: answers to what it has said.
+    pub(super) fn answered(&mut self, conn_id: usize, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(conn) = self.conns[conn_id].as_mut() else { return };
+            let (id, Some(answers)) = (conn.sender, conn.answers.as_mut()) else { return };
+            let space = answers.space();
+            let count = space.len().min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            answers.filled(count);
+            rest = &rest[count..];
+            while let Some(line) = self.next_answer(conn_id) {
+                if self.sender_on(id, conn_id).is_none() {
+                    return;
+                }
+                self.answer(id, conn_id, &line);
+            }
+        }
+    }
+
+    fn next_answer(&mut self, conn_id: usize) -> Option<Vec<u8>> {
+        let answers = self.conns[conn_id].as_mut()?.answers.as_mut()?;
+        let (Line::Whole(line) | Line::TooLong(line)) = answers.next_line()?;
+        Some(line.to_vec())
+    }
+
+    fn answer(&mut self, id: SenderId, conn: usize, line: &[u8]) {
+        let now = self.ticks();
+        let Some(Life { node, senders, .. }) = self.servers[id.server].life.as_mut() else { return };
+        let sender = &mut senders[id.neighbour];
+        match sender.link.answered(node, line, now) {
+            Ok(Answered::Reply(reply)) => self.transmit(conn, End::Callee, &reply),
+            Ok(Answered::Up) => {
+                sender.backoff.reset();
+                self.check_start(id, line);
+                let link = self.far_end(id).1;
+                self.witness.connected(id, link);
+                self.plan_beat(id, conn);
                 self.wake(id);
             }
-            Answer::Other => {
+            Ok(Answered::Acknowledged) => {}
+            Ok(Answered::Differs(_)) => {
+                self.witness.repairs += 1;
+                self.wake(id);
+            }
+            Err(_) => {
                 self.witness.refused += 1;
-                self.sever(conn_id);
+                self.sever(conn);
+            }
+        }
+    }
+
+    /// Plans the wake-up for the next beat.
+    fn plan_beat(&mut self, id: SenderId, conn: usize) {
+        let skipped = Duration::from_nanos(self.skipped_ns);
+        let beating = self.options.heartbeats;
+        let now_ns = self.now_ns;
+        let Some(sender) = self.sender_on(id, conn).filter(|sender| beating && !sender.beats) else { return };
+        let Some(at) = sender.link.beat_at() else { return };
+        sender.beats = true;
+        let at_ns = (at + skipped).as_nanos() as u64;
+        self.queue.plan(at_ns.max(now_ns), Event::Beat { sender: id, conn });
+    }
+
+    /// A beat is due, or the callee has been silent for too long.
+    pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
+        let now = self.ticks();
+        let deaf = self.has(Bug::SilenceMissed);
+        let Some(Life { node, senders, .. }) = self.servers[id.server].life.as_mut() else { return };
+        let sender = &mut senders[id.neighbour];
+        if sender.conn != Some(conn) {
+            return;
+        }
+        sender.beats = false;
+        let owes = sender.link.position() < Some(node.store().last_number());
+        self.witness.asleep += u64::from(!sender.busy && owes);
+        if sender.link.is_silent(now) && !deaf {
+            self.give_up(conn, End::Caller);
+        } else {
+            self.wake(id);
+            // A sender that is stuck in a write still looks whether the callee lives.
+            let Some(sender) = self.sender_on(id, conn) else { return };
+            if sender.copied.is_some() {
+                sender.beats = true;
+                self.queue.plan(self.now_ns + from_ms(1_000), Event::Beat { sender: id, conn });
             }
         }
     }
@@ -134,13 +218,13 @@ impl World {
             sender.errand = true;
         } else {
             sender.busy = true;
-            self.plan_soon(Event::Walk { sender: id, conn });
+            self.plan_soon(id.server, Event::Walk { sender: id, conn });
         }
     }
 
     /// Copies what is due.
     pub(super) fn walk(&mut self, id: SenderId, conn: usize) {
-        let moves_early = self.has(Bug::PositionBeforeWrite);
+        let (now, moves_early) = (self.ticks(), self.has(Bug::PositionBeforeWrite));
         let Some(life) = self.servers[id.server].life.as_mut() else { return };
         let Life { node, senders, .. } = life;
         let sender = &mut senders[id.neighbour];
@@ -149,15 +233,15 @@ impl World {
         }
         sender.errand = false;
         let mut lines = Vec::new();
-        let Some(due) = node.due(&sender.link, &mut lines) else {
+        let Some(due) = sender.link.due(node, now, &mut lines) else {
             sender.busy = false;
-            return;
+            return self.plan_beat(id, conn);
         };
         if moves_early {
-            sender.link.written(due);
+            sender.link.written(due, now);
         }
         sender.copied = Some((due, lines));
-        self.plan_soon(Event::Write { sender: id, conn });
+        self.plan_soon(id.server, Event::Write { sender: id, conn });
     }
 
     /// Writes what was copied, when the connection has room for it.
@@ -166,17 +250,20 @@ impl World {
         if self.sender_on(id, conn).is_none() || !self.may_write(conn) {
             return;
         }
+        let now = self.ticks();
         let Some(sender) = self.sender_on(id, conn) else { return };
         let Some((due, mut lines)) = sender.copied.take() else { return };
         if moves_early && sender.errand {
             lines.clear();
         }
-        sender.link.written(due);
+        sender.link.written(due, now);
         sender.busy = !one_walk;
         self.witness_lines(id, conn, &lines);
         self.transmit(conn, End::Callee, &lines);
-        if !one_walk {
-            self.plan_soon(Event::Walk { sender: id, conn });
+        if one_walk {
+            self.plan_beat(id, conn);
+        } else {
+            self.plan_soon(id.server, Event::Walk { sender: id, conn });
         }
     }
 
@@ -190,7 +277,8 @@ impl World {
         }
         let Some(sender) = self.sender_on(id, conn) else { return };
         sender.link.hung_up();
-        (sender.conn, sender.busy, sender.errand, sender.copied) = (None, false, false, None);
+        (sender.conn, sender.busy, sender.errand, sender.beats) = (None, false, false, false);
+        sender.copied = None;
         let wait = sender.backoff.wait(chance);
         self.dial_after(id, wait.as_nanos() as u64);
     }
@@ -198,44 +286,12 @@ impl World {
     fn witness_lines(&mut self, id: SenderId, conn: usize, lines: &[u8]) {
         let link = self.far_end(id).1;
         let Some(conn) = self.conns[conn].as_mut() else { return };
-        for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|line| line.starts_with(b"AT ")) {
             self.witness.told(id, link, line, &mut conn.written);
         }
     }
-}
 
-enum Answer {
-    Unfinished,
-    Welcome,
-    Other,
-}
-
-/// Gives the link the neighbour's answer, if it is complete.
-fn welcomes(life: &mut Life, neighbour: usize, answers: &mut Framing, bug: Option<Epoch>) -> Answer {
-    let sender = &mut life.senders[neighbour];
-    let line = match answers.next_line() {
-        Some(Line::Whole(line)) if !sender.link.is_live() => line,
-        Some(Line::Whole(_) | Line::TooLong(_)) => return Answer::Other,
-        None => return Answer::Unfinished,
-    };
-    let line = match bug {
-        Some(other_epoch) => &with_epoch(line, other_epoch),
-        None => line,
-    };
-    match sender.link.welcomed(&mut life.node, line) {
-        Ok(()) => {
-            sender.backoff.reset();
-            Answer::Welcome
-        }
-        Err(_) => Answer::Other,
+    fn nonce(&mut self) -> Nonce {
+        Nonce(std::array::from_fn(|_| self.rng.u8(..)))
     }
-}
-
-/// A welcome that gives another epoch.
-fn with_epoch(line: &[u8], epoch: Epoch) -> Vec<u8> {
-    let mut changed = Vec::new();
-    if let Ok(greeting) = welcome(line) {
-        Greeting { epoch, ..greeting }.push_to("WELCOME", &mut changed);
-    }
-    changed
 }

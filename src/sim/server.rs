@@ -3,17 +3,25 @@
 use std::sync::Arc;
 
 use super::World;
-use super::bug::Bug;
 use super::conversation::{Conversation, Heard};
 use super::event::{End, Event, SenderId};
 use super::sender::Sender;
-use crate::proto::command::Epoch;
+use crate::proto::bug::Bug;
 use crate::proto::name::ServerName;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::{Identity, Neighbour as Named, Node};
+use crate::proto::peer::Epoch;
 use crate::proto::time::Moment;
 
-/// The longest that a thread takes to run once it can.
+/// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
 const SCHEDULING_NS: u64 = 200_000;
+const SLOW_SCHEDULING_NS: u64 = 60_000_000;
+
+/// One server in so many is slow.
+const SLOW_ONE_IN: u32 = 12;
+
+/// What a server's clock may be wrong by: as a rule a minute, and now and then a day.
+const CLOCK_ERROR_NS: i64 = 60_000_000_000;
+const LARGE_CLOCK_ERROR_NS: i64 = 86_400_000_000_000;
 
 /// A server, running or not.
 #[derive(Debug)]
@@ -24,6 +32,11 @@ pub(super) struct Server {
     /// How often it has been started.
     pub lives: u32,
     pub life: Option<Life>,
+    /// What a crash has left, if that was not of the memory.
+    kept: Option<Node>,
+    /// Set while its threads do not run: what waits for them.
+    pub stalled: Option<Vec<Event>>,
+    scheduling_ns: u64,
     /// What its clock adds to true time.
     clock_ns: i64,
     epoch: Epoch,
@@ -36,6 +49,15 @@ pub(super) struct Neighbour {
     pub link: usize,
 }
 
+/// What a crash leaves of what a server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// All of it, as if a disk had it.
+    Kept,
+    /// Nothing.
+    Lost,
+}
+
 /// All that a crash takes away.
 #[derive(Debug)]
 pub(super) struct Life {
@@ -46,38 +68,69 @@ pub(super) struct Life {
 }
 
 impl Server {
-    /// A server that has not been started, with a clock that is up to a minute wrong.
+    /// A server that has not been started, with a clock of its own and a pace of its own.
     pub(super) fn new(name: ServerName, neighbours: Vec<Neighbour>, rng: &mut fastrand::Rng) -> Server {
-        let clock_ns = rng.i64(-60_000_000_000..=60_000_000_000);
-        Server { name, neighbours, lives: 0, life: None, clock_ns, epoch: Epoch(rng.u64(..)) }
+        let error_ns = if rng.u8(..20) == 0 { LARGE_CLOCK_ERROR_NS } else { CLOCK_ERROR_NS };
+        let is_slow = rng.u32(..SLOW_ONE_IN) == 0;
+        Server {
+            name,
+            neighbours,
+            lives: 0,
+            life: None,
+            kept: None,
+            stalled: None,
+            scheduling_ns: if is_slow { SLOW_SCHEDULING_NS } else { SCHEDULING_NS },
+            clock_ns: rng.i64(-error_ns..=error_ns),
+            epoch: Epoch(rng.u64(..)),
+        }
     }
 }
 
 impl World {
-    /// Starts a server that knows nothing; its senders dial.
+    /// Starts a server with what its last life has kept, or else with nothing; its senders dial.
     pub(super) fn start(&mut self, server: usize) {
         if self.servers[server].life.is_some() {
             return;
         }
-        if !self.has(Bug::EpochKept) {
-            self.servers[server].epoch = Epoch(self.rng.u64(..));
+        let kept = self.servers[server].kept.take();
+        if kept.is_none() {
+            if !self.has(Bug::EpochKept) {
+                self.servers[server].epoch = Epoch(self.rng.u64(..));
+            }
+            self.servers[server].lives += 1;
         }
-        let this = &self.servers[server];
-        let me = Arc::new(Identity {
-            name: this.name.clone(),
-            neighbours: this.neighbours.iter().map(|far| self.servers[far.server].name.clone()).collect(),
-            epoch: this.epoch,
-            catch_up: self.options.catch_up && !self.has(Bug::NoCatchUp),
-            clock_lead_max: None,
-        });
+        let node = kept.unwrap_or_else(|| Node::new(Arc::new(self.identity(server))));
+        let me = Arc::clone(node.identity());
         let count = me.neighbours.len();
         let senders = (0..count).map(|neighbour| Sender::new(me.clone(), neighbour)).collect();
-        let (node, clients) = (Node::new(me.clone()), Conversation::with_clients(&me));
-        let this = &mut self.servers[server];
-        this.lives += 1;
-        this.life = Some(Life { me, node, senders, clients });
+        let clients = Conversation::with_clients(&me);
+        self.servers[server].life = Some(Life { me, node, senders, clients });
         for neighbour in 0..count {
             self.dial_after(SenderId { server, neighbour }, 0);
+        }
+    }
+
+    fn identity(&self, server: usize) -> Identity {
+        let this = &self.servers[server];
+        let named = |far: &Neighbour| Named::herd(self.servers[far.server].name.clone());
+        let neighbours = this.neighbours.iter().map(named).collect();
+        Identity {
+            catch_up: self.options.catch_up && !self.has(Bug::NoCatchUp),
+            secret: Some(self.secret.clone()),
+            #[cfg(test)]
+            bug: self.options.bug,
+            ..Identity::new(this.name.clone(), neighbours, this.epoch)
+        }
+    }
+
+    /// A server stops at once.
+    pub(super) fn stop(&mut self, server: usize, memory: Memory) {
+        let this = &mut self.servers[server];
+        this.stalled = None;
+        if let Some(life) = this.life.take() {
+            this.kept = (memory == Memory::Kept).then_some(life.node);
+        } else if memory == Memory::Lost {
+            this.kept = None;
         }
     }
 
@@ -111,6 +164,7 @@ impl World {
         self.transmit(id, End::Caller, &heard.replies);
         self.wake_all(callee, &heard);
         if let Some(neighbour) = heard.met {
+            self.sever_older(id);
             self.neighbour_is_back(SenderId { server: callee, neighbour });
         }
         if heard.close {
@@ -129,14 +183,15 @@ impl World {
         if heard.news == 0 {
             return;
         }
+        self.changed_ns = self.now_ns;
         for neighbour in 0..self.servers[server].neighbours.len() {
             self.wake(SenderId { server, neighbour });
         }
     }
 
-    /// Plans what a thread does next, when the scheduler lets it.
-    pub(super) fn plan_soon(&mut self, event: Event) {
-        let at_ns = self.now_ns + self.rng.u64(1_000..SCHEDULING_NS);
+    /// Plans what a thread of a server does next, when the scheduler lets it.
+    pub(super) fn plan_soon(&mut self, server: usize, event: Event) {
+        let at_ns = self.now_ns + self.rng.u64(1_000..self.servers[server].scheduling_ns);
         self.queue.plan(at_ns, event);
     }
 }

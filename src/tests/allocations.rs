@@ -4,19 +4,21 @@
 //! that other tests do not disturb it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use allocation_counter::measure;
 
 use crate::proto::batch::Batch;
-use crate::proto::command::Epoch;
 use crate::proto::framing::{
     CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
 };
 use crate::proto::link::Link;
 use crate::proto::name::ServerName;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::peer::Epoch;
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
+use crate::tests::peers::{NONCE, met};
 
 const CLIENTS: usize = 1_000;
 const LINES: usize = 50_000;
@@ -92,29 +94,26 @@ struct Conversation {
 impl Server {
     fn new() -> Server {
         let name = |name| ServerName::parse(name).unwrap();
-        let neighbours = vec![name("Parker"), name("Powell")];
-        let me = Arc::new(Identity {
-            name: name("Alford"),
-            neighbours,
-            epoch: Epoch(1),
-            catch_up: true,
-            clock_lead_max: None,
-        });
+        let neighbours = vec![Neighbour::herd(name("Parker")), Neighbour::herd(name("Powell"))];
+        let me = Arc::new(Identity::new(name("Alford"), neighbours, Epoch(1)));
         let mut node = Node::new(me.clone());
         let conversation = |session, framing| Conversation { session, framing, batch: Batch::default() };
         let clients =
             conversation(Session::client(me.clone()), Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES));
         let peer_framing = Framing::new(PEER_LINE_BYTES_MAX, PEER_READ_BYTES).whole_lines_only();
-        let mut peer = conversation(Session::peer(me), peer_framing);
-        peer.run(&mut node, b"HELLO 1 Parker Alford 2\n");
+        let peer = conversation(met(&mut node, 0, Epoch(2)).0, peer_framing);
         Server { node, clients, peer }
     }
 
     fn link_to(&mut self, neighbour: usize) -> Link {
         let me = self.node.identity().clone();
-        let welcome = format!("WELCOME 1 {} {} 3", me.neighbours[neighbour], me.name);
-        let mut link = Link::new(me, neighbour);
-        link.welcomed(&mut self.node, welcome.as_bytes()).unwrap();
+        let name = &me.neighbours[neighbour].name;
+        let challenge = format!("CHALLENGE 2 {name} {} 3 {NONCE}", me.name);
+        let mut link = Link::new(me.clone(), neighbour);
+        link.hello(NONCE);
+        for answer in [challenge.as_str(), "WELCOME - 0"] {
+            link.answered(&self.node, answer.as_bytes(), Duration::ZERO).unwrap();
+        }
         link
     }
 
@@ -125,8 +124,8 @@ impl Server {
         for (reports, told) in reports.chunks(turns(reports)).zip(told.chunks(turns(told))) {
             news += self.clients.run(&mut self.node, reports);
             news += self.peer.run(&mut self.node, told);
-            while let Some(due) = self.node.due(link, sent) {
-                link.written(due);
+            while let Some(due) = link.due(&self.node, Duration::ZERO, sent) {
+                link.written(due, Duration::ZERO);
                 sent.clear();
             }
         }
@@ -147,10 +146,9 @@ impl Conversation {
             while let Some(line) = self.framing.next_line() {
                 match self.session.line(line, Moment { seconds: 1_700_000_000, nanos: 0 }, &mut self.batch) {
                     Step::Next | Step::Refused(_) => {}
-                    Step::Meet(neighbour, epoch) => {
-                        self.session.meet(node, neighbour, epoch, &mut self.batch)
+                    step @ (Step::Ask(_) | Step::Meet(_) | Step::Beat(_) | Step::Close(_)) => {
+                        panic!("{step:?}")
                     }
-                    step @ (Step::Ask(_) | Step::Close(_)) => panic!("{step:?}"),
                 }
             }
             news += node.settle(&mut self.batch).news;

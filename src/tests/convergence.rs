@@ -2,22 +2,30 @@
 //!
 //! A seed that fails is named with the command that replays it alone.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use crate::proto::bug::Bug;
 use crate::sim::check::{Converged, Divergence};
 use crate::sim::faults::{Measure, Plan};
 use crate::sim::graph::Graph;
-use crate::sim::{Bug, EPOCH_NS, Options, World};
+use crate::sim::{EPOCH_NS, Options, World};
 
 /// The largest herd that is tried under faults. Larger ones, without faults, are measured in `bench`.
 const LARGE_HERD: usize = 200;
 
 /// The seeds of a full run, and those within which a planted bug must be found.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 const SEEDS_PER_BUG: u64 = 200;
 
-/// The herd may take this long, of its own time, to come to rest: a hang-up may be learned of 3 s late.
-const SETTLE: Duration = Duration::from_secs(60);
+/// Hours that the herds of a full run live through, most of them in the partitions that last for a day.
+const HOURS: u64 = 1_000;
+
+/// The herd must agree within so many heartbeats after everything works again. Silence may take four to be noticed at
+/// the end of a stall, a hang-up is learned of up to three late, an answer waited for two, and a connection to a
+/// slow server is made in two.
+const SETTLE: Duration = Duration::from_secs(20);
 
 /// Names one seed to be run alone.
 const SEED_VARIABLE: &str = "PROXYHERD_SIM_SEED";
@@ -26,17 +34,33 @@ const SEED_VARIABLE: &str = "PROXYHERD_SIM_SEED";
 const SEEDS_VARIABLE: &str = "PROXYHERD_SIM_SEEDS";
 
 #[test]
-fn two_thousand_herds_converge() {
+fn ten_thousand_herds_converge() {
     let given = |variable| std::env::var(variable).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match given(SEED_VARIABLE) {
         Some(seed) => seed..seed + 1,
         None => 0..given(SEEDS_VARIABLE).unwrap_or(SEEDS),
     };
-    for seed in seeds {
-        if let Err(wrong) = live(seed, None) {
-            panic!("seed {seed}: {wrong}\nto replay it: {SEED_VARIABLE}={seed} cargo test --lib convergence");
+    let (next, lived_ns) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    match live(seed, None) {
+                        Ok(life) => lived_ns.fetch_add(life.lived_ns, Ordering::Relaxed),
+                        Err(wrong) => panic!(
+                            "seed {seed}: {wrong}\nto replay it: {SEED_VARIABLE}={seed} cargo test --lib convergence"
+                        ),
+                    };
+                }
+            });
         }
-    }
+    });
+    let hours = lived_ns.into_inner() / 3_600_000_000_000;
+    assert!(hours >= HOURS || seeds.end - seeds.start < SEEDS, "only {hours} hours were lived through");
 }
 
 #[test]
@@ -44,28 +68,47 @@ fn a_seed_always_gives_the_same_run() {
     for seed in 0..40 {
         assert_eq!(live(seed, None), live(seed, None), "seed {seed}");
     }
-    assert_ne!(live(1, None).map(|end| end.1), live(2, None).map(|end| end.1));
+    assert_ne!(live(1, None).map(|life| life.trace), live(2, None).map(|life| life.trace));
 }
 
 #[test]
 fn planted_bugs_are_found() {
     type Expected = fn(&Divergence) -> bool;
+    let differs: Expected = |wrong| matches!(wrong, Divergence::Differs { .. } | Divergence::Repaired(_));
+    let owing: Expected = |wrong| matches!(wrong, Divergence::Owing(..));
     let bugs: [(Bug, Expected); _] = [
-        (Bug::PositionBeforeWrite, |wrong| matches!(wrong, Divergence::Differs { .. })),
-        (Bug::NoCatchUp, |wrong| matches!(wrong, Divergence::Differs { .. })),
+        (Bug::PositionBeforeWrite, differs),
+        (Bug::NoCatchUp, differs),
         (Bug::ToldSentBack, |wrong| matches!(wrong, Divergence::Messages { .. })),
-        (Bug::EpochKept, |wrong| matches!(wrong, Divergence::Differs { .. })),
-        (Bug::FirstArrivalWins, |wrong| matches!(wrong, Divergence::Differs { .. })),
-        (Bug::OneWalkPerErrand, |wrong| matches!(wrong, Divergence::Owing(..))),
-        (Bug::OneLinePerRead, |wrong| matches!(wrong, Divergence::Differs { .. })),
+        (Bug::TellerForLife, differs),
+        (Bug::EpochKept, differs),
+        (Bug::EpochIgnored, |wrong| matches!(wrong, Divergence::Ahead(_))),
+        (Bug::FirstArrivalWins, differs),
+        (Bug::OneWalkPerErrand, |wrong| matches!(wrong, Divergence::Asleep(_))),
+        (Bug::WalkOffByOne, differs),
+        (Bug::OneLinePerRead, |wrong| matches!(wrong, Divergence::Differs { .. } | Divergence::Owing(..))),
         // Most halves of a line are refused; those cut in the time are believed.
         (Bug::CutLineBelieved, |wrong| matches!(wrong, Divergence::Refused(_) | Divergence::Forged(_))),
-        (Bug::HangUpMissed, |wrong| matches!(wrong, Divergence::Owing(..))),
+        (Bug::ReplyBeforeMerge, |wrong| matches!(wrong, Divergence::Lost(_))),
+        (Bug::AckBeforeMerge, differs),
+        (Bug::WelcomeIgnored, |wrong| matches!(wrong, Divergence::Resent(_))),
+        (Bug::PositionNeverSaid, owing),
+        (Bug::HangUpMissed, owing),
+        (Bug::SilenceMissed, owing),
+        (Bug::RepairSkipped, |wrong| matches!(wrong, Divergence::Differs { .. })),
+        (Bug::RepairTooEager, |wrong| matches!(wrong, Divergence::Repaired(_) | Divergence::Repeated(_))),
     ];
-    for (bug, expected) in bugs {
-        let mut found = (0..SEEDS_PER_BUG).filter_map(|seed| live(seed, Some(bug)).err());
-        assert!(found.any(|wrong| expected(&wrong)), "{bug:?} was not found in {SEEDS_PER_BUG} seeds");
-    }
+    thread::scope(|scope| {
+        for (bug, expected) in bugs {
+            scope.spawn(move || {
+                let mut found = (0..SEEDS_PER_BUG).filter_map(|seed| live(seed, Some(bug)).err());
+                assert!(
+                    found.any(|wrong| expected(&wrong)),
+                    "{bug:?} was not found in {SEEDS_PER_BUG} seeds"
+                );
+            });
+        }
+    });
 }
 
 #[test]
@@ -111,30 +154,90 @@ fn a_herd_that_does_not_catch_up_still_hears_what_changes_while_it_is_connected(
     assert_eq!(known, [true, false, true]);
 }
 
+#[test]
+fn a_link_that_comes_back_carries_only_what_changed_meanwhile() {
+    let mut world = World::new(5, Graph::chain(2), Options::default());
+    world.settle(SETTLE).unwrap();
+    for client in 0..500 {
+        world.report(0, format!("IAMAT client-{client} +1+1 100\n").as_bytes());
+    }
+    world.settle(SETTLE).unwrap();
+    world.cut(0);
+    world.run_for(Duration::from_secs(1));
+    for client in 0..10 {
+        world.report(0, format!("IAMAT client-{client} +2+2 200\n").as_bytes());
+    }
+    let before = world.messages();
+    world.heal_all();
+    world.settle(SETTLE).unwrap();
+    assert_eq!(world.messages() - before, 10);
+}
+
+#[test]
+fn servers_that_have_drifted_apart_find_out_and_agree_again() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, Graph::default_herd(), Options::default());
+        world.settle(SETTLE).unwrap();
+        for client in 0..50 {
+            world.report(client % 5, format!("IAMAT client-{client} +1+1 100\n").as_bytes());
+        }
+        world.settle(SETTLE).unwrap();
+        world.drift(seed as usize % 5, "AT Alford +0.5 client-7 +2+2 200\n");
+        world.settle(SETTLE).unwrap();
+        assert!(world.repairs() > 0);
+        assert!((0..5).all(|server| world.line_of(server, "client-7").unwrap().ends_with(b" +2+2 200\n")));
+    }
+}
+
+/// What became of a herd.
+#[derive(Debug, PartialEq)]
+struct Life {
+    converged: Converged,
+    lived_ns: u64,
+    trace: u64,
+}
+
 /// The whole life of a herd: faults and reports, repair, agreement, and an update in the quiet after it.
-/// Also answers the trace of the run.
-fn live(seed: u64, bug: Option<Bug>) -> Result<(Converged, u64), Divergence> {
+fn live(seed: u64, bug: Option<Bug>) -> Result<Life, Divergence> {
     let mut rng = fastrand::Rng::with_seed(!seed);
-    let servers_max = if rng.u8(..100) == 0 { LARGE_HERD } else { 12 };
+    let servers_max = if rng.u16(..1_000) == 0 { LARGE_HERD } else { 8 };
     let graph = Graph::any(servers_max, &mut rng);
     let catch_up = rng.u8(..8) > 0;
-    let mut world = World::new(seed, graph, Options { catch_up, bug });
+    let mut world = World::new(seed, graph, Options { catch_up, bug, ..Options::default() });
     let faults = if rng.u8(..5) == 0 { 0 } else { rng.usize(1..12) };
     if faults == 0 {
         world.settle(SETTLE)?;
     }
-    let span_ms = [50, 500, 5_000][rng.usize(..3)];
-    let (clients, reports) = (rng.usize(1..100), rng.usize(1..200));
-    let measure = Measure { span_ms, clients, reports, faults };
+    let span_ms = match rng.u8(..200) {
+        0..4 => 2 * 24 * 3_600_000,
+        4..14 => 240_000,
+        other => [50, 500, 5_000][usize::from(other) % 3],
+    };
+    let large = if rng.u8(..10) == 0 { 3 } else { 1 };
+    let (clients, reports) = (large * rng.usize(1..100), large * rng.usize(1..200));
+    let measure = Measure { span_ms, clients, reports, faults, swizzle: faults > 0 && rng.u8(..10) == 0 };
     let from_ns = world.now_ns();
     Plan::random(&world, from_ns, measure, &mut rng).play(&mut world);
     world.heal_all();
-    let converged = world.settle(SETTLE)?;
+    let mut converged = world.settle(SETTLE)?;
+    if catch_up && rng.u8(..20) == 0 {
+        converged = drift(&mut world, &mut rng)?;
+    }
     for time in 1..=2 {
         let servers = world.graph().names().len();
         one_update(&mut world, rng.usize(..servers), time)?;
     }
-    Ok((converged, world.trace()))
+    Ok(Life { converged, lived_ns: world.now_ns(), trace: world.trace() })
+}
+
+/// A server of a herd at rest comes to know something that nobody has told it.
+fn drift(world: &mut World, rng: &mut fastrand::Rng) -> Result<Converged, Divergence> {
+    let time = EPOCH_NS / 1_000_000_000;
+    world.report(0, format!("IAMAT drift.example +1+1 {time}\n").as_bytes());
+    world.settle(SETTLE)?;
+    let servers = world.graph().names().len();
+    world.drift(rng.usize(..servers), &format!("AT Alford +0.5 drift.example +2+2 {}\n", time + 1));
+    world.settle(SETTLE)
 }
 
 /// A client that only this function reports, so that in a herd at rest it is news everywhere.

@@ -42,15 +42,16 @@
 //! - a provider call blocking everybody: [`a_provider_that_takes_its_time_holds_up_nobody_else`]
 
 use std::io::Read;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::harness::{Talk, TestServer, WAIT, alone, catalogue, config, eventually, herd};
+use super::harness::{TestServer, WAIT, alone, catalogue, config, eventually, herd};
+use super::peers::{call, hello};
 use crate::config::Config;
 use crate::places::{Answer, Places, PlacesError};
+use crate::proto::peer::Epoch;
 use crate::proto::search::Nearby;
 use crate::server::clock;
 
@@ -143,17 +144,9 @@ fn at_on_the_client_port_gets_an_error_line_and_changes_nothing() {
     let mut talk = server.client();
     let forged = "AT Alford +0.1 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
     assert_eq!(talk.ask(forged), format!("? {forged}"));
-    let hello = "HELLO 1 Bolden Alford 0000000000000001";
-    assert_eq!(talk.ask(hello), format!("? {hello}"));
+    let hello = hello("Bolden", "Alford", Epoch(1));
+    assert_eq!(talk.ask(&hello), format!("? {hello}"));
     assert_eq!(talk.ask("WHATSAT kiwi.cs.ucla.edu 10 1"), "? WHATSAT kiwi.cs.ucla.edu 10 1");
-}
-
-/// Says hello to a server's peer port as its neighbour Bolden.
-fn hello_as_bolden(address: SocketAddr, epoch: &str) -> Talk {
-    let mut talk = Talk::with(address);
-    let welcome = talk.ask(&format!("HELLO 1 Bolden Alford {epoch}"));
-    assert!(welcome.starts_with("WELCOME 1 Alford Bolden "), "{welcome}");
-    talk
 }
 
 #[test]
@@ -164,16 +157,16 @@ fn a_neighbours_line_is_believed_after_hello_only_and_a_seventh_field_reaches_no
     let mut stranger = server.peer();
     assert_eq!(stranger.ask(line), format!("? {line}"));
     for (why, hello) in [
-        ("another version", "HELLO 9 Bolden Alford 1"),
-        ("another server", "HELLO 1 Bolden Parker 1"),
-        ("no neighbour", "HELLO 1 Powell Alford 1"),
+        ("another version", "HELLO 1 Bolden Alford 1".to_owned()),
+        ("another server", hello("Bolden", "Parker", Epoch(1))),
+        ("no neighbour", hello("Powell", "Alford", Epoch(1))),
     ] {
         let reply = server.peer().send(format!("{hello}\n")).rest();
         assert_eq!(String::from_utf8(reply).unwrap(), format!("? {hello}\n"), "{why}");
     }
     assert_eq!(server.client().ask("WHATSAT kiwi 10 1"), "? WHATSAT kiwi 10 1");
 
-    let mut bolden = hello_as_bolden(server.peers, "1");
+    let mut bolden = call(server.peers, "Bolden", "Alford", Epoch(1));
     bolden.send(format!("{line} Bolden\n"));
     wait_for(&server, "kiwi", line);
     let bad = "AT Bolden 0.5 kiwi +34.068930-118.445127 1621464828";
@@ -295,7 +288,7 @@ fn one_connection_too_many_is_told_so() {
 fn a_neighbours_line_that_was_cut_off_is_no_news() {
     let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
     let server = TestServer::start(&pair, "Alford", catalogue());
-    let mut bolden = hello_as_bolden(server.peers, "1");
+    let mut bolden = call(server.peers, "Bolden", "Alford", Epoch(1));
     bolden.send("AT Bolden +0.263873386 bird +1+1 5\nAT Bolden +0.263873386 kiwi +1+1 16214");
     assert_eq!(bolden.half_close().rest(), b"");
     let mut talk = server.client();

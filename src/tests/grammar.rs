@@ -8,15 +8,18 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::proto::batch::Batch;
-use crate::proto::command::{
-    ClientCommand, Epoch, Greeting, PeerCommand, RADIUS_KM_MAX, client_command, peer_command, welcome,
-};
-use crate::proto::framing::Line;
+use crate::proto::command::{ClientCommand, RADIUS_KM_MAX, client_command};
+use crate::proto::digest::{BUCKETS, Sums};
+use crate::proto::framing::{Line, PEER_LINE_BYTES_MAX};
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Node};
+use crate::proto::peer::{
+    Ack, Answer, Beat, Call, Epoch, Greeting, Welcome, answer, at_line, call, push_proof, push_up_to,
+};
 use crate::proto::search::{PLACES_MAX, results_beyond};
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
+use crate::proto::trust::{Nonce, Proof};
 
 /// The six characters that separate fields.
 const WHITE_SPACE: [char; 6] = [' ', '\t', '\r', '\n', '\x0c', '\x0b'];
@@ -34,7 +37,7 @@ proptest! {
         let fields = ["IAMAT", &client, &location, &time];
         let (reply, news) = say(&joined(&fields, &spaces, &ends));
         prop_assert_eq!(news, 1);
-        let Ok(PeerCommand::At(told)) = peer_command(&reply) else { panic!("{reply:?} is no AT line") };
+        let Ok(Call::At(told)) = call(&reply) else { panic!("{reply:?} is no AT line") };
         prop_assert_eq!((told.origin, told.client.0), ("Alford", &*client));
         prop_assert_eq!((told.location.text(), told.time.text()), (&*location, &*time));
         let mut printed = Vec::new();
@@ -81,31 +84,58 @@ proptest! {
     ) {
         let line = format!("AT Powell +0.5 {client} {location} {time}");
         let with_sender = format!("{line} {sender}");
-        let parsed = peer_command(with_sender.as_bytes());
-        prop_assert_eq!(&parsed, &peer_command(line.as_bytes()));
-        prop_assert!(matches!(parsed, Ok(PeerCommand::At(_))));
+        let parsed = call(with_sender.as_bytes());
+        prop_assert_eq!(&parsed, &call(line.as_bytes()));
+        prop_assert!(matches!(parsed, Ok(Call::At(_))));
+        prop_assert_eq!(at_line(with_sender.as_bytes()).unwrap().1, Some(&*sender));
         let eighth = format!("{with_sender} x");
-        prop_assert!(peer_command(eighth.as_bytes()).is_err());
+        prop_assert!(call(eighth.as_bytes()).is_err());
     }
 
     #[test]
-    fn a_greeting_comes_back(version in any::<u32>(), epoch in any::<u64>()) {
-        let (from, to) = (server("Alford"), server("node-1.example_2"));
-        let greeting = Greeting { version, from, to, epoch: Epoch(epoch) };
-        let mut line = Vec::new();
-        greeting.push_to("WELCOME", &mut line);
-        prop_assert_eq!(welcome(&line).unwrap(), greeting.clone());
-        line.clear();
-        greeting.push_to("HELLO", &mut line);
-        prop_assert_eq!(peer_command(&line).unwrap(), PeerCommand::Hello(greeting));
+    fn what_neighbours_say_comes_back(epoch in any::<u64>(), bytes in any::<[u8; 32]>(), sums in vec(any::<u64>(), BUCKETS)) {
+        let printed = |push: &dyn Fn(&mut Vec<u8>)| {
+            let mut line = Vec::new();
+            push(&mut line);
+            assert_eq!(line.pop(), Some(b'\n'));
+            line
+        };
+        let greeting = Greeting {
+            from: server("Alford"),
+            to: server("node-1.example_2"),
+            epoch: Epoch(epoch),
+            nonce: Nonce(bytes),
+        };
+        let hello = printed(&|out| greeting.push_to("HELLO", out));
+        prop_assert_eq!(call(&hello).unwrap(), Call::Hello(greeting.clone()));
+        let challenge = printed(&|out| greeting.push_to("CHALLENGE", out));
+        prop_assert_eq!(answer(&challenge).unwrap(), Answer::Challenge(greeting));
+        for proof in [None, Proof::parse(&Nonce(bytes).to_string())] {
+            let line = printed(&|out| push_proof(proof, out));
+            prop_assert_eq!(call(&line).unwrap(), Call::Proof(proof));
+            let welcome = Welcome { proof, position: epoch };
+            prop_assert_eq!(answer(&printed(&|out| welcome.push_to(out))).unwrap(), Answer::Welcome(welcome));
+        }
+        let beat = Beat { position: epoch, total: !epoch };
+        let line = printed(&|out| beat.push_to(out));
+        prop_assert_eq!(call(&line).unwrap(), Call::Beat(beat));
+        let line = printed(&|out| push_up_to(epoch, out));
+        prop_assert_eq!(call(&line).unwrap(), Call::UpTo(epoch));
+        let sums: Sums = sums.into_boxed_slice().try_into().unwrap();
+        for sums in [None, Some(sums)] {
+            let ack = Ack { position: epoch, number: !epoch, sums };
+            let line = printed(&|out| ack.push_to(out));
+            prop_assert!(line.len() <= PEER_LINE_BYTES_MAX);
+            prop_assert_eq!(answer(&line).unwrap(), Answer::Ack(Box::new(ack)));
+        }
     }
 
     #[test]
     fn nothing_that_is_sent_panics(noise in vec(any::<u8>(), 0..100), pieces in vec(piece(), 0..12)) {
         for line in [noise, pieces.concat().into_bytes()] {
             let _ = client_command(&line);
-            let _ = peer_command(&line);
-            let _ = welcome(&line);
+            let _ = call(&line);
+            let _ = answer(&line);
             let (reply, _) = say(&line);
             prop_assert!(reply.starts_with(b"? ") || reply.starts_with(b"AT "));
         }
@@ -155,19 +185,12 @@ fn only_six_characters_are_white_space() {
 
 /// What a server that knows nobody answers to a client's line, and how much of it was news.
 fn say(line: &[u8]) -> (Vec<u8>, usize) {
-    let me = Identity {
-        name: server("Alford"),
-        neighbours: Vec::new(),
-        epoch: Epoch(1),
-        catch_up: true,
-        clock_lead_max: None,
-    };
-    let me = Arc::new(me);
+    let me = Arc::new(Identity::new(server("Alford"), Vec::new(), Epoch(1)));
     let (mut node, mut session, mut batch) = (Node::new(me.clone()), Session::client(me), Batch::default());
     match session.line(Line::Whole(line), RECEIVED, &mut batch) {
         Step::Next | Step::Refused(_) => {}
         Step::Ask(_) => batch.refuse(line),
-        step @ (Step::Meet(..) | Step::Close(_)) => panic!("{step:?} for a client's line"),
+        step @ (Step::Meet(_) | Step::Beat(_) | Step::Close(_)) => panic!("{step:?} for a client's line"),
     }
     let news = node.settle(&mut batch).news;
     (batch.replies().to_vec(), news)
@@ -259,8 +282,36 @@ fn fraction() -> impl Strategy<Value = String> {
 /// Parts of lines, whole and broken.
 fn piece() -> impl Strategy<Value = String> {
     let known = select(&[
-        "IAMAT", "WHATSAT", "AT", "HELLO", "WELCOME", " ", " ", " ", "\t", "\r\n", "Alford", "+0.5", "-",
-        "+", "+1-1", "1", "20", ".", "1.5", "0", "\0", "\u{a0}", "é", "?", "client",
+        "IAMAT",
+        "WHATSAT",
+        "AT",
+        "HELLO",
+        "WELCOME",
+        "PROOF",
+        "CHALLENGE",
+        "UPTO",
+        "BEAT",
+        "ACK",
+        " ",
+        " ",
+        " ",
+        "\t",
+        "\r\n",
+        "Alford",
+        "+0.5",
+        "-",
+        "+",
+        "+1-1",
+        "1",
+        "20",
+        ".",
+        "1.5",
+        "0",
+        "\0",
+        "\u{a0}",
+        "é",
+        "?",
+        "client",
     ]);
     prop_oneof![6 => known.prop_map(String::from), 1 => any::<String>()]
 }

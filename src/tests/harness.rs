@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::config::{Config, Herd, LogOptions, Member, PlacesArgs};
+use crate::config::{Config, Herd, LogOptions, Member, PlacesArgs, Trust};
 use crate::places::{self, Places};
 use crate::proto::name::ServerName;
 use crate::server::{Server, Stopper, clock};
@@ -19,7 +19,7 @@ pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// A herd of servers with these names and links, each with free addresses.
 pub(crate) fn herd(names: &[&str], links: &[(&str, &str)], catch_up: bool) -> Herd {
     let name = |text: &str| ServerName::parse(text).unwrap();
-    let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
+    let member = |text: &&str| Member::herd(name(text), free_address(), free_address());
     let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
     Herd::new(names.iter().map(member).collect(), links, catch_up).unwrap()
 }
@@ -33,6 +33,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         places: PlacesArgs::default(),
         connections_max: 100,
         clock_lead_max: None,
+        trust: Trust::Loopback,
     }
 }
 

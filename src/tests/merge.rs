@@ -10,14 +10,15 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::proto::batch::Batch;
-use crate::proto::command::{Epoch, PeerCommand, peer_command};
 use crate::proto::framing::Line;
 use crate::proto::name::ServerName;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::peer::{Epoch, at_line};
 use crate::proto::session::Session;
 use crate::proto::sighting::Sighting;
 use crate::proto::store::{Teller, WALK_RECORDS_MAX};
 use crate::proto::time::{Moment, Skew, Timestamp};
+use crate::tests::peers::met;
 
 const CLIENTS: [&str; 4] = ["a", "b", "\u{a0}", "a\u{1}"];
 
@@ -171,22 +172,12 @@ struct Member {
 impl Member {
     fn new() -> Member {
         let name = |name| ServerName::parse(name).unwrap();
-        let neighbours = vec![name("Parker"), name("Powell")];
-        let me = Arc::new(Identity {
-            name: name("Alford"),
-            neighbours,
-            epoch: Epoch(1),
-            catch_up: true,
-            clock_lead_max: None,
-        });
-        let (mut node, mut batch) = (Node::new(me.clone()), Batch::default());
-        let mut peers = [Session::peer(me.clone()), Session::peer(me.clone())];
-        for (neighbour, peer) in peers.iter_mut().enumerate() {
-            peer.meet(&mut node, neighbour, Epoch(2), &mut batch);
-        }
-        let tellers = [0, 1].map(|neighbour| node.meet(neighbour, Epoch(2)));
-        batch.sent();
-        Member { node, peers, tellers, client: Session::client(me), batch }
+        let neighbours = vec![Neighbour::herd(name("Parker")), Neighbour::herd(name("Powell"))];
+        let me = Arc::new(Identity::new(name("Alford"), neighbours, Epoch(1)));
+        let mut node = Node::new(me.clone());
+        let peers = [0, 1].map(|neighbour| met(&mut node, neighbour, Epoch(2)).0);
+        let tellers = [0, 1].map(|neighbour| Teller::neighbour(neighbour, Epoch(2)));
+        Member { node, peers, tellers, client: Session::client(me), batch: Batch::default() }
     }
 
     /// A neighbour tells; answers how much of it was news.
@@ -225,7 +216,7 @@ impl Member {
         let mut lines = Vec::new();
         while position < store.last_number() {
             let mut out = Vec::new();
-            let reached = store.walk(position, except, &mut out);
+            let reached = store.walk(position, except, WALK_RECORDS_MAX, &mut out).reached;
             let text = String::from_utf8(out).unwrap();
             let before = lines.len();
             lines.extend(text.split_inclusive('\n').map(str::to_owned));
@@ -238,10 +229,7 @@ impl Member {
 }
 
 fn sighting(line: &str) -> Sighting<'_> {
-    match peer_command(line.as_bytes()) {
-        Ok(PeerCommand::At(sighting)) => sighting,
-        other => panic!("{line:?} is {other:?}"),
-    }
+    at_line(line.as_bytes()).unwrap().0
 }
 
 fn parsed(time: &str) -> Timestamp<'_> {

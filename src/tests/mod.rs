@@ -9,6 +9,7 @@ mod grammar;
 mod harness;
 mod logging;
 mod merge;
+mod peers;
 mod pure;
 mod stopping;
 mod tidy;

@@ -4,17 +4,19 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::transcripts::run::{Herd, Talk, run};
 use super::transcripts::{each_transcript, format::Transcript, transcript};
 use crate::proto::batch::Batch;
-use crate::proto::command::Epoch;
 use crate::proto::framing::{Framing, Line};
-use crate::proto::link::Link;
+use crate::proto::link::{Answered, Link};
 use crate::proto::name::ServerName;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::peer::Epoch;
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
+use crate::tests::peers::NONCE;
 
 /// What a provider finds: as many as it is asked for.
 const RESULTS: usize = 20;
@@ -132,13 +134,8 @@ impl State {
         let name = |at: usize| ServerName::parse(&self.names[at]).unwrap();
         let neighbours: Vec<usize> =
             self.links.iter().filter(|(from, _)| *from == at).map(|(_, to)| *to).collect();
-        let me = Arc::new(Identity {
-            name: name(at),
-            neighbours: neighbours.iter().map(|&to| name(to)).collect(),
-            epoch: Epoch(self.lives),
-            catch_up: true,
-            clock_lead_max: None,
-        });
+        let named = neighbours.iter().map(|&to| Neighbour::herd(name(to))).collect();
+        let me = Arc::new(Identity::new(name(at), named, Epoch(self.lives)));
         for (index, &to) in neighbours.iter().enumerate() {
             let link = Link::new(Arc::clone(&me), index);
             // Replaced when the link says hello.
@@ -159,20 +156,34 @@ impl State {
                     continue;
                 };
                 if !wire.link.is_live() {
-                    wire.far_end = Conversation::with_neighbour(to.identity());
-                    wire.far_end.receive(to, &wire.link.hello());
-                    let welcome = wire.far_end.line().unwrap().unwrap();
-                    wire.link.welcomed(from, &welcome).unwrap();
+                    wire.greet(from, to);
                 }
                 let mut lines = Vec::new();
-                while let Some(due) = from.due(&wire.link, &mut lines) {
+                while let Some(due) = wire.link.due(from, Duration::ZERO, &mut lines) {
                     quiet = false;
                     wire.far_end.receive(to, &lines);
-                    wire.link.written(due);
+                    wire.link.written(due, Duration::ZERO);
                     lines.clear();
                 }
                 let complaint = String::from_utf8_lossy(wire.far_end.replies.make_contiguous()).into_owned();
                 assert_eq!(complaint, "", "a server complains of its neighbour");
+            }
+        }
+    }
+}
+
+impl Wire {
+    /// Each side says all it must until the link is up.
+    fn greet(&mut self, from: &Node, to: &mut Node) {
+        self.far_end = Conversation::with_neighbour(to.identity());
+        let mut line = self.link.hello(NONCE);
+        while !self.link.is_live() {
+            self.far_end.receive(to, &line);
+            let answer = self.far_end.line().unwrap().unwrap();
+            match self.link.answered(from, &answer, Duration::ZERO).unwrap() {
+                Answered::Reply(reply) => line = reply,
+                Answered::Up => return,
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -184,7 +195,7 @@ impl Conversation {
     }
 
     fn with_neighbour(me: &Arc<Identity>) -> Conversation {
-        Conversation::new(Session::peer(Arc::clone(me)), Framing::for_peer())
+        Conversation::new(Session::peer(Arc::clone(me), NONCE), Framing::for_peer())
     }
 
     fn new(session: Session, framing: Framing) -> Conversation {
@@ -226,7 +237,11 @@ impl Conversation {
                         None => self.batch.refuse(text),
                     }
                 }
-                Step::Meet(neighbour, epoch) => self.session.meet(node, neighbour, epoch, &mut self.batch),
+                Step::Meet(_) => self.session.meet(node, &mut self.batch),
+                Step::Beat(beat) => {
+                    node.settle(&mut self.batch);
+                    self.session.beat(node, &beat, &mut self.batch);
+                }
                 Step::Close(_) => {
                     self.closed = true;
                     return;

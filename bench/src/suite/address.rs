@@ -60,7 +60,7 @@ impl Shape {
     pub(super) fn herd(&self) -> io::Result<Herd> {
         let name = |at: usize| ServerName::parse(NAMES[at]).expect("the names above follow the rule");
         let members: io::Result<Vec<Member>> = (0..self.servers)
-            .map(|at| Ok(Member { name: name(at), client: free_address()?, peer: free_address()? }))
+            .map(|at| Ok(Member::herd(name(at), free_address()?, free_address()?)))
             .collect();
         let links = self.links.iter().map(|&(a, b)| (name(a), name(b))).collect();
         Herd::new(members?, links, true).map_err(|error| io::Error::other(error.to_string()))

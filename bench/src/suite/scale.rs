@@ -104,7 +104,7 @@ fn simulate(seed: u64, graph: Graph) -> Result<Figures, String> {
     let expected = graph.messages_per_update() as f64;
     let servers = graph.names().len();
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut world = World::new(seed, graph, Options::default());
+    let mut world = World::new(seed, graph, Options { heartbeats: false, ..Options::default() });
     let rest = |world: &mut World| world.settle(REST_MAX).map_err(|error| error.to_string());
     let before = rest(&mut world)?;
     let (mut virtual_ns, mut last) = (0, before);

@@ -56,7 +56,7 @@ impl RealHerd {
     /// A herd none of whose servers has been started.
     pub(crate) fn new(names: &[&str], links: &[(&str, &str)], options: &[&str]) -> RealHerd {
         let name = |text: &str| ServerName::parse(text).unwrap();
-        let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
+        let member = |text: &&str| Member::herd(name(text), free_address(), free_address());
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = config::Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let folder = tempfile::tempdir().unwrap();

@@ -65,7 +65,7 @@ impl Processes {
 
     fn new(names: &[&str], links: &[(&str, &str)], kinds: &[Kind], args: &[&str]) -> Processes {
         let name = |text: &str| ServerName::parse(text).unwrap();
-        let member = |text: &&str| Member { name: name(text), client: free_address(), peer: free_address() };
+        let member = |text: &&str| Member::herd(name(text), free_address(), free_address());
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let dir = tempfile::tempdir().unwrap();

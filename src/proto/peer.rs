@@ -1,0 +1,265 @@
+//! The grammar of neighbours: what a caller says on our peer port, and what a callee answers on a link.
+
+use super::command::{Fields, ParseError};
+use super::digest::{BUCKETS, Sums};
+use super::location::Location;
+use super::name::{ClientId, ServerName};
+use super::sighting::Sighting;
+use super::time::Timestamp;
+use super::trust::{Nonce, Proof};
+
+/// The version of the dialect that this implementation speaks.
+pub const PEER_VERSION: u32 = 2;
+
+/// Stands for a proof in a herd without a secret.
+const NO_PROOF: &str = "-";
+
+/// What a caller says to us on our peer port.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call<'a> {
+    /// `HELLO <version> <from> <to> <epoch> <nonce>`: who calls, first of all.
+    Hello(Greeting),
+    /// `PROOF <proof>`: that it is who it says.
+    Proof(Option<Proof>),
+    /// `AT <origin> <skew> <client> <location> <time>`: news, or what was news once.
+    At(Sighting<'a>),
+    /// `UPTO <position>`: everything up to this position has been said.
+    UpTo(u64),
+    /// `BEAT <position> <total>`: the same, and that the caller lives.
+    Beat(Beat),
+}
+
+/// What a callee answers on a link.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// `CHALLENGE <version> <from> <to> <epoch> <nonce>`, to `HELLO`: prove it.
+    Challenge(Greeting),
+    /// `WELCOME <proof> <position>`, to `PROOF`: so do I; and go on after this position.
+    Welcome(Welcome),
+    /// `ACK <position> <number> [<sums>]`, to `BEAT`.
+    Ack(Box<Ack>),
+}
+
+/// How each side of a link presents itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// Who speaks.
+    pub from: ServerName,
+    /// Whom it believes to speak to.
+    pub to: ServerName,
+    /// Which memory the speaker has.
+    pub epoch: Epoch,
+    /// The speaker's number for this connection.
+    pub nonce: Nonce,
+}
+
+/// One life of a server's memory, drawn at random when the memory began: a neighbour that comes back with
+/// another epoch has forgotten what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// What neighbours of the classic dialect have, who do not say.
+    pub(super) const CLASSIC: Epoch = Epoch(0);
+}
+
+/// A sign of life of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Everything up to this position has been said.
+    pub position: u64,
+    /// The fingerprint of all that the caller knows.
+    pub total: u64,
+}
+
+/// How a callee takes a caller in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// That the callee is who it says.
+    pub proof: Option<Proof>,
+    /// The position up to which it has merged what the caller told it in this epoch.
+    pub position: u64,
+}
+
+/// A sign of life of a callee, in answer to a beat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The position up to which it has merged what the caller told it in this epoch.
+    pub position: u64,
+    /// The number of its own last change.
+    pub number: u64,
+    /// Its fingerprint in buckets, if it differs from the caller's.
+    pub sums: Option<Sums>,
+}
+
+/// Reads what came in on the peer port.
+pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
+    let fields = Fields::of(line)?;
+    match fields.word {
+        "AT" => Ok(Call::At(sighting(fields)?.0)),
+        "UPTO" => {
+            let [position] = fields.exactly()?;
+            Ok(Call::UpTo(decimal(position)?))
+        }
+        "BEAT" => {
+            let [position, total] = fields.exactly()?;
+            Ok(Call::Beat(Beat { position: decimal(position)?, total: hexadecimal(total)? }))
+        }
+        "HELLO" => Ok(Call::Hello(greeting(fields)?)),
+        "PROOF" => {
+            let [proof] = fields.exactly()?;
+            Ok(Call::Proof(parse_proof(proof)?))
+        }
+        _ => Err(ParseError::UnknownWord),
+    }
+}
+
+/// Reads what a callee answered.
+pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
+    let fields = Fields::of(line)?;
+    match fields.word {
+        "ACK" => {
+            let ([position, number], sums) = fields.exactly_or_one_more()?;
+            let sums = sums.map(parse_sums).transpose()?;
+            Ok(Answer::Ack(Box::new(Ack { position: decimal(position)?, number: decimal(number)?, sums })))
+        }
+        "CHALLENGE" => Ok(Answer::Challenge(greeting(fields)?)),
+        "WELCOME" => {
+            let [proof, position] = fields.exactly()?;
+            Ok(Answer::Welcome(Welcome { proof: parse_proof(proof)?, position: decimal(position)? }))
+        }
+        _ => Err(ParseError::UnknownWord),
+    }
+}
+
+/// Reads an `AT` line alone, as it is stored, or as a classic neighbour sends it: perhaps with the name of the sender.
+pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
+    let fields = Fields::of(line)?;
+    if fields.word == "AT" { sighting(fields) } else { Err(ParseError::UnknownWord) }
+}
+
+impl Greeting {
+    /// Appends the greeting as a line that begins with `word`.
+    pub(crate) fn push_to(&self, word: &str, out: &mut Vec<u8>) {
+        let Greeting { from, to, epoch, nonce } = self;
+        push(out, &format!("{word} {PEER_VERSION} {from} {to} {:016x} {nonce}", epoch.0));
+    }
+}
+
+impl Welcome {
+    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+        push(out, &format!("WELCOME {} {}", shown(self.proof), self.position));
+    }
+}
+
+impl Beat {
+    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+        push(out, &format!("BEAT {} {:016x}", self.position, self.total));
+    }
+}
+
+impl Ack {
+    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+        let mut line = format!("ACK {} {}", self.position, self.number);
+        if let Some(sums) = &self.sums {
+            line.push(' ');
+            line.extend(sums.iter().map(|sum| format!("{sum:016x}")));
+        }
+        push(out, &line);
+    }
+}
+
+/// Appends the line that proves.
+pub(crate) fn push_proof(proof: Option<Proof>, out: &mut Vec<u8>) {
+    push(out, &format!("PROOF {}", shown(proof)));
+}
+
+/// Appends the line that says how far has been said.
+pub(crate) fn push_up_to(position: u64, out: &mut Vec<u8>) {
+    // Said within a flood, where a line costs no allocation.
+    out.extend_from_slice(b"UPTO ");
+    let first_digit = out.len();
+    let mut rest = position;
+    while rest > 0 || out.len() == first_digit {
+        out.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+    }
+    out[first_digit..].reverse();
+    out.push(b'\n');
+}
+
+fn push(out: &mut Vec<u8>, line: &str) {
+    out.extend_from_slice(line.as_bytes());
+    out.push(b'\n');
+}
+
+fn shown(proof: Option<Proof>) -> String {
+    proof.map_or_else(|| NO_PROOF.to_owned(), |proof| proof.to_string())
+}
+
+/// A sighting, and the seventh field, in which implementations of the course name the sender.
+fn sighting(fields: Fields<'_>) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
+    let ([origin, skew, client, location, time], sender) = fields.exactly_or_one_more()?;
+    if !ServerName::is_one(origin) {
+        return Err(ParseError::ServerName);
+    }
+    if !is_skew(skew) {
+        return Err(ParseError::Skew);
+    }
+    let location = Location::parse(location).ok_or(ParseError::Location)?;
+    let time = Timestamp::parse(time).ok_or(ParseError::Time)?;
+    Ok((Sighting { origin, skew, client: ClientId(client), location, time }, sender))
+}
+
+/// The version is read first, for another one may have other fields.
+fn greeting(mut fields: Fields<'_>) -> Result<Greeting, ParseError> {
+    let version = fields.take().ok_or(ParseError::FieldCount)?;
+    if decimal(version)? != u64::from(PEER_VERSION) {
+        return Err(ParseError::Version);
+    }
+    let [from, to, epoch, nonce] = fields.exactly()?;
+    let name = |text| ServerName::parse(text).map_err(|_| ParseError::ServerName);
+    let (from, to) = (name(from)?, name(to)?);
+    let epoch = Epoch(hexadecimal(epoch)?);
+    Ok(Greeting { from, to, epoch, nonce: Nonce::parse(nonce).ok_or(ParseError::Proof)? })
+}
+
+fn parse_proof(text: &str) -> Result<Option<Proof>, ParseError> {
+    match text {
+        NO_PROOF => Ok(None),
+        _ => Proof::parse(text).map(Some).ok_or(ParseError::Proof),
+    }
+}
+
+/// Sixteen digits for each bucket.
+fn parse_sums(text: &str) -> Result<Sums, ParseError> {
+    if text.len() != 16 * BUCKETS || !text.is_ascii() {
+        return Err(ParseError::Number);
+    }
+    let mut sums = Box::new([0; BUCKETS]);
+    for (at, sum) in sums.iter_mut().enumerate() {
+        *sum = hexadecimal(&text[16 * at..16 * (at + 1)])?;
+    }
+    Ok(sums)
+}
+
+fn decimal(text: &str) -> Result<u64, ParseError> {
+    // `parse` alone would take a plus sign.
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain).ok_or(ParseError::Number)
+}
+
+fn hexadecimal(text: &str) -> Result<u64, ParseError> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(text, 16).ok().filter(|_| is_plain).ok_or(ParseError::Number)
+}
+
+/// Whether `text` is a sign, digits and perhaps a fraction.
+fn is_skew(text: &str) -> bool {
+    let Some(size) = text.strip_prefix(['+', '-']) else { return false };
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    match size.split_once('.') {
+        Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
+        None => all_digits(size),
+    }
+}

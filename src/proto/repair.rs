@@ -1,0 +1,65 @@
+//! What two servers do about a difference that should not be there.
+//!
+//! With every acknowledgement of a beat the neighbour sends its fingerprint if that differs from ours. In a busy herd
+//! it nearly always does, for there is something on its way. A bucket that is the same as one beat ago on both
+//! sides, and still differs, although everything that either side knew one beat ago has been merged by the other,
+//! has drifted apart. Both sides find that out for themselves and tell the whole bucket again.
+
+use super::digest::{BUCKETS, Sums};
+use super::store::Store;
+
+/// Both sides' fingerprints at one beat.
+#[derive(Debug)]
+pub(super) struct Compared {
+    ours: Sums,
+    theirs: Sums,
+    our_number: u64,
+    their_number: u64,
+}
+
+/// The buckets to be told again, and how far that has come.
+#[derive(Debug)]
+pub(super) struct Repair {
+    chosen: Box<[bool; BUCKETS]>,
+    next_record: usize,
+}
+
+impl Compared {
+    /// Our store, and the fingerprint of a neighbour whose last change has `their_number`.
+    pub(super) fn of(store: &Store, their_number: u64, theirs: Sums) -> Compared {
+        let ours = store.digest().sums().clone();
+        Compared { ours, theirs, our_number: store.last_number(), their_number }
+    }
+
+    fn is_as(&self, before: &Compared, bucket: usize) -> bool {
+        self.ours[bucket] == before.ours[bucket] && self.theirs[bucket] == before.theirs[bucket]
+    }
+}
+
+impl Repair {
+    /// What has drifted apart between two beats, if anything has: `acknowledged` is how far the neighbour has merged
+    /// what we told it, `heard` how far we have merged what it told us.
+    pub(super) fn of(before: &Compared, now: &Compared, acknowledged: u64, heard: u64) -> Option<Repair> {
+        if acknowledged < before.our_number || heard < before.their_number {
+            return None;
+        }
+        let drifted = |bucket: usize| now.is_as(before, bucket) && now.ours[bucket] != now.theirs[bucket];
+        let chosen: Box<[bool; BUCKETS]> = Box::new(std::array::from_fn(drifted));
+        chosen.contains(&true).then_some(Repair { chosen, next_record: 0 })
+    }
+
+    /// How many buckets have drifted apart.
+    pub(super) fn buckets(&self) -> usize {
+        self.chosen.iter().filter(|&&chosen| chosen).count()
+    }
+
+    /// Appends the next lines; returns where to go on, or `None` if that was all.
+    pub(super) fn push_next_to(&self, store: &Store, out: &mut Vec<u8>) -> Option<usize> {
+        store.walk_buckets(&self.chosen, self.next_record, out)
+    }
+
+    /// What came before this record has been told.
+    pub(super) fn go_on_at(&mut self, record: usize) {
+        self.next_record = record;
+    }
+}

@@ -1,0 +1,232 @@
+//! Who may be believed: a secret that all servers of a herd share, and proofs of knowing it.
+//!
+//! Each side of a link draws a nonce for every connection and proves the secret by an HMAC-SHA256 (RFC 2104,
+//! FIPS 180-4) over both names, both nonces, the version of the dialect and the role of whoever proves. So a proof
+//! is good for one connection, in one direction and at one of its ends: it can be neither replayed nor reflected.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::name::ServerName;
+use super::peer::PEER_VERSION;
+
+/// The fewest bytes of a secret: a guess at 16 random ones does not succeed.
+pub const SECRET_BYTES_MIN: usize = 16;
+
+/// The most bytes of a secret: a key of 4096 bits, written in hexadecimal digits.
+pub const SECRET_BYTES_MAX: usize = 1024;
+
+/// The bytes of a nonce and of a proof.
+const BYTES: usize = 32;
+
+/// What all servers of a herd know and nobody else does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+/// Why a text cannot be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a herd's secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes on one line; `openssl rand -hex 32` makes one"
+)]
+pub struct BadSecret;
+
+/// A number that is used for one connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Nonce(pub [u8; BYTES]);
+
+/// What only somebody who knows the secret can say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Proof([u8; BYTES]);
+
+/// Which end of a connection proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one that has dialled.
+    Caller,
+    /// The one that was dialled.
+    Callee,
+}
+
+/// What both ends of one connection have said before they prove.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Who has dialled.
+    pub caller: ServerName,
+    /// Who was dialled.
+    pub callee: ServerName,
+    /// The caller's nonce.
+    pub caller_nonce: Nonce,
+    /// The callee's nonce.
+    pub callee_nonce: Nonce,
+}
+
+impl Secret {
+    /// A secret from a file or a variable; white space around it does not belong to it.
+    pub fn parse(text: &[u8]) -> Result<Secret, BadSecret> {
+        let text = text.trim_ascii();
+        let good = (SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&text.len()) && !text.contains(&b'\n');
+        good.then(|| Secret(text.to_vec())).ok_or(BadSecret)
+    }
+
+    fn mac(&self, role: Role, handshake: &Handshake) -> Hmac<Sha256> {
+        let Handshake { caller, callee, caller_nonce, callee_nonce } = handshake;
+        let role = match role {
+            Role::Caller => "caller",
+            Role::Callee => "callee",
+        };
+        // No field can hold a space, so no two handshakes have the same text.
+        let text = format!("proxyherd {PEER_VERSION} {role} {caller} {callee} {caller_nonce} {callee_nonce}");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(text.as_bytes());
+        mac
+    }
+}
+
+/// The proof of the one in this role; `None` in a herd without a secret.
+pub fn prove(secret: Option<&Secret>, role: Role, handshake: &Handshake) -> Option<Proof> {
+    Some(Proof(secret?.mac(role, handshake).finalize().into_bytes().into()))
+}
+
+/// Whether the one in this role knows the secret, or both of us have none. Takes the same time for every wrong proof.
+pub fn is_proved(secret: Option<&Secret>, role: Role, handshake: &Handshake, proof: Option<Proof>) -> bool {
+    match (secret, proof) {
+        (Some(secret), Some(proof)) => secret.mac(role, handshake).verify_slice(&proof.0).is_ok(),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+impl Nonce {
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Nonce> {
+        parse_bytes(text).map(Nonce)
+    }
+}
+
+impl Proof {
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Proof> {
+        parse_bytes(text).map(Proof)
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<[u8; BYTES]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * BYTES {
+        return None;
+    }
+    let mut bytes = [0; BYTES];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+    }
+    Some(bytes)
+}
+
+fn write_bytes(bytes: &[u8; BYTES], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_bytes(&self.0, f)
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_bytes(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_bytes(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_bytes(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handshake() -> Handshake {
+        let name = |text| ServerName::parse(text).unwrap();
+        Handshake {
+            caller: name("Alford"),
+            callee: name("Bolden"),
+            caller_nonce: Nonce([1; BYTES]),
+            callee_nonce: Nonce([2; BYTES]),
+        }
+    }
+
+    #[test]
+    fn a_proof_is_the_specified_one() {
+        // printf 'proxyherd 2 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
+        let secret = Secret::parse(b"0123456789abcdef\n").unwrap();
+        let proof = prove(Some(&secret), Role::Caller, &handshake()).unwrap();
+        assert_eq!(proof.to_string(), "bda42f190bf0c6b2a2ae8f791151aaf2c74f1bc4b46fc024a9bb4105f8792fe3");
+    }
+
+    #[test]
+    fn a_proof_is_good_for_one_role_in_one_connection_between_two_servers_with_one_secret() {
+        let (secret, other) = (Secret::parse(&[7; 20]).unwrap(), Secret::parse(&[8; 20]).unwrap());
+        let good = handshake();
+        let proof = prove(Some(&secret), Role::Caller, &good);
+        let holds = |secret, role, handshake: &Handshake| is_proved(secret, role, handshake, proof);
+        assert!(holds(Some(&secret), Role::Caller, &good));
+        assert!(!holds(Some(&secret), Role::Callee, &good), "it could be reflected");
+        assert!(!holds(Some(&other), Role::Caller, &good));
+        assert!(!holds(None, Role::Caller, &good));
+        let name = |text| ServerName::parse(text).unwrap();
+        for wrong in [
+            Handshake { caller: name("Powell"), ..good.clone() },
+            Handshake { callee: name("Powell"), ..good.clone() },
+            Handshake { caller_nonce: Nonce([3; BYTES]), ..good.clone() },
+            Handshake { callee_nonce: Nonce([3; BYTES]), ..good.clone() },
+            Handshake { caller: name("Bolden"), callee: name("Alford"), ..good.clone() },
+        ] {
+            assert!(!holds(Some(&secret), Role::Caller, &wrong), "{wrong:?}");
+        }
+        assert!(is_proved(None, Role::Caller, &good, None), "a herd without a secret proves nothing");
+        assert!(!is_proved(Some(&secret), Role::Caller, &good, None));
+    }
+
+    #[test]
+    fn digits_are_read_back_and_nothing_else_is() {
+        let nonce = Nonce(std::array::from_fn(|at| at as u8 * 7));
+        assert_eq!(Nonce::parse(&nonce.to_string()), Some(nonce));
+        let text = nonce.to_string();
+        for bad in [
+            "",
+            "-",
+            &text[1..],
+            &format!("{text}0"),
+            &text.replacen('0', "g", 1),
+            &text.replacen('0', "+", 1),
+        ] {
+            assert_eq!(Proof::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_long_enough_and_on_one_line() {
+        for bad in [&b""[..], b"short", b"0123456789\nabcdefgh", &[b'x'; SECRET_BYTES_MAX + 1]] {
+            assert_eq!(Secret::parse(bad), Err(BadSecret));
+        }
+        assert_eq!(format!("{:?}", Secret::parse(b"0123456789abcdef").unwrap()), "Secret(..)");
+    }
+}

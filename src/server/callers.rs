@@ -1,0 +1,37 @@
+//! The conversation of each neighbour that is here: a newer one that has proved itself ends the older.
+//!
+//! The older one may be half-open: its neighbour is gone, and no packet says so.
+
+use std::net::{Shutdown as Half, TcpStream};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::shutdown::hang_up;
+
+/// By neighbour: the socket of its present conversation.
+#[derive(Debug)]
+pub(super) struct Callers {
+    present: Vec<Mutex<Option<Arc<TcpStream>>>>,
+}
+
+impl Callers {
+    /// Nobody is here of so many neighbours.
+    pub(super) fn new(neighbours: usize) -> Callers {
+        Callers { present: (0..neighbours).map(|_| Mutex::new(None)).collect() }
+    }
+
+    /// A neighbour has come in this connection. Cuts an older one, and says whether there was one.
+    pub(super) fn come(&self, neighbour: usize, socket: &Arc<TcpStream>) -> bool {
+        let older = self.present[neighbour].lock().replace(Arc::clone(socket));
+        older.inspect(|older| hang_up(older, Half::Both)).is_some()
+    }
+
+    /// This connection of a neighbour has ended.
+    pub(super) fn gone(&self, neighbour: usize, socket: &Arc<TcpStream>) {
+        let mut present = self.present[neighbour].lock();
+        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, socket)) {
+            *present = None;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The sender thread of a link to a classic neighbour: a connection for every message.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::errands::{self, Bell, Errand};
+use super::link::{CONNECT_WAIT_MAX, FAILURES_UNTIL_WARNING};
+use super::shutdown::hang_up;
+use super::{Shared, clock};
+use crate::logging::Escaped;
+use crate::proto::backoff::Backoff;
+use crate::proto::classic::ClassicLink;
+use crate::proto::name::ServerName;
+
+/// How long to wait for the neighbour to close after us. It says nothing, so this is all that shows that it has read;
+/// one that keeps its connections open must not slow down everything.
+const CLOSE_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// One classic link's thread.
+pub(super) struct ClassicSender<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) name: ServerName,
+    pub(super) link: ClassicLink,
+    pub(super) address: SocketAddr,
+    pub(super) bell: &'a Bell,
+    pub(super) errands: Receiver<Errand>,
+}
+
+impl<'a> ClassicSender<'a> {
+    /// The sender to the neighbour with this index.
+    pub(super) fn new(
+        shared: &'a Shared,
+        neighbour: usize,
+        address: SocketAddr,
+        errands: Receiver<Errand>,
+    ) -> ClassicSender<'a> {
+        ClassicSender {
+            shared,
+            name: shared.me.neighbours[neighbour].name.clone(),
+            link: ClassicLink::new(Arc::clone(&shared.me), neighbour),
+            address,
+            bell: &shared.bells[neighbour],
+            errands,
+        }
+    }
+
+    /// Tells the neighbour everything until the server stops.
+    pub(super) fn run(mut self) {
+        let mut backoff = Backoff::new();
+        let mut failures = 0_u64;
+        loop {
+            self.bell.looking_at_news();
+            match self.send_all() {
+                Ok(()) => {
+                    if failures >= FAILURES_UNTIL_WARNING {
+                        log::info!("classic neighbour {} is back", self.name);
+                    }
+                    (backoff, failures) = (Backoff::new(), 0);
+                    if self.bell.is_stopping() {
+                        return;
+                    }
+                    errands::wait_for_any(&self.errands, Duration::MAX);
+                }
+                Err(error) => {
+                    self.link.unreachable(&self.shared.node.read());
+                    failures += 1;
+                    let level =
+                        if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
+                    log::log!(level, "classic neighbour {} cannot be told yet: {error}", self.name);
+                    if self.bell.is_stopping() {
+                        return;
+                    }
+                    let wait = backoff.wait(fastrand::f32());
+                    errands::pause(&self.errands, self.bell, clock::deadline(wait));
+                }
+            }
+        }
+    }
+
+    fn send_all(&mut self) -> io::Result<()> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let due = self.link.due(&self.shared.node.read(), &mut line);
+            let Some(due) = due else { return Ok(()) };
+            if !line.is_empty() {
+                self.send(&line)?;
+            }
+            self.link.written(due);
+        }
+    }
+
+    fn send(&self, line: &[u8]) -> io::Result<()> {
+        let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_WAIT_MAX)?);
+        let _registered = self.shared.link_sockets.register(&socket);
+        socket.set_write_timeout(Some(CONNECT_WAIT_MAX))?;
+        (&*socket).write_all(line)?;
+        self.shared.stats.link_bytes.add(line.len() as u64);
+        log::debug!("classic {} -> {}", self.name, Escaped(line.trim_ascii_end()));
+        hang_up(&socket, Half::Write);
+        socket.set_read_timeout(Some(CLOSE_WAIT_MAX))?;
+        // What it says, and whether it closes, changes nothing.
+        let _ = (&*socket).read(&mut [0; 64]);
+        Ok(())
+    }
+}

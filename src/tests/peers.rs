@@ -1,0 +1,46 @@
+//! How a test becomes a server's neighbour, with and without a socket, in a herd without a secret.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::proto::batch::Batch;
+use crate::proto::framing::Line;
+use crate::proto::node::Node;
+use crate::proto::peer::Epoch;
+use crate::proto::session::{Session, Step};
+use crate::proto::time::Moment;
+use crate::proto::trust::Nonce;
+use crate::tests::harness::Talk;
+
+/// What a test says in place of a number that nobody can foretell.
+pub(crate) const NONCE: Nonce = Nonce([7; 32]);
+
+/// The line with which a caller begins.
+pub(crate) fn hello(from: &str, to: &str, epoch: Epoch) -> String {
+    format!("HELLO 2 {from} {to} {:016x} {NONCE}", epoch.0)
+}
+
+/// The conversation of a neighbour that has said all it must; and the welcome.
+pub(crate) fn met(node: &mut Node, neighbour: usize, epoch: Epoch) -> (Session, String) {
+    let me = Arc::clone(node.identity());
+    let mut batch = Batch::default();
+    let mut session = Session::peer(Arc::clone(&me), NONCE);
+    let hello = hello(me.neighbours[neighbour].name.as_str(), me.name.as_str(), epoch);
+    let step = session.line(Line::Whole(hello.as_bytes()), Moment::default(), &mut batch);
+    assert_eq!(step, Step::Next, "{hello} is not understood");
+    batch.sent();
+    let step = session.line(Line::Whole(b"PROOF -"), Moment::default(), &mut batch);
+    assert_eq!(step, Step::Meet(neighbour));
+    session.meet(node, &mut batch);
+    (session, String::from_utf8(batch.replies().to_vec()).unwrap())
+}
+
+/// A connection to a server's peer port on which a neighbour has said all it must.
+pub(crate) fn call(address: SocketAddr, from: &str, to: &str, epoch: Epoch) -> Talk {
+    let mut talk = Talk::with(address);
+    let challenge = talk.ask(&hello(from, to, epoch));
+    assert!(challenge.starts_with(&format!("CHALLENGE 2 {to} {from} ")), "{challenge}");
+    let welcome = talk.ask("PROOF -");
+    assert!(welcome.starts_with("WELCOME - "), "{welcome}");
+    talk
+}
