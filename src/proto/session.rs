@@ -139,7 +139,7 @@ impl Session {
                 if self.me.clock_lead_max.is_some_and(|lead| report.time.moment() > received.after(lead)) {
                     return Err(Refusal::ClockAhead);
                 }
-                batch.report(&self.me.name, &report, received);
+                batch.report(&self.me.name, text, &report, received);
                 Ok(Step::Next)
             }
             ClientCommand::WhatsAt(ask) => Ok(Step::Ask(ask)),

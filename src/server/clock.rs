@@ -11,6 +11,11 @@ pub fn now() -> Moment {
     Moment { seconds: since.as_secs(), nanos: since.subsec_nanos() }
 }
 
+/// Now, for what is compared with a deadline.
+pub fn instant() -> Instant {
+    deadline(Duration::ZERO)
+}
+
 /// The instant at which a wait that begins now is over.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn deadline(wait: Duration) -> Instant {
