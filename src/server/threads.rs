@@ -25,9 +25,10 @@ pub(super) const STACK_BYTES: usize = 512 * 1024;
 /// How long a thread without a connection waits for one.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Memory that must be there before a thread is started: a process that finds none for a small buffer is ended by
-/// the system's allocator, so what is left is kept for those who are served.
-const HEADROOM_BYTES: usize = 4 << 20;
+/// Memory that must be there before a thread is started: a process that finds none for a small buffer ends, so what
+/// is left is kept for those who are served. The allocator reserves up to 64 MiB for a thread; only a larger piece is
+/// certain to be asked of the system, and given back at once.
+const HEADROOM_BYTES: usize = 65 << 20;
 
 /// Hands accepted connections to threads.
 pub(super) struct Threads<'scope, 'env> {
@@ -84,7 +85,7 @@ impl<'scope, 'env> Threads<'scope, 'env> {
             Port::Client => Err(connection),
         };
         let Err(connection) = kept.or_else(|connection| hand_over(&self.idle, connection)) else { return };
-        if Vec::<u8>::new().try_reserve_exact(HEADROOM_BYTES).is_err() {
+        if !is_memory_left() {
             self.refuse(connection, Cause::Memory, "memory", "no memory is left; raise the limit on it");
             return;
         }
@@ -110,6 +111,14 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         let told = format!("no {what} for one more connection; try again later");
         self.farewells.refuse(socket, told);
     }
+}
+
+fn is_memory_left() -> bool {
+    let mut piece = Vec::<u8>::new();
+    let got = piece.try_reserve_exact(HEADROOM_BYTES).is_ok();
+    // Memory that is never used would not even be asked for.
+    std::hint::black_box(&piece);
+    got
 }
 
 /// Gives the connection to a thread that waits for one, or back.
