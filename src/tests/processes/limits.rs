@@ -3,8 +3,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use crate::real::{RealHerd, ask, eventually, line, note, now};
 use crate::transcripts::run::Talk as _;
@@ -145,6 +146,50 @@ fn without_memory_for_one_more_it_is_refused_and_the_rest_is_served() {
     assert_eq!(herd.terminate("Alford").0.code(), Some(0));
     let log = herd.log("Alford");
     assert!(log.contains(" connections_refused=") && !log.contains(" connections_refused=0"), "{log}");
+}
+
+#[test]
+fn without_threads_for_one_more_it_is_refused_and_a_neighbour_still_finds_one() {
+    // The superuser is not bound by this limit, and anybody else has other processes that count.
+    let has = |what| Command::new(what).arg("--version").output().is_ok_and(|it| it.status.success());
+    if !geteuid().is_root() || !has("setpriv") || !has("prlimit") {
+        note(format_args!("skipped: it takes the superuser, setpriv and prlimit"));
+        return;
+    }
+    let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "info"]);
+    herd.start_one("Bolden");
+    let user = 60_000 + std::process::id() % 5_000;
+    let as_user = format!(
+        "chmod 777 . && cp \"$1\" server && shift && \
+         set -- prlimit --nproc=40 setpriv --reuid {user} --regid {user} --clear-groups ./server \"$@\";"
+    );
+    herd.spawn_in_shell("Alford", &as_user);
+    herd.wait_until_ready("Alford");
+    let mut served = Vec::new();
+    let mut refused = 0;
+    for _ in 0..60 {
+        let mut talk = herd.client("Alford");
+        match told(&mut talk).as_str() {
+            "? hello" => served.push(talk),
+            why => {
+                assert_eq!(why, "? no thread for one more connection; try again later");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && served.len() > 10, "{refused} refused, {} served", served.len());
+    assert!(ask(&mut served[0], "IAMAT kiwi +1+1 1").starts_with("AT Alford "));
+    // Its thread was kept for it while it was away.
+    herd.kill_one("Bolden");
+    herd.start_one("Bolden");
+    let second = ask(&mut herd.client("Bolden"), "IAMAT kiwi +2+2 2");
+    eventually("the neighbour's news are known", || {
+        let known = ask(&mut served[0], "WHATSAT kiwi 1 1");
+        while known.starts_with("AT ") && !line(&mut served[0]).is_empty() {}
+        (known == second).then_some(())
+    });
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    assert!(herd.log("Alford").contains(&format!(" out_of_threads={refused} ")), "{}", herd.log("Alford"));
 }
 
 #[test]
