@@ -7,6 +7,7 @@
 //! 3. [`Step::Meet`]: call [`Session::meet`] under the write lock, and wake the link to that neighbour.
 //! 4. [`Step::Close`]: settle, send the replies, close the connection.
 //!
+//! Before a turn it tells the batch whether lines must be kept ([`Batch::keep_lines`]).
 //! When no complete line is left it settles the batch under the write lock, sends the replies, and wakes
 //! every link if there was news.
 

@@ -14,7 +14,8 @@ use super::digest::{Bucket, Digest, record_hash};
 use super::order::Order;
 use super::time::{Moment, Timestamp};
 
-/// The most clients kept if nothing else is asked for: about 3 GB of records.
+/// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
+/// with real reports.
 pub const CLIENTS_MAX: usize = 10_000_000;
 
 /// The most clients that may be asked for; records are numbered with 32 bits.
