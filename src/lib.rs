@@ -33,8 +33,7 @@
 //!   that waits for signals ends with the process. No thread polls for the stop.
 //! - No reply leaves before its sighting is merged, and none to a client is formatted under the lock.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
-//!   bound with a name. (Not yet: the clients known, the connections on the peer port, and how long either side
-//!   of a connection may say nothing.)
+//!   bound with a name, and most of them an option: see `Limits` in [`config`].
 //! - There is no async runtime and no `unsafe`.
 //!
 //! # Levels of the log

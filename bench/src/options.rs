@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use proxyherd::config::{CONNECTIONS_DEFAULT, Config, Herd, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust};
+use proxyherd::config::{
+    CONNECTIONS_DEFAULT, Config, Herd, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
+};
 use proxyherd::places;
 
 /// What every variant is told.
@@ -45,7 +47,7 @@ impl Common {
             herd,
             log: LogOptions { dir: self.log_dir, level: self.log_level, ..LogOptions::default() },
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
-            connections_max: self.connections_max,
+            limits: Limits { connections_max: self.connections_max, ..Limits::default() },
             clock_lead_max: None,
             trust: Trust::of(None, std::env::var_os(SECRET_VARIABLE), false)?,
         })

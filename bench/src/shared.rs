@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -76,6 +76,8 @@ pub struct Shared {
     pub places: Arc<dyn Places>,
     /// What it counts.
     pub stats: Stats,
+    /// Whether new clients may be refused soon.
+    pub crowded: AtomicBool,
     clients_open: AtomicU32,
     /// Clients that may be connected at once.
     pub connections_max: u32,
@@ -95,8 +97,10 @@ impl Shared {
             catch_up: config.herd.catch_up,
             clock_lead_max: config.clock_lead_max,
         });
+        let node = Node::new(Arc::clone(&me)).bounded(config.limits.clients_max);
         Ok(Shared {
-            node: RwLock::new(Node::new(Arc::clone(&me))),
+            crowded: AtomicBool::new(node.store().is_crowded()),
+            node: RwLock::new(node),
             me,
             clients: config.member().client,
             peers: config.member().peer,
@@ -104,7 +108,7 @@ impl Shared {
             places: open_places(config)?,
             stats: Stats::default(),
             clients_open: AtomicU32::new(0),
-            connections_max: config.connections_max,
+            connections_max: config.limits.connections_max,
         })
     }
 

@@ -4,6 +4,7 @@
 //! settles and sends the replies; then, if [`Turn::take_news`] says so, it wakes its links.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use proxyherd::logging::Escaped;
 use proxyherd::places::{Answer, PlacesError};
@@ -74,6 +75,7 @@ impl Talk {
         framing: &mut Framing,
         received: Moment,
     ) -> Pause {
+        turn.batch.keep_lines(shared.crowded.load(Ordering::Relaxed));
         let mut lines = 0;
         let pause = loop {
             let Some(line) = framing.next_line() else { break Pause::Empty };
@@ -184,6 +186,8 @@ impl Turn {
         let settled = shared.node.write().settle(&mut self.batch);
         shared.stats.add(Count::News, settled.news as u64);
         shared.stats.add(Count::Stale, settled.stale as u64);
+        shared.stats.add(Count::LinesRefused, settled.refused as u64);
+        shared.crowded.store(settled.crowded, Ordering::Relaxed);
         self.news |= settled.news > 0;
     }
 

@@ -1,5 +1,6 @@
 //! The raw command line, as clap reads it and as its help teaches it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::limits::RawLimits;
 use crate::config::{
-    CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT,
-    LOG_FILES_MAX, PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
+    LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX, PLACES_DEADLINE_S_DEFAULT,
+    PLACES_DEADLINE_S_MAX, WhenFull,
 };
 
 // Lines of at most 70 characters: wider ones are folded on the manual page.
@@ -136,10 +138,6 @@ pub(super) struct RawServe {
     #[arg(long, value_name = "N", default_value_t = LOG_FILES_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(LOG_FILES_MAX)))]
     pub(super) log_files_max: u32,
-    /// How many clients may be connected at once; one more is refused politely.
-    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
-    pub(super) connections_max: u32,
     /// A file with the secret that all servers of the herd share; without it, the secret is taken from the environment
     /// variable PROXYHERD_SECRET. Without either, only addresses of this machine (127.0.0.1, ::1) can be used.
     #[arg(long, value_name = "PATH")]
@@ -151,6 +149,8 @@ pub(super) struct RawServe {
     /// anything else until then [default: any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) max_clock_lead: Option<Duration>,
+    #[command(flatten)]
+    pub(super) limits: RawLimits,
 }
 
 #[derive(Debug, Args)]
@@ -223,8 +223,13 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
     })
 }
 
-/// Bytes, or with a suffix KiB, MiB or GiB.
+/// A size for [`LOG_FILE_BYTES_MIN`] to [`LOG_FILE_BYTES_MAX`].
 fn log_file_bytes(text: &str) -> Result<u64, String> {
+    bytes(text, LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX)
+}
+
+/// Bytes, or with a suffix KiB, MiB or GiB.
+pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
     let (number, shift) = [("KiB", 10), ("MiB", 20), ("GiB", 30)]
         .into_iter()
         .find_map(|(suffix, shift)| text.strip_suffix(suffix).map(|number| (number, shift)))
@@ -233,10 +238,11 @@ fn log_file_bytes(text: &str) -> Result<u64, String> {
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let bytes = number.parse::<u64>().ok().filter(|_| digits).and_then(|it| it.checked_mul(1 << shift));
     match bytes {
-        Some(bytes) if (LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX).contains(&bytes) => Ok(bytes),
+        Some(bytes) if range.contains(&bytes) => Ok(bytes),
         _ => Err(format!(
-            "it takes a whole number of bytes from {LOG_FILE_BYTES_MIN} to {LOG_FILE_BYTES_MAX}, or of KiB, \
-             MiB or GiB, such as 64MiB"
+            "it takes a whole number of bytes from {} to {}, or of KiB, MiB or GiB, such as 64KiB",
+            range.start(),
+            range.end()
         )),
     }
 }

@@ -3,6 +3,7 @@
 //! Two stages: `args` holds what was typed, [`Job`] what is to be done. Only the second leaves this room.
 
 mod args;
+mod limits;
 
 use std::env;
 use std::fmt::Write as _;
@@ -68,9 +69,10 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             url: raw.places_url,
             ca: raw.places_ca,
             deadline_s: raw.places_deadline,
+            calls_max: raw.limits.places_calls_max,
             google_key_file: raw.google_key_file,
         },
-        connections_max: raw.connections_max,
+        limits: raw.limits.checked(),
         clock_lead_max: raw.max_clock_lead,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 
 use super::*;
-use crate::config::{CONNECTIONS_DEFAULT, WhenFull};
+use crate::config::{Limits, WhenFull};
 
 /// What `line`, split at spaces, asks for.
 fn job(line: &str) -> Result<Job, ConfigError> {
@@ -50,7 +50,7 @@ fn a_server_needs_only_its_name() {
     assert_eq!(config.herd, Herd::built_in());
     assert_eq!(config.log, LogOptions::default());
     assert_eq!(config.places, PlacesArgs::default());
-    assert_eq!(config.connections_max, CONNECTIONS_DEFAULT);
+    assert_eq!(config.limits, Limits::default());
     assert_eq!(config.clock_lead_max, None);
 }
 
@@ -60,7 +60,9 @@ fn every_option_of_a_server_arrives() {
         "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
          --google-key-file key --places-deadline 60 --log-level warn --log-dir logs --log-when-full drop \
          --log-file-bytes-max 2GiB --log-files-max 3 --connections-max 77 \
-         --max-clock-lead 1day2h",
+         --max-clock-lead 1day2h --connections-per-address-max 7 --hello-pending-max 8 --hello-time-max 3s \
+         --line-bytes-max 64KiB --line-time-max 40s --idle-time-max 1h --reply-time-max 1500ms \
+         --output-bytes-max 1MiB --clients-max 5 --places-calls-max 6 --places-calls-per-minute 9",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -76,9 +78,23 @@ fn every_option_of_a_server_arrives() {
         ca: Some(PathBuf::from("ca.pem")),
         google_key_file: Some(PathBuf::from("key")),
         deadline_s: 60,
+        calls_max: 6,
     };
     assert_eq!(config.places, expected);
-    assert_eq!(config.connections_max, 77);
+    let expected = Limits {
+        connections_max: 77,
+        connections_per_address_max: Some(7),
+        hello_pending_max: 8,
+        hello_time_max: Duration::from_secs(3),
+        line_bytes_max: 65_536,
+        line_time_max: Duration::from_secs(40),
+        idle_time_max: Some(Duration::from_secs(3_600)),
+        reply_time_max: Duration::from_millis(1_500),
+        output_bytes_max: 1 << 20,
+        clients_max: 5,
+        places_calls_per_minute: 9,
+    };
+    assert_eq!(config.limits, expected);
     assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
@@ -104,6 +120,18 @@ fn numbers_have_bounds() {
     for line in [
         "proxyherd serve Alford --connections-max 0",
         "proxyherd serve Alford --connections-max 1000001",
+        "proxyherd serve Alford --connections-per-address-max 0",
+        "proxyherd serve Alford --hello-pending-max 0",
+        "proxyherd serve Alford --hello-time-max 0s",
+        "proxyherd serve Alford --hello-time-max 2",
+        "proxyherd serve Alford --line-bytes-max 255",
+        "proxyherd serve Alford --line-bytes-max 65KiB",
+        "proxyherd serve Alford --line-time-max 25h",
+        "proxyherd serve Alford --idle-time-max 1ms",
+        "proxyherd serve Alford --output-bytes-max 1KiB",
+        "proxyherd serve Alford --clients-max 0",
+        "proxyherd serve Alford --places-calls-max 0",
+        "proxyherd serve Alford --places-calls-per-minute 0",
         "proxyherd serve Alford --log-files-max 0",
         "proxyherd serve Alford --log-files-max 1001",
     ] {

@@ -7,6 +7,7 @@ mod drawing;
 mod error;
 mod file;
 mod herd;
+mod limits;
 mod trust;
 
 use std::net::IpAddr;
@@ -15,19 +16,12 @@ use std::time::Duration;
 
 pub use error::{AddressUse, ConfigError};
 pub use herd::{Herd, Member, SERVERS_MAX};
+pub use limits::*;
 pub use trust::{SECRET_VARIABLE, Trust};
 
 use crate::proto::name::ServerName;
 use crate::proto::node::{Dialect, Identity, Neighbour};
 use crate::proto::peer::Epoch;
-
-/// Client connections a server holds at once if nothing else is asked for: a thread each, and about 16,000
-/// threads fit into one process of a stock Linux. The rest is for peers, links, and room to breathe.
-pub const CONNECTIONS_DEFAULT: u32 = 10_000;
-
-/// The most client connections that may be asked for. No kernel gives one process more threads than this,
-/// so a larger number would be a typing mistake.
-pub const CONNECTIONS_MAX: u32 = 1_000_000;
 
 /// Bytes after which a log file is set aside if nothing else is asked for: small enough to open in an editor.
 pub const LOG_FILE_BYTES_DEFAULT: u64 = 64 << 20;
@@ -50,6 +44,13 @@ pub const PLACES_DEADLINE_S_DEFAULT: u32 = 5;
 /// The most seconds that may be allowed: a question holds up its own client, and stopping, for that long.
 pub const PLACES_DEADLINE_S_MAX: u32 = 60;
 
+/// Calls to a provider over the network under way at once if nothing else is asked for: a thread and a connection
+/// each, and far more than the providers' quotas allow.
+pub const PLACES_CALLS_DEFAULT: u32 = 32;
+
+/// The most such calls that may be allowed.
+pub const PLACES_CALLS_MAX: u32 = 1_024;
+
 /// Everything one server was started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -61,8 +62,8 @@ pub struct Config {
     pub log: LogOptions,
     /// Who answers what is near.
     pub places: PlacesArgs,
-    /// Client connections served at once, 1 to [`CONNECTIONS_MAX`]; one more is refused politely.
-    pub connections_max: u32,
+    /// What is refused beyond.
+    pub limits: Limits,
     /// How far a client's clock may be ahead of this server's; `None` if any time is taken.
     pub clock_lead_max: Option<Duration>,
     /// What the servers of the herd prove to each other.
@@ -150,6 +151,8 @@ pub struct PlacesArgs {
     pub ca: Option<PathBuf>,
     /// Seconds for a whole question to a network provider, 1 to [`PLACES_DEADLINE_S_MAX`].
     pub deadline_s: u32,
+    /// Calls under way at once, 1 to [`PLACES_CALLS_MAX`]; fewer if the provider's terms say so.
+    pub calls_max: u32,
     /// A file that holds the key for Google and nothing else.
     pub google_key_file: Option<PathBuf>,
 }
@@ -162,6 +165,7 @@ impl Default for PlacesArgs {
             ca: None,
             google_key_file: None,
             deadline_s: PLACES_DEADLINE_S_DEFAULT,
+            calls_max: PLACES_CALLS_DEFAULT,
         }
     }
 }

@@ -28,6 +28,9 @@ pub enum PlacesError {
     /// As many calls as allowed are under way already. Nothing was sent.
     #[error("too many questions about places at once: try again in a moment")]
     Busy,
+    /// This connection has asked so often within a minute, and must wait so many seconds. Nothing was sent.
+    #[error("more than {0} questions about places within a minute on one connection: try again in {1} s")]
+    Share(u32, u64),
     /// The provider failed several times in a row and is left alone for a while. Nothing was sent.
     #[error("the provider of places has failed repeatedly and is given {0} s to recover")]
     Resting(u64),
@@ -63,7 +66,10 @@ impl PlacesError {
         match self {
             PlacesError::Denied(_) => "REQUEST_DENIED",
             PlacesError::Invalid(_) => "INVALID_REQUEST",
-            PlacesError::OverLimit(_) | PlacesError::Silent(_) | PlacesError::Busy => "OVER_QUERY_LIMIT",
+            PlacesError::OverLimit(_)
+            | PlacesError::Silent(_)
+            | PlacesError::Busy
+            | PlacesError::Share(..) => "OVER_QUERY_LIMIT",
             PlacesError::Resting(_)
             | PlacesError::TooSlow(_)
             | PlacesError::Failed(_)
@@ -142,6 +148,7 @@ mod tests {
             (PlacesError::OverLimit("x".into()), "OVER_QUERY_LIMIT"),
             (PlacesError::Silent(30), "OVER_QUERY_LIMIT"),
             (PlacesError::Busy, "OVER_QUERY_LIMIT"),
+            (PlacesError::Share(60, 9), "OVER_QUERY_LIMIT"),
             (PlacesError::Resting(10), "UNKNOWN_ERROR"),
             (PlacesError::TooSlow(Duration::from_secs(5)), "UNKNOWN_ERROR"),
             (PlacesError::Failed("x".into()), "UNKNOWN_ERROR"),

@@ -13,7 +13,7 @@ use super::overpass::{self, Overpass};
 use super::remote::Remote;
 use super::request::Rules;
 use super::{Choice, Key, OpenError, Places, catalogue, geojson};
-use crate::config::{PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, PlacesArgs};
+use crate::config::{PLACES_CALLS_DEFAULT, PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, PlacesArgs};
 
 /// The longest overall deadline.
 const DEADLINE_MAX: Duration = Duration::from_secs(PLACES_DEADLINE_S_MAX as u64);
@@ -23,9 +23,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_millis(1_500);
 
 /// For the next bytes of an answer: what is left of the whole after a slow connection.
 const READ_DEADLINE: Duration = Duration::from_secs(4);
-
-/// Calls under way at once: a thread and a connection each, and far more than the providers' quotas allow.
-const CALLS_MAX: usize = 32;
 
 /// For answers that may be kept: maps change slowly, and public servers ask not to be asked twice.
 const CACHE_LIFETIME: Duration = Duration::from_secs(600);
@@ -64,7 +61,7 @@ impl Default for Options {
             deadline: Duration::from_secs(PLACES_DEADLINE_S_DEFAULT as u64),
             connect_deadline: CONNECT_DEADLINE,
             read_deadline: READ_DEADLINE,
-            calls_max: CALLS_MAX,
+            calls_max: PLACES_CALLS_DEFAULT as usize,
             cache_lifetime: CACHE_LIFETIME,
         }
     }
@@ -73,7 +70,7 @@ impl Default for Options {
 impl Options {
     /// What the command line chose, with the key from the environment or the file that it named.
     pub fn of(args: &PlacesArgs) -> Result<Options, OpenError> {
-        let PlacesArgs { choice, url, ca, google_key_file, deadline_s } = args.clone();
+        let PlacesArgs { choice, url, ca, google_key_file, deadline_s, calls_max } = args.clone();
         let choice: Choice = choice.parse()?;
         let google_key = match choice {
             Choice::Google | Choice::GoogleLegacy => Key::from_env_or_file(google_key_file.as_deref())?,
@@ -82,7 +79,8 @@ impl Options {
         let deadline = Duration::from_secs(u64::from(deadline_s));
         // With more time for the whole, a provider that computes for long before its first byte has it too.
         let read_deadline = deadline.mul_f32(0.8);
-        Ok(Options { choice, url, ca, google_key, deadline, read_deadline, ..Options::default() })
+        let calls_max = calls_max as usize;
+        Ok(Options { choice, url, ca, google_key, deadline, read_deadline, calls_max, ..Options::default() })
     }
 }
 

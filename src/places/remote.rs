@@ -42,7 +42,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// `calls_max` bounds the calls under way unless the provider's terms do; answers are kept for
+    /// `calls_max` bounds the calls under way, and the provider's terms may bound them more; answers are kept for
     /// `cache_lifetime` if those terms allow it.
     pub(crate) fn new(
         rules: Box<dyn Rules>,
@@ -53,7 +53,10 @@ impl Remote {
         cache_lifetime: Duration,
     ) -> Remote {
         let terms = rules.terms();
-        let turnstile = Turnstile::new(terms.calls_max.unwrap_or(calls_max).max(1), terms.waiting_max);
+        let turnstile = Turnstile::new(
+            terms.calls_max.map_or(calls_max, |most| most.min(calls_max)).max(1),
+            terms.waiting_max,
+        );
         let cache = terms.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
         let (flights, breaker) = (SingleFlight::default(), Mutex::default());
         Remote { rules, network, deadline, key, flights, turnstile, breaker, cache }

@@ -83,7 +83,7 @@ pub(crate) trait Rules: Send + Sync {
 /// What a provider's terms of use allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
-    /// Calls under way at once; `None` leaves it to the option.
+    /// Calls under way at once; the option may allow fewer, and `None` leaves it to that.
     pub(crate) calls_max: Option<usize>,
     /// Questions that may wait for their turn, within their deadline.
     pub(crate) waiting_max: usize,

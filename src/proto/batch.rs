@@ -22,6 +22,9 @@ pub struct Batch {
     pending: Vec<Pending>,
     /// How far the neighbour has come with these: it counts once they are merged.
     reached: Option<Reached>,
+    /// The lines of reports as they came, while new clients may be refused.
+    lines: Vec<u8>,
+    keeps_lines: bool,
 }
 
 /// A neighbour, by its index, has said everything up to a position of an epoch of its own.
@@ -38,6 +41,8 @@ struct Pending {
     /// Where the client's name stands in the line.
     client: (usize, usize),
     moment: Moment,
+    /// Where in `lines` the report stands as it came, if it was kept.
+    original: Option<(usize, usize)>,
     /// `None` for a client's own report.
     told: Option<(Teller, Newness)>,
 }
@@ -60,6 +65,13 @@ impl Batch {
         self.replies.shrink_to(KEPT_BYTES_MAX);
     }
 
+    /// Whether the lines of reports are kept as they come, for reports may be refused when they are merged and must
+    /// then be copied back. To be told before each turn what [`super::node::Settled::crowded`] said last, on
+    /// whatever connection: it changes rarely, and where it comes too late a line is copied back with single spaces.
+    pub fn keep_lines(&mut self, crowded: bool) {
+        self.keeps_lines = crowded;
+    }
+
     /// Replies that a line was not understood: `? ` and a copy of it.
     pub fn refuse(&mut self, line: &[u8]) {
         self.replies.extend_from_slice(b"? ");
@@ -72,8 +84,13 @@ impl Batch {
         &mut self.replies
     }
 
-    /// Replies to a client's report, and notes it to be merged.
-    pub(super) fn report(&mut self, origin: &ServerName, report: &IAmAt<'_>, received: Moment) {
+    /// Replies to a client's report, which came as `line`, and notes it to be merged.
+    pub(super) fn report(&mut self, origin: &ServerName, line: &[u8], report: &IAmAt<'_>, received: Moment) {
+        let original = self.keeps_lines.then(|| {
+            let start = self.lines.len();
+            self.lines.extend_from_slice(line);
+            (start, self.lines.len())
+        });
         let out = &mut self.replies;
         let start = out.len();
         out.extend_from_slice(b"AT ");
@@ -93,6 +110,7 @@ impl Batch {
             line: (start, out.len()),
             client: (client, client_end),
             moment: report.time.moment(),
+            original,
             told: None,
         });
     }
@@ -107,6 +125,7 @@ impl Batch {
             line: (start, self.told.len()),
             client: (client, client + sighting.client.0.len()),
             moment: sighting.time.moment(),
+            original: None,
             told: Some((teller, newness)),
         });
     }
@@ -138,5 +157,30 @@ impl Batch {
         self.pending.clear();
         self.told.clear();
         self.reached = None;
+        self.lines.clear();
+    }
+
+    /// Makes error lines of the replies to these pending reports, by their places in order.
+    #[cold]
+    pub(super) fn take_back(&mut self, refused: &[usize]) {
+        let mut replies = Vec::with_capacity(self.replies.len());
+        let mut copied = 0;
+        for pending in refused.iter().map(|&index| &self.pending[index]) {
+            let (start, end) = pending.line;
+            replies.extend_from_slice(&self.replies[copied..start]);
+            replies.extend_from_slice(b"? ");
+            match pending.original {
+                Some((start, end)) => replies.extend_from_slice(&self.lines[start..end]),
+                None => {
+                    replies.extend_from_slice(b"IAMAT ");
+                    let fields = start + pending.client.0..end - 1;
+                    replies.extend_from_slice(&self.replies[fields]);
+                }
+            }
+            replies.push(b'\n');
+            copied = end;
+        }
+        replies.extend_from_slice(&self.replies[copied..]);
+        self.replies = replies;
     }
 }

@@ -7,13 +7,25 @@
 
 use std::ops::Range;
 
-/// The most bytes of a client's line, its terminator not counted. Real reports have under 120 bytes; more
-/// leaves room for long client names and keeps what one connection can make the server hold small.
+/// The most bytes of a client's line if nothing else is asked for, its terminator not counted. Real reports have
+/// under 120 bytes; more leaves room for long client names and keeps what one connection can make the server hold
+/// small.
 pub const LINE_BYTES_MAX: usize = 4096;
 
+/// The fewest bytes that a client's line may be bounded to: a report of a real client must fit.
+pub const LINE_BYTES_FLOOR: usize = 256;
+
+/// The most bytes that a client's line may be bounded to.
+pub const LINE_BYTES_CEILING: usize = 64 * 1024;
+
 /// The most bytes of a neighbour's line: the longest `AT` line that a client's line can become, which adds
-/// the server's name, the skew and some spaces.
-pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + 128;
+/// the server's name, the skew and some spaces. Whatever a server's own clients may send, its neighbours may let
+/// theirs send the most that is possible, and the herd must agree.
+pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 128;
+
+/// The most bytes of a line on the peer port before the hello: every line up to the hello fits, and who has proved
+/// nothing gets no larger buffer filled.
+pub const STRANGER_LINE_BYTES_MAX: usize = 1024;
 
 /// The bytes read at once from a client: about a hundred pipelined reports.
 pub const CLIENT_READ_BYTES: usize = 8 * 1024;
@@ -48,6 +60,16 @@ impl Framing {
     /// For what a client sends: the end of its stream ends its last line.
     pub fn for_client() -> Framing {
         Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES)
+    }
+
+    /// For what comes in on the peer port before the hello; [`Framing::trust`] makes it one for a neighbour.
+    pub fn for_stranger() -> Framing {
+        Framing { line_bytes_max: STRANGER_LINE_BYTES_MAX, ..Framing::for_peer() }
+    }
+
+    /// A stranger has proved to be a neighbour: its further lines may be as long as those of one.
+    pub fn trust(&mut self) {
+        self.line_bytes_max = PEER_LINE_BYTES_MAX;
     }
 
     /// For what a neighbour tells us.
@@ -123,6 +145,11 @@ impl Framing {
     pub fn is_mid_line(&self) -> bool {
         !self.unread.is_empty()
     }
+
+    /// The part of a line that has come whose end has not. Once all complete lines were taken, that is.
+    pub fn partial(&self) -> &[u8] {
+        &self.buffer[self.unread.clone()]
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +209,24 @@ mod tests {
         assert_eq!(framing.next_line(), Some(Line::Whole(b"AT A +1 c +1+1 15")));
         assert_eq!(framing.next_line(), None);
         assert!(framing.is_mid_line());
+    }
+
+    #[test]
+    fn a_stranger_may_send_short_lines_and_a_neighbour_long_ones_from_the_next_line_on() {
+        let long = vec![b'x'; STRANGER_LINE_BYTES_MAX + 1];
+        let stream = [b"HELLO\n", &*long, b"\n"].concat();
+        let framing = || {
+            let mut framing = Framing::for_stranger();
+            framing.space()[..stream.len()].copy_from_slice(&stream);
+            framing.filled(stream.len());
+            assert_eq!(framing.next_line(), Some(Line::Whole(b"HELLO")));
+            framing
+        };
+        assert_eq!(framing().next_line(), Some(Line::TooLong(&long[1..])));
+        let mut trusted = framing();
+        trusted.trust();
+        assert_eq!(trusted.next_line(), Some(Line::Whole(&long)));
+        assert!(trusted.space().len() > PEER_LINE_BYTES_MAX);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::command::WhatsAt;
 use super::name::ServerName;
 use super::peer::{Ack, Beat, Epoch};
 use super::search::Search;
-use super::store::{Store, Teller};
+use super::store::{Merged, Store, Teller};
 use super::trust::Secret;
 
 /// What of a member never changes while it runs, so that it is shared without a lock.
@@ -78,6 +78,10 @@ pub struct Settled {
     pub news: usize,
     /// Sightings that were known or overtaken.
     pub stale: usize,
+    /// Reports of clients that are new where no more are taken. Their replies have become error lines.
+    pub refused: usize,
+    /// Whether more may be refused soon: see [`Batch::keep_lines`].
+    pub crowded: bool,
 }
 
 impl Identity {
@@ -133,6 +137,12 @@ impl Node {
         Node { me, store: Store::new(), heard }
     }
 
+    /// The same, where so many clients may bring themselves in. What neighbours tell is always kept.
+    #[must_use]
+    pub fn bounded(self, clients_max: usize) -> Node {
+        Node { store: self.store.bounded(clients_max), ..self }
+    }
+
     /// What never changes of this member.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.me
@@ -146,17 +156,22 @@ impl Node {
     /// Merges all that is pending in the batch, in order. Its replies may be sent after this.
     pub fn settle(&mut self, batch: &mut Batch) -> Settled {
         let mut settled = Settled::default();
-        for entry in batch.pending() {
+        let mut refused = Vec::new();
+        for (index, entry) in batch.pending().enumerate() {
             match self.store.merge(&entry) {
-                true => settled.news += 1,
-                false => settled.stale += 1,
+                Merged::News => settled.news += 1,
+                Merged::Stale => settled.stale += 1,
+                Merged::Refused => refused.push(index),
             }
         }
         if let Some(reached) = batch.reached() {
             self.reached(reached);
         }
+        if !refused.is_empty() {
+            batch.take_back(&refused);
+        }
         batch.settled();
-        settled
+        Settled { refused: refused.len(), crowded: self.store.is_crowded(), ..settled }
     }
 
     /// The answer to a question so far as this member knows it; `None` for a client nobody has seen.

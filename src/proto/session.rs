@@ -9,6 +9,7 @@
 //! 4. [`Step::Beat`]: settle the batch, and call [`Session::beat`] under the read lock.
 //! 5. [`Step::Close`]: settle, send the replies, close the connection.
 //!
+//! Before a turn it tells the batch whether lines must be kept ([`Batch::keep_lines`]).
 //! When no complete line is left it settles the batch under the write lock, sends the replies, and wakes
 //! every link if there was news. A neighbour that has said nothing for [`super::link::SILENCE_MAX`] is gone.
 
@@ -172,7 +173,7 @@ impl Session {
                 if self.me.clock_lead_max.is_some_and(|lead| report.time.moment() > received.after(lead)) {
                     return Err(Refusal::ClockAhead);
                 }
-                batch.report(&self.me.name, &report, received);
+                batch.report(&self.me.name, text, &report, received);
                 Ok((Step::Next, None))
             }
             ClientCommand::WhatsAt(ask) => Ok((Step::Ask(ask), None)),

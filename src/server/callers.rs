@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::conversation::Conversation;
+use super::errands::Errand;
 use super::shutdown::hang_up;
 
 /// By neighbour: the socket of its present conversation.
@@ -33,5 +35,24 @@ impl Callers {
         if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, socket)) {
             *present = None;
         }
+    }
+}
+
+impl Conversation<'_> {
+    /// A neighbour has proved that it is here.
+    pub(super) fn meet(&mut self, neighbour: usize) {
+        let shared = self.shared;
+        let name = &shared.me.neighbours[neighbour].name;
+        self.neighbour = Some(neighbour);
+        if shared.callers.come(neighbour, self.socket) {
+            shared.stats.callers_replaced.add(1);
+            log::info!("neighbour {name} is here again, from {}: its older connection is cut", self.from);
+        } else {
+            log::info!("neighbour {name} is here, from {}", self.from);
+        }
+        self.admitted.said_hello();
+        self.patience.said_hello();
+        self.session.meet(&mut shared.node.write(), &mut self.batch);
+        shared.bells[neighbour].ring(Errand::Back);
     }
 }

@@ -19,6 +19,11 @@ pub fn ticks() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
+/// Now, for what is compared with a deadline.
+pub fn instant() -> Instant {
+    deadline(Duration::ZERO)
+}
+
 /// The instant at which a wait that begins now is over.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn deadline(wait: Duration) -> Instant {

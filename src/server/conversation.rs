@@ -1,55 +1,38 @@
 //! One connection from its first byte to its last: read, let the session decide, settle, write.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use socket2::SockRef;
 
 use super::Shared;
-use super::errands::Errand;
+use super::accept::Accepted;
+use super::admission::Admitted;
+use super::ending::{let_replies_leave, linger};
 use super::link::level_of;
-use super::listen::{Accepted, Port};
-use super::shutdown::hang_up;
+use super::listen::Port;
+use super::patience::{Arrived, Patience, Written};
+use super::quota::Quota;
+use super::warnings::Cause;
 use super::{chance, clock};
 use crate::logging::Escaped;
 use crate::proto::batch::Batch;
-use crate::proto::command::WhatsAt;
-use crate::proto::framing::{Framing, Line};
-use crate::proto::link::SILENCE_MAX;
-use crate::proto::session::{Session, Step};
+use crate::proto::framing::{CLIENT_READ_BYTES, Framing, Line};
+use crate::proto::session::{Refusal, Session, Step};
 use crate::proto::time::Moment;
-
-/// Replies are written when they have grown to this, even if more lines wait: memory is bounded whatever a
-/// client pipelines.
-const REPLIES_BYTES_MAX: usize = 64 * 1024;
-
-/// How long a write may wait for the other side to read. A write that got rid of some of its bytes begins anew,
-/// so a client that never reads is let go after up to twice this.
-const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
 /// goes on sending would never see the end otherwise.
 const LAST_READS_MAX: u32 = 16;
 
-/// How long replies may take to leave when the server stops.
-const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
-
-/// How often a closed conversation reads on, at most, for the kernel would otherwise answer unread bytes with a
-/// reset that can overtake the last reply.
-const LINGER_READS_MAX: u32 = 20;
-
-/// How long one such read may wait.
-const LINGER_WAIT: Duration = Duration::from_millis(50);
-
 /// Serves a connection until either side ends it.
 pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
-    let Accepted { port, socket, from, registered: _until_the_end } = connection;
+    let Accepted { port, socket, from, admitted, registered: _until_the_end } = connection;
     log::info!("{port} {from} connected");
-    let ended = Conversation::new(shared, port, &socket, from).and_then(|mut conversation| {
+    let ended = Conversation::begin(shared, port, &socket, from, admitted).and_then(|mut conversation| {
         let ended = conversation.run();
         if let Some(neighbour) = conversation.neighbour {
             shared.callers.gone(neighbour, &socket);
@@ -62,33 +45,42 @@ pub(super) fn serve(shared: &Shared, connection: Accepted<'_>) {
     }
 }
 
-struct Conversation<'a> {
-    shared: &'a Shared,
-    socket: &'a Arc<TcpStream>,
-    port: Port,
-    from: SocketAddr,
-    session: Session,
+pub(super) struct Conversation<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) socket: &'a Arc<TcpStream>,
+    pub(super) port: Port,
+    pub(super) from: SocketAddr,
+    pub(super) admitted: Admitted<'a>,
+    pub(super) patience: Patience<'a>,
+    pub(super) quota: Quota,
+    pub(super) session: Session,
     /// The neighbour that has proved to be at the other end.
-    neighbour: Option<usize>,
-    batch: Batch,
+    pub(super) neighbour: Option<usize>,
+    pub(super) batch: Batch,
     /// Whether lines are logged. Asked once: the level does not change while the server runs.
     verbose: bool,
 }
 
 /// Whether a conversation goes on.
 #[derive(PartialEq)]
-enum After {
+pub(super) enum After {
     GoOn,
+    /// With a neighbour, which was a stranger before.
+    Trust,
     Close,
 }
 
 impl<'a> Conversation<'a> {
-    fn new(
+    fn begin(
         shared: &'a Shared,
         port: Port,
         socket: &'a Arc<TcpStream>,
         from: SocketAddr,
+        admitted: Admitted<'a>,
     ) -> io::Result<Conversation<'a>> {
+        socket.set_nodelay(true)?;
+        let patience = Patience::begin(socket, port, &shared.limits)?;
+        let quota = Quota::new(shared.limits.places_calls_per_minute);
         let me = Arc::clone(&shared.me);
         let session = match port {
             Port::Client => match shared.classics_at(from) {
@@ -97,25 +89,39 @@ impl<'a> Conversation<'a> {
             },
             Port::Peer => Session::peer(me, chance::nonce()?),
         };
-        let verbose = log::log_enabled!(log::Level::Debug);
         let batch = Batch::default();
-        Ok(Conversation { shared, socket, port, from, session, neighbour: None, batch, verbose })
+        let verbose = log::log_enabled!(log::Level::Debug);
+        let neighbour = None;
+        Ok(Conversation {
+            shared,
+            socket,
+            port,
+            from,
+            admitted,
+            patience,
+            quota,
+            session,
+            neighbour,
+            batch,
+            verbose,
+        })
     }
 
     fn run(&mut self) -> io::Result<()> {
-        self.socket.set_nodelay(true)?;
-        self.socket.set_write_timeout(Some(WRITE_WAIT_MAX))?;
         let mut framing = match self.port {
-            Port::Client => Framing::for_client(),
-            Port::Peer => Framing::for_peer(),
+            Port::Client => Framing::new(self.shared.limits.line_bytes_max, CLIENT_READ_BYTES),
+            Port::Peer => Framing::for_stranger(),
         };
         let mut last_reads = 0;
         loop {
-            let count = match (&**self.socket).read(framing.space()) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(silent()),
-                Err(error) => return Err(error),
+            let count = match self.patience.read(&mut framing)? {
+                Arrived::Bytes(count) => count,
+                Arrived::Late(late) => {
+                    self.give_up(late, framing.partial());
+                    self.flush()?;
+                    linger(self.socket);
+                    return Ok(());
+                }
             };
             if self.shared.conversations.is_stopping() {
                 last_reads += 1;
@@ -141,17 +147,23 @@ impl<'a> Conversation<'a> {
     /// Takes all complete lines.
     fn lines(&mut self, framing: &mut Framing) -> io::Result<After> {
         let received = clock::now();
+        self.batch.keep_lines(self.shared.crowded.load(Ordering::Relaxed));
         let mut lines = 0;
         let mut after = After::GoOn;
         while let Some(line) = framing.next_line() {
             lines += 1;
             after = self.line(line, received)?;
-            if after == After::Close {
-                break;
+            match after {
+                After::GoOn => {}
+                After::Trust => framing.trust(),
+                After::Close => break,
             }
-            if self.batch.replies().len() >= REPLIES_BYTES_MAX {
+            if self.batch.replies().len() >= self.shared.output.replies_bytes_max {
                 self.flush()?;
             }
+        }
+        if lines > 0 {
+            self.patience.line_ended();
         }
         let stats = &self.shared.stats;
         match self.port {
@@ -167,6 +179,10 @@ impl<'a> Conversation<'a> {
         if self.verbose {
             log::log!(level_of(text), "{} {} <- {}", self.port, self.from, Escaped(text));
         }
+        #[cfg(test)]
+        if super::planted::line(text, self.shared, &mut self.batch) {
+            return Ok(After::GoOn);
+        }
         let mut after = After::GoOn;
         match self.session.line(line, received, &mut self.batch) {
             Step::Next => {}
@@ -175,17 +191,18 @@ impl<'a> Conversation<'a> {
                 log::debug!("{} {} said what is not understood: {why}", self.port, self.from);
             }
             Step::Ask(ask) => return self.answer(text, &ask),
-            Step::Meet(neighbour) => self.meet(neighbour)?,
+            Step::Meet(neighbour) => {
+                self.meet(neighbour);
+                after = After::Trust;
+            }
             Step::Beat(beat) => {
                 self.settle();
                 self.session.beat(&self.shared.node.read(), &beat, &mut self.batch);
             }
             Step::Close(why) => {
                 self.shared.stats.lines_refused.add(1);
-                if self.port == Port::Peer {
-                    self.shared.stats.callers_refused.add(1);
-                }
-                log::warn!("{} {} is turned away: {why}", self.port, self.from);
+                let cause = cause_of(why);
+                self.shared.hit(cause, format_args!("{} {} is turned away: {why}", self.port, self.from));
                 after = After::Close;
             }
         }
@@ -193,75 +210,55 @@ impl<'a> Conversation<'a> {
         Ok(after)
     }
 
-    /// A neighbour has proved that it is here.
-    fn meet(&mut self, neighbour: usize) -> io::Result<()> {
-        let shared = self.shared;
-        let name = &shared.me.neighbours[neighbour].name;
-        self.neighbour = Some(neighbour);
-        if shared.callers.come(neighbour, self.socket) {
-            shared.stats.callers_replaced.add(1);
-            log::info!("neighbour {name} is here again, from {}: its older connection is cut", self.from);
-        } else {
-            log::info!("neighbour {name} is here, from {}", self.from);
-        }
-        self.socket.set_read_timeout(Some(SILENCE_MAX))?;
-        self.session.meet(&mut shared.node.write(), &mut self.batch);
-        shared.bells[neighbour].ring(Errand::Back);
-        Ok(())
-    }
-
-    /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it
-    /// may take its time.
-    fn answer(&mut self, text: &[u8], ask: &WhatsAt<'_>) -> io::Result<After> {
-        self.settle();
-        let search = self.shared.node.read().search(ask);
-        let Some(search) = search else {
-            let reply = self.batch.replies().len();
-            self.batch.refuse(text);
-            self.shared.stats.lines_refused.add(1);
-            log::debug!("{} {} asked about a client that nobody has seen", self.port, self.from);
-            self.log_replies_from(reply);
-            return Ok(After::GoOn);
-        };
-        if self.shared.places.may_wait() {
-            self.flush()?;
-        }
-        self.shared.stats.questions.add(1);
-        let answer = self.shared.places.nearby(search.nearby()).unwrap_or_else(|error| {
-            self.shared.stats.places_failures.add(1);
-            log::warn!("places: {error}");
-            error.to_answer()
-        });
-        let reply = self.batch.replies().len();
-        search.finish(answer.as_str(), self.batch.reply());
-        self.log_replies_from(reply);
-        Ok(After::GoOn)
-    }
-
     /// Merges what is pending and wakes the links if there was news.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.batch.is_settled() {
             return;
         }
         let settled = self.shared.node.write().settle(&mut self.batch);
         self.shared.stats.news.add(settled.news as u64);
         self.shared.stats.stale.add(settled.stale as u64);
+        if self.shared.crowded.load(Ordering::Relaxed) != settled.crowded {
+            self.shared.crowded.store(settled.crowded, Ordering::Relaxed);
+        }
+        if settled.refused > 0 {
+            self.note_refused(settled.refused as u64);
+        }
         if settled.news > 0 {
             self.shared.bells.iter().for_each(|bell| bell.news());
         }
     }
 
     /// Settles, then sends all replies in one write.
-    fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.settle();
-        if !self.batch.replies().is_empty() {
-            (&**self.socket).write_all(self.batch.replies()).map_err(by_its_name)?;
-            self.batch.sent();
+        if self.batch.replies().is_empty() {
+            return Ok(());
         }
+        if self.patience.write(self.batch.replies())? == Written::Late {
+            let wait = humantime::format_duration(self.shared.limits.reply_time_max);
+            let what = format!("it has not taken its replies within {wait}");
+            self.shared.hit(Cause::ReplyTime, format_args!("{} {}: {what}", self.port, self.from));
+            // What the kernel has of them is not kept for a client that takes nothing.
+            SockRef::from(&**self.socket).set_linger(Some(Duration::ZERO))?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+        }
+        self.batch.sent();
         Ok(())
     }
 
-    fn log_replies_from(&self, start: usize) {
+    #[cold]
+    fn note_refused(&self, count: u64) {
+        self.shared.stats.lines_refused.add(count);
+        let most = self.shared.limits.clients_max;
+        let what = format_args!(
+            "{} reports of {}: {most} clients are known, no new ones are taken",
+            count, self.from
+        );
+        self.shared.hit_times(Cause::Clients, count, what);
+    }
+
+    pub(super) fn log_replies_from(&self, start: usize) {
         let replies = &self.batch.replies()[start..];
         if self.verbose && !replies.is_empty() {
             log::log!(
@@ -275,42 +272,16 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Waits until the kernel has sent all replies. A socket that is closed while the other side goes on sending is
-/// reset, and the end of a reply that has not been sent by then never is.
-fn let_replies_leave(socket: &TcpStream) {
-    // With this mark a socket is writable only when nothing in it is unsent. A cut ends the wait too.
-    if SockRef::from(socket).set_tcp_notsent_lowat(1).is_ok() {
-        let mut polled = [PollFd::new(socket, PollFlags::OUT)];
-        while poll(&mut polled, Some(&LEAVE_WAIT_MAX)) == Err(Errno::INTR) {}
-    }
-}
-
-/// A neighbour sends beats; only its connection has a time for reading.
-fn silent() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("it has said nothing for {} s", SILENCE_MAX.as_secs()))
-}
-
-/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
-fn by_its_name(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::WouldBlock {
-        return error;
-    }
-    let seconds = WRITE_WAIT_MAX.as_secs();
-    io::Error::new(io::ErrorKind::TimedOut, format!("it has read nothing of its replies for {seconds} s"))
-}
-
-/// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.
-fn linger(mut socket: &TcpStream) {
-    hang_up(socket, Half::Write);
-    if socket.set_read_timeout(Some(LINGER_WAIT)).is_err() {
-        return;
-    }
-    let mut ignored = [0; 4096];
-    for _ in 0..LINGER_READS_MAX {
-        match socket.read(&mut ignored) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(_) => return,
+/// What a connection that is closed for this counts as.
+fn cause_of(why: Refusal) -> Cause {
+    match why {
+        Refusal::TooLong => Cause::LineBytes,
+        Refusal::Version => Cause::CallerVersion,
+        Refusal::NotMe => Cause::CallerAstray,
+        Refusal::NotANeighbour => Cause::CallerUnknown,
+        Refusal::WrongProof => Cause::CallerUnproved,
+        Refusal::Parse(_) | Refusal::ClockAhead | Refusal::NotProved | Refusal::SecondHello => {
+            Cause::TurnedAway
         }
     }
 }

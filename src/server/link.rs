@@ -14,6 +14,7 @@ use socket2::SockRef;
 use super::errands::{self, Bell, Errand};
 use super::shutdown::hang_up;
 use super::threads::STACK_BYTES;
+use super::warnings::Cause;
 use super::{Shared, chance, clock};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
@@ -125,6 +126,10 @@ impl<'a> Sender<'a> {
         loop {
             if let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
                 let answered = self.link.lock().answered(&self.shared.node.read(), text, clock::ticks());
+                if answered == Err(LinkError::WrongProof) {
+                    let what = format_args!("link to {}: {}", self.name, LinkError::WrongProof);
+                    self.shared.hit(Cause::LinkUnproved, what);
+                }
                 return answered.map_err(|error| complaint(&error, text));
             }
             let left = deadline.saturating_sub(clock::ticks());
@@ -229,8 +234,9 @@ impl Watcher<'_> {
                 Ok(count) => framing.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.sender.shared.stats.links_silent.add(1);
-                    log::warn!("link to {name}: it has said nothing for {} s", SILENCE_MAX.as_secs());
+                    let wait = humantime::format_duration(SILENCE_MAX);
+                    let what = format_args!("link to {name}: it has said nothing for {wait}");
+                    self.sender.shared.hit(Cause::LinkSilent, what);
                     break;
                 }
                 Err(_) => break,

@@ -1,28 +1,17 @@
-//! Listening and accepting. Accepting is a thread of its own per port, so that a storm of connections is
-//! taken from the kernel's queue while threads for the first of them are still being started.
+//! Listening, with what every accepted socket inherits.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
 
-use crossbeam_channel::Sender;
 use socket2::{Domain, Protocol, Socket, Type};
-
-use super::shutdown::{Registered, Sockets};
 
 /// Connections that the kernel holds until they are accepted. The standard library's 128 overflows in a
 /// storm, and a client whose SYN was dropped waits a second to try again.
 const BACKLOG: i32 = 4096;
 
-/// Accepted connections that wait for a thread. Beyond them the kernel's queue holds the rest.
-pub(super) const ACCEPTED_MAX: usize = 1024;
-
-/// The wait after the first failure to accept, doubled up to [`ACCEPT_PAUSE_MAX`].
-const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
-
-/// The longest wait when descriptors have run out, which heals when a connection closes.
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(200);
+/// Replies are written when they have grown to this, even if more lines wait: memory is bounded whatever a
+/// client pipelines.
+const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
 /// Which of its two ports a connection came in on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,86 +22,67 @@ pub(super) enum Port {
     Peer,
 }
 
-/// A connection that nobody serves yet. It is registered all the same: who stops the server waits for it.
-#[derive(Debug)]
-pub(super) struct Accepted<'a> {
-    pub(super) port: Port,
-    pub(super) socket: Arc<TcpStream>,
-    pub(super) from: SocketAddr,
-    pub(super) registered: Registered<'a>,
+/// How the bytes owed to one client are shared out: so many wait in this process, then so many in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    /// Replies are written when they have grown to this.
+    pub(super) replies_bytes_max: usize,
+    /// What the kernel's buffer of a socket may take up.
+    pub(super) kernel_bytes_max: usize,
+}
+
+impl Output {
+    /// A quarter for this process, up to what is worth writing at once, and the rest for the kernel.
+    pub(super) fn shared_out(output_bytes_max: u32) -> Output {
+        let all = output_bytes_max as usize;
+        let replies_bytes_max = (all / 4).min(REPLIES_BYTES_MAX);
+        Output { replies_bytes_max, kernel_bytes_max: all - replies_bytes_max }
+    }
 }
 
 /// Binds `address`, at once after a predecessor too, and listens.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(address: SocketAddr, output: Output) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it, and the kernel then does not let it grow to megabytes. It takes twice the number,
+    // of which what it needs for its own records is a part.
+    socket.set_send_buffer_size(output.kernel_bytes_max / 2)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Accepts until the server stops.
-pub(super) fn accept_all<'a>(
-    listener: &TcpListener,
-    port: Port,
-    conversations: &'a Sockets,
-    accepted: &Sender<Accepted<'a>>,
-) {
-    let mut pause = ACCEPT_PAUSE;
-    loop {
-        match listener.accept() {
-            Ok((socket, from)) => {
-                pause = ACCEPT_PAUSE;
-                let socket = Arc::new(socket);
-                let registered = conversations.register(&socket);
-                if accepted.send(Accepted { port, socket, from, registered }).is_err() {
-                    return;
-                }
-            }
-            Err(_) if conversations.is_stopping() => return,
-            Err(error) if is_about_one_connection(&error) => log::debug!("accept: {error}"),
-            Err(error) => {
-                if pause == ACCEPT_PAUSE {
-                    log::warn!("accept: {error}; raise the limit of open files if this goes on");
-                }
-                conversations.pause(pause);
-                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-            }
-        }
-        if conversations.is_stopping() {
-            return;
-        }
-    }
-}
-
-/// Whether the failure was that of a connection which is gone, not of accepting.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::clock;
-    use crossbeam_channel::bounded;
     use socket2::SockRef;
-    use std::net::Shutdown;
+    use std::io::{ErrorKind, Write};
+    use std::net::TcpStream;
 
     #[test]
-    fn a_connection_that_waits_for_a_thread_is_waited_for_when_the_server_stops() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let sockets = Sockets::default();
-        let (accepted, to_serve) = bounded(ACCEPTED_MAX);
-        std::thread::scope(|scope| {
-            scope.spawn(|| accept_all(&listener, Port::Client, &sockets, &accepted));
-            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let waiting = to_serve.recv().unwrap();
-            sockets.stop_reading();
-            SockRef::from(&listener).shutdown(Shutdown::Both).unwrap();
-            assert_eq!(sockets.wait_until_closed(clock::deadline(Duration::ZERO)), 1);
-            drop(waiting);
-            assert_eq!(sockets.wait_until_closed(clock::deadline(Duration::ZERO)), 0);
-        });
+    fn what_the_kernel_takes_for_a_client_that_never_reads_is_bounded() {
+        for output_bytes_max in [32 << 10, 256 << 10] {
+            let output = Output::shared_out(output_bytes_max);
+            let all = output.replies_bytes_max + output.kernel_bytes_max;
+            assert_eq!(all, output_bytes_max as usize);
+            let listener = listen("127.0.0.1:0".parse().unwrap(), output).unwrap();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            socket.connect(&listener.local_addr().unwrap().into()).unwrap();
+            let client = TcpStream::from(socket);
+            let (mut served, _) = listener.accept().unwrap();
+            assert!(SockRef::from(&served).send_buffer_size().unwrap() <= output.kernel_bytes_max);
+            served.set_nonblocking(true).unwrap();
+            let mut taken = 0;
+            let refused = loop {
+                match served.write(&[b'x'; 1024]) {
+                    Ok(count) => taken += count,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+            let at_the_client = SockRef::from(&client).recv_buffer_size().unwrap();
+            assert!(taken <= output.kernel_bytes_max + at_the_client, "{taken} bytes");
+        }
     }
 }

@@ -7,48 +7,62 @@
 //! | accept | one per port | `accept` |
 //! | spawn | one | the channel of accepted connections |
 //! | connection | one per connection | `read`, `write`, the provider of places |
+//! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of errands, `write` |
 //! | watch | one per link that is up | `read` |
 //!
 //! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
 //! none of which anything is read, written, logged or waited for.
 
+mod accept;
+mod admission;
 mod callers;
 pub mod chance;
 mod classic;
 pub mod clock;
 mod conversation;
+mod ending;
 mod errands;
+mod farewell;
 mod link;
 mod listen;
+mod patience;
+#[cfg(test)]
+pub(crate) mod planted;
+mod question;
+mod quota;
+mod reserve;
 mod shutdown;
 pub mod stats;
 mod threads;
+mod warnings;
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, Builder, Scope};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
 use parking_lot::RwLock;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::places::Places;
 use crate::proto::node::{Dialect, Identity, Node};
+use accept::{ACCEPTED_MAX, Acceptor};
+use admission::Admission;
 use callers::Callers;
 use classic::ClassicSender;
 use errands::{Bell, Errand};
 use link::Sender;
-use listen::{ACCEPTED_MAX, Port, accept_all, listen};
+use listen::{Output, Port, listen};
 use shutdown::Sockets;
 use stats::Stats;
-use threads::STACK_BYTES;
+use threads::{STACK_BYTES, Threads};
+use warnings::Warnings;
 
 /// How long conversations may take to finish what is in hand when the server stops.
 const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -104,8 +118,13 @@ struct Shared {
     dialling: Sockets,
     /// Links that are up.
     link_sockets: Sockets,
-    clients_open: AtomicU32,
-    connections_max: u32,
+    admission: Admission,
+    limits: Limits,
+    output: Output,
+    /// Whether new clients may be refused soon, as the last batch that was settled found it. Only a hint: the store
+    /// decides, and what is known of it here may be late.
+    crowded: AtomicBool,
+    warnings: Warnings,
 }
 
 /// Stops a server from any thread, as often as one likes.
@@ -126,7 +145,9 @@ impl Server {
     /// # Errors
     /// If one of them cannot be bound.
     pub fn bind(config: &Config, places: Arc<dyn Places>) -> Result<Server, ServeError> {
-        raise_open_files_limit();
+        let connections_max = reserve::connections_max(config, places.may_wait());
+        let limits = Limits { connections_max, ..config.limits.clone() };
+        let output = Output::shared_out(limits.output_bytes_max);
         let member = config.member();
         if config.trust.is_exposed(member) {
             log::warn!(
@@ -134,14 +155,16 @@ impl Server {
                 member.peer
             );
         }
-        let bind = |address| listen(address).map_err(|error| ServeError::Bind { address, error });
+        let bind = |address| listen(address, output).map_err(|error| ServeError::Bind { address, error });
         let (clients, peers) = (bind(member.client)?, bind(member.peer)?);
         let neighbours = config.herd.neighbours(&config.name);
         let me = Arc::new(config.identity(chance::epoch().map_err(ServeError::Random)?));
         let callers = Callers::new(neighbours.len());
         let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();
+        let node = Node::new(Arc::clone(&me)).bounded(limits.clients_max);
         let shared = Shared {
-            node: RwLock::new(Node::new(Arc::clone(&me))),
+            crowded: AtomicBool::new(node.store().is_crowded()),
+            node: RwLock::new(node),
             me,
             bells,
             places,
@@ -151,8 +174,10 @@ impl Server {
             conversations: Sockets::default(),
             dialling: Sockets::default(),
             link_sockets: Sockets::default(),
-            clients_open: AtomicU32::new(0),
-            connections_max: config.connections_max,
+            admission: Admission::default(),
+            limits,
+            output,
+            warnings: Warnings::default(),
         };
         let neighbours = neighbours.iter().map(|neighbour| neighbour.peer).zip(errands).collect();
         Ok(Server { clients, peers, neighbours, shared, stop: bounded(1) })
@@ -190,14 +215,12 @@ impl Server {
                 let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
                 let (accepted, to_serve) = bounded(ACCEPTED_MAX);
                 for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
-                    let accepted = accepted.clone();
-                    let accept = move || accept_all(listener, port, &shared.conversations, &accepted);
-                    spawn(conversations, format!("accept-{port}"), accept)?;
+                    let acceptor = Acceptor::new(shared, listener, port, accepted.clone());
+                    spawn(conversations, format!("accept-{port}"), move || acceptor.run())?;
                 }
                 drop(accepted);
-                spawn(conversations, "spawn".to_owned(), move || {
-                    threads::serve_all(conversations, shared, &to_serve);
-                })?;
+                let threads = Threads::start(conversations, shared)?;
+                spawn(conversations, "spawn".to_owned(), move || threads.serve_all(&to_serve))?;
                 log::info!("{} serves clients on {}", shared.me.name, address(&clients));
                 // The sender is in `stop` too, so this ends only when somebody asks for it.
                 let _ = stop.1.recv();
@@ -214,6 +237,7 @@ impl Server {
             shared.link_sockets.cut();
             Ok(())
         })?;
+        shared.warnings.finish();
         log::info!("stopped: {}", shared.stats);
         Ok(())
     }
@@ -225,26 +249,6 @@ impl Shared {
         let address = from.ip().to_canonical();
         let there = self.classics.iter().find(|(classic, _)| *classic == address);
         there.map_or(&[], |(_, neighbours)| neighbours)
-    }
-
-    fn clients_open(&self) -> u32 {
-        self.clients_open.load(Ordering::Relaxed)
-    }
-
-    fn conversation_begins(&self, port: Port) {
-        match port {
-            Port::Client => {
-                self.stats.clients_accepted.add(1);
-                self.clients_open.fetch_add(1, Ordering::Relaxed);
-            }
-            Port::Peer => self.stats.peers_accepted.add(1),
-        }
-    }
-
-    fn conversation_ended(&self, port: Port) {
-        if port == Port::Client {
-            self.clients_open.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 
@@ -291,13 +295,6 @@ fn spawn<'scope, 'env>(
 /// The address of a listener, for people.
 fn address(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
-}
-
-/// Every connection needs a descriptor, so as many are allowed as the system grants without asking anybody.
-fn raise_open_files_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // If it is refused the server runs with what it has, and says so when that has run out.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Runs a closure when it goes out of scope, on an early return and a panic too: a scope waits for its

@@ -45,8 +45,38 @@ stats! {
     clients_accepted,
     /// Connections accepted on the peer port.
     peers_accepted,
-    /// Connections refused because there were too many, or no thread for one more.
+    /// Connections refused, for whichever reason: those counted under `over_` and `out_of_` say which.
     connections_refused,
+    /// Clients refused because as many as may be were connected.
+    over_connections_max,
+    /// Clients refused because as many as may be were connected from their address.
+    over_per_address_max,
+    /// Connections refused on the peer port because too many were there without a hello.
+    over_hello_pending_max,
+    /// Connections on the peer port closed because no hello came in time.
+    over_hello_time,
+    /// Connections closed because a line was too long.
+    over_line_bytes,
+    /// Clients that took too long for a line.
+    over_line_time,
+    /// Clients that said nothing for too long.
+    over_idle_time,
+    /// Clients that took too long to take their replies.
+    over_reply_time,
+    /// Reports refused because their client was new and as many as may be were known.
+    over_clients_max,
+    /// Questions that a provider of places was not asked, for as many as may be were under way.
+    over_places_calls,
+    /// Questions that a provider of places was not asked, for the connection had asked its share.
+    over_places_per_minute,
+    /// Connections refused for want of a thread.
+    out_of_threads,
+    /// Connections refused for want of memory.
+    out_of_memory,
+    /// Connections refused for want of a descriptor.
+    out_of_descriptors,
+    /// Connections closed for what was said on them.
+    turned_away,
     /// Lines from clients.
     client_lines,
     /// Lines on the peer port.
@@ -65,10 +95,20 @@ stats! {
     links_up,
     /// Links whose neighbour has said nothing for too long.
     links_silent,
+    /// Links whose neighbour did not prove to be it.
+    links_unproved,
+    /// Connections of neighbours on which nothing has come for too long.
+    callers_silent,
     /// Connections of a neighbour that a newer one has replaced.
     callers_replaced,
-    /// Callers that did not prove to be a neighbour.
-    callers_refused,
+    /// Callers that speak another version.
+    callers_of_other_version,
+    /// Callers that meant another server.
+    callers_astray,
+    /// Callers that are no neighbours.
+    callers_unknown,
+    /// Callers that did not prove to be the neighbour that they said they were.
+    callers_unproved,
     /// Buckets that were found to differ for no reason and were told again.
     buckets_repaired,
     /// Bytes written to neighbours.

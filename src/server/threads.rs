@@ -1,17 +1,23 @@
 //! A thread for every connection: one that has just finished with another, or a new one.
 //!
 //! A thread still serves one connection from its first byte to its last. Keeping it for a while afterwards
-//! saves the cost of starting one, which nearly doubles the connections that can be served in a second.
+//! saves the cost of starting one, which nearly doubles the connections that can be served in a second. Some are
+//! started with the server and kept for the peer port: clients that have taken all other threads must not part the
+//! herd.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::Shared;
+use super::accept::Accepted;
 use super::conversation;
-use super::listen::{Accepted, Port};
+use super::farewell::Farewells;
+use super::listen::Port;
+use super::warnings::Cause;
+use super::{ServeError, Shared, spawn};
 
 /// The stack of a connection's thread. Only what is touched costs memory, so this is generous.
 pub(super) const STACK_BYTES: usize = 512 * 1024;
@@ -19,45 +25,105 @@ pub(super) const STACK_BYTES: usize = 512 * 1024;
 /// How long a thread without a connection waits for one.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Hands every accepted connection to a thread, until accepting has ended.
-pub(super) fn serve_all<'scope, 'env>(
+/// Memory that must be there before a thread is started: a process that finds none for a small buffer ends, so what
+/// is left is kept for those who are served. The allocator reserves up to 64 MiB for a thread; only a larger piece is
+/// certain to be asked of the system, and given back at once.
+const HEADROOM_BYTES: usize = 65 << 20;
+
+/// Hands accepted connections to threads.
+pub(super) struct Threads<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     shared: &'env Shared,
-    accepted: &Receiver<Accepted<'env>>,
-) {
-    // No capacity: a connection is handed over only to a thread that is waiting for one.
-    let (idle_threads, next_connection) = bounded::<Accepted>(0);
-    let mut started = 0_u64;
-    for connection in accepted {
-        if connection.port == Port::Client && shared.clients_open() >= shared.connections_max {
-            refuse(shared, &connection, "too many connections here; try another server of the herd");
-            continue;
+    started: u64,
+    /// No capacity: a connection is handed over only to a thread that is waiting for one.
+    idle: Sender<Accepted<'env>>,
+    next_connection: Receiver<Accepted<'env>>,
+    kept_for_peers: Sender<Accepted<'env>>,
+    farewells: Farewells,
+}
+
+impl<'scope, 'env> Threads<'scope, 'env> {
+    /// Starts the threads that are kept: one for each neighbour, and one for whoever else knocks.
+    ///
+    /// # Errors
+    /// If they cannot be had.
+    pub(super) fn start(
+        scope: &'scope Scope<'scope, 'env>,
+        shared: &'env Shared,
+    ) -> Result<Threads<'scope, 'env>, ServeError> {
+        let (idle, next_connection) = bounded(0);
+        let (kept_for_peers, next_peer) = bounded::<Accepted>(0);
+        for number in 0..=shared.me.neighbours.len() {
+            let next_peer = next_peer.clone();
+            spawn(scope, format!("peer-{number}"), move || {
+                next_peer.iter().for_each(|connection| serve(shared, connection));
+            })?;
         }
-        shared.conversation_begins(connection.port);
-        if let Err(connection) = hand_over(&idle_threads, connection) {
-            started += 1;
-            let name = format!("connection-{started}");
-            // The connection crosses in a slot of its own, so that it is still here if no thread can be had.
-            let (slot, first) = bounded(1);
-            let more = next_connection.clone();
-            let thread = Builder::new().name(name).stack_size(STACK_BYTES);
-            match thread.spawn_scoped(scope, move || serve_one_after_another(shared, &first, &more)) {
-                Ok(_) => drop(slot.send(connection)),
-                Err(error) => {
-                    shared.conversation_ended(connection.port);
-                    log::warn!(
-                        "no thread for a connection: {error}; raise the limits on processes or mappings"
-                    );
-                    refuse(shared, &connection, "no thread for one more connection; try again later");
-                }
+        let farewells = Farewells::default();
+        Ok(Threads { scope, shared, started: 0, idle, next_connection, kept_for_peers, farewells })
+    }
+
+    /// Serves every accepted connection, until accepting has ended.
+    pub(super) fn serve_all(mut self, accepted: &Receiver<Accepted<'env>>) {
+        loop {
+            let next = match self.farewells.due() {
+                Some(due) => accepted.recv_deadline(due),
+                None => accepted.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match next {
+                Ok(connection) => self.serve(connection),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.farewells.close_due();
+        }
+    }
+
+    fn serve(&mut self, connection: Accepted<'env>) {
+        let kept = match connection.port {
+            Port::Peer => hand_over(&self.kept_for_peers, connection),
+            Port::Client => Err(connection),
+        };
+        let Err(connection) = kept.or_else(|connection| hand_over(&self.idle, connection)) else { return };
+        if !is_memory_left() {
+            self.refuse(connection, Cause::Memory, "memory", "no memory is left; raise the limit on it");
+            return;
+        }
+        self.started += 1;
+        let name = format!("connection-{}", self.started);
+        // The connection crosses in a slot of its own, so that it is still here if no thread can be had.
+        let (slot, first) = bounded(1);
+        let (shared, more) = (self.shared, self.next_connection.clone());
+        let thread = Builder::new().name(name).stack_size(STACK_BYTES);
+        match thread.spawn_scoped(self.scope, move || serve_one_after_another(shared, &first, &more)) {
+            Ok(_) => drop(slot.send(connection)),
+            Err(error) => {
+                let why = format_args!("{error}; raise the limits on processes or mappings");
+                self.refuse(connection, Cause::Threads, "thread", why);
             }
         }
     }
+
+    fn refuse(&mut self, connection: Accepted<'env>, cause: Cause, what: &str, why: impl fmt::Display) {
+        let Accepted { socket, from, .. } = connection;
+        self.shared.stats.connections_refused.add(1);
+        self.shared.hit(cause, format_args!("refused {from}, no {what} for one more connection: {why}"));
+        let told = format!("no {what} for one more connection; try again later");
+        self.farewells.refuse(socket, told);
+    }
+}
+
+fn is_memory_left() -> bool {
+    let mut piece = Vec::<u8>::new();
+    let got = piece.try_reserve_exact(HEADROOM_BYTES).is_ok();
+    // Memory that is never used would not even be asked for.
+    std::hint::black_box(&piece);
+    got
 }
 
 /// Gives the connection to a thread that waits for one, or back.
-fn hand_over<'a>(idle_threads: &Sender<Accepted<'a>>, connection: Accepted<'a>) -> Result<(), Accepted<'a>> {
-    idle_threads.try_send(connection).map_err(|error| error.into_inner())
+fn hand_over<'a>(threads: &Sender<Accepted<'a>>, connection: Accepted<'a>) -> Result<(), Accepted<'a>> {
+    threads.try_send(connection).map_err(|error| error.into_inner())
 }
 
 fn serve_one_after_another<'a>(
@@ -67,24 +133,20 @@ fn serve_one_after_another<'a>(
 ) {
     let mut next = first.recv().ok();
     while let Some(connection) = next {
-        let (port, from) = (connection.port, connection.from);
-        // A bug of ours costs this one connection, and nobody else's.
-        let ended = catch_unwind(AssertUnwindSafe(|| conversation::serve(shared, connection)));
-        shared.conversation_ended(port);
-        if ended.is_err() {
-            shared.stats.bugs.add(1);
-            log::error!(
-                "bug: the conversation with {from} panicked; please report what stands on standard error"
-            );
-        }
+        serve(shared, connection);
         next = more.recv_timeout(IDLE).ok();
     }
 }
 
-/// Tells the client in one line why it is not served. It must not hold up the others, so it is tried once.
-fn refuse(shared: &Shared, connection: &Accepted<'_>, why: &str) {
-    shared.stats.connections_refused.add(1);
-    log::warn!("refused {}: {why}", connection.from);
-    let _ = connection.socket.set_nonblocking(true);
-    let _ = std::io::Write::write(&mut &*connection.socket, format!("? {why}\n").as_bytes());
+/// Serves one connection. A bug of ours costs this one, and nobody else's.
+fn serve<'a>(shared: &'a Shared, connection: Accepted<'a>) {
+    let from = connection.from;
+    if catch_unwind(AssertUnwindSafe(|| conversation::serve(shared, connection))).is_err() {
+        shared.stats.bugs.add(1);
+        log::error!(
+            "bug: the conversation with {from} panicked; please report what stands on standard error"
+        );
+        // Part of its news may be stored, which only it would have told of.
+        shared.bells.iter().for_each(|bell| bell.news());
+    }
 }

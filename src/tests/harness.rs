@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::config::{Config, Herd, LogOptions, Member, PlacesArgs, Trust};
+use socket2::{Domain, Socket, Type};
+
+use crate::config::{Config, Herd, Limits, LogOptions, Member, PlacesArgs, Trust};
 use crate::places::{self, Places};
 use crate::proto::name::ServerName;
 use crate::server::{Server, Stopper, clock};
@@ -31,7 +33,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         herd: herd.clone(),
         log: LogOptions::default(),
         places: PlacesArgs::default(),
-        connections_max: 100,
+        limits: Limits { connections_max: 100, ..Limits::default() },
         clock_lead_max: None,
         trust: Trust::Loopback,
     }
@@ -103,11 +105,30 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) fn with(address: SocketAddr) -> Talk {
-        let socket = TcpStream::connect_timeout(&address, WAIT).unwrap();
+        Talk::of(TcpStream::connect_timeout(&address, WAIT).unwrap())
+    }
+
+    fn of(socket: TcpStream) -> Talk {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();
         let replies = BufReader::new(socket.try_clone().unwrap());
         Talk { socket, replies }
+    }
+
+    /// From an address of this machine's own choosing.
+    pub(crate) fn from(own: SocketAddr, address: SocketAddr) -> Talk {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Talk::of(socket.into())
+    }
+
+    /// With the least room for replies that a kernel gives.
+    pub(crate) fn with_little_room(address: SocketAddr) -> Talk {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(2304).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Talk::of(socket.into())
     }
 
     /// Sends bytes as they are.

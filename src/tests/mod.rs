@@ -2,11 +2,13 @@
 
 mod allocations;
 mod convergence;
+mod crowded;
 mod field;
 mod free_address;
 mod golden;
 mod grammar;
 mod harness;
+mod limits;
 mod logging;
 mod merge;
 mod peers;

@@ -1,29 +1,57 @@
-//! A process that runs out of what the system grants it.
+//! A process that runs out of what the system grants it: whoever comes then is refused in one line, whoever is in is
+//! served, and it goes on.
 
-use crate::real::{RealHerd, ask, eventually, line};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+
+use crate::real::{RealHerd, ask, eventually, line, note, now};
 use crate::transcripts::run::Talk as _;
+use crate::transcripts::sockets::{Connection, WAIT};
 
 /// Descriptors that the server may have, and more connections than that.
 const DESCRIPTORS: usize = 64;
 const CONNECTIONS: usize = 100;
 
+/// Idle connections that are held. More, up to what the limits of the system allow, by the environment variable:
+/// `PROXYHERD_IDLE_CONNECTIONS=16000 cargo test --test processes idle`.
+const IDLE_CONNECTIONS: u32 = 1_000;
+
+/// Descriptors of a test process besides its connections.
+const OTHER_DESCRIPTORS: u64 = 500;
+
+const NO_DESCRIPTOR: &str = "? no descriptor for one more connection; try again later";
+
+/// What a connection is told that sends a line at once: its reply, or why it is refused.
+fn told(talk: &mut Connection) -> String {
+    // Refused, it may be closed already.
+    let _ = talk.send(b"hello\n");
+    line(talk)
+}
+
+fn limit_descriptors(herd: &mut RealHerd, name: &str, most: u64) {
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    herd.limit(name, Resource::Nofile, limit);
+}
+
 #[test]
-fn more_connections_than_descriptors_wait_and_are_served_when_others_close() {
+fn without_descriptors_one_more_is_refused_and_the_rest_is_served() {
     let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &[]);
     herd.start_one("Bolden");
-    herd.spawn_in_shell("Alford", &format!("ulimit -n {DESCRIPTORS};"));
-    herd.wait_until_ready("Alford");
+    herd.start_one("Alford");
     let first = ask(&mut herd.client("Bolden"), "IAMAT kiwi +1+1 1");
     let kiwi = ["kiwi".to_owned()];
     herd.wait_until_agreed(&["Alford", "Bolden"], &kiwi, Some(&[first]));
+    // Taken away while it runs, for it asks for no more connections than it may have.
+    limit_descriptors(&mut herd, "Alford", DESCRIPTORS as u64);
 
     let mut all: Vec<_> = (0..CONNECTIONS).map(|_| herd.client("Alford")).collect();
-    all.iter_mut().for_each(|talk| talk.send(b"hello\n").unwrap());
-    // The links were there before, so this many are certainly served at once.
-    all[..DESCRIPTORS / 2].iter_mut().for_each(|talk| assert_eq!(line(talk), "? hello"));
-    eventually("it has said so in its log", || {
-        herd.log("Alford").contains("raise the limit of open files").then_some(())
-    });
+    let told: Vec<String> = all.iter_mut().map(told).collect();
+    let served = told.iter().take_while(|told| *told == "? hello").count();
+    assert!(served > DESCRIPTORS / 2, "{served} served");
+    assert!(told[served..].iter().all(|told| told == NO_DESCRIPTOR), "{told:?}");
     // Those who are in are served, and told by a neighbour, as ever.
     let second = ask(&mut herd.client("Bolden"), "IAMAT kiwi +2+2 2");
     eventually("the neighbour's news are known", || {
@@ -31,26 +59,195 @@ fn more_connections_than_descriptors_wait_and_are_served_when_others_close() {
         while known.starts_with("AT ") && !line(&mut all[0]).is_empty() {}
         (known == second).then_some(())
     });
-
-    let mut waiting = all.split_off(DESCRIPTORS / 2);
+    // There is room again when somebody leaves.
     drop(all);
-    // As the first leave, the others come in, and find their line answered.
-    for talk in &mut waiting[..DESCRIPTORS / 2] {
-        assert_eq!(line(talk), "? hello");
-    }
-    drop(waiting);
-    let third = ask(&mut herd.client("Alford"), "IAMAT kiwi +3+3 3");
+    eventually("a place is free", || (self::told(&mut herd.client("Alford")) == "? hello").then_some(()));
+    let third = ask(&mut herd.client("Bolden"), "IAMAT kiwi +3+3 3");
     herd.wait_until_agreed(&["Alford", "Bolden"], &kiwi, Some(&[third]));
-    let warnings = herd.log("Alford").matches("raise the limit of open files").count();
-    assert!(warnings < 10, "{warnings} warnings about one shortage");
+    let log = herd.log("Alford");
+    let warnings = log.lines().filter(|line| line.contains(" WARN ") && line.contains("descriptor")).count();
+    assert_eq!(warnings, 1, "one shortage, one warning: {log}");
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    let counted = format!(" out_of_descriptors={}", CONNECTIONS - served);
+    assert!(herd.log("Alford").contains(&counted), "{}", herd.log("Alford"));
+}
+
+#[test]
+fn a_server_takes_no_more_clients_than_leave_room_for_its_neighbours() {
+    let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &[]);
+    herd.spawn_in_shell("Alford", "ulimit -n 256;");
+    herd.wait_until_ready("Alford");
+    let warning = eventually("it says what it grants", || {
+        herd.log("Alford").lines().find(|line| line.contains(" WARN ")).map(str::to_owned)
+    });
+    let lowered = warning.split_once("only ").unwrap().1.split_once(' ').unwrap().0;
+    let lowered: usize = lowered.parse().unwrap();
+    assert!(
+        (50..200).contains(&lowered) && warning.contains("the system grants 256 open files"),
+        "{warning}"
+    );
+
+    // It has been asked whether it is ready, and may be about to close that connection.
+    let mut held = Vec::new();
+    eventually("it is full", || {
+        let mut talk = herd.client("Alford");
+        match told(&mut talk) {
+            reply if reply == "? hello" => held.push(talk),
+            refused => assert_eq!(refused, "? too many connections here; try another server of the herd"),
+        }
+        (held.len() == lowered).then_some(())
+    });
+    assert!(told(&mut herd.client("Alford")).starts_with("? too many connections"));
+    // A neighbour that comes now finds all that it needs, in both directions.
+    herd.start_one("Bolden");
+    let kiwi = ["kiwi".to_owned()];
+    let first = ask(&mut held[0], "IAMAT kiwi +1+1 1");
+    eventually("the neighbour is told", || (herd.answers("Bolden", &kiwi)[0] == first).then_some(()));
+    let second = ask(&mut herd.client("Bolden"), "IAMAT kiwi +2+2 2");
+    eventually("the neighbour's news are known", || {
+        let known = ask(&mut held[0], "WHATSAT kiwi 1 1");
+        while known.starts_with("AT ") && !line(&mut held[0]).is_empty() {}
+        (known == second).then_some(())
+    });
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+}
+
+#[test]
+fn without_memory_for_one_more_it_is_refused_and_the_rest_is_served() {
+    let mut herd = RealHerd::new(&["Alford"], &[], &["--log-level", "info"]);
+    // Or else the allocator reserves 64 MiB for each of the first threads, more of them the more processors there are.
+    herd.spawn_in_shell("Alford", "MALLOC_ARENA_MAX=1; export MALLOC_ARENA_MAX;");
+    herd.wait_until_ready("Alford");
+    let mut held = vec![herd.client("Alford")];
+    assert_eq!(told(&mut held[0]), "? hello");
+    // Room for the stacks of some more threads, and not of all that will come.
+    let most = herd.address_space_bytes("Alford") + (97 << 20);
+    herd.limit("Alford", Resource::As, Rlimit { current: Some(most), maximum: Some(most) });
+    let mut refused = 0;
+    for _ in 0..200 {
+        let mut talk = herd.client("Alford");
+        match told(&mut talk).as_str() {
+            "? hello" => held.push(talk),
+            why => {
+                // Of the memory that is left, a thread that starts takes some for a moment: either may fail.
+                let whys = ["? no memory for one more connection", "? no thread for one more connection"];
+                assert!(whys.iter().any(|known| why.starts_with(known)), "{why}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && held.len() > 5, "{refused} refused, {} served", held.len());
+    for (at, talk) in held.iter_mut().enumerate() {
+        assert!(ask(talk, &format!("IAMAT c{at} +1+1 1")).starts_with("AT "));
+    }
+    held.truncate(1);
+    // A thread whose connection has ended takes another one.
+    eventually("a thread is free", || (told(&mut herd.client("Alford")) == "? hello").then_some(()));
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    let log = herd.log("Alford");
+    assert!(log.contains(" connections_refused=") && !log.contains(" connections_refused=0"), "{log}");
+}
+
+#[test]
+fn without_threads_for_one_more_it_is_refused_and_a_neighbour_still_finds_one() {
+    // The superuser is not bound by this limit, and anybody else has other processes that count.
+    let has = |what| Command::new(what).arg("--version").output().is_ok_and(|it| it.status.success());
+    if !geteuid().is_root() || !has("setpriv") || !has("prlimit") {
+        note(format_args!("skipped: it takes the superuser, setpriv and prlimit"));
+        return;
+    }
+    let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "info"]);
+    herd.start_one("Bolden");
+    let user = 60_000 + std::process::id() % 5_000;
+    let as_user = format!(
+        "chmod 777 . && cp \"$1\" server && shift && \
+         set -- prlimit --nproc=40 setpriv --reuid {user} --regid {user} --clear-groups ./server \"$@\";"
+    );
+    herd.spawn_in_shell("Alford", &as_user);
+    herd.wait_until_ready("Alford");
+    let mut served = Vec::new();
+    let mut refused = 0;
+    for _ in 0..60 {
+        let mut talk = herd.client("Alford");
+        match told(&mut talk).as_str() {
+            "? hello" => served.push(talk),
+            why => {
+                assert_eq!(why, "? no thread for one more connection; try again later");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && served.len() > 10, "{refused} refused, {} served", served.len());
+    assert!(ask(&mut served[0], "IAMAT kiwi +1+1 1").starts_with("AT Alford "));
+    // Its thread was kept for it while it was away.
+    herd.kill_one("Bolden");
+    herd.start_one("Bolden");
+    let second = ask(&mut herd.client("Bolden"), "IAMAT kiwi +2+2 2");
+    eventually("the neighbour's news are known", || {
+        let known = ask(&mut served[0], "WHATSAT kiwi 1 1");
+        while known.starts_with("AT ") && !line(&mut served[0]).is_empty() {}
+        (known == second).then_some(())
+    });
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    assert!(herd.log("Alford").contains(&format!(" out_of_threads={refused} ")), "{}", herd.log("Alford"));
+}
+
+#[test]
+fn idle_connections_are_held_and_the_next_is_refused_with_a_line() {
+    let asked = std::env::var("PROXYHERD_IDLE_CONNECTIONS").map(|count| count.parse::<u32>().unwrap());
+    let connections = asked.unwrap_or(IDLE_CONNECTIONS);
+    let limit = getrlimit(Resource::Nofile);
+    let needed = u64::from(connections) + OTHER_DESCRIPTORS;
+    if limit.maximum.is_some_and(|most| most < needed) {
+        note(format_args!("skipped: it takes {needed} open files, and the limit is {:?}", limit.maximum));
+        return;
+    }
+    if limit.current.is_some_and(|current| current < needed) {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    }
+    let most = connections.to_string();
+    let mut herd = RealHerd::start(&["Alford"], &[], &["--connections-max", &most, "--log-level", "info"]);
+    // The connection that asked whether it is ready must not be counted.
+    eventually("nobody is there", || herd.log("Alford").contains(" disconnected").then_some(()));
+    let since = now();
+    let address = herd.address("Alford");
+    let mut idle: Vec<TcpStream> = Vec::new();
+    while idle.len() < connections as usize {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        socket.write_all(b"x\n").unwrap();
+        idle.push(socket);
+    }
+    for socket in &mut idle {
+        let mut reply = [0; 4];
+        socket.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"? x\n");
+    }
+    note(format_args!("{connections} connections answered {:?} after the first was made", since.elapsed()));
+    note(format_args!("resident: {} KiB", herd.resident_bytes("Alford") / 1024));
+    assert_eq!(
+        told(&mut herd.client("Alford")),
+        "? too many connections here; try another server of the herd"
+    );
+    // All are still there, and one that speaks is answered.
+    let mut reply = [0; 3];
+    let last = idle.last_mut().unwrap();
+    last.write_all(b"\n").unwrap();
+    last.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"? \n");
+    idle.pop();
+    eventually("a place is free", || (told(&mut herd.client("Alford")) == "? hello").then_some(()));
+    let log = herd.log("Alford");
+    assert_eq!(log.matches(" WARN ").count(), 1, "one kind of refusal, one warning: {log}");
+    drop(idle);
     assert_eq!(herd.terminate("Alford").0.code(), Some(0));
 }
 
 #[test]
 fn a_server_without_descriptors_stops_like_any_other() {
     let mut herd = RealHerd::new(&["Alford"], &[], &[]);
-    herd.spawn_in_shell("Alford", &format!("ulimit -n {DESCRIPTORS};"));
-    herd.wait_until_ready("Alford");
+    herd.start_one("Alford");
+    limit_descriptors(&mut herd, "Alford", DESCRIPTORS as u64);
     let mut all: Vec<_> = (0..CONNECTIONS).map(|_| herd.client("Alford")).collect();
     all[..DESCRIPTORS / 2].iter_mut().for_each(|talk| assert_eq!(ask(talk, "hello"), "? hello"));
     eventually("it has run out", || {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proxyherd::config::{self, Member};
 use proxyherd::proto::name::ServerName;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_open, prlimit};
 use tempfile::TempDir;
 
 use crate::free_address::free_address;
@@ -157,11 +157,26 @@ impl RealHerd {
         fs::read_to_string(self.folder.path().join(format!("{name}.stderr"))).unwrap()
     }
 
+    /// Sets what the system grants a server that runs.
+    pub(crate) fn limit(&mut self, name: &str, resource: Resource, limit: Rlimit) {
+        prlimit(Some(Pid::from_child(self.child(name))), resource, limit).unwrap();
+    }
+
     /// The memory that a server has in use, in bytes.
     pub(crate) fn resident_bytes(&mut self, name: &str) -> u64 {
+        self.status(name, "VmRSS:") * 1024
+    }
+
+    /// The addresses that a server has in use, in bytes.
+    pub(crate) fn address_space_bytes(&mut self, name: &str) -> u64 {
+        self.status(name, "VmSize:") * 1024
+    }
+
+    /// A number that the system knows of a server; sizes are in KiB.
+    fn status(&mut self, name: &str, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child(name).id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// The `AT` lines with which a server answers questions about these clients, `?` lines for unknown ones.

@@ -1,0 +1,98 @@
+//! The options that bound what others can make a server do, as clap reads them.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::bytes;
+use crate::config::{
+    CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, HELLO_PENDING_DEFAULT,
+    HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits, OUTPUT_BYTES_CEILING,
+    OUTPUT_BYTES_FLOOR, PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX, PLACES_CALLS_PER_MINUTE_DEFAULT,
+    PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
+};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct RawLimits {
+    /// How many clients may be connected at once; one more is refused politely. It is lowered at the start, with a
+    /// warning, if the system does not grant as many besides what is kept for neighbours, links and log.
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    connections_max: u32,
+    /// How many of them from one address, or of IPv6 from one /64 [default: not limited, for a whole mobile network
+    /// may be behind one address].
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+    connections_per_address_max: Option<u32>,
+    /// How many connections may be on the peer port that have not said hello.
+    #[arg(long, value_name = "N", default_value_t = HELLO_PENDING_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(HELLO_PENDING_MAX)))]
+    hello_pending_max: u32,
+    /// How long one of those may take to say it.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    hello_time_max: Duration,
+    /// How long a client's line may be, in bytes; a longer one ends its connection. Neighbours take all that this
+    /// option allows, whatever is theirs.
+    #[arg(long, value_name = "SIZE", default_value = "4096", value_parser = line_bytes)]
+    line_bytes_max: u64,
+    /// How long a client may take from the first byte of a line to its end.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    line_time_max: Duration,
+    /// How long a client may say nothing [default: for ever, as mobile clients linger].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    idle_time_max: Option<Duration>,
+    /// How long a client may take to take its replies, all that are written at once; then it is cut off.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    reply_time_max: Duration,
+    /// How many bytes of replies may wait for one client, here and in the kernel; a single longer reply may too.
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = output_bytes)]
+    output_bytes_max: u64,
+    /// How many clients may be known before reports of new ones are refused. What neighbours tell is always kept.
+    #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX as u64,
+        value_parser = clap::value_parser!(u64).range(1..=CLIENTS_CEILING as u64))]
+    clients_max: u64,
+    /// How many calls to a provider over the network may be under way at once.
+    #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_CALLS_MAX)))]
+    pub(super) places_calls_max: u32,
+    /// How many questions of one connection within a minute are passed on to a provider over the network.
+    #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_PER_MINUTE_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_CALLS_PER_MINUTE_MAX)))]
+    places_calls_per_minute: u32,
+}
+
+impl RawLimits {
+    pub(super) fn checked(&self) -> Limits {
+        Limits {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            hello_pending_max: self.hello_pending_max,
+            hello_time_max: self.hello_time_max,
+            line_bytes_max: self.line_bytes_max as usize,
+            line_time_max: self.line_time_max,
+            idle_time_max: self.idle_time_max,
+            reply_time_max: self.reply_time_max,
+            output_bytes_max: self.output_bytes_max as u32,
+            clients_max: self.clients_max as usize,
+            places_calls_per_minute: self.places_calls_per_minute,
+        }
+    }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (TIME_FLOOR..=TIME_CEILING).contains(&time) {
+        return Ok(time);
+    }
+    let shown = humantime::format_duration;
+    Err(format!("it takes a time from {} to {}, such as 30s", shown(TIME_FLOOR), shown(TIME_CEILING)))
+}
+
+fn line_bytes(text: &str) -> Result<u64, String> {
+    bytes(text, LINE_BYTES_FLOOR as u64..=LINE_BYTES_CEILING as u64)
+}
+
+fn output_bytes(text: &str) -> Result<u64, String> {
+    bytes(text, u64::from(OUTPUT_BYTES_FLOOR)..=u64::from(OUTPUT_BYTES_CEILING))
+}
