@@ -16,3 +16,4 @@ mod pure;
 mod stopping;
 mod tidy;
 mod transcripts;
+mod trust;
