@@ -4,6 +4,7 @@ mod allocations;
 mod convergence;
 mod field;
 mod free_address;
+mod fuzz;
 mod golden;
 mod grammar;
 mod harness;
