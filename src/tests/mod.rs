@@ -5,6 +5,7 @@ mod convergence;
 mod crowded;
 mod field;
 mod free_address;
+mod fuzz;
 mod golden;
 mod grammar;
 mod harness;

@@ -1,0 +1,126 @@
+//! A neighbour's conversation and a client's beside it, driven as a server drives them: nobody is believed before
+//! the hello, and what is believed is stored, counted and passed on as a second opinion has it.
+
+use std::sync::Arc;
+
+use super::client::{self, LINE_BYTES_MAX, RECEIVED, identity, same};
+use super::framing::Pieces;
+use super::model::Model;
+use super::naive;
+use crate::proto::batch::Batch;
+use crate::proto::command::{Epoch, PEER_VERSION, PeerCommand, peer_command};
+use crate::proto::framing::{Framing, Line};
+use crate::proto::node::{Identity, Node};
+use crate::proto::session::{Session, Step};
+use crate::proto::store::Teller;
+
+/// The hello of Bolden, said first if the first byte is odd: the fuzzer then need not find it.
+const HELLO: &[u8] = b"HELLO 1 Bolden Alford 00000000000000b0\n";
+
+/// The first byte chooses whether the neighbour has said hello, and the seed of the pieces in which the rest comes.
+pub(crate) fn check(data: &[u8]) {
+    let [choice, said @ ..] = data else { return };
+    let hello: &[u8] = if choice % 2 == 1 { HELLO } else { b"" };
+    let stream = [hello, said].concat();
+    let in_pieces = converse(&stream, Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4)));
+    let at_once = converse(&stream, Pieces::new(0, usize::MAX));
+    same(&in_pieces, &at_once);
+}
+
+/// Says all of `stream` to a server that knows nothing, its `IAMAT` lines as a client and the others on the peer
+/// port, and gives all that is replied.
+fn converse(mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
+    let me = identity(None);
+    let mut node = Node::new(me.clone());
+    let (mut client, mut peer) = (Session::client(me.clone()), Peer::new(me));
+    let (mut model, mut news, mut all) = (Model::default(), 0, Vec::new());
+    let (mut of_client, mut of_peer) = (Batch::default(), Batch::default());
+    let mut framing = Framing::new(LINE_BYTES_MAX, 1).whole_lines_only();
+    loop {
+        let count = pieces.read(framing.space(), &mut stream);
+        framing.filled(count);
+        let mut closed = false;
+        while let Some(line) = framing.next_line() {
+            // Two conversations settle when they like. Here they do so in the order of the lines, as the model does.
+            if matches!(line, Line::Whole(text) if text.starts_with(b"IAMAT ")) {
+                news += node.settle(&mut of_peer).news;
+                news += client::answer(line, &mut client, &mut node, &mut of_client, &mut model);
+                news += node.settle(&mut of_client).news;
+            } else {
+                closed = peer.line(line, &mut node, &mut of_peer, &mut model);
+            }
+            if closed {
+                break;
+            }
+        }
+        news += node.settle(&mut of_peer).news;
+        for batch in [&mut of_peer, &mut of_client] {
+            assert!(batch.is_settled());
+        }
+        all.extend_from_slice(of_peer.replies());
+        of_client.sent();
+        of_peer.sent();
+        if closed || count == 0 {
+            break;
+        }
+    }
+    assert_eq!(news, model.news);
+    model.check(node.store(), None);
+    if let Some(teller) = peer.met {
+        model.check(node.store(), Some(teller));
+    }
+    all
+}
+
+/// The conversation on the peer port. All that hangs on the dialect is here.
+struct Peer {
+    me: Arc<Identity>,
+    session: Session,
+    /// As whom it tells things, once it has said hello.
+    met: Option<Teller>,
+}
+
+impl Peer {
+    fn new(me: Arc<Identity>) -> Peer {
+        Peer { session: Session::peer(me.clone()), me, met: None }
+    }
+
+    /// Has a line taken, and says whether the conversation ends with it.
+    fn line(&mut self, line: Line<'_>, node: &mut Node, batch: &mut Batch, model: &mut Model) -> bool {
+        let begins = batch.replies().len();
+        let (expected, ends) = self.expected(line, model);
+        let step = self.session.line(line, RECEIVED, batch);
+        assert_eq!(matches!(step, Step::Close(_)), ends, "{step:?}");
+        match step {
+            Step::Next | Step::Refused(_) | Step::Close(_) => {}
+            Step::Meet(neighbour, epoch) => self.session.meet(node, neighbour, epoch, batch),
+            Step::Ask(_) => panic!("{step:?} on the peer port"),
+        }
+        let reply = &batch.replies()[begins..];
+        same(reply, &expected);
+        ends
+    }
+
+    /// What must be replied to a line, and whether the conversation must end.
+    fn expected(&mut self, line: Line<'_>, model: &mut Model) -> (Vec<u8>, bool) {
+        let (Line::Whole(text) | Line::TooLong(text)) = line;
+        let refused = [b"? ", text, b"\n"].concat();
+        if matches!(line, Line::TooLong(_)) {
+            return (refused, true);
+        }
+        if self.met.is_some() && naive::at(text).is_some() {
+            model.told(text);
+            return (Vec::new(), false);
+        }
+        let Ok(PeerCommand::Hello(hello)) = peer_command(text) else { return (refused, false) };
+        if self.met.is_some() {
+            return (refused, false);
+        }
+        let neighbour = self.me.neighbour(&hello.from).filter(|_| hello.version == PEER_VERSION);
+        let Some(neighbour) = neighbour.filter(|_| hello.to == self.me.name) else { return (refused, true) };
+        self.met = Some(Teller::neighbour(neighbour, hello.epoch));
+        let Epoch(epoch) = self.me.epoch;
+        let welcome = format!("WELCOME {PEER_VERSION} Alford {} {epoch:016x}\n", hello.from);
+        (welcome.into_bytes(), false)
+    }
+}
