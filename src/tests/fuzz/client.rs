@@ -8,10 +8,10 @@ use super::framing::Pieces;
 use super::model::Model;
 use super::naive::{self, Said};
 use crate::proto::batch::Batch;
-use crate::proto::command::Epoch;
 use crate::proto::framing::{Framing, Line};
 use crate::proto::name::ServerName;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::peer::Epoch;
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
 
@@ -49,8 +49,10 @@ pub(crate) fn same(reply: &[u8], expected: &[u8]) {
 /// Alford, with two neighbours.
 pub(crate) fn identity(clock_lead_max: Option<Duration>) -> Arc<Identity> {
     let name = |text| ServerName::parse(text).unwrap();
-    let neighbours = vec![name("Bolden"), name("Parker")];
-    Arc::new(Identity { name: name("Alford"), neighbours, epoch: Epoch(7), catch_up: true, clock_lead_max })
+    let neighbours = ["Bolden", "Parker"].map(|neighbour| Neighbour::herd(name(neighbour)));
+    let mut me = Identity::new(name("Alford"), neighbours.to_vec(), Epoch(7));
+    me.clock_lead_max = clock_lead_max;
+    Arc::new(me)
 }
 
 /// Talks to a server that knows nothing, and gives all that it replies.
@@ -101,7 +103,7 @@ pub(crate) fn answer(
                 None => batch.refuse(text),
             }
         }
-        step @ Step::Meet(..) => panic!("{step:?} for a client's line"),
+        step @ (Step::Meet(_) | Step::Beat(_)) => panic!("{step:?} for a client's line"),
     }
     let expected = expected(line, node.identity().clock_lead_max, model);
     let reply = &batch.replies()[begins..];

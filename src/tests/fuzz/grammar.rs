@@ -1,7 +1,8 @@
 //! One line: what is understood is what a second opinion understands, and comes back when it is printed.
 
 use super::naive::{self, Said};
-use crate::proto::command::{ClientCommand, ParseError, PeerCommand, client_command, peer_command, welcome};
+use crate::proto::command::{ClientCommand, ParseError, client_command};
+use crate::proto::peer::{Answer, Call, answer, call, push_proof, push_up_to};
 use crate::proto::sighting::Sighting;
 use crate::proto::time::{Skew, Timestamp};
 
@@ -11,7 +12,7 @@ pub(crate) fn check(data: &[u8]) {
     for line in [data].iter().chain(&lines) {
         client(line);
         at(line);
-        greetings(line);
+        words(line);
     }
     let sightings: Vec<Sighting<'_>> = lines.iter().filter_map(|line| sighting(line)).collect();
     sightings.windows(2).for_each(|pair| order(&pair[0], &pair[1]));
@@ -20,9 +21,9 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
-    match peer_command(line) {
-        Ok(PeerCommand::At(sighting)) => Some(sighting),
-        Ok(PeerCommand::Hello(_)) | Err(_) => None,
+    match call(line) {
+        Ok(Call::At(sighting)) => Some(sighting),
+        Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Beat(_)) | Err(_) => None,
     }
 }
 
@@ -53,32 +54,40 @@ fn client(line: &[u8]) {
 }
 
 fn at(line: &[u8]) {
-    let sighting = match (peer_command(line), naive::at(line)) {
-        (Ok(PeerCommand::At(sighting)), Some(fields)) => {
+    let sighting = match (call(line), naive::at(line)) {
+        (Ok(Call::At(sighting)), Some(fields)) => {
             let Sighting { origin, skew, client, location, time } = sighting;
             assert_eq!([origin, skew, client.0, location.text(), time.text()], fields);
             sighting
         }
-        (Ok(PeerCommand::Hello(_)) | Err(_), None) => return,
+        (Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Beat(_)) | Err(_), None) => return,
         (parsed, _) => panic!("{} is {parsed:?}, by mistake", line.escape_ascii()),
     };
     let printed = line_of(&sighting);
-    let Ok(PeerCommand::At(again)) = peer_command(&printed) else {
-        panic!("{} is not read again", printed.escape_ascii())
-    };
+    let Ok(Call::At(again)) = call(&printed) else { panic!("{} is not read again", printed.escape_ascii()) };
     assert_eq!(line_of(&again), printed);
 }
 
-/// The words of two servers that meet, in the dialect as it is.
-fn greetings(line: &[u8]) {
+/// The words of two servers, but for `AT`, in the dialect as it is.
+fn words(line: &[u8]) {
     let mut printed = Vec::new();
-    if let Ok(PeerCommand::Hello(hello)) = peer_command(line) {
-        hello.push_to("HELLO", &mut printed);
-        assert_eq!(peer_command(&printed), Ok(PeerCommand::Hello(hello)));
-    } else if let Ok(greeting) = welcome(line) {
-        greeting.push_to("WELCOME", &mut printed);
-        assert_eq!(welcome(&printed), Ok(greeting));
+    match call(line) {
+        Ok(Call::Hello(hello)) => hello.push_to("HELLO", &mut printed),
+        Ok(Call::Proof(proof)) => push_proof(proof, &mut printed),
+        Ok(Call::UpTo(position)) => push_up_to(position, &mut printed),
+        Ok(Call::Beat(beat)) => beat.push_to(&mut printed),
+        Ok(Call::At(_)) | Err(_) => {}
     }
+    if !printed.is_empty() {
+        return assert_eq!(call(&printed), call(line));
+    }
+    match answer(line) {
+        Ok(Answer::Challenge(challenge)) => challenge.push_to("CHALLENGE", &mut printed),
+        Ok(Answer::Welcome(welcome)) => welcome.push_to(&mut printed),
+        Ok(Answer::Ack(ack)) => ack.push_to(&mut printed),
+        Err(_) => return,
+    }
+    assert_eq!(answer(&printed), answer(line));
 }
 
 /// Of two sightings of one client the later wins, and of two at the same time the one whose line is greater.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::naive::{self, Decimal};
-use crate::proto::command::Epoch;
 use crate::proto::digest::{Bucket, Digest, record_hash};
-use crate::proto::store::{Store, Teller, WALK_RECORDS_MAX};
+use crate::proto::entry::Teller;
+use crate::proto::peer::Epoch;
+use crate::proto::store::{Store, WALK_RECORDS_MAX};
 
 /// A neighbour that has told nothing: there are not as many.
 fn nobody() -> Teller {
@@ -79,7 +80,7 @@ fn walk(store: &Store, except: Teller) -> Vec<u8> {
     let (mut position, mut all) = (0, Vec::new());
     while position < store.last_number() {
         let begins = all.len();
-        let reached = store.walk(position, except, &mut all);
+        let reached = store.walk(position, except, WALK_RECORDS_MAX, &mut all).reached;
         assert!(reached > position, "the walk stands still");
         let records = all[begins..].iter().filter(|&&byte| byte == b'\n').count();
         assert!(records <= WALK_RECORDS_MAX, "{records} records in one step");

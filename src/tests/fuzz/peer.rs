@@ -8,19 +8,25 @@ use super::framing::Pieces;
 use super::model::Model;
 use super::naive;
 use crate::proto::batch::Batch;
-use crate::proto::command::{Epoch, PEER_VERSION, PeerCommand, peer_command};
+use crate::proto::command::ParseError;
+use crate::proto::entry::Teller;
 use crate::proto::framing::{Framing, Line};
 use crate::proto::node::{Identity, Node};
+use crate::proto::peer::{Call, Epoch, PEER_VERSION, call};
 use crate::proto::session::{Session, Step};
-use crate::proto::store::Teller;
+use crate::proto::trust::Nonce;
 
-/// The hello of Bolden, said first if the first byte is odd: the fuzzer then need not find it.
-const HELLO: &[u8] = b"HELLO 1 Bolden Alford 00000000000000b0\n";
+/// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.
+const EPOCH: Epoch = Epoch(0xb0);
+
+/// What both sides say in place of a number that nobody can foretell.
+const NONCE: Nonce = Nonce([7; 32]);
 
 /// The first byte chooses whether the neighbour has said hello, and the seed of the pieces in which the rest comes.
 pub(crate) fn check(data: &[u8]) {
     let [choice, said @ ..] = data else { return };
-    let hello: &[u8] = if choice % 2 == 1 { HELLO } else { b"" };
+    let hello = format!("HELLO {PEER_VERSION} Bolden Alford {:016x} {NONCE}\nPROOF -\n", EPOCH.0);
+    let hello: &[u8] = if choice % 2 == 1 { hello.as_bytes() } else { b"" };
     let stream = [hello, said].concat();
     let in_pieces = converse(&stream, Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4)));
     let at_once = converse(&stream, Pieces::new(0, usize::MAX));
@@ -47,7 +53,8 @@ fn converse(mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
                 news += client::answer(line, &mut client, &mut node, &mut of_client, &mut model);
                 news += node.settle(&mut of_client).news;
             } else {
-                closed = peer.line(line, &mut node, &mut of_peer, &mut model);
+                let (ends, settled) = peer.line(line, &mut node, &mut of_peer, &mut model);
+                (closed, news) = (ends, news + settled);
             }
             if closed {
                 break;
@@ -76,29 +83,50 @@ fn converse(mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
 struct Peer {
     me: Arc<Identity>,
     session: Session,
-    /// As whom it tells things, once it has said hello.
+    /// Who has said hello, and must prove it.
+    said_hello: Option<(usize, Epoch)>,
+    /// As whom it tells things, once it has proved it.
     met: Option<Teller>,
+    /// The furthest that it has said to have come.
+    position: u64,
 }
 
 impl Peer {
     fn new(me: Arc<Identity>) -> Peer {
-        Peer { session: Session::peer(me.clone()), me, met: None }
+        let session = Session::peer(me.clone(), NONCE);
+        Peer { session, me, said_hello: None, met: None, position: 0 }
     }
 
-    /// Has a line taken, and says whether the conversation ends with it.
-    fn line(&mut self, line: Line<'_>, node: &mut Node, batch: &mut Batch, model: &mut Model) -> bool {
+    /// Has a line taken, and says whether the conversation ends with it, and how much was settled that was news.
+    fn line(
+        &mut self,
+        line: Line<'_>,
+        node: &mut Node,
+        batch: &mut Batch,
+        model: &mut Model,
+    ) -> (bool, usize) {
         let begins = batch.replies().len();
         let (expected, ends) = self.expected(line, model);
         let step = self.session.line(line, RECEIVED, batch);
         assert_eq!(matches!(step, Step::Close(_)), ends, "{step:?}");
+        let mut news = 0;
         match step {
             Step::Next | Step::Refused(_) | Step::Close(_) => {}
-            Step::Meet(neighbour, epoch) => self.session.meet(node, neighbour, epoch, batch),
+            Step::Meet(_) => self.session.meet(node, batch),
+            Step::Beat(beat) => {
+                news = node.settle(batch).news;
+                self.session.beat(node, &beat, batch);
+                let ack = batch.replies()[begins..].to_vec();
+                let differs = node.store().digest().total() != beat.total;
+                let sums = if differs { 1 + 256 * 16 } else { 0 };
+                let known = format!("ACK {} {}", self.position, node.store().last_number());
+                assert!(ack.starts_with(known.as_bytes()) && ack.len() == known.len() + sums + 1, "{ack:?}");
+                return (false, news);
+            }
             Step::Ask(_) => panic!("{step:?} on the peer port"),
         }
-        let reply = &batch.replies()[begins..];
-        same(reply, &expected);
-        ends
+        same(&batch.replies()[begins..], &expected);
+        (ends, news)
     }
 
     /// What must be replied to a line, and whether the conversation must end.
@@ -112,15 +140,34 @@ impl Peer {
             model.told(text);
             return (Vec::new(), false);
         }
-        let Ok(PeerCommand::Hello(hello)) = peer_command(text) else { return (refused, false) };
-        if self.met.is_some() {
-            return (refused, false);
+        match (call(text), self.said_hello, self.met.is_some()) {
+            (Ok(Call::UpTo(position)), _, true) => {
+                self.position = self.position.max(position);
+                (Vec::new(), false)
+            }
+            // The answer depends on the store.
+            (Ok(Call::Beat(beat)), _, true) => {
+                self.position = self.position.max(beat.position);
+                (Vec::new(), false)
+            }
+            (Ok(Call::Proof(proof)), Some((neighbour, epoch)), false) => {
+                if proof.is_some() {
+                    return (refused, true);
+                }
+                self.met = Some(Teller::neighbour(neighbour, epoch));
+                (b"WELCOME - 0\n".to_vec(), false)
+            }
+            (Ok(Call::Hello(hello)), None, false) => {
+                let neighbour = self.me.neighbour(&hello.from).filter(|_| hello.to == self.me.name);
+                let Some(neighbour) = neighbour else { return (refused, true) };
+                self.said_hello = Some((neighbour, hello.epoch));
+                let Epoch(epoch) = self.me.epoch;
+                let challenge =
+                    format!("CHALLENGE {PEER_VERSION} Alford {} {epoch:016x} {NONCE}\n", hello.from);
+                (challenge.into_bytes(), false)
+            }
+            (Err(error), ..) => (refused, error == ParseError::Version),
+            (Ok(_), ..) => (refused, false),
         }
-        let neighbour = self.me.neighbour(&hello.from).filter(|_| hello.version == PEER_VERSION);
-        let Some(neighbour) = neighbour.filter(|_| hello.to == self.me.name) else { return (refused, true) };
-        self.met = Some(Teller::neighbour(neighbour, hello.epoch));
-        let Epoch(epoch) = self.me.epoch;
-        let welcome = format!("WELCOME {PEER_VERSION} Alford {} {epoch:016x}\n", hello.from);
-        (welcome.into_bytes(), false)
     }
 }
