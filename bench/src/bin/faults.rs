@@ -75,7 +75,9 @@ fn work(raw: &Raw) -> Result<ExitCode, Box<dyn Error>> {
         }
         Err(Stop::Failed(why)) => return Err(why.into()),
     };
-    write!(said, "{}", table(&outcome.records, raw.options.markdown))?;
+    if !outcome.records.is_empty() {
+        write!(said, "{}", table(&outcome.records, raw.options.markdown))?;
+    }
     for sentence in &outcome.skipped {
         writeln!(io::stderr(), "faults: {sentence}")?;
     }
@@ -83,5 +85,9 @@ fn work(raw: &Raw) -> Result<ExitCode, Box<dyn Error>> {
     for sentence in &broken {
         writeln!(io::stderr(), "faults: FAILED {sentence}")?;
     }
-    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
+    Ok(match (broken.is_empty(), outcome.records.is_empty()) {
+        (false, _) => ExitCode::from(BROKEN),
+        (true, true) => ExitCode::from(SKIPPED),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }

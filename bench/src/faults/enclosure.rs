@@ -59,8 +59,11 @@ pub fn enter() -> Stop {
 /// If this is no enclosure, or the system refuses.
 pub fn settle(outside: &str) -> Result<(), Stop> {
     let here = namespaces();
-    // The mount below would hide a folder of the whole machine.
-    if here.split(' ').zip(outside.split(' ')).any(|(ours, theirs)| ours == theirs) || here.len() < 2 {
+    let is_new = here.split(' ').zip(outside.split(' ')).all(|(ours, theirs)| ours != theirs);
+    // A network that has just been made leads nowhere yet. In any other place the mount below would hide a folder
+    // of the whole machine, so the option alone is not believed.
+    let routes = fs::read_to_string("/proc/self/net/route").unwrap_or_default();
+    if !is_new || routes.lines().count() > 1 {
         return Err(Stop::Failed(format!("{INSIDE_OPTION} is for the program itself: leave it out")));
     }
     let settled = command("mount", &["-t", "tmpfs", "tmpfs", OWN_FOLDER])

@@ -28,7 +28,7 @@ mod reporters;
 mod trial;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fault::{Fault, What};
 use network::Network;
@@ -61,9 +61,11 @@ pub fn read(path: &Path) -> io::Result<Vec<Record>> {
     let all: Vec<&Record> = results.latest().into_iter().filter(|it| it.suite == SUITE).collect();
     let version = all.last().map(|last| last.provenance.version.clone());
     let of = |fault: &Fault| {
-        let same = |it: &&&Record| it.point.get(FAULT).map(String::as_str) == Some(fault.name);
-        let here = all.iter().filter(|it| Some(&it.provenance.version) == version.as_ref());
-        here.filter(same).next_back().map(|it| (*it).clone())
+        let is_it = |it: &&&Record| {
+            Some(&it.provenance.version) == version.as_ref()
+                && it.point.get(FAULT).is_some_and(|name| name == fault.name)
+        };
+        all.iter().rfind(is_it).map(|it| (*it).clone())
     };
     Ok(fault::FAULTS.iter().filter_map(of).collect())
 }
@@ -74,7 +76,8 @@ pub fn read(path: &Path) -> io::Result<Vec<Record>> {
 /// If nothing can be tried. What goes wrong in a trial is in its record.
 pub fn run(options: &Options, said: &mut dyn Write) -> Result<Outcome, Stop> {
     let faults = fault::asked(options).map_err(Stop::Failed)?;
-    let network = Network::build().map_err(Stop::NotPermitted)?;
+    let program = program(options).map_err(Stop::Failed)?;
+    let network = Network::build(&options.sysctl).map_err(Stop::NotPermitted)?;
     let mut results = Results::open(&options.out()).map_err(failed)?;
     let provenance = Provenance::here();
     let mut outcome = Outcome { records: Vec::new(), skipped: Vec::new() };
@@ -83,7 +86,7 @@ pub fn run(options: &Options, said: &mut dyn Write) -> Result<Outcome, Stop> {
             outcome.skipped.push(format!("{}: skipped, {why}", fault.name));
             continue;
         }
-        let setting = Setting { options, network: &network, fault };
+        let setting = Setting { options, program: &program, network: &network, fault };
         let record = rounds(&setting, said).map_err(failed)?;
         let provenance = Provenance { date: crate::load::clock::date(), ..provenance.clone() };
         let record = Record { provenance, ..record };
@@ -107,6 +110,16 @@ const SUITE: &str = "faults";
 
 /// The key of a fault's name in its point.
 const FAULT: &str = "fault";
+
+/// The server that is tried.
+fn program(options: &Options) -> Result<PathBuf, String> {
+    let own =
+        std::env::current_exe().map_err(|error| format!("cannot tell which program this is: {error}"))?;
+    let program = options.server.clone().unwrap_or_else(|| own.with_file_name("proxyherd"));
+    program.canonicalize().map_err(|error| {
+        format!("{}: {error}; build it with `cargo build --release`, or give --server", program.display())
+    })
+}
 
 /// All rounds of one fault.
 fn rounds(setting: &Setting<'_>, said: &mut dyn Write) -> io::Result<Record> {
@@ -159,6 +172,9 @@ fn how(fault: &Fault, options: &Options) -> Point {
         ("fault_seconds", fault.lasts.as_secs_f64().to_string()),
         ("deadline_seconds", CONVERGE_WAIT_MAX.as_secs().to_string()),
     ]);
+    if !options.sysctl.is_empty() {
+        how.insert("sysctl".to_owned(), options.sysctl.join(" "));
+    }
     if let Some(aim) = fault.aim {
         how.insert(table::AIM_SECONDS.to_owned(), aim.as_secs_f64().to_string());
     }

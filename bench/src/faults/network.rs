@@ -32,11 +32,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Builds it, with nothing dropped.
+    /// Builds it, with nothing dropped, and the kernel set as `sysctls` say (`net.ipv4.NAME=VALUE`) for the servers.
     ///
     /// # Errors
     /// If the system refuses any part of it; the sentence says which.
-    pub(super) fn build() -> Result<Network, String> {
+    pub(super) fn build(sysctls: &[String]) -> Result<Network, String> {
         ip(&format!("link add {SWITCH} type bridge"))?;
         ip(&format!("addr add {OWN_ADDRESS} dev {SWITCH}"))?;
         ip(&format!("link set {SWITCH} up"))?;
@@ -47,6 +47,10 @@ impl Network {
             ip(&format!("-n {name} addr add {}/24 dev eth0", address(at)))?;
             ip(&format!("-n {name} link set eth0 up"))?;
             ip(&format!("-n {name} link set lo up"))?;
+            for setting in sysctls {
+                let [ip, words @ ..] = within(name);
+                command(ip, &[&words[..], &["sysctl", "--write", setting]].concat())?;
+            }
         }
         let network = Network { herd: herd()? };
         // Every kind of rule once, so that what this kernel cannot do is known now.

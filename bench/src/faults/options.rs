@@ -37,6 +37,10 @@ pub struct Options {
     /// The seed of what is left to chance: the order of cuts.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Set the kernel for the servers, such as net.ipv4.tcp_rto_max_ms=1000, to see what that would change; may be
+    /// given again.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub sysctl: Vec<String>,
     /// Print the table as Markdown.
     #[arg(long)]
     pub markdown: bool,

@@ -133,7 +133,7 @@ fn or_failed(value: f64, is_failure: impl Fn(f64) -> bool) -> String {
 }
 
 fn sum(record: &Record, figure: &str) -> f64 {
-    record.figures(figure).iter().sum()
+    record.figures(figure).iter().fold(0.0, |sum, value| sum + value)
 }
 
 fn name(record: &Record) -> &str {

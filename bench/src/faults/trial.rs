@@ -1,7 +1,7 @@
 //! One fault, one time: a fresh herd under load, the fault, its end, and how long the servers take to agree.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Builder, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -40,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting<'a> {
     pub(super) options: &'a Options,
+    /// The server.
+    pub(super) program: &'a Path,
     pub(super) network: &'a Network,
     pub(super) fault: &'a Fault,
 }
@@ -105,11 +107,10 @@ impl<'a> Setting<'a> {
     }
 
     fn try_once(&self, round: u32) -> Result<Trial, String> {
-        let program = self.program()?;
         let folder = self.options.logs.clone().unwrap_or_else(|| PathBuf::from(OWN_FOLDER).join("herd"));
         let folder = folder.join(format!("{}-{}", self.fault.name, round + 1));
         let herd = &self.network.herd;
-        let mut servers = Servers::start(self.network, &program, &folder)?;
+        let mut servers = Servers::start(self.network, self.program, &folder)?;
         wait_until_linked(herd).map_err(|why| match servers.check() {
             Ok(()) => format!("the herd does not come up: {why}"),
             Err(ended) => ended,
@@ -155,15 +156,6 @@ impl<'a> Setting<'a> {
             warnings,
             differing: found.differing,
             silent: found.silent,
-        })
-    }
-
-    fn program(&self) -> Result<PathBuf, String> {
-        let own =
-            std::env::current_exe().map_err(|error| format!("cannot tell which program this is: {error}"))?;
-        let program = self.options.server.clone().unwrap_or_else(|| own.with_file_name("proxyherd"));
-        program.canonicalize().map_err(|error| {
-            format!("{}: {error}; build it with `cargo build --release`, or give --server", program.display())
         })
     }
 
