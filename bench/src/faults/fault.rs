@@ -44,6 +44,9 @@ pub(super) enum What {
     Nothing,
     /// `kill -9`; started again when the fault ends.
     Kill(usize),
+    /// All links of a server are cut, and when the fault ends it is killed, the links are healed, and it is started
+    /// again.
+    CutAndKill(usize),
     /// SIGSTOP; SIGCONT when the fault ends.
     Freeze(usize),
     /// Packets between servers of different sides are dropped.
@@ -85,6 +88,7 @@ pub(super) const FAULTS: &[Fault] = &[
     quick(fault("nothing", "no fault", What::Nothing, 3)),
     quick(fault("kill-leaf", "kill -9 of a leaf, away for 3 s, back empty", What::Kill(LEAF), 3)),
     quick(fault("kill-hub", "kill -9 of the hub, away for 3 s, back empty", What::Kill(HUB), 3)),
+    fault("cut-kill-leaf", "a leaf cut off for 3 s, then kill -9, back empty", What::CutAndKill(LEAF), 3),
     fault("freeze-hub", "SIGSTOP of the hub for 10 s", What::Freeze(HUB), 10),
     quick(fault("partition-5", "two groups cut from each other for 5 s", What::Partition(ONE_SIDE), 5)),
     fault("partition-30", "two groups cut from each other for 30 s", What::Partition(ONE_SIDE), 30),
@@ -127,12 +131,8 @@ pub(super) fn dropped(what: What) -> Vec<(usize, usize)> {
     match what {
         What::OneWay(from, to) => vec![(from, to)],
         What::HalfOpen(a, b) => both_ways(&[(a, b)]),
-        What::Partition(side) => {
-            let others: Vec<usize> = (0..SEED.servers).filter(|at| !side.contains(at)).collect();
-            let pairs: Vec<_> =
-                side.iter().flat_map(|&here| others.iter().map(move |&there| (here, there))).collect();
-            both_ways(&pairs)
-        }
+        What::CutAndKill(at) => dropped_around(&[at]),
+        What::Partition(side) => dropped_around(side),
         What::Nothing
         | What::Kill(_)
         | What::Freeze(_)
@@ -141,6 +141,13 @@ pub(super) fn dropped(what: What) -> Vec<(usize, usize)> {
         | What::Rolling
         | What::Swizzle => Vec::new(),
     }
+}
+
+/// All pairs of a server on one side and one on the other.
+fn dropped_around(side: &[usize]) -> Vec<(usize, usize)> {
+    let others = || (0..SEED.servers).filter(|at| !side.contains(at));
+    let pairs: Vec<_> = side.iter().flat_map(|&here| others().map(move |there| (here, there))).collect();
+    both_ways(&pairs)
 }
 
 /// What a fault of several steps cuts, step by step: all steps take the same time. Empty for the others.
@@ -157,6 +164,7 @@ pub(super) fn steps(what: What, chance: &mut fastrand::Rng) -> Vec<Vec<(usize, u
         }
         What::Nothing
         | What::Kill(_)
+        | What::CutAndKill(_)
         | What::Freeze(_)
         | What::Partition(_)
         | What::OneWay(..)

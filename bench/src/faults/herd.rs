@@ -1,16 +1,27 @@
 //! The five processes of a herd, each in the namespace of its name: started, killed, frozen, and never left behind.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
+use proxyherd::config::Herd;
 use rustix::process::Signal;
 
 use super::network::{Network, within};
+use crate::load::clock;
+use crate::suite::propagation::Talk;
 use crate::suite::server::{STOP_MAX, signal, wait, wrapped};
 
 /// The variable that a server takes the secret of its herd from.
 const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
+
+/// How long the servers may take to listen.
+const START_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// Between two attempts to reach one that does not listen yet.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The servers of one trial. They end when this is dropped.
 #[derive(Debug)]
@@ -143,4 +154,27 @@ impl Drop for Servers<'_> {
             let _ = child.wait();
         }
     }
+}
+
+/// Waits until each server knows what each other is told: all links are up.
+pub(super) fn wait_until_linked(herd: &Herd) -> io::Result<()> {
+    let end_ns = clock::monotonic_ns() + clock::ns(START_WAIT_MAX);
+    for from in herd.members() {
+        let marker = format!("marker-{}", from.name);
+        let mut talk = loop {
+            match Talk::with(from.client) {
+                Ok(talk) => break talk,
+                Err(error) if clock::monotonic_ns() > end_ns => return Err(error),
+                Err(_) => std::thread::sleep(LOOK),
+            }
+        };
+        talk.report(&marker)?;
+    }
+    for to in herd.members() {
+        let mut talk = Talk::with(to.client)?;
+        for from in herd.members() {
+            talk.wait_for(&format!("marker-{}", from.name))?;
+        }
+    }
+    Ok(())
 }

@@ -6,11 +6,10 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
 
-use proxyherd::config::{Herd, Member};
-use proxyherd::proto::name::ServerName;
+use proxyherd::config::Herd;
 
 use crate::suite::address::{NAMES, SEED};
 
@@ -112,21 +111,20 @@ fn succeeded(output: &Output) -> Result<(), String> {
     }
 }
 
-fn address(at: usize) -> IpAddr {
+fn address(at: usize) -> Ipv4Addr {
     // Five servers are far from the end of a byte.
-    IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1 + at as u8))
+    Ipv4Addr::new(10, 77, 0, 1 + at as u8)
 }
 
 fn herd() -> Result<Herd, String> {
-    let name = |at: usize| ServerName::parse(NAMES[at]).map_err(|error| error.to_string());
-    let member = |at: usize| {
-        let (client, peer) = (address(at), address(at));
-        let (client, peer) = (SocketAddr::new(client, CLIENT_PORT), SocketAddr::new(peer, PEER_PORT));
-        Ok(Member { name: name(at)?, client, peer })
+    let links: Vec<String> =
+        SEED.links.iter().map(|&(a, b)| format!("[\"{}\", \"{}\"]", NAMES[a], NAMES[b])).collect();
+    let server = |(at, name): (usize, &&str)| {
+        let address = address(at);
+        format!("[servers.{name}]\nclient = \"{address}:{CLIENT_PORT}\"\npeer = \"{address}:{PEER_PORT}\"\n")
     };
-    let members: Result<Vec<Member>, String> = (0..SEED.servers).map(member).collect();
-    let links: Result<Vec<_>, String> = SEED.links.iter().map(|&(a, b)| Ok((name(a)?, name(b)?))).collect();
-    Herd::new(members?, links?, true).map_err(|error| error.to_string())
+    let servers: String = NAMES.iter().enumerate().map(server).collect();
+    Herd::parse(&format!("links = [{}]\n{servers}", links.join(", "))).map_err(|error| error.to_string())
 }
 
 /// All that the switch is told, in place of what it was told before.
@@ -164,5 +162,6 @@ mod tests {
         let names: Vec<&str> = herd.members().iter().map(|member| member.name.as_str()).collect();
         assert_eq!(names, NAMES, "numbers of servers are places in the herd");
         assert_eq!(herd.members()[4].client, "10.77.0.5:12550".parse().unwrap());
+        assert_eq!((herd.links().len(), herd.catch_up), (SEED.links.len(), true));
     }
 }

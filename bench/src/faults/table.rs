@@ -177,7 +177,7 @@ mod tests {
     fn a_missed_aim_is_shown_and_no_more() {
         let slow = record("swizzle", &[(0.0, Some(0.25)), (0.0, Some(2.5))]);
         assert!(table(std::slice::from_ref(&slow), false).contains("< 2 s FAILED in 1"));
-        assert_eq!(broken(&[slow]), [String::new(); 0]);
+        assert!(broken(&[slow]).is_empty());
     }
 
     #[test]

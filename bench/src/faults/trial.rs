@@ -7,19 +7,18 @@ use std::thread::{self, Builder, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proxyherd::config::Herd;
+use proxyherd::config::Member;
 
 use super::agreement::{Found, Survey};
 use super::book::{Book, Losses};
 use super::delay;
 use super::enclosure::OWN_FOLDER;
 use super::fault::{Fault, What, dropped, steps};
-use super::herd::Servers;
+use super::herd::{Servers, wait_until_linked};
 use super::network::Network;
 use super::options::Options;
 use super::reporters::Reporter;
 use crate::load::clock;
-use crate::suite::propagation::Talk;
 
 /// How long the servers may take to agree. One that takes longer never would, as far as anybody waiting can tell.
 pub(super) const CONVERGE_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -170,7 +169,7 @@ impl<'a> Setting<'a> {
     {
         let members = self.network.herd.members();
         let rate = f64::from(self.options.rate) / members.len() as f64;
-        let spawn = |(server, member): (usize, &'a proxyherd::config::Member)| {
+        let spawn = |(server, member): (usize, &'a Member)| {
             let (name, address) = (member.name.as_str(), member.client);
             let reporter = Reporter { server, name, address, book, rate, over };
             let builder = Builder::new().name(format!("reports-{name}"));
@@ -198,6 +197,14 @@ impl<'a> Setting<'a> {
                 servers.kill(at)?;
                 book.lock().killed(at);
                 thread::sleep(lasts);
+                servers.restart(at)?;
+            }
+            What::CutAndKill(at) => {
+                self.network.cut(&dropped(what))?;
+                thread::sleep(lasts);
+                servers.kill(at)?;
+                book.lock().killed(at);
+                self.network.heal()?;
                 servers.restart(at)?;
             }
             What::Freeze(at) => {
@@ -251,32 +258,6 @@ fn converge(
         thread::sleep(LOOK);
     }
 }
-
-/// Waits until each server knows what each other is told: all links are up.
-fn wait_until_linked(herd: &Herd) -> std::io::Result<()> {
-    let end_ns = clock::monotonic_ns() + clock::ns(START_WAIT_MAX);
-    for from in herd.members() {
-        let marker = format!("marker-{}", from.name);
-        let mut talk = loop {
-            match Talk::with(from.client) {
-                Ok(talk) => break talk,
-                Err(error) if clock::monotonic_ns() > end_ns => return Err(error),
-                Err(_) => thread::sleep(LOOK),
-            }
-        };
-        talk.report(&marker)?;
-    }
-    for to in herd.members() {
-        let mut talk = Talk::with(to.client)?;
-        for from in herd.members() {
-            talk.wait_for(&format!("marker-{}", from.name))?;
-        }
-    }
-    Ok(())
-}
-
-/// How long the servers may take to listen.
-const START_WAIT_MAX: Duration = Duration::from_secs(15);
 
 fn seconds_since(start_ns: u64) -> f64 {
     (clock::monotonic_ns() - start_ns) as f64 / clock::NS_PER_SECOND as f64
