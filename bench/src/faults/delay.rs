@@ -42,7 +42,8 @@ pub(super) fn probe(network: &Network) -> Result<(), String> {
     rule(name, "-A").and_then(|()| rule(name, "-D"))
 }
 
-/// Delays every packet that a server sends to another, until `over`. Returns when that is so.
+/// Delays every packet that a server sends to another, until `over`; then [`end`] must be called. Returns when all
+/// packets are delayed.
 ///
 /// # Errors
 /// If the system refuses; the sentence says what.
@@ -67,7 +68,7 @@ pub(super) fn begin<'scope>(
     Ok(())
 }
 
-/// Sends nothing through the queues any more; what they hold still goes its way.
+/// Sends nothing through the queues any more.
 ///
 /// # Errors
 /// If the system refuses; the sentence says what.
@@ -97,11 +98,15 @@ fn hold(name: &str, wait: Duration, over: &AtomicBool, ready: &Sender<io::Result
         }
     };
     let mut held = VecDeque::new();
-    while !over.load(Ordering::Relaxed) || !held.is_empty() {
+    loop {
         let now_ns = clock::monotonic_ns();
-        // Whatever error this ends with, the next look comes soon.
-        while let Ok(packet) = queue.recv() {
-            held.push_back((now_ns + clock::ns(wait), packet));
+        if !over.load(Ordering::Relaxed) {
+            // Whatever error this ends with, the next look comes soon.
+            while let Ok(packet) = queue.recv() {
+                held.push_back((now_ns + clock::ns(wait), packet));
+            }
+        } else if held.is_empty() {
+            return;
         }
         while held.front().is_some_and(|(due_ns, _)| *due_ns <= now_ns) {
             let Some((_, mut packet)) = held.pop_front() else { break };

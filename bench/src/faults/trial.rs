@@ -101,8 +101,11 @@ impl<'a> Setting<'a> {
     /// If it cannot be tried, or a server ends or lies; the sentence says how.
     pub(super) fn trial(&self, round: u32) -> Result<Trial, String> {
         let tried = self.try_once(round);
-        // A trial that failed must not spoil the next.
-        self.network.heal().and(tried)
+        // One that failed halfway must not spoil the next.
+        let undone =
+            if matches!(self.fault.what, What::Delay(_)) { delay::end(self.network) } else { Ok(()) };
+        let healed = self.network.heal();
+        tried.and_then(|trial| undone.and(healed).map(|()| trial))
     }
 
     fn try_once(&self, round: u32) -> Result<Trial, String> {
@@ -138,9 +141,6 @@ impl<'a> Setting<'a> {
             let (found, converge_seconds) = converge(&mut servers, &mut survey, &reporters, healed_ns)?;
             for reporter in reporters {
                 reporter.join().map_err(|_| "a reporter has panicked".to_owned())??;
-            }
-            if matches!(self.fault.what, What::Delay(_)) {
-                delay::end(self.network)?;
             }
             Ok::<_, String>((reports as f64 / seconds, found, converge_seconds))
         })?;
