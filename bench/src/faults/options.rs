@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 pub enum Asked {
     /// A short list, each fault once, in under 90 seconds.
     Quick,
-    /// Every fault, in about a quarter of an hour.
+    /// Every fault, in about twenty minutes.
     Full,
 }
 
