@@ -6,7 +6,7 @@
 //! Hamilton (classic) - Parker (classic)
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::thread::{Builder, JoinHandle};
 
 use proxyherd::config::{Config, Herd, Limits, LogOptions, Member, PlacesArgs, Trust};
@@ -49,12 +49,13 @@ impl Mixed {
         });
         let theirs = theirs.collect();
         let mixed = Mixed { herd, ours, theirs };
-        for server in OURS.iter().chain(&THEIRS) {
-            eventually(&format!("{server} is ready"), || {
-                std::net::TcpStream::connect(mixed.address(server)).ok()
-            });
-        }
+        OURS.iter().chain(&THEIRS).for_each(|server| mixed.wait_until_ready(server));
         mixed
+    }
+
+    fn wait_until_ready(&self, server: &str) {
+        let address = self.address(server);
+        eventually(&format!("{server} is ready"), || TcpStream::connect(address).ok());
     }
 
     fn address(&self, server: &str) -> SocketAddr {
@@ -140,6 +141,7 @@ pub(crate) fn a_classic_neighbour_that_was_away_is_told_what_it_missed(variants:
     let missed = mixed.talk("Bolden").ask("IAMAT kiwi +2+2 6");
     mixed.wait_for(&["Alford", "Bolden", "Parker"], "kiwi", &missed);
     mixed.theirs[0].start_again();
+    mixed.wait_until_ready("Hamilton");
     mixed.wait_for(&["Hamilton"], "kiwi", &missed);
 }
 
