@@ -4,12 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+mod callers;
+mod cuts;
 #[path = "../../../../src/tests/free_address.rs"]
 mod free_address;
 mod golden;
 mod herds;
 mod kinds;
 mod processes;
+mod relay;
+mod reports;
 #[path = "../talk.rs"]
 mod talk;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
