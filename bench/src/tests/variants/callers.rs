@@ -1,4 +1,5 @@
-//! Neighbours that call: a newer connection that has proved itself ends the older, and one of another kind is no neighbour.
+//! Neighbours that call: a newer connection that has proved itself ends the older, and one of another kind is no
+//! neighbour.
 
 use std::net::SocketAddr;
 

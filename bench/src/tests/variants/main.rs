@@ -16,6 +16,8 @@ mod relay;
 mod reports;
 #[path = "../talk.rs"]
 mod talk;
+#[path = "../threaded.rs"]
+mod threaded;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
 mod waiting;
