@@ -5,23 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The server beside another program of the same build. Cargo makes the programs of this package before the tests, and the server's only if asked.
+/// The server beside another program of the same build. Cargo makes the programs of this package before the tests, and
+/// the server's only if asked: with the features that the whole workspace gives to what it needs, as in the build of
+/// the tests, or all of that would be built anew.
 pub(crate) fn threaded_server(beside: &str) -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let folder = Path::new(beside).parent().unwrap();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut build = Command::new(cargo);
-        build.args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--offline",
-            "--package",
-            "proxyherd",
-            "--bin",
-            "proxyherd",
-        ]);
+        build.args(["build", "--quiet", "--locked", "--offline", "--workspace", "--bin", "proxyherd"]);
         build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
