@@ -14,8 +14,11 @@ mod kinds;
 mod processes;
 mod relay;
 mod reports;
+mod stopping;
 #[path = "../talk.rs"]
 mod talk;
+#[path = "../threaded_server.rs"]
+mod threaded_server;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
 mod waiting;
