@@ -11,7 +11,8 @@ ALL=(format clippy tests docs smoke)
 # The smoke step's own folder, while it has one.
 scratch=
 
-format() { cargo fmt --all --check; }
+# The fuzzer is a workspace of its own.
+format() { cargo fmt --all --check && cargo fmt --manifest-path bench/fuzz/Cargo.toml --check; }
 
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 

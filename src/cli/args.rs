@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::limits::RawLimits;
+use super::limits::{RawLimits, time};
 use crate::config::{
     LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX, PLACES_DEADLINE_S_DEFAULT,
     PLACES_DEADLINE_S_MAX, WhenFull,
@@ -138,6 +138,9 @@ pub(super) struct RawServe {
     #[arg(long, value_name = "N", default_value_t = LOG_FILES_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(LOG_FILES_MAX)))]
     pub(super) log_files_max: u32,
+    /// How often to log how the server is: what it knows, how each link is, what was counted and which limits were hit.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
+    pub(super) status_every: Duration,
     /// A file with the secret that all servers of the herd share; without it, the secret is taken from the environment
     /// variable PROXYHERD_SECRET. Without either, only addresses of this machine (127.0.0.1, ::1) can be used.
     #[arg(long, value_name = "PATH")]

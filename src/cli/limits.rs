@@ -80,7 +80,7 @@ impl RawLimits {
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if (TIME_FLOOR..=TIME_CEILING).contains(&time) {
         return Ok(time);

@@ -63,6 +63,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             when_full: raw.log_when_full,
             file_bytes_max: raw.log_file_bytes_max,
             files_max: raw.log_files_max,
+            status_every: raw.status_every,
         },
         places: PlacesArgs {
             choice: raw.places,

@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 
 use super::*;
 use crate::config::{Limits, WhenFull};
+use crate::proto::peer::Epoch;
 
 /// What `line`, split at spaces, asks for.
 fn job(line: &str) -> Result<Job, ConfigError> {
@@ -52,6 +53,20 @@ fn a_server_needs_only_its_name() {
     assert_eq!(config.places, PlacesArgs::default());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.clock_lead_max, None);
+    assert_eq!(config.trust, Trust::Loopback);
+}
+
+#[test]
+fn a_classic_server_is_not_ours_to_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("herd.toml");
+    let herd = "links = [['A', 'B']]\n[servers.A]\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
+                [servers.B]\nclient = '127.0.0.1:3'\nclassic = true\n";
+    std::fs::write(&path, herd).unwrap();
+    let serve = |name: &str| format!("proxyherd serve {name} --herd {}", path.display());
+    assert_eq!(served(&serve("A")).identity(Epoch(1)).neighbours[0].dialect, Dialect::Classic);
+    let refused = job(&serve("B")).unwrap_err().to_string();
+    assert!(refused.starts_with("B is marked classic in the herd file"), "{refused}");
 }
 
 #[test]
@@ -59,7 +74,7 @@ fn every_option_of_a_server_arrives() {
     let config = served(
         "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
          --google-key-file key --places-deadline 60 --log-level warn --log-dir logs --log-when-full drop \
-         --log-file-bytes-max 2GiB --log-files-max 3 --connections-max 77 \
+         --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
          --max-clock-lead 1day2h --connections-per-address-max 7 --hello-pending-max 8 --hello-time-max 3s \
          --line-bytes-max 64KiB --line-time-max 40s --idle-time-max 1h --reply-time-max 1500ms \
          --output-bytes-max 1MiB --clients-max 5 --places-calls-max 6 --places-calls-per-minute 9",
@@ -70,6 +85,7 @@ fn every_option_of_a_server_arrives() {
         when_full: WhenFull::Drop,
         file_bytes_max: 2 << 30,
         files_max: 3,
+        status_every: Duration::from_secs(5),
     };
     assert_eq!(config.log, expected);
     let expected = PlacesArgs {
@@ -96,6 +112,7 @@ fn every_option_of_a_server_arrives() {
     };
     assert_eq!(config.limits, expected);
     assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
+    assert_eq!(config.trust, Trust::Insecure);
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
         assert_eq!(served(&line).log.level, level);

@@ -13,6 +13,9 @@ use crate::proto::trust::BadSecret;
 /// Names listed in one message; more than these would bury the sentence.
 const NAMES_SHOWN_MAX: usize = 12;
 
+/// Characters quoted of a text that is refused; more say no better which one is meant.
+const QUOTED_CHARS_MAX: usize = 80;
+
 /// Why a configuration is refused. Nothing has been started when one of these is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -58,7 +61,7 @@ pub enum ConfigError {
         count: usize,
     },
     /// A name that could not be a field of a line or a file name.
-    #[error("{name:?} cannot be the name of a server: {source}")]
+    #[error("{} cannot be the name of a server: {source}", quoted(name))]
     Name {
         /// As it was given.
         name: String,
@@ -69,7 +72,7 @@ pub enum ConfigError {
     #[error("there are two servers named {0}: rename one of them")]
     DuplicateName(ServerName),
     /// Not an address that can be listened on and dialled.
-    #[error("{whose} is {address:?}: {why}, as in \"127.0.0.1:12550\"")]
+    #[error("{whose} is {}: {why}, as in \"127.0.0.1:12550\"", quoted(address))]
     Address {
         /// Which address.
         whose: AddressUse,
@@ -155,7 +158,7 @@ pub enum ConfigError {
         unreachable: Vec<ServerName>,
     },
     /// A name was asked for that the herd does not have.
-    #[error("{name:?} is not a server of the herd: {}", known(members))]
+    #[error("{} is not a server of the herd: {}", quoted(name), known(members))]
     UnknownServer {
         /// As it was given.
         name: String,
@@ -179,6 +182,13 @@ impl fmt::Display for AddressUse {
             AddressUse::Client(name) => write!(f, "the client address of {name}"),
             AddressUse::Peer(name) => write!(f, "the peer address of {name}"),
         }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
     }
 }
 

@@ -18,6 +18,9 @@ use crate::proto::node::Dialect;
 /// The most bytes of a herd file: a thousand servers with forty links each fit twice.
 pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// The most characters of the library's words: its longest sentences about a key or two.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HerdFile {
@@ -135,9 +138,15 @@ fn ends(text: &str, link: Spanned<Vec<String>>) -> Result<(ServerName, ServerNam
 fn not_a_herd(text: &str, error: &toml::de::Error) -> ConfigError {
     let message = match error.message() {
         "duplicate key" => "this name is there twice: rename or remove one of them".to_owned(),
-        other => other.split_whitespace().collect::<Vec<_>>().join(" "),
+        other => sentence(other),
     };
     located(text, error.span().map_or(0, |span| span.start), message)
+}
+
+/// On one line, shortened, and without what would command a terminal: the library repeats keys as they are.
+fn sentence(message: &str) -> String {
+    let words = message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ").chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
 fn located(text: &str, at: usize, message: String) -> ConfigError {

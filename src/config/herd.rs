@@ -213,3 +213,38 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        Herd::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_classic_server_has_a_client_address_alone() {
+        let herd = |b: &str| {
+            format!(
+                "links = [['A', 'B']]\n[servers.A]\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n[servers.B]\n\
+                 client = '127.0.0.1:3'\n{b}"
+            )
+        };
+        let mixed = Herd::parse(&herd("classic = true")).unwrap();
+        let b = mixed.member("B").unwrap();
+        assert_eq!((b.dialect, b.peer), (Dialect::Classic, b.client));
+        assert_eq!(Herd::parse(&mixed.to_toml()).unwrap(), mixed);
+        assert_eq!(
+            refusal(&herd("")),
+            "B has no peer address: add one, or `classic = true` if it is an implementation of the original protocol"
+        );
+        assert_eq!(
+            refusal(&herd("classic = true\npeer = '127.0.0.1:4'")),
+            "B is classic, so its neighbours talk to its client address: remove the peer address"
+        );
+        assert!(
+            refusal(&herd("classic = true").replace("127.0.0.1:3", "0.0.0.0:3"))
+                .contains("the other servers dial it")
+        );
+    }
+}

@@ -38,6 +38,9 @@ pub const LOG_FILES_DEFAULT: u32 = 8;
 /// The most log files that may be kept: each step of a rotation renames all of them.
 pub const LOG_FILES_MAX: u32 = 1_000;
 
+/// How often the server says in the log how it is if nothing else is asked for.
+pub const STATUS_EVERY_DEFAULT: Duration = Duration::from_secs(60);
+
 /// Seconds that a question to a provider of places may take if nothing else is asked for: what a person waits.
 pub const PLACES_DEADLINE_S_DEFAULT: u32 = 5;
 
@@ -116,6 +119,8 @@ pub struct LogOptions {
     pub file_bytes_max: u64,
     /// Files kept, the one being written included, 1 to [`LOG_FILES_MAX`].
     pub files_max: u32,
+    /// How often the server says how it is.
+    pub status_every: Duration,
 }
 
 impl Default for LogOptions {
@@ -126,6 +131,7 @@ impl Default for LogOptions {
             when_full: WhenFull::Wait,
             file_bytes_max: LOG_FILE_BYTES_DEFAULT,
             files_max: LOG_FILES_DEFAULT,
+            status_every: STATUS_EVERY_DEFAULT,
         }
     }
 }

@@ -113,6 +113,18 @@ fn a_herd_needs_a_server_and_has_at_most_a_thousand() {
 }
 
 #[test]
+fn what_is_quoted_is_short_and_commands_no_terminal() {
+    let long = "x".repeat(3_000);
+    let address = toml(&["A"], &[]).replace("127.0.0.1:20000", &long);
+    for text in [format!("{long} = 1"), toml(&[&long], &[]), toml(&["A"], &[["A", &long]]), address] {
+        let message = refusal(&text);
+        assert!(message.len() < 500 && message.contains("xxx"), "{message}");
+    }
+    let message = refusal("\"\\u001b[31m\\u0085\" = 1");
+    assert!(message.contains("unknown field ` [31m `"), "{message:?}");
+}
+
+#[test]
 fn names_are_checked() {
     let message = refusal(&toml(&["Al ford"], &[]));
     assert!(

@@ -73,3 +73,52 @@ fn secret_text(path: &Path) -> Result<Vec<u8>, ConfigError> {
     };
     read().map_err(|source| ConfigError::SecretFile { path: PathBuf::from(path), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn without_a_secret_only_this_machine_is_listened_to() {
+        let at = |client: &str, peer: &str| {
+            let name = crate::proto::name::ServerName::parse("A").unwrap();
+            Member::herd(name, client.parse().unwrap(), peer.parse().unwrap())
+        };
+        let home = at("127.0.0.1:1", "[::1]:2");
+        let open = at("127.0.0.1:1", "10.0.0.1:2");
+        let none = || Trust::of(None, None, false).unwrap();
+        assert!(none().allows(&home).is_ok() && !none().is_exposed(&home));
+        let refused = none().allows(&open).unwrap_err().to_string();
+        assert!(refused.starts_with("the peer address of A is 10.0.0.1:2, where everybody"), "{refused}");
+        assert!(
+            refused.contains("--secret-file or PROXYHERD_SECRET") && refused.ends_with("or say --insecure")
+        );
+        assert!(none().allows(&at("[::ffff:127.0.0.1]:1", "127.9.9.9:2")).is_ok());
+        assert!(none().allows(&at("0.0.0.0:1", "127.0.0.1:2")).is_err());
+
+        let insecure = Trust::of(None, None, true).unwrap();
+        assert!(insecure.allows(&open).is_ok() && insecure.is_exposed(&open));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        fs::write(&path, "of the file, 0123456789\n").unwrap();
+        let secret = |text: &[u8]| Trust::Secret(crate::proto::trust::Secret::parse(text).unwrap());
+        let variable = Some("of the variable, 0123456789".into());
+        let trust = Trust::of(Some(&path), variable.clone(), true).unwrap();
+        assert_eq!(trust, secret(b"of the file, 0123456789"));
+        assert!(trust.allows(&open).is_ok() && !trust.is_exposed(&open));
+        assert_eq!(Trust::of(None, variable, false).unwrap(), secret(b"of the variable, 0123456789"));
+
+        fs::write(&path, "short").unwrap();
+        let refused = |path: &Path| Trust::of(Some(path), None, false).unwrap_err().to_string();
+        assert!(
+            refused(&path).contains("is of no use: a herd's secret has 16 to 1024 bytes"),
+            "{}",
+            refused(&path)
+        );
+        fs::write(&path, "x".repeat(5_000)).unwrap();
+        assert!(refused(&path).contains("is of no use"));
+        assert!(refused(&dir.path().join("nothing")).starts_with("cannot read the secret file "));
+    }
+}

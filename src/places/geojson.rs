@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::OpenError;
 use super::osm::{self, tag};
-use super::place::{Place, all_types, made_up_id};
+use super::place::{Place, all_types, is_on_the_globe, made_up_id};
+use super::{OpenError, PlacesError};
 
 /// The most bytes of a file of places; a million places with their tags take about this much.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -36,15 +36,19 @@ pub(crate) fn load(path: &Path) -> Result<Collection, OpenError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(bad(format!("more than {FILE_BYTES_MAX} bytes: split it, or keep fewer places")));
     }
-    let text = String::from_utf8(bytes).map_err(|e| {
-        bad(format!("not UTF-8 after byte {}: GeoJSON must be", e.utf8_error().valid_up_to()))
-    })?;
-    read(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(bad)
+    from_bytes(&bytes).map_err(bad)
+}
+
+/// Reads what a file holds.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Collection, String> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| format!("not UTF-8 after byte {}: GeoJSON must be", e.valid_up_to()))?;
+    read(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Reads the text of a FeatureCollection.
 pub(crate) fn read(text: &str) -> Result<Collection, String> {
-    let all: Features<'_> = serde_json::from_str(text).map_err(|e| format!("not GeoJSON: {e}"))?;
+    let all: Features<'_> = serde_json::from_str(text).map_err(|e| not_geojson(&e))?;
     if all.kind.as_deref() != Some("FeatureCollection") {
         return Err("not a GeoJSON FeatureCollection: its \"type\" says otherwise".to_owned());
     }
@@ -54,7 +58,8 @@ pub(crate) fn read(text: &str) -> Result<Collection, String> {
     for (number, feature) in features.into_iter().enumerate() {
         let tags = feature.properties.unwrap_or_default();
         let Some([longitude, latitude]) = point(feature.geometry.as_ref()).map_err(|why| {
-            let name = tag(&tags, "name").map_or(String::new(), |name| format!(" ({name})"));
+            let name =
+                tag(&tags, "name").map_or(String::new(), |name| format!(" ({})", PlacesError::words(&name)));
             format!("feature {}{name}: {why}", number + 1)
         })?
         else {
@@ -67,6 +72,14 @@ pub(crate) fn read(text: &str) -> Result<Collection, String> {
         }
     }
     Ok(collection)
+}
+
+/// The library quotes what it did not expect, all of it. The place stands behind that and is kept whole.
+fn not_geojson(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let words = error.to_string();
+    let what = words.strip_suffix(&place).unwrap_or(&words);
+    format!("not GeoJSON: {}{place}", PlacesError::words(what))
 }
 
 #[derive(Deserialize)]
@@ -104,7 +117,7 @@ fn point(geometry: Option<&Geometry<'_>>) -> Result<Option<[f64; 2]>, String> {
     let [longitude, latitude, ..] = numbers[..] else {
         return Err("a point needs a longitude and a latitude".to_owned());
     };
-    if longitude.abs() > 180.0 || latitude.abs() > 90.0 {
+    if !is_on_the_globe(latitude, longitude) {
         return Err(format!(
             "coordinates [{longitude}, {latitude}] are out of range: longitude comes first, in degrees"
         ));
@@ -193,6 +206,11 @@ mod tests {
         wrong(&with_point("null"), "feature 2 (Here): the coordinates of a point");
         wrong(&with_point("[1e999, 0]"), "feature 2");
         wrong(&with_point("[\"1\", 0]"), "feature 2");
+        let named = |name: &str| with_point("[1]").replace("Here", name);
+        wrong(&named("a\\n\\u001bb"), "feature 2 (a  b): a point needs");
+        assert!(read(&named(&"x".repeat(5_000))).unwrap_err().len() < 500);
+        let quoted = read(&format!("\n \"{}\"", "x".repeat(5_000))).unwrap_err();
+        assert!(quoted.ends_with("at line 2 column 5003") && quoted.len() < 500, "{quoted}");
         wrong("", "not GeoJSON: EOF while parsing a value at line 1 column 0");
         wrong("{\n\"type\": }", "line 2 column 9");
         wrong(r#"{"type":"Feature"}"#, "not a GeoJSON FeatureCollection");

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::answer::Frame;
 use super::key::Key;
-use super::place::Place;
+use super::place::{Place, is_on_the_globe};
 use super::request::{Body, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
 use crate::proto::search::{Nearby, PLACES_MAX};
@@ -48,20 +48,25 @@ impl Rules for Google {
     }
 
     fn read(&self, _near: &Nearby, reply: Reply) -> Reading {
-        if reply.status != 200 {
-            return refusal(&reply);
-        }
-        match object::<Found>(&reply.text) {
-            Ok(found) => {
-                let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
-                Reading::well(Ok(Answer::of(&places.collect::<Vec<_>>(), Frame::default())))
-            }
-            Err(error) => Reading::unwell(error),
-        }
+        read(&reply)
     }
 
     fn terms(&self) -> Terms {
         Terms { calls_max: None, waiting_max: 0, retries: 1, may_cache: false }
+    }
+}
+
+/// What a reply means; the key has no part in it.
+pub(super) fn read(reply: &Reply) -> Reading {
+    if reply.status != 200 {
+        return refusal(reply);
+    }
+    match object::<Found>(&reply.text) {
+        Ok(found) => {
+            let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
+            Reading::well(Ok(Answer::of(&places.collect::<Vec<_>>(), Frame::default())))
+        }
+        Err(error) => Reading::unwell(error),
     }
 }
 
@@ -119,10 +124,10 @@ struct Detail {
     reason: String,
 }
 
-/// A place in the legacy words; one without a point has none.
+/// A place in the legacy words; one without a point on the globe has none.
 fn place(found: NewPlace) -> Option<Place> {
     let LatLng { latitude, longitude } = found.location?;
-    Some(Place {
+    is_on_the_globe(latitude, longitude).then(|| Place {
         id: found.id,
         name: found.display_name.map(|name| name.text).unwrap_or_default(),
         latitude,
@@ -249,6 +254,17 @@ mod tests {
         let retry_after = Some(Duration::from_secs(7));
         let reading = rules().read(&NEAR, Reply { status: 429, retry_after, text: String::new() });
         assert_eq!(reading.health, Health::AsksForSilence(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_place_that_is_nowhere_is_left_out() {
+        let one = |longitude: f64| {
+            format!(r#"{{"id":"x","location":{{"latitude":34.06892,"longitude":{longitude}}}}}"#)
+        };
+        let text = format!("{{\"places\":[{},{}]}}", one(-379.4451811), one(-118.4));
+        let value: Value = serde_json::from_str(read(200, &text).result.unwrap().as_str()).unwrap();
+        assert_eq!(value["results"].as_array().unwrap().len(), 1);
+        assert_eq!(value["results"][0]["geometry"]["location"]["lng"], -118.4);
     }
 
     #[test]

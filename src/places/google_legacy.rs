@@ -28,22 +28,27 @@ impl Rules for GoogleLegacy {
     }
 
     fn read(&self, _near: &Nearby, reply: Reply) -> Reading {
-        if reply.status != 200 {
-            return Reading::of_status(&reply, "");
-        }
-        match Answer::check(reply.text) {
-            Ok((answer, status)) => {
-                // Google's advice for this one is to ask again; the others would be the same again.
-                let failed = status.as_deref() == Some("UNKNOWN_ERROR");
-                let health = if failed { Health::Unwell } else { Health::Well };
-                Reading { result: Ok(answer), health }
-            }
-            Err(why) => Reading::unwell(PlacesError::Garbage(why.to_string())),
-        }
+        read(reply)
     }
 
     fn terms(&self) -> Terms {
         Terms { calls_max: None, waiting_max: 0, retries: 1, may_cache: false }
+    }
+}
+
+/// What a reply means; the key has no part in it.
+pub(super) fn read(reply: Reply) -> Reading {
+    if reply.status != 200 {
+        return Reading::of_status(&reply, "");
+    }
+    match Answer::check(reply.text) {
+        Ok((answer, status)) => {
+            // Google's advice for this one is to ask again; the others would be the same again.
+            let failed = status.as_deref() == Some("UNKNOWN_ERROR");
+            let health = if failed { Health::Unwell } else { Health::Well };
+            Reading { result: Ok(answer), health }
+        }
+        Err(why) => Reading::unwell(PlacesError::Garbage(PlacesError::words(&why.to_string()))),
     }
 }
 
@@ -111,6 +116,8 @@ mod tests {
         assert!(matches!(error(200, "<html>"), PlacesError::Garbage(_)));
         assert!(matches!(error(200, "{}"), PlacesError::Garbage(_)));
         assert!(matches!(error(200, ""), PlacesError::Garbage(_)));
+        let long = format!(r#"{{"results":"{}"}}"#, "x".repeat(5_000));
+        assert!(error(200, &long).to_string().len() < 500, "the client need not hear all of it");
         assert!(matches!(error(403, ""), PlacesError::Denied(_)));
         assert!(matches!(error(400, ""), PlacesError::Invalid(_)));
         assert!(matches!(error(429, ""), PlacesError::OverLimit(_)));

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`Places`], `answer`, then `catalogue` and `geojson` (memory: `local` over `index`), or
 //! `google`, `google_legacy` and `overpass`, which are pure (`request` has what they share) and are carried
-//! out by `remote` over `network`. `open` puts them together.
+//! out by `remote` over `network`. `open` puts them together; `recorded` reads answers without a network or a file.
 
 mod address;
 mod answer;
@@ -23,6 +23,7 @@ mod open;
 mod osm;
 mod overpass;
 mod place;
+mod recorded;
 mod remote;
 mod request;
 mod single_flight;
@@ -35,6 +36,7 @@ pub use choice::{BadChoice, Choice};
 pub use error::{OpenError, PlacesError};
 pub use key::{KEY_VARIABLE, Key};
 pub use open::{Options, open};
+pub use recorded::answer_in;
 
 /// A provider of places. Every method may be called from any thread at any time.
 pub trait Places: Send + Sync {

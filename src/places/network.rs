@@ -94,8 +94,7 @@ impl Network {
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let status = response.status().as_u16();
         let bytes = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()?;
-        let text = String::from_utf8(bytes).map_err(|_| PlacesError::Garbage("not UTF-8".to_owned()));
-        Ok(text.map(|text| Reply { status, retry_after, text }))
+        Ok(Reply::new(status, retry_after, bytes))
     }
 }
 

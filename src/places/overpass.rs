@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::answer::Frame;
 use super::index::sort_by_distance;
 use super::osm::{self, tag};
-use super::place::Place;
+use super::place::{Place, is_on_the_globe};
 use super::request::{Body, Health, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
 use crate::proto::search::{Nearby, PLACES_MAX};
@@ -46,33 +46,38 @@ impl Rules for Overpass {
     }
 
     fn read(&self, near: &Nearby, reply: Reply) -> Reading {
-        match reply.status {
-            200 => {}
-            406 => return Reading::of_status(&reply, "HTTP status 406: it does not like the User-Agent"),
-            429 => {
-                let silence = reply.retry_after.unwrap_or_default().max(SILENCE_MIN);
-                let error = PlacesError::OverLimit("HTTP status 429".to_owned());
-                return Reading { result: Err(error), health: Health::AsksForSilence(silence) };
-            }
-            _ => return Reading::of_status(&reply, ""),
-        }
-        let found: Found = match object(&reply.text) {
-            Ok(found) => found,
-            Err(error) => return Reading::unwell(error),
-        };
-        // A query that ran out of time or memory comes as a success, with what was found by then.
-        if let Some(remark) = found.remark.filter(|remark| remark.contains("error")) {
-            return Reading::unwell(PlacesError::Failed(PlacesError::words(&remark)));
-        }
-        let mut places: Vec<Place> = found.elements.into_iter().filter_map(place).collect();
-        sort_by_distance(near, &mut places);
-        places.truncate(usize::from(PLACES_MAX));
-        Reading::well(Ok(Answer::of(&places, Frame { attributions: &[ATTRIBUTION], provider: None })))
+        read(near, &reply)
     }
 
     fn terms(&self) -> Terms {
         Terms { calls_max: Some(1), waiting_max: WAITING_MAX, retries: 0, may_cache: true }
     }
+}
+
+/// What a reply to a question about `near` means.
+pub(super) fn read(near: &Nearby, reply: &Reply) -> Reading {
+    match reply.status {
+        200 => {}
+        406 => return Reading::of_status(reply, "HTTP status 406: it does not like the User-Agent"),
+        429 => {
+            let silence = reply.retry_after.unwrap_or_default().max(SILENCE_MIN);
+            let error = PlacesError::OverLimit("HTTP status 429".to_owned());
+            return Reading { result: Err(error), health: Health::AsksForSilence(silence) };
+        }
+        _ => return Reading::of_status(reply, ""),
+    }
+    let found: Found = match object(&reply.text) {
+        Ok(found) => found,
+        Err(error) => return Reading::unwell(error),
+    };
+    // A query that ran out of time or memory comes as a success, with what was found by then.
+    if let Some(remark) = found.remark.filter(|remark| remark.contains("error")) {
+        return Reading::unwell(PlacesError::Failed(PlacesError::words(&remark)));
+    }
+    let mut places: Vec<Place> = found.elements.into_iter().filter_map(place).collect();
+    sort_by_distance(near, &mut places);
+    places.truncate(usize::from(PLACES_MAX));
+    Reading::well(Ok(Answer::of(&places, Frame { attributions: &[ATTRIBUTION], provider: None })))
 }
 
 #[derive(Deserialize)]
@@ -104,7 +109,7 @@ struct Centre {
 fn place(element: Element) -> Option<Place> {
     let own = element.lat.zip(element.lon);
     let (latitude, longitude) = own.or(element.center.map(|centre| (centre.lat, centre.lon)))?;
-    if latitude.abs() > 90.0 || longitude.abs() > 180.0 {
+    if !is_on_the_globe(latitude, longitude) {
         return None;
     }
     Some(Place {

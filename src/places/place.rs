@@ -20,6 +20,11 @@ pub(crate) struct Place {
     pub(crate) vicinity: Option<String>,
 }
 
+/// Whether there is such a point: a provider may send any two numbers.
+pub(crate) fn is_on_the_globe(latitude: f64, longitude: f64) -> bool {
+    latitude.abs() <= 90.0 && longitude.abs() <= 180.0
+}
+
 /// An ID for a place whose source gives none. It hangs on the name and the point, so that a source that
 /// grows does not change the IDs it had.
 pub(crate) fn made_up_id(source: &str, name: &str, latitude: f64, longitude: f64) -> String {
@@ -48,6 +53,17 @@ mod tests {
         assert_ne!(id, made_up_id("file", "Royce Hall", 34.0729, -118.4423));
         assert_ne!(id, made_up_id("file", "Powell Library", 34.0729, -118.4422));
         assert!(id.starts_with("file-") && id.len() == "file-".len() + 16, "{id}");
+    }
+
+    #[test]
+    fn the_globe_has_poles_and_a_date_line() {
+        for (latitude, longitude) in [(90.0, 180.0), (-90.0, -180.0), (0.0, -0.0)] {
+            assert!(is_on_the_globe(latitude, longitude));
+        }
+        for (latitude, longitude) in [(90.1, 0.0), (-91.0, 0.0), (0.0, -379.4), (1e300, 0.0), (f64::NAN, 0.0)]
+        {
+            assert!(!is_on_the_globe(latitude, longitude));
+        }
     }
 
     #[test]

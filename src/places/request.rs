@@ -41,6 +41,18 @@ pub(crate) struct Reply {
     pub(crate) text: String,
 }
 
+impl Reply {
+    /// From the bytes of a body, which must be text.
+    pub(crate) fn new(
+        status: u16,
+        retry_after: Option<Duration>,
+        body: Vec<u8>,
+    ) -> Result<Reply, PlacesError> {
+        let text = String::from_utf8(body).map_err(|_| PlacesError::Garbage("not UTF-8".to_owned()))?;
+        Ok(Reply { status, retry_after, text })
+    }
+}
+
 /// Reads a JSON object. A derived struct alone would take an array too, and find nothing missing in it.
 pub(crate) fn object<T: DeserializeOwned>(text: &str) -> Result<T, PlacesError> {
     let garbage = |why: String| PlacesError::Garbage(PlacesError::words(&why));

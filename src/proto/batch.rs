@@ -4,10 +4,10 @@
 //! a batch at once takes the lock once, and keeps parsing and formatting outside of it.
 
 use super::command::IAmAt;
+use super::entry::{Entry, Newness, Teller};
 use super::name::ServerName;
 use super::peer::Epoch;
 use super::sighting::Sighting;
-use super::store::{Entry, Newness, Teller};
 use super::time::{Moment, Skew};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.

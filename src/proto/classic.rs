@@ -1,13 +1,13 @@
 //! What is owed to a neighbour of the classic dialect: an implementation of the original protocol.
 //!
-//! It is told every change in a connection of its own, in one `AT` line that ends in CRLF, and never answers. So nothing
-//! is known of what it has forgotten or taken: a position moves when a line has left.
+//! It is told every change in a connection of its own, in one `AT` line that ends in CRLF, and never answers. So
+//! nothing is known of what it has forgotten or taken: a position moves when a line has left.
 
 use std::sync::Arc;
 
+use super::entry::Teller;
 use super::node::{Identity, Node};
 use super::peer::Epoch;
-use super::store::Teller;
 
 /// The sending side of a link to a classic neighbour.
 #[derive(Debug)]

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use super::bug::Bug;
 use super::command::ParseError;
+use super::entry::Teller;
 use super::node::{Identity, Node};
 use super::peer::{Ack, Answer, Beat, Epoch, Greeting, Welcome, answer, push_proof, push_up_to};
 use super::repair::{Compared, Repair};
-use super::store::{Teller, WALK_RECORDS_MAX};
+use super::store::WALK_RECORDS_MAX;
 use super::trust::{Handshake, Nonce, Role, is_proved, prove};
 
 /// How often each side of a link hears from the other, whatever there is to say.
@@ -74,6 +75,13 @@ pub struct Due {
     beaten: bool,
     /// How far a repair has come, if it is that.
     repaired: Option<Option<usize>>,
+}
+
+impl Due {
+    /// The `AT` lines in it, those of a repair not counted.
+    pub fn lines(self) -> usize {
+        self.lines
+    }
 }
 
 /// What a line of the neighbour leads to.
@@ -255,12 +263,7 @@ impl Link {
         let before = std::mem::replace(&mut live.compared, compared);
         if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
             let heard = node.heard(neighbour, live.epoch);
-            live.repair = if self.me.has(Bug::RepairTooEager) {
-                Repair::of(now, now, u64::MAX, u64::MAX)
-            } else {
-                Repair::of(&before, now, live.acknowledged, heard)
-                    .filter(|_| !self.me.has(Bug::RepairSkipped))
-            };
+            live.repair = Repair::of(&self.me, &before, now, live.acknowledged, heard);
             if let Some(repair) = &live.repair {
                 return Answered::Differs(repair.buckets());
             }

@@ -15,6 +15,7 @@ pub(crate) mod bug;
 pub mod classic;
 pub mod command;
 pub mod digest;
+pub mod entry;
 pub mod framing;
 pub mod link;
 pub mod location;

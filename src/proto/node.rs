@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::batch::{Batch, Reached};
 use super::bug::Bug;
 use super::command::WhatsAt;
+use super::entry::Teller;
 use super::name::ServerName;
 use super::peer::{Ack, Beat, Epoch};
 use super::search::Search;
-use super::store::{Merged, Store, Teller};
+use super::store::{Merged, Store};
 use super::trust::Secret;
 
 /// What of a member never changes while it runs, so that it is shared without a lock.

@@ -140,26 +140,29 @@ pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> 
 
 impl Greeting {
     /// Appends the greeting as a line that begins with `word`.
-    pub(crate) fn push_to(&self, word: &str, out: &mut Vec<u8>) {
+    pub fn push_to(&self, word: &str, out: &mut Vec<u8>) {
         let Greeting { from, to, epoch, nonce } = self;
         push(out, &format!("{word} {PEER_VERSION} {from} {to} {:016x} {nonce}", epoch.0));
     }
 }
 
 impl Welcome {
-    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+    /// Appends the line.
+    pub fn push_to(&self, out: &mut Vec<u8>) {
         push(out, &format!("WELCOME {} {}", shown(self.proof), self.position));
     }
 }
 
 impl Beat {
-    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+    /// Appends the line.
+    pub fn push_to(&self, out: &mut Vec<u8>) {
         push(out, &format!("BEAT {} {:016x}", self.position, self.total));
     }
 }
 
 impl Ack {
-    pub(crate) fn push_to(&self, out: &mut Vec<u8>) {
+    /// Appends the line.
+    pub fn push_to(&self, out: &mut Vec<u8>) {
         let mut line = format!("ACK {} {}", self.position, self.number);
         if let Some(sums) = &self.sums {
             line.push(' ');
@@ -170,12 +173,12 @@ impl Ack {
 }
 
 /// Appends the line that proves.
-pub(crate) fn push_proof(proof: Option<Proof>, out: &mut Vec<u8>) {
+pub fn push_proof(proof: Option<Proof>, out: &mut Vec<u8>) {
     push(out, &format!("PROOF {}", shown(proof)));
 }
 
 /// Appends the line that says how far has been said.
-pub(crate) fn push_up_to(position: u64, out: &mut Vec<u8>) {
+pub fn push_up_to(position: u64, out: &mut Vec<u8>) {
     // Said within a flood, where a line costs no allocation.
     out.extend_from_slice(b"UPTO ");
     let first_digit = out.len();

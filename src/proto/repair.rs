@@ -5,7 +5,9 @@
 //! sides, and still differs, although everything that either side knew one beat ago has been merged by the other,
 //! has drifted apart. Both sides find that out for themselves and tell the whole bucket again.
 
+use super::bug::Bug;
 use super::digest::{BUCKETS, Sums};
+use super::node::Identity;
 use super::store::Store;
 
 /// Both sides' fingerprints at one beat.
@@ -39,8 +41,17 @@ impl Compared {
 impl Repair {
     /// What has drifted apart between two beats, if anything has: `acknowledged` is how far the neighbour has merged
     /// what we told it, `heard` how far we have merged what it told us.
-    pub(super) fn of(before: &Compared, now: &Compared, acknowledged: u64, heard: u64) -> Option<Repair> {
-        if acknowledged < before.our_number || heard < before.their_number {
+    pub(super) fn of(
+        me: &Identity,
+        before: &Compared,
+        now: &Compared,
+        acknowledged: u64,
+        heard: u64,
+    ) -> Option<Repair> {
+        let is_eager = me.has(Bug::RepairTooEager);
+        let before = if is_eager { now } else { before };
+        let all_is_told = acknowledged >= before.our_number && heard >= before.their_number;
+        if me.has(Bug::RepairSkipped) || !(all_is_told || is_eager) {
             return None;
         }
         let drifted = |bucket: usize| now.is_as(before, bucket) && now.ours[bucket] != now.theirs[bucket];

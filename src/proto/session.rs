@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Reached};
 use super::command::{ClientCommand, ParseError, WhatsAt, client_command};
+use super::entry::{Newness, Teller};
 use super::framing::Line;
 use super::node::{Identity, Node};
 use super::peer::{Beat, Call, Epoch, Greeting, Welcome, at_line, call};
-use super::store::{Newness, Teller};
 use super::time::Moment;
 use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
 

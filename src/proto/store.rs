@@ -10,9 +10,9 @@ use std::ops::Range;
 use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
+use super::entry::{Entry, Teller, trimmed, wins_tie};
 use super::order::Order;
-use super::peer::Epoch;
-use super::time::{Moment, Timestamp};
+use super::time::Moment;
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
 /// with real reports.
@@ -33,48 +33,6 @@ const WALK_ENTRIES_MAX: usize = 4 * WALK_RECORDS_MAX;
 
 /// The most records that one step of a repair looks at, nearly all of which are in other buckets.
 const REPAIR_RECORDS_MAX: usize = 16 * WALK_RECORDS_MAX;
-
-/// Who told us of a sighting, so that it is not sent straight back: a neighbour during one life of its memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Teller {
-    neighbour: u32,
-    epoch: Epoch,
-}
-
-impl Teller {
-    /// A client of our own.
-    pub const CLIENT: Teller = Teller { neighbour: u32::MAX, epoch: Epoch(0) };
-
-    /// The neighbour with this index, with the memory of this epoch.
-    pub fn neighbour(index: usize, epoch: Epoch) -> Teller {
-        Teller { neighbour: index as u32, epoch }
-    }
-}
-
-/// When a sighting is news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Newness {
-    /// A client's own report: only if its time is strictly newer.
-    LaterTime,
-    /// What a neighbour tells: if it is greater in the total order, so that equal times settle the same way
-    /// on every server.
-    GreaterSighting,
-}
-
-/// An `AT` line ready to be merged.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    /// The line, in the one form in which it is stored and sent, with its line feed.
-    pub line: &'a [u8],
-    /// Where in `line` the client's name stands.
-    pub client: (usize, usize),
-    /// The client's time, cut to nanoseconds.
-    pub moment: Moment,
-    /// Who told us.
-    pub teller: Teller,
-    /// Which rule decides.
-    pub newness: Newness,
-}
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +226,7 @@ impl Store {
         self.digest.replace(record.bucket, record.digest, digest);
         record.line.clear();
         record.line.extend_from_slice(entry.line);
-        record.client = client_range(entry);
+        record.client = entry.client_range();
         record.moment = entry.moment;
         record.teller = entry.teller;
         record.digest = digest;
@@ -282,7 +240,7 @@ impl Store {
         let index = self.records.len() as u32;
         self.records.push(Record {
             line: entry.line.to_vec(),
-            client: client_range(entry),
+            client: entry.client_range(),
             moment: entry.moment,
             teller: entry.teller,
             digest,
@@ -298,31 +256,4 @@ impl Default for Store {
     fn default() -> Store {
         Store::new()
     }
-}
-
-/// Whether `entry` wins over the stored line, their times being equal in whole nanoseconds.
-#[cold]
-fn wins_tie(entry: &Entry<'_>, stored: &[u8]) -> bool {
-    let by_time = time_of(entry.line).cmp(&time_of(stored));
-    match (by_time, entry.newness) {
-        (Ordering::Less, _) | (Ordering::Equal, Newness::LaterTime) => false,
-        (Ordering::Greater, _) => true,
-        (Ordering::Equal, Newness::GreaterSighting) => trimmed(entry.line) > trimmed(stored),
-    }
-}
-
-/// The time of an `AT` line that is stored or about to be: its last field.
-fn time_of(line: &[u8]) -> Option<Timestamp<'_>> {
-    let line = trimmed(line);
-    let start = memchr::memrchr(b' ', line).map_or(0, |space| space + 1);
-    std::str::from_utf8(&line[start..]).ok().and_then(Timestamp::parse)
-}
-
-fn trimmed(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\n").unwrap_or(line)
-}
-
-fn client_range(entry: &Entry<'_>) -> Range<u32> {
-    // A line has a few thousand bytes at most: see the limits of `framing`.
-    entry.client.0 as u32..entry.client.1 as u32
 }

@@ -12,11 +12,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::admission::Admitted;
+use super::clock;
 use super::farewell::{self, Farewells};
 use super::listen::Port;
+use super::shared::Shared;
 use super::shutdown::Registered;
 use super::warnings::Cause;
-use super::{Shared, clock};
 
 /// Accepted connections that wait for a thread. Beyond them the kernel's queue holds the rest.
 pub(super) const ACCEPTED_MAX: usize = 1024;

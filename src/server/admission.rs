@@ -58,6 +58,11 @@ impl Refused {
 }
 
 impl Admission {
+    /// The clients that are connected.
+    pub(super) fn clients_open(&self) -> u32 {
+        self.0.lock().clients
+    }
+
     /// Gives a new connection its place, if there is one.
     pub(super) fn admit(
         &self,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use super::clock;
 use super::errands::{self, Bell, Errand};
 use super::link::{CONNECT_WAIT_MAX, FAILURES_UNTIL_WARNING};
+use super::shared::Shared;
 use super::shutdown::hang_up;
-use super::{Shared, clock};
+use super::status::LinkState;
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
 use crate::proto::classic::ClassicLink;
@@ -27,6 +29,7 @@ pub(super) struct ClassicSender<'a> {
     pub(super) link: ClassicLink,
     pub(super) address: SocketAddr,
     pub(super) bell: &'a Bell,
+    pub(super) state: &'a LinkState,
     pub(super) errands: Receiver<Errand>,
 }
 
@@ -44,6 +47,7 @@ impl<'a> ClassicSender<'a> {
             link: ClassicLink::new(Arc::clone(&shared.me), neighbour),
             address,
             bell: &shared.bells[neighbour],
+            state: &shared.links[neighbour],
             errands,
         }
     }
@@ -59,6 +63,9 @@ impl<'a> ClassicSender<'a> {
                     if failures >= FAILURES_UNTIL_WARNING {
                         log::info!("classic neighbour {} is back", self.name);
                     }
+                    if failures > 0 || self.link.position() == 0 {
+                        self.state.turned(true);
+                    }
                     (backoff, failures) = (Backoff::new(), 0);
                     if self.bell.is_stopping() {
                         return;
@@ -68,6 +75,9 @@ impl<'a> ClassicSender<'a> {
                 Err(error) => {
                     self.link.unreachable(&self.shared.node.read());
                     failures += 1;
+                    if failures == 1 {
+                        self.state.turned(false);
+                    }
                     let level =
                         if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
                     log::log!(level, "classic neighbour {} cannot be told yet: {error}", self.name);
@@ -91,6 +101,9 @@ impl<'a> ClassicSender<'a> {
                 self.send(&line)?;
             }
             self.link.written(due);
+            self.state.told(Some(self.link.position()));
+            // It never answers, so that it was told is all that is known.
+            self.state.acknowledged(Some(self.link.position()));
         }
     }
 
@@ -99,6 +112,7 @@ impl<'a> ClassicSender<'a> {
         let _registered = self.shared.link_sockets.register(&socket);
         socket.set_write_timeout(Some(CONNECT_WAIT_MAX))?;
         (&*socket).write_all(line)?;
+        self.shared.stats.link_lines.add(1);
         self.shared.stats.link_bytes.add(line.len() as u64);
         log::debug!("classic {} -> {}", self.name, Escaped(line.trim_ascii_end()));
         hang_up(&socket, Half::Write);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::Shared;
 use super::accept::Accepted;
 use super::admission::Admitted;
 use super::ending::{let_replies_leave, linger};
@@ -16,6 +15,7 @@ use super::link::level_of;
 use super::listen::Port;
 use super::patience::{Arrived, Patience, Written};
 use super::quota::Quota;
+use super::shared::Shared;
 use super::warnings::Cause;
 use super::{chance, clock};
 use crate::logging::Escaped;

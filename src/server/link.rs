@@ -12,10 +12,13 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 
 use super::errands::{self, Bell, Errand};
+use super::shared::Shared;
 use super::shutdown::hang_up;
+use super::status::LinkState;
 use super::threads::STACK_BYTES;
 use super::warnings::Cause;
-use super::{Shared, chance, clock};
+use super::watcher::Watcher;
+use super::{chance, clock};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
 use crate::proto::framing::{Framing, Line};
@@ -31,9 +34,9 @@ const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Failures in a row after which a neighbour is reported as away: about half a second of attempts.
 pub(super) const FAILURES_UNTIL_WARNING: u64 = 6;
 
-/// What the kernel may hold of what a neighbour has not taken. More would keep beats waiting behind it: at the
-/// slowest that a herd was seen to merge, 50,000 lines a second, this is a tenth of a second.
-const UNTAKEN_BYTES_MAX: usize = 512 * 1024;
+/// What the kernel may hold that is not on its way yet: more would keep beats waiting behind it. What is on its way
+/// is not bounded by us, for on a long way it is much.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// One link's thread.
 pub(super) struct Sender<'a> {
@@ -44,6 +47,7 @@ pub(super) struct Sender<'a> {
     pub(super) link: Mutex<Link>,
     pub(super) address: SocketAddr,
     pub(super) bell: &'a Bell,
+    pub(super) state: &'a LinkState,
     pub(super) errands: Receiver<Errand>,
 }
 
@@ -61,6 +65,7 @@ impl<'a> Sender<'a> {
             link: Mutex::new(Link::new(Arc::clone(&shared.me), neighbour)),
             address,
             bell: &shared.bells[neighbour],
+            state: &shared.links[neighbour],
             errands,
         }
     }
@@ -76,7 +81,9 @@ impl<'a> Sender<'a> {
                     failures = 0;
                     self.shared.stats.links_up.add(1);
                     log::info!("link to {} is up", self.name);
+                    self.state.turned(true);
                     let ended = self.converse(&socket, framing);
+                    self.state.turned(false);
                     match ended {
                         Ok(()) => log::info!("link to {} is down", self.name),
                         Err(error) => log::warn!("link to {} is down: {error}", self.name),
@@ -103,7 +110,7 @@ impl<'a> Sender<'a> {
         let _registered = self.shared.dialling.register(&socket);
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(SILENCE_MAX))?;
-        SockRef::from(&*socket).set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+        SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         let hello = self.link.lock().hello(chance::nonce()?);
         (&*socket).write_all(&hello)?;
         let mut framing = Framing::for_peer_replies();
@@ -172,7 +179,12 @@ impl<'a> Sender<'a> {
                 let due = self.link.lock().due(&self.shared.node.read(), clock::ticks(), &mut lines);
                 let Some(due) = due else { break };
                 socket.write_all(&lines).map_err(by_its_name)?;
-                self.link.lock().written(due, clock::ticks());
+                self.state.told({
+                    let mut link = self.link.lock();
+                    link.written(due, clock::ticks());
+                    link.position()
+                });
+                self.shared.stats.link_lines.add(due.lines() as u64);
                 self.note(&lines);
             }
             if hung_up.load(Ordering::Acquire) {
@@ -215,68 +227,14 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Reads what the neighbour says on a link, which is acknowledgements and complaints, and notices when it is gone.
-struct Watcher<'a> {
-    sender: &'a Sender<'a>,
-    socket: &'a TcpStream,
-    hung_up: &'a AtomicBool,
-}
-
-impl Watcher<'_> {
-    fn run(self, mut framing: Framing) {
-        let (mut socket, name) = (self.socket, &self.sender.name);
-        loop {
-            while let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
-                self.line(text);
-            }
-            match socket.read(framing.space()) {
-                Ok(0) => break,
-                Ok(count) => framing.filled(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let wait = humantime::format_duration(SILENCE_MAX);
-                    let what = format_args!("link to {name}: it has said nothing for {wait}");
-                    self.sender.shared.hit(Cause::LinkSilent, what);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        self.hung_up.store(true, Ordering::Release);
-        // The sender may be waiting in a write that nobody will read any more.
-        hang_up(self.socket, Half::Both);
-        self.sender.bell.ring(Errand::HangUp);
-    }
-
-    fn line(&self, text: &[u8]) {
-        let Sender { shared, name, link, bell, .. } = self.sender;
-        log::log!(level_of(text), "link to {name} <- {}", Escaped(text));
-        let answered = link.lock().answered(&shared.node.read(), text, clock::ticks());
-        match answered {
-            Ok(Answered::Acknowledged | Answered::Up | Answered::Reply(_)) => {
-                if bell.is_stopping() {
-                    bell.ring(Errand::Stop);
-                }
-            }
-            Ok(Answered::Differs(buckets)) => {
-                shared.stats.buckets_repaired.add(buckets as u64);
-                log::warn!(
-                    "{name} knows other things than we do in {buckets} of 256 buckets: they are told again"
-                );
-                bell.ring(Errand::News);
-            }
-            Err(error) => log::warn!("link to {name}: {}", complaint(&error, text)),
-        }
-    }
-}
-
 /// Beats and their answers say nothing that a reader of the log would miss.
 pub(super) fn level_of(line: &[u8]) -> log::Level {
     let is_beat = [&b"BEAT "[..], b"ACK ", b"UPTO "].iter().any(|word| line.starts_with(word));
     if is_beat { log::Level::Trace } else { log::Level::Debug }
 }
 
-fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
+/// Why a line of the neighbour is of no use, in its words if it complains.
+pub(super) fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
     match error {
         LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Escaped(text))),
         LinkError::OutOfPlace | LinkError::WrongServer | LinkError::WrongProof => io::Error::other(*error),

@@ -32,14 +32,17 @@ pub(crate) mod planted;
 mod question;
 mod quota;
 mod reserve;
+mod shared;
 mod shutdown;
 pub mod stats;
+mod status;
 mod threads;
 mod warnings;
+mod watcher;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, Builder, Scope};
@@ -51,7 +54,7 @@ use socket2::SockRef;
 
 use crate::config::{Config, Limits};
 use crate::places::Places;
-use crate::proto::node::{Dialect, Identity, Node};
+use crate::proto::node::{Dialect, Node};
 use accept::{ACCEPTED_MAX, Acceptor};
 use admission::Admission;
 use callers::Callers;
@@ -59,8 +62,10 @@ use classic::ClassicSender;
 use errands::{Bell, Errand};
 use link::Sender;
 use listen::{Output, Port, listen};
+use shared::Shared;
 use shutdown::Sockets;
 use stats::Stats;
+use status::LinkState;
 use threads::{STACK_BYTES, Threads};
 use warnings::Warnings;
 
@@ -79,6 +84,7 @@ pub struct Server {
     peers: TcpListener,
     neighbours: Vec<(SocketAddr, Receiver<Errand>)>,
     shared: Shared,
+    status_every: Duration,
     stop: (ChannelSender<()>, Receiver<()>),
 }
 
@@ -99,32 +105,6 @@ pub enum ServeError {
     /// A thread that it needs from the start.
     #[error("cannot start a thread: {0}; raise the limit on processes")]
     Thread(io::Error),
-}
-
-/// What all threads of a server share.
-struct Shared {
-    me: Arc<Identity>,
-    node: RwLock<Node>,
-    /// One for every neighbour.
-    bells: Vec<Bell>,
-    places: Arc<dyn Places>,
-    stats: Stats,
-    /// Where neighbours of the classic dialect may come from.
-    classics: Vec<(IpAddr, Vec<usize>)>,
-    /// The conversation of each neighbour that is here.
-    callers: Callers,
-    conversations: Sockets,
-    /// Links that wait for the answer to their hello: nothing is owed there, so stopping does not wait for them.
-    dialling: Sockets,
-    /// Links that are up.
-    link_sockets: Sockets,
-    admission: Admission,
-    limits: Limits,
-    output: Output,
-    /// Whether new clients may be refused soon, as the last batch that was settled found it. Only a hint: the store
-    /// decides, and what is known of it here may be late.
-    crowded: AtomicBool,
-    warnings: Warnings,
 }
 
 /// Stops a server from any thread, as often as one likes.
@@ -169,6 +149,7 @@ impl Server {
             bells,
             places,
             stats: Stats::default(),
+            links: neighbours.iter().map(|_| LinkState::default()).collect(),
             classics: config.classics(),
             callers,
             conversations: Sockets::default(),
@@ -180,7 +161,8 @@ impl Server {
             warnings: Warnings::default(),
         };
         let neighbours = neighbours.iter().map(|neighbour| neighbour.peer).zip(errands).collect();
-        Ok(Server { clients, peers, neighbours, shared, stop: bounded(1) })
+        let status_every = config.log.status_every;
+        Ok(Server { clients, peers, neighbours, shared, status_every, stop: bounded(1) })
     }
 
     /// What stops this server.
@@ -193,7 +175,7 @@ impl Server {
     /// # Errors
     /// If one of the threads that it needs from the start cannot be had.
     pub fn run(self) -> Result<(), ServeError> {
-        let Server { clients, peers, neighbours, shared, stop } = self;
+        let Server { clients, peers, neighbours, shared, status_every, stop } = self;
         let shared = &shared;
         thread::scope(|links| {
             let _stop_links_whatever_happens = OnDrop(|| shared.bells.iter().for_each(Bell::stop));
@@ -222,9 +204,9 @@ impl Server {
                 let threads = Threads::start(conversations, shared)?;
                 spawn(conversations, "spawn".to_owned(), move || threads.serve_all(&to_serve))?;
                 log::info!("{} serves clients on {}", shared.me.name, address(&clients));
-                // The sender is in `stop` too, so this ends only when somebody asks for it.
-                let _ = stop.1.recv();
+                status::say_every(shared, status_every, &stop.1);
                 log::info!("stopping");
+                status::say(shared);
                 stop_accepting(shared, &clients, &peers);
                 finish(&shared.conversations, "conversations", FINISH_WAIT_MAX);
                 shared.places.stop();
@@ -240,15 +222,6 @@ impl Server {
         shared.warnings.finish();
         log::info!("stopped: {}", shared.stats);
         Ok(())
-    }
-}
-
-impl Shared {
-    /// The neighbours of the classic dialect that are where this connection comes from.
-    fn classics_at(&self, from: SocketAddr) -> &[usize] {
-        let address = from.ip().to_canonical();
-        let there = self.classics.iter().find(|(classic, _)| *classic == address);
-        there.map_or(&[], |(_, neighbours)| neighbours)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Bugs for tests, which no release build has: lines that make a conversation panic, or that look into the store.
 
-use super::Shared;
+use super::shared::Shared;
 use crate::proto::batch::Batch;
 use crate::proto::digest::{Bucket, Digest, record_hash};
+use crate::proto::entry::Teller;
 use crate::proto::peer::Epoch;
-use crate::proto::store::{Store, Teller, WALK_RECORDS_MAX};
+use crate::proto::store::{Store, WALK_RECORDS_MAX};
 
 /// Panics with nothing held.
 pub(crate) const PANIC: &str = "PLANTED panic";

@@ -111,6 +111,8 @@ stats! {
     callers_unproved,
     /// Buckets that were found to differ for no reason and were told again.
     buckets_repaired,
+    /// `AT` lines written to neighbours.
+    link_lines,
     /// Bytes written to neighbours.
     link_bytes,
     /// Conversations that ended by a bug of ours.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::clock;
+use super::shared::Shared;
 use super::stats::{Counter, Stats};
-use super::{Shared, clock};
 
 /// Between two warnings of one kind.
 const PAUSE: Duration = Duration::from_secs(60);

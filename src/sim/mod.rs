@@ -17,11 +17,13 @@ pub mod clients;
 pub mod faults;
 pub mod graph;
 
+mod acts;
 mod conversation;
 mod event;
 mod network;
 mod sender;
 mod server;
+mod witness;
 
 use std::time::Duration;
 
@@ -29,12 +31,12 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::proto::bug::Bug;
 use crate::proto::trust::Secret;
-use check::Witness;
 use event::{End, Event, Queue};
 use graph::Graph;
 use network::{Conn, Wire};
 pub use server::Memory;
 use server::{Neighbour, Server};
+use witness::Witness;
 
 /// If nothing but heartbeats has happened for so long, nothing else will: every wait of a link is shorter.
 const IDLE_NS: u64 = 10_000_000_000;
@@ -137,95 +139,6 @@ impl World {
     /// A number that two runs share only if everything that happened in them was the same.
     pub fn trace(&self) -> u64 {
         self.trace
-    }
-
-    /// A client sends bytes to a server: whole lines, or parts of them. Answers the replies; a server that is
-    /// down answers nothing.
-    pub fn report(&mut self, server: usize, bytes: &[u8]) -> Vec<u8> {
-        self.note("report", server, bytes);
-        self.hear_client(server, bytes)
-    }
-
-    /// The `AT` line that a server has of a client, if it is up and knows it.
-    pub fn line_of(&self, server: usize, client: &str) -> Option<&[u8]> {
-        self.servers[server].life.as_ref()?.node.store().line_of(client.as_bytes())
-    }
-
-    /// A link goes down: its connections lose what is in flight, and nobody gets through until it is healed.
-    pub fn cut(&mut self, link: usize) {
-        self.note("cut", link, b"");
-        self.disturbed = true;
-        self.wires[link].up = false;
-        self.sever_link(link);
-    }
-
-    /// A link comes up again.
-    pub fn heal(&mut self, link: usize) {
-        self.note("heal", link, b"");
-        self.wires[link].up = true;
-    }
-
-    /// A link loses all packets, and nobody is told: what is sent waits for light.
-    pub fn darken(&mut self, link: usize) {
-        self.note("darken", link, b"");
-        self.disturbed = true;
-        self.wires[link].dark = true;
-    }
-
-    /// A dark link has light again.
-    pub fn lighten(&mut self, link: usize) {
-        self.note("lighten", link, b"");
-        self.wires[link].dark = false;
-        self.send_held(link);
-    }
-
-    /// A server stops at once, and forgets what its memory does not keep.
-    pub fn crash(&mut self, server: usize, memory: Memory) {
-        self.note("crash", server, b"");
-        self.disturbed = true;
-        self.stop(server, memory);
-        self.sever_server(server);
-    }
-
-    /// A server that has crashed starts again, with what it has kept.
-    pub fn restart(&mut self, server: usize) {
-        self.note("restart", server, b"");
-        self.start(server);
-    }
-
-    /// The threads of a server do not run any more, until it is resumed.
-    pub fn stall(&mut self, server: usize) {
-        self.note("stall", server, b"");
-        self.disturbed = true;
-        if self.servers[server].life.is_some() {
-            self.servers[server].stalled.get_or_insert_default();
-        }
-    }
-
-    /// A stalled server goes on with all that has waited for it.
-    pub fn resume(&mut self, server: usize) {
-        self.note("resume", server, b"");
-        for event in self.servers[server].stalled.take().into_iter().flatten() {
-            self.queue.plan(self.now_ns, event);
-        }
-    }
-
-    /// Everything works again; what is known now must not be lost from here on.
-    pub fn heal_all(&mut self) {
-        (0..self.wires.len()).for_each(|link| self.heal(link));
-        (0..self.wires.len()).for_each(|link| self.lighten(link));
-        (0..self.servers.len()).for_each(|server| self.resume(server));
-        (0..self.servers.len()).for_each(|server| self.restart(server));
-        self.remember_floor();
-    }
-
-    /// A server comes to know something else than it was told, as a fault of its memory or of a program would do it.
-    #[cfg(test)]
-    pub(crate) fn drift(&mut self, server: usize, line: &str) {
-        self.witness.made_up(line.as_bytes());
-        if let Some(life) = &mut self.servers[server].life {
-            life.node.plant(line.as_bytes());
-        }
     }
 
     /// Lets everything happen that is due in so much time.

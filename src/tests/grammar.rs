@@ -93,7 +93,9 @@ proptest! {
     }
 
     #[test]
-    fn what_neighbours_say_comes_back(epoch in any::<u64>(), bytes in any::<[u8; 32]>(), sums in vec(any::<u64>(), BUCKETS)) {
+    fn what_neighbours_say_comes_back(
+        epoch in any::<u64>(), bytes in any::<[u8; 32]>(), sums in vec(any::<u64>(), BUCKETS),
+    ) {
         let printed = |push: &dyn Fn(&mut Vec<u8>)| {
             let mut line = Vec::new();
             push(&mut line);

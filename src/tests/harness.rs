@@ -108,7 +108,8 @@ impl Talk {
         Talk::of(TcpStream::connect_timeout(&address, WAIT).unwrap())
     }
 
-    fn of(socket: TcpStream) -> Talk {
+    /// Over a socket that is connected.
+    pub(crate) fn of(socket: TcpStream) -> Talk {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();
         let replies = BufReader::new(socket.try_clone().unwrap());

@@ -10,13 +10,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::proto::batch::Batch;
+use crate::proto::entry::Teller;
 use crate::proto::framing::Line;
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peer::{Epoch, at_line};
 use crate::proto::session::Session;
 use crate::proto::sighting::Sighting;
-use crate::proto::store::{Teller, WALK_RECORDS_MAX};
+use crate::proto::store::WALK_RECORDS_MAX;
 use crate::proto::time::{Moment, Skew, Timestamp};
 use crate::tests::peers::met;
 

@@ -225,6 +225,7 @@ fn what_is_only_spoken_of_breaks_nothing() {
         ("src/server/clock.rs", "use crate::{config, places};\nfn f() { std::thread::sleep(d) }\n"),
         ("src/server/mod.rs", "use super::config;\nfn set_handler() {}\nstruct Handlers2;\n"),
         ("bench/src/event.rs", "async fn f() { tokio::g().await }\n"),
+        ("bench/fuzz/corpus/grammar/found", "IAMAT FIXME +1+1 5\n"),
     ] {
         let text = format!("//! A job.\n{text}");
         let grouped = |finding: &Finding| finding.found != "crate::{";

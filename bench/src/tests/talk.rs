@@ -18,7 +18,7 @@ impl Talk {
         Talk::over(TcpStream::connect_timeout(&address, WAIT).unwrap())
     }
 
-    /// A conversation over a connection that is there.
+    /// The same over a socket that is connected.
     pub(crate) fn over(socket: TcpStream) -> Talk {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();

@@ -1,5 +1,5 @@
-//! The threaded server beside the programs of this package: cargo makes those before the tests, and the server only if
-//! asked.
+//! The threaded server beside the programs of this package: cargo makes those before the tests, and the server only
+//! if asked.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,8 +1,10 @@
 //! Which providers can be opened at all.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::{NEAR, options, status_of};
+use crate::config::PlacesArgs;
 use crate::places::{Choice, Options, open};
 use crate::proto::search::Nearby;
 
@@ -26,6 +28,14 @@ fn a_provider_that_cannot_work_is_refused_in_one_sentence() {
     file.write_all(b"-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n").unwrap();
     refused(ca(file.path()), "no usable PEM certificate");
     refused(Options { choice: Choice::Catalogue, ..ca(file.path()) }, "--places-ca has no meaning");
+}
+
+#[test]
+fn what_the_command_line_bounds_is_bounded() {
+    let args =
+        PlacesArgs { choice: "overpass".to_owned(), calls_max: 7, deadline_s: 9, ..PlacesArgs::default() };
+    let options = Options::of(&args).unwrap();
+    assert_eq!((options.calls_max, options.deadline), (7, Duration::from_secs(9)));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Herds of five whose links break, go dark and heal while clients report: nothing acknowledged is lost, and all servers
-//! come to know the same.
+//! Herds of five whose links break, go dark and heal while clients report: nothing acknowledged is lost, and all
+//! servers come to know the same.
 
 use std::ops::Range;
 use std::sync::mpsc::channel;

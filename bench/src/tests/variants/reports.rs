@@ -19,8 +19,8 @@ const SHARED_CLIENTS: usize = 10;
 pub(crate) struct Acknowledged(Mutex<BTreeMap<String, (u64, BTreeSet<String>)>>);
 
 impl Acknowledged {
-    /// Lets all clients of a server report once in each of these rounds, whose numbers are their times, and says when each
-    /// of them is acknowledged.
+    /// Lets all clients of a server report once in each of these rounds, whose numbers are their times, and says when
+    /// each of them is acknowledged.
     pub(crate) fn report(
         &self,
         herd: &Processes,

@@ -1,0 +1,173 @@
+//! A neighbour's conversation and a client's beside it, driven as a server drives them: nobody is believed before
+//! the hello, and what is believed is stored, counted and passed on as a second opinion has it.
+
+use std::sync::Arc;
+
+use super::client::{self, LINE_BYTES_MAX, RECEIVED, identity, same};
+use super::framing::Pieces;
+use super::model::Model;
+use super::naive;
+use crate::proto::batch::Batch;
+use crate::proto::command::ParseError;
+use crate::proto::entry::Teller;
+use crate::proto::framing::{Framing, Line};
+use crate::proto::node::{Identity, Node};
+use crate::proto::peer::{Call, Epoch, PEER_VERSION, call};
+use crate::proto::session::{Session, Step};
+use crate::proto::trust::Nonce;
+
+/// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.
+const EPOCH: Epoch = Epoch(0xb0);
+
+/// What both sides say in place of a number that nobody can foretell.
+const NONCE: Nonce = Nonce([7; 32]);
+
+/// The first byte chooses whether the neighbour has said hello, and the seed of the pieces in which the rest comes.
+pub(crate) fn check(data: &[u8]) {
+    let [choice, said @ ..] = data else { return };
+    let hello = format!("HELLO {PEER_VERSION} Bolden Alford {:016x} {NONCE}\nPROOF -\n", EPOCH.0);
+    let hello: &[u8] = if choice % 2 == 1 { hello.as_bytes() } else { b"" };
+    let stream = [hello, said].concat();
+    let in_pieces = converse(&stream, Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4)));
+    let at_once = converse(&stream, Pieces::new(0, usize::MAX));
+    same(&in_pieces, &at_once);
+}
+
+/// Says all of `stream` to a server that knows nothing, its `IAMAT` lines as a client and the others on the peer
+/// port, and gives all that is replied.
+fn converse(mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
+    let me = identity(None);
+    let mut node = Node::new(me.clone());
+    let (mut client, mut peer) = (Session::client(me.clone()), Peer::new(me));
+    let (mut model, mut news, mut all) = (Model::default(), 0, Vec::new());
+    let (mut of_client, mut of_peer) = (Batch::default(), Batch::default());
+    let mut framing = Framing::new(LINE_BYTES_MAX, 1).whole_lines_only();
+    loop {
+        let count = pieces.read(framing.space(), &mut stream);
+        framing.filled(count);
+        let mut closed = false;
+        while let Some(line) = framing.next_line() {
+            // Two conversations settle when they like. Here they do so in the order of the lines, as the model does.
+            if matches!(line, Line::Whole(text) if text.starts_with(b"IAMAT ")) {
+                news += node.settle(&mut of_peer).news;
+                news += client::answer(line, &mut client, &mut node, &mut of_client, &mut model);
+                news += node.settle(&mut of_client).news;
+            } else {
+                let (ends, settled) = peer.line(line, &mut node, &mut of_peer, &mut model);
+                (closed, news) = (ends, news + settled);
+            }
+            if closed {
+                break;
+            }
+        }
+        news += node.settle(&mut of_peer).news;
+        for batch in [&mut of_peer, &mut of_client] {
+            assert!(batch.is_settled());
+        }
+        all.extend_from_slice(of_peer.replies());
+        of_client.sent();
+        of_peer.sent();
+        if closed || count == 0 {
+            break;
+        }
+    }
+    assert_eq!(news, model.news);
+    model.check(node.store(), None);
+    if let Some(teller) = peer.met {
+        model.check(node.store(), Some(teller));
+    }
+    all
+}
+
+/// The conversation on the peer port. All that hangs on the dialect is here.
+struct Peer {
+    me: Arc<Identity>,
+    session: Session,
+    /// Who has said hello, and must prove it.
+    said_hello: Option<(usize, Epoch)>,
+    /// As whom it tells things, once it has proved it.
+    met: Option<Teller>,
+    /// The furthest that it has said to have come.
+    position: u64,
+}
+
+impl Peer {
+    fn new(me: Arc<Identity>) -> Peer {
+        let session = Session::peer(me.clone(), NONCE);
+        Peer { session, me, said_hello: None, met: None, position: 0 }
+    }
+
+    /// Has a line taken, and says whether the conversation ends with it, and how much was settled that was news.
+    fn line(
+        &mut self,
+        line: Line<'_>,
+        node: &mut Node,
+        batch: &mut Batch,
+        model: &mut Model,
+    ) -> (bool, usize) {
+        let begins = batch.replies().len();
+        let (expected, ends) = self.expected(line, model);
+        let step = self.session.line(line, RECEIVED, batch);
+        assert_eq!(matches!(step, Step::Close(_)), ends, "{step:?}");
+        let mut news = 0;
+        match step {
+            Step::Next | Step::Refused(_) | Step::Close(_) => {}
+            Step::Meet(_) => self.session.meet(node, batch),
+            Step::Beat(beat) => {
+                news = node.settle(batch).news;
+                self.session.beat(node, &beat, batch);
+                let ack = batch.replies()[begins..].to_vec();
+                let differs = node.store().digest().total() != beat.total;
+                let sums = if differs { 1 + 256 * 16 } else { 0 };
+                let known = format!("ACK {} {}", self.position, node.store().last_number());
+                assert!(ack.starts_with(known.as_bytes()) && ack.len() == known.len() + sums + 1, "{ack:?}");
+                return (false, news);
+            }
+            Step::Ask(_) => panic!("{step:?} on the peer port"),
+        }
+        same(&batch.replies()[begins..], &expected);
+        (ends, news)
+    }
+
+    /// What must be replied to a line, and whether the conversation must end.
+    fn expected(&mut self, line: Line<'_>, model: &mut Model) -> (Vec<u8>, bool) {
+        let (Line::Whole(text) | Line::TooLong(text)) = line;
+        let refused = [b"? ", text, b"\n"].concat();
+        if matches!(line, Line::TooLong(_)) {
+            return (refused, true);
+        }
+        if self.met.is_some() && naive::at(text).is_some() {
+            model.told(text);
+            return (Vec::new(), false);
+        }
+        match (call(text), self.said_hello, self.met.is_some()) {
+            (Ok(Call::UpTo(position)), _, true) => {
+                self.position = self.position.max(position);
+                (Vec::new(), false)
+            }
+            // The answer depends on the store.
+            (Ok(Call::Beat(beat)), _, true) => {
+                self.position = self.position.max(beat.position);
+                (Vec::new(), false)
+            }
+            (Ok(Call::Proof(proof)), Some((neighbour, epoch)), false) => {
+                if proof.is_some() {
+                    return (refused, true);
+                }
+                self.met = Some(Teller::neighbour(neighbour, epoch));
+                (b"WELCOME - 0\n".to_vec(), false)
+            }
+            (Ok(Call::Hello(hello)), None, false) => {
+                let neighbour = self.me.neighbour(&hello.from).filter(|_| hello.to == self.me.name);
+                let Some(neighbour) = neighbour else { return (refused, true) };
+                self.said_hello = Some((neighbour, hello.epoch));
+                let Epoch(epoch) = self.me.epoch;
+                let challenge =
+                    format!("CHALLENGE {PEER_VERSION} Alford {} {epoch:016x} {NONCE}\n", hello.from);
+                (challenge.into_bytes(), false)
+            }
+            (Err(error), ..) => (refused, error == ParseError::Version),
+            (Ok(_), ..) => (refused, false),
+        }
+    }
+}

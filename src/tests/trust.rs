@@ -1,0 +1,182 @@
+//! Who is believed, on real sockets: only a neighbour that proves the herd's secret, for one connection at a time.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
+use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
+use super::peers::{NONCE, call, hello};
+use crate::config::{Config, Herd, Trust};
+use crate::proto::name::ServerName;
+use crate::proto::peer::Epoch;
+use crate::proto::trust::{Handshake, Nonce, Role, Secret, prove};
+
+const NEWS: &str = "AT Bolden +0.5 kiwi +1+1 5";
+
+fn pair() -> Herd {
+    herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true)
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::parse(text.as_bytes()).unwrap()
+}
+
+fn guarded(herd: &Herd, name: &str, text: &str) -> TestServer {
+    let config = Config { trust: Trust::Secret(secret(text)), ..config(herd, name) };
+    TestServer::with(&config, catalogue())
+}
+
+/// What a test that knows a secret, or none, answers to the challenge of Alford, as Bolden.
+fn proof(text: &str, role: Role, challenge: &str) -> String {
+    let name = |name| ServerName::parse(name).unwrap();
+    let theirs = Nonce::parse(challenge.rsplit(' ').next().unwrap()).unwrap();
+    let handshake = Handshake {
+        caller: name("Bolden"),
+        callee: name("Alford"),
+        caller_nonce: NONCE,
+        callee_nonce: theirs,
+    };
+    format!("PROOF {}", prove(Some(&secret(text)), role, &handshake).unwrap())
+}
+
+fn challenged(server: &TestServer) -> (Talk, String) {
+    let mut talk = server.peer();
+    let challenge = talk.ask(&hello("Bolden", "Alford", Epoch(1)));
+    assert!(challenge.starts_with("CHALLENGE 2 Alford Bolden "), "{challenge}");
+    (talk, challenge)
+}
+
+fn knows_kiwi(server: &TestServer) -> bool {
+    server.client().ask("WHATSAT kiwi 1 1").starts_with("AT ")
+}
+
+/// Sends a last line that is refused: it comes back, and the connection is closed.
+fn refused(mut talk: Talk, line: &str) {
+    let rest = talk.send(format!("{line}\n{NEWS}\n")).rest();
+    assert_eq!(String::from_utf8(rest).unwrap(), format!("? {line}\n"));
+}
+
+#[test]
+fn who_proves_the_secret_is_believed_and_nobody_else() {
+    let server = guarded(&pair(), "Alford", "the secret of this herd");
+    let right = "the secret of this herd";
+
+    let (talk, challenge) = challenged(&server);
+    refused(talk, &proof("the secret of another", Role::Caller, &challenge));
+    let (talk, challenge) = challenged(&server);
+    refused(talk, &proof(right, Role::Callee, &challenge));
+    let (talk, _) = challenged(&server);
+    refused(talk, "PROOF -");
+    // A proof that was good on another connection, as somebody who listens could have it.
+    let (mut first, challenge) = challenged(&server);
+    let good = proof(right, Role::Caller, &challenge);
+    let (talk, _) = challenged(&server);
+    refused(talk, &good);
+    // News between the hello and the proof.
+    let (mut hasty, _) = challenged(&server);
+    assert_eq!(hasty.ask(NEWS), format!("? {NEWS}"));
+    assert!(!knows_kiwi(&server));
+
+    let welcome = first.ask(&good);
+    assert!(welcome.starts_with("WELCOME ") && welcome.ends_with(" 0"), "{welcome}");
+    first.send(format!("{NEWS}\n"));
+    eventually("the neighbour is believed", || knows_kiwi(&server).then_some(()));
+}
+
+#[test]
+fn servers_with_one_secret_tell_each_other_and_those_with_two_do_not() {
+    let herd = pair();
+    let alford = guarded(&herd, "Alford", "the secret of this herd");
+    let stranger = guarded(&herd, "Bolden", "the secret of another");
+    alford.client().ask("IAMAT kiwi +1+1 5");
+    stranger.client().ask("IAMAT emu +1+1 5");
+    // Both have tried: each has refused the other's proof.
+    let herd_again = herd.clone();
+    assert!(!knows_kiwi(&stranger));
+    stranger.stop();
+    let bolden = guarded(&herd_again, "Bolden", "the secret of this herd");
+    eventually("the herd has found together", || knows_kiwi(&bolden).then_some(()));
+    assert_eq!(alford.client().ask("WHATSAT emu 1 1"), "? WHATSAT emu 1 1");
+}
+
+#[test]
+fn a_link_tells_nothing_to_one_that_cannot_prove_to_be_the_neighbour() {
+    let herd = pair();
+    let impostor = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let alford = guarded(&herd, "Alford", "the secret of this herd");
+    alford.client().ask("IAMAT kiwi +1+1 5");
+    let challenge = format!("CHALLENGE 2 Bolden Alford 0000000000000001 {NONCE}");
+    for welcome in [
+        // No proof, a made-up one, and the caller's own, reflected.
+        "WELCOME - 0".to_owned(),
+        format!("WELCOME {NONCE} 0"),
+        "reflect".to_owned(),
+    ] {
+        let mut talk = Talk::of(impostor.accept().unwrap().0);
+        assert!(talk.line().starts_with("HELLO 2 Alford Bolden "));
+        let proof = talk.ask(&challenge);
+        let welcome = match proof.strip_prefix("PROOF ") {
+            Some(proof) if welcome == "reflect" => format!("WELCOME {proof} 0"),
+            Some(_) => welcome,
+            None => panic!("{proof}"),
+        };
+        talk.send(format!("{welcome}\n"));
+        assert_eq!(String::from_utf8(talk.rest()).unwrap(), "", "it has told an impostor something");
+    }
+}
+
+#[test]
+fn a_newer_connection_of_a_neighbour_replaces_the_older() {
+    let server = TestServer::start(&pair(), "Alford", catalogue());
+    let mut older = call(server.peers, "Bolden", "Alford", Epoch(1));
+    older.send("AT Bolden +0.5 first +1+1 5\nUPTO 7\n");
+    eventually("it is merged", || {
+        server.client().ask("WHATSAT first 1 1").starts_with("AT ").then_some(()) //
+    });
+    let mut newer = server.peer();
+    newer.ask(&hello("Bolden", "Alford", Epoch(1)));
+    assert_eq!(newer.ask("PROOF -"), "WELCOME - 7", "it goes on where the older has stopped");
+    assert_eq!(older.rest(), b"");
+    newer.send(format!("{NEWS}\n"));
+    eventually("the newer is believed", || knows_kiwi(&server).then_some(()));
+    // A stranger that has proved nothing replaces nobody.
+    let mut stranger = server.peer();
+    stranger.ask(&hello("Bolden", "Alford", Epoch(1)));
+    assert_eq!(newer.ask("x"), "? x");
+}
+
+#[test]
+fn a_beat_is_answered_with_what_has_been_merged() {
+    let server = TestServer::start(&pair(), "Alford", catalogue());
+    let mut bolden = call(server.peers, "Bolden", "Alford", Epoch(1));
+    let ack = bolden.send(format!("{NEWS}\nBEAT 9 0000000000000000\n")).line();
+    let fields: Vec<&str> = ack.split(' ').collect();
+    assert_eq!((fields.len(), &fields[..3]), (4, &["ACK", "9", "1"][..]), "{ack}");
+    assert_eq!(fields[3].len(), 256 * 16);
+    // Another memory has told nothing yet.
+    let mut reborn = server.peer();
+    reborn.ask(&hello("Bolden", "Alford", Epoch(2)));
+    assert_eq!(reborn.ask("PROOF -"), "WELCOME - 0");
+}
+
+#[test]
+fn silence_ends_a_link_and_a_neighbours_conversation() {
+    let herd = pair();
+    let bolden = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let server = TestServer::start(&herd, "Alford", catalogue());
+    let mut conversation = call(server.peers, "Bolden", "Alford", Epoch(1));
+    let mut link = Talk::of(bolden.accept().unwrap().0);
+    assert!(link.line().starts_with("HELLO 2 "));
+    link.ask(&format!("CHALLENGE 2 Bolden Alford 0000000000000001 {NONCE}"));
+    link.send("WELCOME - 0\n");
+    // Neither says a word from here on, and no packet ends the connections.
+    let beats = String::from_utf8(link.rest()).unwrap();
+    assert!(beats.lines().count() >= 2 && beats.lines().all(|line| line.starts_with("BEAT 0 ")), "{beats:?}");
+    assert_eq!(conversation.rest(), b"");
+    // And the neighbour is dialled again.
+    bolden.set_nonblocking(true).unwrap();
+    eventually("it is dialled again", || match bolden.accept() {
+        Ok(_) => Some(()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => panic!("{error} within {WAIT:?}"),
+    });
+}
