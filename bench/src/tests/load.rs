@@ -3,6 +3,9 @@
 // Clippy counts only functions marked #[test] as tests, and everything in this target is one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "threaded.rs"]
+mod threaded;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,11 +15,10 @@ use std::time::Duration;
 
 #[path = "../../../src/tests/free_address.rs"]
 mod free_address;
-mod threaded_server;
 
 use free_address::free_address;
 use proxyherd_bench::load::clock;
-use threaded_server::threaded_server;
+use threaded::threaded_server;
 
 /// How long a server may take to answer for the first time.
 const START_WAIT: Duration = Duration::from_secs(20);

@@ -1,4 +1,5 @@
-//! Neighbours that call: a newer connection that has proved itself ends the older.
+//! Neighbours that call: a newer connection that has proved itself ends the older, and one of another kind is no
+//! neighbour.
 
 use std::net::SocketAddr;
 
@@ -70,7 +71,6 @@ fn called(address: SocketAddr) -> Talk {
     talk
 }
 
-/// It could neither call nor be called.
 #[test]
 fn a_classic_neighbour_is_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();

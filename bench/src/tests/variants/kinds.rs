@@ -1,10 +1,8 @@
 //! The variants, as they are started.
 
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 
-use crate::threaded_server::threaded_server;
+use crate::threaded::threaded_server;
 
 /// A program and the arguments that make it the variant that is meant.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +38,7 @@ impl Kind {
     /// The command that starts it as this server.
     pub(crate) fn command(&self, server: &str) -> Command {
         let mut command = match self.program {
-            "proxyherd" => {
-                static SERVER: OnceLock<PathBuf> = OnceLock::new();
-                Command::new(SERVER.get_or_init(|| threaded_server(TOKIO)))
-            }
+            "proxyherd" => Command::new(threaded_server(TOKIO)),
             program => Command::new(program),
         };
         if self.program == "proxyherd" {

@@ -17,8 +17,8 @@ mod reports;
 mod stopping;
 #[path = "../talk.rs"]
 mod talk;
-#[path = "../threaded_server.rs"]
-mod threaded_server;
+#[path = "../threaded.rs"]
+mod threaded;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
 mod waiting;

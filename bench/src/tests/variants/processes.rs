@@ -158,8 +158,8 @@ impl Processes {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap()
     }
 
-    /// What a server that has stopped has counted. The variants name their counters as the threaded server does,
-    /// but for the letters' case.
+    /// What a server that has stopped has counted. The variants name their counters as the threaded server does, but
+    /// for the letters' case.
     pub(crate) fn counted(&self, name: &str, counter: &str) -> u64 {
         let plain = |text: &str| text.replace('_', "").to_lowercase();
         let log = plain(&self.log(name));
