@@ -14,6 +14,7 @@ mod kinds;
 mod processes;
 mod relay;
 mod reports;
+mod stopping;
 #[path = "../talk.rs"]
 mod talk;
 #[path = "../threaded.rs"]

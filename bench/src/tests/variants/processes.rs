@@ -122,8 +122,18 @@ impl Processes {
 
     /// Asks a server to stop, as `kill` does without options; returns its exit code.
     pub(crate) fn terminate(&mut self, name: &str) -> Option<i32> {
+        self.ask_to_stop(name);
+        self.ended(name)
+    }
+
+    /// Asks a server to stop.
+    pub(crate) fn ask_to_stop(&self, name: &str) {
+        kill_process(Pid::from_child(&self.running[name]), Signal::TERM).unwrap();
+    }
+
+    /// Waits until a server has ended; returns its exit code.
+    pub(crate) fn ended(&mut self, name: &str) -> Option<i32> {
         let mut child = self.running.remove(name).unwrap();
-        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let ended = eventually("it ends", || child.try_wait().unwrap());
         ended.code()
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, Scope};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use socket2::SockRef;
 
 use crate::free_address::free_address;
@@ -170,16 +170,14 @@ impl Relay {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock()
     }
 
     fn wait_until(&self, found: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let state = self.state();
-        let (state, wait) = self
-            .changed
-            .wait_timeout_while(state, WAIT, |state| state.weather != Weather::Over && !found(state))
-            .unwrap();
-        assert!(!wait.timed_out(), "not within {WAIT:?}: {:?}, {} ends open", state.weather, state.ends_open);
+        let mut state = self.state();
+        let is_over = |state: &State| state.weather == Weather::Over || found(state);
+        self.changed.wait_while_for(&mut state, |state| !is_over(state), WAIT);
+        assert!(is_over(&state), "not within {WAIT:?}: {:?}, {} ends open", state.weather, state.ends_open);
         state
     }
 }

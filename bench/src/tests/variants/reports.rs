@@ -1,8 +1,9 @@
 //! Reports of many clients, what was acknowledged of them, and whether every server knows it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::mpsc::Sender;
+
+use parking_lot::Mutex;
 
 use crate::processes::{Processes, eventually};
 use crate::talk::Talk;
@@ -45,7 +46,7 @@ impl Acknowledged {
 
     fn acknowledge(&self, client: &str, time: u64, line: String) {
         assert!(line.starts_with("AT ") && line.ends_with(&format!(" {client} +34-118 {time}")), "{line}");
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.0.lock();
         let (latest, lines) = all.entry(client.to_owned()).or_default();
         if *latest < time {
             (*latest, *lines) = (time, BTreeSet::new());
@@ -57,7 +58,7 @@ impl Acknowledged {
 
     /// Waits until all these servers know of every client what was acknowledged last, and answer with the same bytes.
     pub(crate) fn wait_until_known(&self, herd: &Processes, servers: &[&str]) {
-        let all = self.0.lock().unwrap();
+        let all = self.0.lock();
         assert!(all.len() > SHARED_CLIENTS, "nobody has reported");
         let mut talks: Vec<Talk> = servers.iter().map(|server| herd.client(server)).collect();
         eventually("all servers know what was acknowledged", || {
