@@ -41,8 +41,8 @@ pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a neighbour may take for each of its answers until it has welcomed us.
 pub const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// What the kernel may hold of what a neighbour has not taken. More would keep beats waiting behind it.
-pub const UNTAKEN_BYTES_MAX: usize = 512 * 1024;
+/// What the kernel may hold of what a link says that is not on its way yet: beats would wait behind more.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// How long conversations may take to finish what is in hand when the server stops.
 pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);

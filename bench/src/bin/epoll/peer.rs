@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use proxyherd::proto::framing::{Framing, Line};
 use proxyherd::proto::link::{Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
-use proxyherd_bench::shared::{Shared, UNTAKEN_BYTES_MAX};
+use proxyherd_bench::shared::{Shared, UNSENT_BYTES_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;
 
@@ -134,7 +134,7 @@ impl Peer {
                 return Ok(Progress::Connecting);
             }
             connection.socket.set_nodelay(true)?;
-            SockRef::from(&connection.socket).set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+            SockRef::from(&connection.socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
             *lines = link.hello(chance::nonce()?);
         }
         if heard {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use proxyherd::proto::backoff::Backoff;
 use proxyherd::proto::framing::{Framing, Line};
 use proxyherd::proto::link::{Answered, Link, LinkError, SILENCE_MAX};
-use proxyherd_bench::shared::{CONNECT_WAIT_MAX, UNTAKEN_BYTES_MAX, WELCOME_WAIT_MAX};
+use proxyherd_bench::shared::{CONNECT_WAIT_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,7 +59,7 @@ pub(crate) async fn run(herd: Arc<Herd>, neighbour: usize, address: SocketAddr) 
 async fn dial(herd: &Herd, link: &Mutex<Link>, address: SocketAddr) -> io::Result<(TcpStream, Framing)> {
     let mut socket = timeout(CONNECT_WAIT_MAX, TcpStream::connect(address)).await??;
     socket.set_nodelay(true)?;
-    SockRef::from(&socket).set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+    SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     let hello = link.lock().hello(chance::nonce()?);
     socket.write_all(&hello).await?;
     let mut framing = Framing::for_peer_replies();
