@@ -2,6 +2,7 @@
 //!
 //! A seed that fails is named with the command that replays it alone.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -30,15 +31,20 @@ const SETTLE: Duration = Duration::from_secs(20);
 /// Names one seed to be run alone.
 const SEED_VARIABLE: &str = "PROXYHERD_SIM_SEED";
 
-/// Says how many seeds to run, for those who have more time.
+/// Says which seeds to run, as in `10000..90000`, for those who have more time: see `scripts/soak.sh`.
 const SEEDS_VARIABLE: &str = "PROXYHERD_SIM_SEEDS";
 
 #[test]
 fn ten_thousand_herds_converge() {
-    let given = |variable| std::env::var(variable).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match given(SEED_VARIABLE) {
-        Some(seed) => seed..seed + 1,
-        None => 0..given(SEEDS_VARIABLE).unwrap_or(SEEDS),
+    let given = |variable| std::env::var(variable).ok();
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    let seeds = match (given(SEED_VARIABLE), given(SEEDS_VARIABLE)) {
+        (Some(seed), _) => number(&seed)..number(&seed) + 1,
+        (None, Some(seeds)) => {
+            let (first, end) = seeds.split_once("..").unwrap_or(("0", &seeds));
+            number(first)..number(end)
+        }
+        (None, None) => 0..SEEDS,
     };
     let (next, lived_ns) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -60,6 +66,8 @@ fn ten_thousand_herds_converge() {
         }
     });
     let hours = lived_ns.into_inner() / 3_600_000_000_000;
+    let _ =
+        writeln!(std::io::stderr(), "herds of the seeds {seeds:?} lived through {hours} hours and agreed");
     assert!(hours >= HOURS || seeds.end - seeds.start < SEEDS, "only {hours} hours were lived through");
 }
 
