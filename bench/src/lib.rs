@@ -16,10 +16,13 @@
 //! | [`life`] | the log, the signals and the exit code of every variant |
 //! | [`listen`] | opening a port, with the same socket options as the threaded server |
 //! | [`shared`] | one member of the herd, as all its connections see it; the bounds |
+//! | [`notes`] | what a member logs and counts of its links, and of its own life |
+//! | [`callers`] | the conversation of each neighbour that is here; a newer one ends the older |
 //! | [`talk`] | one conversation without its input and output |
 //! | [`framings`] | framings lent to the conversations that have something to frame |
 //! | [`stats`] | what is counted |
 //! | [`clock`] | the one place in which variants read the clocks |
+//! | [`chance`] | the one place in which they ask for random numbers |
 //!
 //! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
@@ -27,10 +30,13 @@ pub mod load;
 pub mod plot;
 pub mod suite;
 
+pub mod callers;
+pub mod chance;
 pub mod clock;
 pub mod framings;
 pub mod life;
 pub mod listen;
+pub mod notes;
 pub mod options;
 pub mod shared;
 pub mod stats;
