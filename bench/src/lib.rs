@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`load`] | the load generator, as the `load` program and the suites use it |
 //! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
+//! | [`crowds`] | hostile clients, and honest ones beside them |
 //! | [`plot`] | figures of any file of results |
 //!
 //! The variants are in `src/bin`. None of what follows is a driver: how bytes come in and go out is written anew
@@ -26,6 +27,7 @@
 //!
 //! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
+pub mod crowds;
 pub mod load;
 pub mod plot;
 pub mod suite;
