@@ -5,7 +5,7 @@
 //! | thread | how many | blocks in |
 //! |---|---|---|
 //! | accept | one per port | `accept` |
-//! | spawn | one | the channel of accepted connections |
+//! | spawn | one | the queue of accepted connections |
 //! | connection | one per connection | `read`, `write`, the provider of places |
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of errands, `write` |
@@ -30,6 +30,7 @@ mod patience;
 #[cfg(test)]
 pub(crate) mod planted;
 mod question;
+mod queue;
 mod quota;
 mod reserve;
 mod shared;
@@ -62,6 +63,7 @@ use classic::ClassicSender;
 use errands::{Bell, Errand};
 use link::Sender;
 use listen::{Output, Port, listen};
+use queue::queue;
 use shared::Shared;
 use shutdown::Sockets;
 use stats::Stats;
@@ -195,7 +197,7 @@ impl Server {
             }
             thread::scope(|conversations| {
                 let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
-                let (accepted, to_serve) = bounded(ACCEPTED_MAX);
+                let (accepted, to_serve) = queue(ACCEPTED_MAX);
                 for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
                     let acceptor = Acceptor::new(shared, listener, port, accepted.clone());
                     spawn(conversations, format!("accept-{port}"), move || acceptor.run())?;
