@@ -62,7 +62,7 @@ use callers::Callers;
 use classic::ClassicSender;
 use errands::{Bell, Errand};
 use link::Sender;
-use listen::{Output, Port, listen};
+use listen::{Output, Port, bound_input, listen};
 use queue::queue;
 use shared::Shared;
 use shutdown::Sockets;
@@ -139,6 +139,7 @@ impl Server {
         }
         let bind = |address| listen(address, output).map_err(|error| ServeError::Bind { address, error });
         let (clients, peers) = (bind(member.client)?, bind(member.peer)?);
+        bound_input(&clients).map_err(|error| ServeError::Bind { address: member.client, error })?;
         let neighbours = config.herd.neighbours(&config.name);
         let me = Arc::new(config.identity(chance::epoch().map_err(ServeError::Random)?));
         let callers = Callers::new(neighbours.len());
