@@ -38,6 +38,7 @@ mod shutdown;
 pub mod stats;
 mod status;
 mod threads;
+mod turns;
 mod warnings;
 mod watcher;
 
@@ -69,6 +70,7 @@ use shutdown::Sockets;
 use stats::Stats;
 use status::LinkState;
 use threads::{STACK_BYTES, Threads};
+use turns::Turns;
 use warnings::Warnings;
 
 /// How long conversations may take to finish what is in hand when the server stops.
@@ -151,6 +153,7 @@ impl Server {
             me,
             bells,
             places,
+            turns: Turns::of_this_machine(),
             stats: Stats::default(),
             links: neighbours.iter().map(|_| LinkState::default()).collect(),
             classics: config.classics(),
