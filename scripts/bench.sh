@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the server against event-driven ones, and draws the results.
 #
-#     scripts/bench.sh SUITE [OPTIONS]   grid idle open churn memory herd places scale logging, or quick or full
+#     scripts/bench.sh SUITE [OPTIONS]   one of those in bench/README.md, or quick or full
 #     scripts/bench.sh plot [FILE]       SVG figures of a file of results [default: bench/results/full.jsonl]
 #     scripts/bench.sh compare FILE FILE which ratios two runs agree on
 #     scripts/bench.sh load [OPTIONS]    the load generator alone

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`load`] | the load generator, as the `load` program and the suites use it |
 //! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
+//! | [`crowds`] | hostile clients, and honest ones beside them |
 //! | [`faults`] | real faults: a herd in a network of its own that is killed, cut and slowed down |
 //! | [`plot`] | figures of any file of results |
 //!
@@ -27,6 +28,7 @@
 //!
 //! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
+pub mod crowds;
 pub mod faults;
 pub mod load;
 pub mod plot;

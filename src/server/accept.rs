@@ -7,7 +7,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -15,12 +14,14 @@ use super::admission::Admitted;
 use super::clock;
 use super::farewell::{self, Farewells};
 use super::listen::Port;
+use super::queue::Giver;
 use super::shared::Shared;
 use super::shutdown::Registered;
 use super::warnings::Cause;
 
-/// Accepted connections that wait for a thread. Beyond them the kernel's queue holds the rest.
-pub(super) const ACCEPTED_MAX: usize = 1024;
+/// Accepted connections that wait for a thread: as many as a process can have, for accepting is faster than starting
+/// threads, and what is not accepted in a storm overflows the kernel's queue. Each takes about 100 bytes.
+pub(super) const ACCEPTED_MAX: usize = 16 * 1024;
 
 /// The wait after the first failure to accept, doubled up to [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
@@ -46,7 +47,7 @@ pub(super) struct Acceptor<'a> {
     shared: &'a Shared,
     listener: &'a TcpListener,
     port: Port,
-    accepted: Sender<Accepted<'a>>,
+    accepted: Giver<Accepted<'a>>,
     farewells: Farewells,
     /// Given up when descriptors have run out, so that one more connection can be taken and told so.
     spare: Option<File>,
@@ -57,7 +58,7 @@ impl<'a> Acceptor<'a> {
         shared: &'a Shared,
         listener: &'a TcpListener,
         port: Port,
-        accepted: Sender<Accepted<'a>>,
+        accepted: Giver<Accepted<'a>>,
     ) -> Acceptor<'a> {
         let spare = File::open(SPARE).ok();
         Acceptor { shared, listener, port, accepted, farewells: Farewells::default(), spare }
@@ -115,7 +116,7 @@ impl<'a> Acceptor<'a> {
                 let registered = shared.conversations.register(&socket);
                 let accepted = Accepted { port: self.port, socket, from, admitted, registered };
                 // It fails when the thread that takes them has ended, and so the server.
-                let _ = self.accepted.send(accepted);
+                let _ = self.accepted.give(accepted);
             }
             Err(refused) => {
                 shared.stats.connections_refused.add(1);

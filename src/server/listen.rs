@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Connections that the kernel holds until they are accepted. The standard library's 128 overflows in a
 /// storm, and a client whose SYN was dropped waits a second to try again.
@@ -12,6 +12,10 @@ const BACKLOG: i32 = 4096;
 /// Replies are written when they have grown to this, even if more lines wait: memory is bounded whatever a
 /// client pipelines.
 const REPLIES_BYTES_MAX: usize = 64 * 1024;
+
+/// What the kernel may keep of what one client has sent and nobody has read: four reads. A client that sends without
+/// taking its replies is not read, and what waits then would otherwise grow to megabytes.
+const INPUT_BYTES_MAX: usize = 32 * 1024;
 
 /// Which of its two ports a connection came in on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +56,17 @@ pub(super) fn listen(address: SocketAddr, output: Output) -> io::Result<TcpListe
     Ok(socket.into())
 }
 
+/// Bounds what the kernel keeps of what each client of this listener has sent. Neighbours send in bulk, and have
+/// proved who they are.
+pub(super) fn bound_input(listener: &TcpListener) -> io::Result<()> {
+    // Accepted sockets inherit it. The kernel takes twice the number, of which what it needs for its own records is
+    // a part.
+    SockRef::from(listener).set_recv_buffer_size(INPUT_BYTES_MAX / 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socket2::SockRef;
     use std::io::{ErrorKind, Write};
     use std::net::TcpStream;
 
@@ -84,5 +95,28 @@ mod tests {
             let at_the_client = SockRef::from(&client).recv_buffer_size().unwrap();
             assert!(taken <= output.kernel_bytes_max + at_the_client, "{taken} bytes");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_takes_from_a_client_that_is_not_read_is_bounded() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), Output::shared_out(32 << 10)).unwrap();
+        bound_input(&listener).unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_send_buffer_size(4096).unwrap();
+        socket.connect(&listener.local_addr().unwrap().into()).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        assert!(SockRef::from(&served).recv_buffer_size().unwrap() <= INPUT_BYTES_MAX);
+        socket.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from(socket);
+        let mut taken = 0;
+        let refused = loop {
+            match client.write(&[b'x'; 1024]) {
+                Ok(count) => taken += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+        let at_the_client = SockRef::from(&client).send_buffer_size().unwrap();
+        assert!(taken <= INPUT_BYTES_MAX + at_the_client, "{taken} bytes");
     }
 }

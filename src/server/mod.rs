@@ -5,7 +5,7 @@
 //! | thread | how many | blocks in |
 //! |---|---|---|
 //! | accept | one per port | `accept` |
-//! | spawn | one | the channel of accepted connections |
+//! | spawn | one | the queue of accepted connections |
 //! | connection | one per connection | `read`, `write`, the provider of places |
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of errands, `write` |
@@ -30,6 +30,7 @@ mod patience;
 #[cfg(test)]
 pub(crate) mod planted;
 mod question;
+mod queue;
 mod quota;
 mod reserve;
 mod shared;
@@ -37,6 +38,7 @@ mod shutdown;
 pub mod stats;
 mod status;
 mod threads;
+mod turns;
 mod warnings;
 mod watcher;
 
@@ -61,12 +63,14 @@ use callers::Callers;
 use classic::ClassicSender;
 use errands::{Bell, Errand};
 use link::Sender;
-use listen::{Output, Port, listen};
+use listen::{Output, Port, bound_input, listen};
+use queue::queue;
 use shared::Shared;
 use shutdown::Sockets;
 use stats::Stats;
 use status::LinkState;
 use threads::{STACK_BYTES, Threads};
+use turns::Turns;
 use warnings::Warnings;
 
 /// How long conversations may take to finish what is in hand when the server stops.
@@ -137,6 +141,7 @@ impl Server {
         }
         let bind = |address| listen(address, output).map_err(|error| ServeError::Bind { address, error });
         let (clients, peers) = (bind(member.client)?, bind(member.peer)?);
+        bound_input(&clients).map_err(|error| ServeError::Bind { address: member.client, error })?;
         let neighbours = config.herd.neighbours(&config.name);
         let me = Arc::new(config.identity(chance::epoch().map_err(ServeError::Random)?));
         let callers = Callers::new(neighbours.len());
@@ -148,6 +153,7 @@ impl Server {
             me,
             bells,
             places,
+            turns: Turns::of_this_machine(),
             stats: Stats::default(),
             links: neighbours.iter().map(|_| LinkState::default()).collect(),
             classics: config.classics(),
@@ -195,7 +201,7 @@ impl Server {
             }
             thread::scope(|conversations| {
                 let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
-                let (accepted, to_serve) = bounded(ACCEPTED_MAX);
+                let (accepted, to_serve) = queue(ACCEPTED_MAX);
                 for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
                     let acceptor = Acceptor::new(shared, listener, port, accepted.clone());
                     spawn(conversations, format!("accept-{port}"), move || acceptor.run())?;

@@ -14,6 +14,8 @@ impl Conversation<'_> {
     /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it
     /// may take its time.
     pub(super) fn answer(&mut self, text: &[u8], ask: &WhatsAt<'_>) -> io::Result<After> {
+        // The network's answers take no processor, so nobody needs a turn for waiting.
+        let turn = (!self.shared.places.may_wait()).then(|| self.shared.turns.take());
         self.settle();
         let search = self.shared.node.read().search(ask);
         let Some(search) = search else {
@@ -34,6 +36,7 @@ impl Conversation<'_> {
         });
         let reply = self.batch.replies().len();
         search.finish(answer.as_str(), self.batch.reply());
+        drop(turn);
         self.log_replies_from(reply);
         Ok(After::GoOn)
     }

@@ -13,6 +13,7 @@ use super::listen::Output;
 use super::shutdown::Sockets;
 use super::stats::Stats;
 use super::status::LinkState;
+use super::turns::Turns;
 use super::warnings::Warnings;
 use crate::config::Limits;
 use crate::places::Places;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     /// One for every neighbour.
     pub(super) bells: Vec<Bell>,
     pub(super) places: Arc<dyn Places>,
+    /// At questions that are answered from memory.
+    pub(super) turns: Turns,
     pub(super) stats: Stats,
     /// How each link is.
     pub(super) links: Vec<LinkState>,

@@ -7,15 +7,18 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use super::accept::Accepted;
 use super::conversation;
 use super::farewell::Farewells;
 use super::listen::Port;
+use super::queue::{Taken, Taker};
 use super::warnings::Cause;
 use super::{ServeError, Shared, spawn};
 
@@ -64,16 +67,12 @@ impl<'scope, 'env> Threads<'scope, 'env> {
     }
 
     /// Serves every accepted connection, until accepting has ended.
-    pub(super) fn serve_all(mut self, accepted: &Receiver<Accepted<'env>>) {
+    pub(super) fn serve_all(mut self, accepted: &Taker<Accepted<'env>>) {
         loop {
-            let next = match self.farewells.due() {
-                Some(due) => accepted.recv_deadline(due),
-                None => accepted.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match next {
-                Ok(connection) => self.serve(connection),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            match accepted.take(self.farewells.due()) {
+                Taken::One(connection) => self.serve(connection),
+                Taken::Late => {}
+                Taken::Ended => return,
             }
             self.farewells.close_due();
         }
@@ -92,12 +91,13 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         self.started += 1;
         let name = format!("connection-{}", self.started);
         // The connection crosses in a slot of its own, so that it is still here if no thread can be had.
-        let (slot, first) = bounded(1);
-        let (shared, more) = (self.shared, self.next_connection.clone());
+        let slot = Arc::new(Mutex::new(Some(connection)));
+        let (shared, more, first) = (self.shared, self.next_connection.clone(), Arc::clone(&slot));
         let thread = Builder::new().name(name).stack_size(STACK_BYTES);
         match thread.spawn_scoped(self.scope, move || serve_one_after_another(shared, &first, &more)) {
-            Ok(_) => drop(slot.send(connection)),
+            Ok(_) => {}
             Err(error) => {
+                let Some(connection) = slot.lock().take() else { return };
                 let why = format_args!("{error}; raise the limits on processes or mappings");
                 self.refuse(connection, Cause::Threads, "thread", why);
             }
@@ -128,10 +128,10 @@ fn hand_over<'a>(threads: &Sender<Accepted<'a>>, connection: Accepted<'a>) -> Re
 
 fn serve_one_after_another<'a>(
     shared: &'a Shared,
-    first: &Receiver<Accepted<'a>>,
+    first: &Mutex<Option<Accepted<'a>>>,
     more: &Receiver<Accepted<'a>>,
 ) {
-    let mut next = first.recv().ok();
+    let mut next = first.lock().take();
     while let Some(connection) = next {
         serve(shared, connection);
         next = more.recv_timeout(IDLE).ok();

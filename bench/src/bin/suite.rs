@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use proxyherd_bench::crowds::swarm;
 use proxyherd_bench::plot;
 use proxyherd_bench::suite::compare::compare;
 use proxyherd_bench::suite::{self, options::Options};
@@ -22,6 +23,9 @@ struct Raw {
 enum Job {
     /// Run a suite, or several.
     Run(Options),
+    /// Be a crowd of hostile clients: the suite `crowds` starts this.
+    #[command(hide = true)]
+    Crowd(swarm::Options),
     /// Draw SVG figures of a file of results.
     Plot {
         /// The file.
@@ -60,6 +64,10 @@ fn work(job: Job) -> Result<ExitCode, Box<dyn Error>> {
                 writeln!(io::stderr(), "bench: failed: {sentence}")?;
             }
             Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Job::Crowd(options) => {
+            swarm::run(&options, &mut said)?;
+            Ok(ExitCode::SUCCESS)
         }
         Job::Compare { first, second } => {
             write!(said, "{}", compare(&first, &second)?)?;

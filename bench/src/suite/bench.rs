@@ -10,6 +10,7 @@ use super::options::{Name, Options, Scale};
 use super::results::{Point, Record, Results, point};
 use super::server::{Servers, Start};
 use super::variant::{self, Able, Variant};
+use crate::crowds::habit::Habit;
 use crate::load::clock;
 use crate::load::machine::Provenance;
 
@@ -94,6 +95,11 @@ impl<'a> Bench<'a> {
     pub(super) fn field(&self, able: impl Fn(&Able) -> bool) -> Vec<Variant> {
         let quick = self.scale() == Scale::Quick;
         self.variants(|it| able(it) && (!quick || (it.herd && it.crowds)))
+    }
+
+    /// Whether a crowd is to come.
+    pub(super) fn wants(&self, habit: Habit) -> bool {
+        self.options.crowds.is_empty() || self.options.crowds.contains(&habit)
     }
 
     /// Says which variants are not there.

@@ -20,8 +20,9 @@ const OTHER_THREADS: u64 = 1_000;
 pub(super) fn connections_max(name: Name, scale: Scale) -> u32 {
     match (name, scale) {
         (Name::Grid | Name::Idle | Name::Churn, Scale::Quick) => 1_000,
+        (Name::Crowds, Scale::Quick) => 2_000,
         (Name::Memory, Scale::Quick) => 500,
-        (Name::Grid | Name::Idle | Name::Churn | Name::Memory, Scale::Full) => 10_000,
+        (Name::Grid | Name::Idle | Name::Churn | Name::Memory | Name::Crowds, Scale::Full) => 10_000,
         (Name::Open | Name::Herd | Name::Places | Name::Logging, _) => 200,
         (Name::Scale | Name::Durability, _) => 0,
     }

@@ -10,6 +10,7 @@
 //! | `compare` | which ratios two runs agree on |
 //! | `bench` | what all suites are given |
 //! | `limits` | whether this machine has room, asked before anything starts |
+//! | `crowd_table` | what the suite `crowds` shows at the end |
 //! | one file for each suite | its points |
 
 pub mod compare;
@@ -21,6 +22,8 @@ pub(crate) mod address;
 mod bench;
 mod churn;
 mod contest;
+mod crowd_table;
+mod crowds;
 mod grid;
 mod herd;
 mod idle;
@@ -62,6 +65,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Places => places::run(&mut bench)?,
             Name::Scale => scale::run(&mut bench)?,
             Name::Logging => logging::run(&mut bench)?,
+            Name::Crowds => crowds::run(&mut bench)?,
             Name::Durability => bench.skip("durability", "the server has no journal yet")?,
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::crowds::habit::Habit;
+
 /// One suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Name {
@@ -26,6 +28,8 @@ pub enum Name {
     Scale,
     /// The price of each log level.
     Logging,
+    /// Hostile clients, and what honest ones notice of them.
+    Crowds,
     /// The price of each durability.
     Durability,
 }
@@ -51,11 +55,13 @@ pub enum Asked {
     Scale,
     /// The price of each log level.
     Logging,
+    /// Hostile clients, and what honest ones notice of them.
+    Crowds,
     /// The price of each durability.
     Durability,
-    /// All suites in a small form, under three minutes.
+    /// All suites but the crowds in a small form, under three minutes.
     Quick,
-    /// All suites as they are meant, in about an hour.
+    /// All suites but the crowds as they are meant, in about an hour.
     Full,
 }
 
@@ -87,6 +93,9 @@ pub struct Options {
     /// Only these variants, such as threads,tokio,epoll.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub variants: Vec<String>,
+    /// Only these crowds, such as drip,storm.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub crowds: Vec<Habit>,
     /// Rounds in which the variants of a point take turns.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
@@ -110,7 +119,11 @@ impl Options {
     /// The suites, in the order in which they run.
     pub fn suites(&self) -> Vec<Name> {
         let one = match self.asked {
-            Asked::Quick | Asked::Full => return Name::value_variants().to_vec(),
+            // Crowds judge one server; all others compare several.
+            Asked::Quick | Asked::Full => {
+                let all = Name::value_variants().iter().copied();
+                return all.filter(|name| *name != Name::Crowds).collect();
+            }
             Asked::Grid => Name::Grid,
             Asked::Idle => Name::Idle,
             Asked::Open => Name::Open,
@@ -120,6 +133,7 @@ impl Options {
             Asked::Places => Name::Places,
             Asked::Scale => Name::Scale,
             Asked::Logging => Name::Logging,
+            Asked::Crowds => Name::Crowds,
             Asked::Durability => Name::Durability,
         };
         vec![one]

@@ -35,6 +35,9 @@ pub struct Record {
     /// Requests a second in relation to the point's first variant, from paired rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Spread>,
+    /// What people are told about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
     /// Why there are fewer rounds than wanted, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,

@@ -1,0 +1,240 @@
+//! `crowds`: hostile clients, each kind by itself, and what honest clients notice of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::address::ALONE;
+use super::bench::{Bench, label};
+use super::crowd_table::table;
+use super::limits::connections_max;
+use super::options::Name;
+use super::results::{Figures, Record, point};
+use super::server::Start;
+use super::variant::Variant;
+use crate::crowds::count::Count;
+use crate::crowds::crowd::Crowd;
+use crate::crowds::habit::Habit;
+use crate::crowds::honest::{self, Visit, Visits};
+use crate::crowds::verdict::{Seen, Verdict, late};
+use crate::crowds::watch::{Dropped, Look, look, watch};
+use crate::load::clock;
+
+/// How long honest clients are alone, before the crowd.
+const ALONE_FOR: Duration = Duration::from_secs(2);
+
+/// Visits that begin so soon after the crowd has gone are beside it too: the server still clears up.
+const CLEARING_UP: Duration = Duration::from_secs(1);
+
+/// Crowds that keep a processor busy need fewer members than those that wait.
+const BUSY_SHARE: u32 = 10;
+
+/// One crowd.
+#[derive(Clone, Debug)]
+struct Plan {
+    habit: Habit,
+    size: u32,
+    /// How long it stays once all have gathered.
+    hold: Duration,
+    /// Until memory is looked at when it has gone.
+    rest: Duration,
+    /// Options of the server that are not at their defaults.
+    extra: Vec<String>,
+}
+
+/// What was seen of one crowd.
+struct Sight {
+    visits: Visits,
+    looks: Vec<Look>,
+    count: Count,
+    dropped: Dropped,
+    /// When the crowd began to come, had gathered, was told to go, and had gone.
+    crowd_ns: u64,
+    gathered_ns: u64,
+    told_ns: u64,
+    gone_ns: u64,
+}
+
+pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
+    let Some(variant) = bench.variants(|able| able.threads && able.herd).into_iter().next() else {
+        return bench.skip("crowds", "they are for the threaded server");
+    };
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    bench.say(&format!("load of this machine before: {}", load.trim()))?;
+    let mut records = Vec::new();
+    for plan in plans(bench) {
+        records.push(plan.measure(bench, &variant)?);
+    }
+    for line in table(&records) {
+        bench.say(&line)?;
+    }
+    Ok(())
+}
+
+fn plans(bench: &Bench<'_>) -> Vec<Plan> {
+    let size = connections_max(Name::Crowds, bench.scale());
+    let seconds = |quick, full| Duration::from_secs(bench.either(quick, full));
+    // Both are 30 s by default, which would take minutes.
+    let line_time = bench.either(["--line-time-max", "2s"], ["--line-time-max", "10s"]);
+    let reply_time = bench.either(["--reply-time-max", "2s"], ["--reply-time-max", "10s"]);
+    let plan = |habit, size, hold, extra: &[&str]| Plan {
+        habit,
+        size,
+        hold,
+        // Threads that have nobody to serve end after 10 s.
+        rest: seconds(1, 12),
+        extra: extra.iter().map(ToString::to_string).collect(),
+    };
+    let mut plans = vec![
+        plan(Habit::Drip, size, seconds(5, 25), &line_time),
+        plan(Habit::Endless, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Habit::Deaf, size, seconds(5, 25), &reply_time),
+        plan(Habit::Storm, size, seconds(5, 17), &[]),
+        plan(Habit::Noise, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Habit::Split, size / BUSY_SHARE, seconds(3, 10), &[]),
+    ];
+    plans.retain(|plan| bench.wants(plan.habit));
+    plans
+}
+
+impl Plan {
+    fn measure(&self, bench: &mut Bench<'_>, variant: &Variant) -> io::Result<Record> {
+        let place = point(&[("crowd", self.habit.words().to_owned()), ("members", self.size.to_string())]);
+        let options = point(&[("hold_s", self.hold.as_secs().to_string()), ("server", self.extra.join(" "))]);
+        if let Some(done) = bench.done(&place, &options).pop() {
+            bench.say(&format!("{}: done before", label(&place)))?;
+            return Ok(done);
+        }
+        let mut record = Record { point: place, variant: variant.name.clone(), options, ..Record::default() };
+        match self.see(bench, variant) {
+            Ok((figures, verdict)) => {
+                record.rounds.push(figures);
+                record.remark = Some(verdict.words());
+                record.failed = (!verdict.failed.is_empty()).then(|| verdict.failed.join("; "));
+            }
+            Err(why) => record.failed = Some(why),
+        }
+        bench.say(&format!("{}: {}", label(&record.point), record.remark.as_deref().unwrap_or("-")))?;
+        if let Some(why) = &record.failed {
+            bench.fail(&label(&record.point), why)?;
+        }
+        bench.keep(record.clone())?;
+        Ok(record)
+    }
+
+    fn see(&self, bench: &Bench<'_>, variant: &Variant) -> Result<(Figures, Verdict), String> {
+        // Only at this level does the log tell at the end what was counted.
+        let extra: Vec<String> =
+            ["--log-level", "info"].map(str::to_owned).into_iter().chain(self.extra.clone()).collect();
+        let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
+        let (pid, target) = (servers.pids()[0], servers.herd.members()[0].client);
+        let sight = self.stand_by(pid, target)?;
+        let last = look(pid).ok_or("the server has ended")?;
+        let counters = servers.stop()?.first().map(|line| counters(line)).unwrap_or_default();
+        Ok(self.judge(&sight, last, &counters))
+    }
+
+    /// Lets the crowd come and go while honest clients visit.
+    fn stand_by(&self, pid: u32, target: SocketAddr) -> Result<Sight, String> {
+        let is_over = &AtomicBool::new(false);
+        thread::scope(|scope| {
+            let looks = scope.spawn(move || watch(pid, is_over));
+            let dropped = Dropped::look();
+            let (sight, visits) = honest::beside(target, || {
+                thread::sleep(ALONE_FOR);
+                let crowd_ns = clock::monotonic_ns();
+                let crowd = Crowd::gather(self.habit, self.size, target)?;
+                let gathered_ns = clock::monotonic_ns();
+                thread::sleep(self.hold);
+                let told_ns = clock::monotonic_ns();
+                let count = crowd.end()?;
+                let gone_ns = clock::monotonic_ns();
+                thread::sleep(self.rest.max(CLEARING_UP));
+                Ok((count, crowd_ns, gathered_ns, told_ns, gone_ns))
+            });
+            is_over.store(true, Ordering::Relaxed);
+            let looks = looks.join().map_err(|_| "nobody has looked")?;
+            let (count, crowd_ns, gathered_ns, told_ns, gone_ns) = sight.map_err(|why: String| why)?;
+            let dropped = Dropped::look().since(dropped);
+            Ok(Sight { visits, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns })
+        })
+    }
+
+    fn judge(&self, sight: &Sight, last: Look, counters: &BTreeMap<String, u64>) -> (Figures, Verdict) {
+        let Sight { visits, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns } = sight;
+        let end_ns = gone_ns + clock::ns(CLEARING_UP);
+        let (alone, rest): (Vec<Visit>, Vec<Visit>) =
+            visits.fresh.iter().cloned().partition(|visit| visit.began_ns + visit.took_ns < *crowd_ns);
+        let beside: Vec<Visit> = rest.into_iter().filter(|visit| visit.began_ns < end_ns).collect();
+        let during = |from_ns: u64, to_ns: u64| -> Vec<Look> {
+            looks.iter().copied().filter(|look| (from_ns..to_ns).contains(&look.at_ns)).collect()
+        };
+        let bugs = counters.get("bugs").copied().unwrap_or(0);
+        let verdict = Verdict::on(&Seen {
+            habit: self.habit,
+            fresh: &beside,
+            steady: &visits.steady,
+            looks: &during(*gathered_ns, *told_ns),
+            count,
+            dropped: *dropped,
+            bugs,
+        });
+        let (before, peak) = (during(0, *crowd_ns), during(*crowd_ns, *gone_ns));
+        let most = |looks: &[Look], of: fn(&Look) -> u64| looks.iter().map(of).max().unwrap_or(0) as f64;
+        let mut figures = Figures::from(
+            [
+                ("gathered_seconds", (gathered_ns - crowd_ns) as f64 / 1e9),
+                ("fresh", beside.len() as f64),
+                ("fresh_late", late(&beside) as f64),
+                ("rss_before_kib", most(&before, |look| look.rss_kib)),
+                ("rss_peak_kib", most(&peak, |look| look.rss_kib)),
+                ("rss_after_kib", last.rss_kib as f64),
+                ("kernel_tcp_before_kib", most(&before, |look| look.tcp_kib)),
+                ("kernel_tcp_peak_kib", most(&peak, |look| look.tcp_kib)),
+                ("kernel_tcp_after_kib", last.tcp_kib as f64),
+                ("listen_overflows", dropped.overflows as f64),
+                ("listen_drops", dropped.drops as f64),
+                ("server_cpu_seconds", last.cpu_seconds - before.first().map_or(0.0, |it| it.cpu_seconds)),
+                ("crowd_cpu_seconds", count.cpu_seconds),
+                ("crowd_connected", count.connected as f64),
+                ("crowd_not_connected", count.not_connected as f64),
+                ("crowd_cut", count.cut as f64),
+                ("crowd_refused", count.refused as f64),
+                ("crowd_right", count.right as f64),
+                ("crowd_sent_bytes", count.bytes_sent as f64),
+                ("crowd_received_bytes", count.bytes_received as f64),
+            ]
+            .map(|(name, figure)| (name.to_owned(), figure)),
+        );
+        keep(&mut figures, "alone", &alone);
+        keep(&mut figures, "fresh", &beside);
+        keep(&mut figures, "steady", &visits.steady);
+        for (name, count) in counters.iter().filter(|(_, count)| **count > 0) {
+            figures.insert(format!("server_{name}"), *count as f64);
+        }
+        (figures, verdict)
+    }
+}
+
+/// The quantiles of how long visits took, for the figures.
+fn keep(figures: &mut Figures, name: &str, visits: &[Visit]) {
+    let mut times: Vec<u64> = visits.iter().map(|visit| visit.took_ns).collect();
+    times.sort_unstable();
+    for (percent, end) in [(50, "p50_us"), (99, "p99_us"), (100, "max_us")] {
+        // The least time within which so many of them were done.
+        let at = (times.len() * percent).div_ceil(100).saturating_sub(1);
+        if let Some(time_ns) = times.get(at) {
+            figures.insert(format!("{name}_{end}"), *time_ns as f64 / 1e3);
+        }
+    }
+}
+
+/// What the server has counted: `stopped: name=number ...`.
+fn counters(line: &str) -> BTreeMap<String, u64> {
+    let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
+    pairs.filter_map(|(name, count)| Some((name.to_owned(), count.parse().ok()?))).collect()
+}
