@@ -3,11 +3,10 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -17,6 +16,7 @@ use super::farewell::{self, Farewells};
 use super::listen::Port;
 use super::shared::Shared;
 use super::shutdown::Registered;
+use super::sync::{Sender, TcpListener, TcpStream};
 use super::warnings::Cause;
 
 /// Accepted connections that wait for a thread. Beyond them the kernel's queue holds the rest.

@@ -2,14 +2,13 @@
 //!
 //! The older one may be half-open: its neighbour is gone, and no packet says so.
 
-use std::net::{Shutdown as Half, TcpStream};
+use std::net::Shutdown as Half;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::conversation::Conversation;
 use super::errands::Errand;
 use super::shutdown::hang_up;
+use super::sync::{Mutex, TcpStream};
 
 /// By neighbour: the socket of its present conversation.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One connection from its first byte to its last: read, let the session decide, settle, write.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::listen::Port;
 use super::patience::{Arrived, Patience, Written};
 use super::quota::Quota;
 use super::shared::Shared;
+use super::sync::TcpStream;
 use super::warnings::Cause;
 use super::{chance, clock};
 use crate::logging::Escaped;

@@ -1,21 +1,18 @@
 //! The sender thread of one link: dial, say hello, send what is due, and again when the neighbour is back.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::net::{Shutdown as Half, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Builder};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-use parking_lot::Mutex;
 use socket2::SockRef;
 
 use super::errands::{self, Bell, Errand};
 use super::shared::Shared;
 use super::shutdown::hang_up;
 use super::status::LinkState;
-use super::threads::STACK_BYTES;
+use super::sync::{self, AtomicBool, Mutex, Receiver, TcpStream};
 use super::warnings::Cause;
 use super::watcher::Watcher;
 use super::{chance, clock};
@@ -157,12 +154,9 @@ impl<'a> Sender<'a> {
     fn converse(&self, socket: &Arc<TcpStream>, framing: Framing) -> io::Result<()> {
         let _registered = self.shared.link_sockets.register(socket);
         let hung_up = AtomicBool::new(false);
-        thread::scope(|scope| {
+        sync::scope(|scope| {
             let watcher = Watcher { sender: self, socket, hung_up: &hung_up };
-            Builder::new()
-                .name(format!("watch-{}", self.name))
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, move || watcher.run(framing))?;
+            sync::spawn(scope, format!("watch-{}", self.name), move || watcher.run(framing))?;
             let ended = self.send(socket, &hung_up);
             hang_up(socket, Half::Both);
             ended

@@ -1,9 +1,11 @@
 //! Listening, with what every accepted socket inherits.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::sync::TcpListener;
 
 /// Connections that the kernel holds until they are accepted. The standard library's 128 overflows in a
 /// storm, and a client whose SYN was dropped waits a second to try again.

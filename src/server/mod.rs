@@ -24,6 +24,9 @@ mod conversation;
 mod ending;
 mod errands;
 mod farewell;
+#[cfg(test)]
+#[cfg(feature = "interleavings")]
+mod interleavings;
 mod link;
 mod listen;
 mod patience;
@@ -36,21 +39,17 @@ mod shared;
 mod shutdown;
 pub mod stats;
 mod status;
+mod sync;
 mod threads;
 mod warnings;
 mod watcher;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::{self, Builder, Scope};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
-use parking_lot::RwLock;
-use socket2::SockRef;
 
 use crate::config::{Config, Limits};
 use crate::places::Places;
@@ -66,7 +65,8 @@ use shared::Shared;
 use shutdown::Sockets;
 use stats::Stats;
 use status::LinkState;
-use threads::{STACK_BYTES, Threads};
+use sync::{Receiver, RwLock, Scope, Sender as ChannelSender, TcpListener, bounded};
+use threads::Threads;
 use warnings::Warnings;
 
 /// How long conversations may take to finish what is in hand when the server stops.
@@ -177,7 +177,7 @@ impl Server {
     pub fn run(self) -> Result<(), ServeError> {
         let Server { clients, peers, neighbours, shared, status_every, stop } = self;
         let shared = &shared;
-        thread::scope(|links| {
+        sync::scope(|links| {
             let _stop_links_whatever_happens = OnDrop(|| shared.bells.iter().for_each(Bell::stop));
             for (index, (address, errands)) in neighbours.into_iter().enumerate() {
                 let neighbour = &shared.me.neighbours[index];
@@ -193,7 +193,7 @@ impl Server {
                     }
                 }
             }
-            thread::scope(|conversations| {
+            sync::scope(|conversations| {
                 let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
                 let (accepted, to_serve) = bounded(ACCEPTED_MAX);
                 for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
@@ -239,8 +239,7 @@ fn stop_accepting(shared: &Shared, clients: &TcpListener, peers: &TcpListener) {
     shared.conversations.stop_reading();
     shared.dialling.stop_reading();
     for listener in [clients, peers] {
-        // On Linux this wakes `accept`; connecting to ourselves would fail when descriptors have run out.
-        let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+        sync::stop_listening(listener);
     }
 }
 
@@ -257,12 +256,7 @@ fn spawn<'scope, 'env>(
     name: String,
     work: impl FnOnce() + Send + 'scope,
 ) -> Result<(), ServeError> {
-    Builder::new()
-        .name(name)
-        .stack_size(STACK_BYTES)
-        .spawn_scoped(scope, work)
-        .map(|_| ())
-        .map_err(ServeError::Thread)
+    sync::spawn(scope, name, work).map_err(ServeError::Thread)
 }
 
 /// The address of a listener, for people.

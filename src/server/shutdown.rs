@@ -5,12 +5,12 @@
 //! down both halves.
 
 use std::collections::BTreeMap;
-use std::net::{Shutdown as Half, TcpStream};
+use std::net::Shutdown as Half;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use super::sync::{AtomicBool, Condvar, Mutex, TcpStream};
 
 /// The open sockets of one kind, and whether they are being closed.
 #[derive(Debug, Default)]

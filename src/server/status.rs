@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 
 use super::clock;
 use super::shared::Shared;
+use super::sync::Receiver;
 
 /// How one link is, for whoever asks. What a sender decides by is in its link alone.
 #[derive(Debug, Default)]

@@ -1,13 +1,14 @@
 //! The thread that listens on a link while its sender sends.
 
 use std::io::{self, Read};
-use std::net::{Shutdown as Half, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::Shutdown as Half;
+use std::sync::atomic::Ordering;
 
 use super::clock;
 use super::errands::Errand;
 use super::link::{Sender, complaint, level_of};
 use super::shutdown::hang_up;
+use super::sync::{AtomicBool, TcpStream};
 use super::warnings::Cause;
 use crate::logging::Escaped;
 use crate::proto::framing::{Framing, Line};
