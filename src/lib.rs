@@ -31,6 +31,7 @@
 //!   the backlog, and a link is a position in it. A neighbour that is slow or down costs no memory.
 //! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only the one
 //!   that waits for signals ends with the process. No thread polls for the stop.
+//! - Nobody is believed who has not proved to be a neighbour, and no position moves before what it covers is merged.
 //! - No reply leaves before its sighting is merged, and none to a client is formatted under the lock.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
 //!   bound with a name, and most of them an option: see `Limits` in [`config`].

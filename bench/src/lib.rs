@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`load`] | the load generator, as the `load` program and the suites use it |
 //! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
+//! | [`faults`] | real faults: a herd in a network of its own that is killed, cut and slowed down |
 //! | [`plot`] | figures of any file of results |
 //!
 //! The variants are in `src/bin`. None of what follows is a driver: how bytes come in and go out is written anew
@@ -16,21 +17,28 @@
 //! | [`life`] | the log, the signals and the exit code of every variant |
 //! | [`listen`] | opening a port, with the same socket options as the threaded server |
 //! | [`shared`] | one member of the herd, as all its connections see it; the bounds |
+//! | [`notes`] | what a member logs and counts of its links, and of its own life |
+//! | [`callers`] | the conversation of each neighbour that is here; a newer one ends the older |
 //! | [`talk`] | one conversation without its input and output |
 //! | [`framings`] | framings lent to the conversations that have something to frame |
 //! | [`stats`] | what is counted |
 //! | [`clock`] | the one place in which variants read the clocks |
+//! | [`chance`] | the one place in which they ask for random numbers |
 //!
 //! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
+pub mod faults;
 pub mod load;
 pub mod plot;
 pub mod suite;
 
+pub mod callers;
+pub mod chance;
 pub mod clock;
 pub mod framings;
 pub mod life;
 pub mod listen;
+pub mod notes;
 pub mod options;
 pub mod shared;
 pub mod stats;

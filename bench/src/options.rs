@@ -9,6 +9,8 @@ use proxyherd::config::{
     CONNECTIONS_DEFAULT, Config, Herd, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
 };
 use proxyherd::places;
+use proxyherd::proto::name::ServerName;
+use proxyherd::proto::node::Dialect;
 
 /// What every variant is told.
 #[derive(Clone, Debug, Args)]
@@ -35,21 +37,36 @@ pub struct Common {
     connections_max: u32,
 }
 
+/// The herd file asks a variant for the classic dialect.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} is marked classic in the herd file, a dialect that this variant does not speak: use proxyherd serve"
+)]
+struct NotSpoken(ServerName);
+
 impl Common {
     /// The same, checked.
     ///
     /// # Errors
-    /// If the herd cannot be read or has no such server; the text says what to do.
+    /// If the herd cannot be read, has no such server, or asks for more than variants can do; the text says what to
+    /// do.
     pub fn checked(self) -> Result<Config, Box<dyn Error>> {
         let herd = self.herd.map_or_else(|| Ok(Herd::built_in()), |path| Herd::load(&path))?;
+        let member = herd.known(&self.name)?;
+        let mut spoken = std::iter::once(member).chain(herd.neighbours(&member.name));
+        if let Some(classic) = spoken.find(|member| member.dialect == Dialect::Classic) {
+            return Err(NotSpoken(classic.name.clone()).into());
+        }
+        let trust = Trust::of(None, std::env::var_os(SECRET_VARIABLE), false)?;
+        trust.allows(member)?;
         Ok(Config {
-            name: herd.known(&self.name)?.name.clone(),
+            name: member.name.clone(),
             herd,
             log: LogOptions { dir: self.log_dir, level: self.log_level, ..LogOptions::default() },
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
             limits: Limits { connections_max: self.connections_max, ..Limits::default() },
             clock_lead_max: None,
-            trust: Trust::of(None, std::env::var_os(SECRET_VARIABLE), false)?,
+            trust,
         })
     }
 }

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use proxyherd::config::Config;
-use proxyherd::logging::Escaped;
 use proxyherd::places::Places;
 use proxyherd::proto::framing::Framing;
-use proxyherd::proto::name::ServerName;
 use proxyherd::proto::node::{Identity, Node};
-use proxyherd::proto::peer::Epoch;
 use proxyherd::proto::session::Session;
 
+use crate::callers::Callers;
+use crate::chance;
 use crate::life::Failure;
 use crate::options::open_places;
 use crate::stats::{Count, Stats};
@@ -39,11 +38,11 @@ pub const LINGER_WAIT: Duration = Duration::from_millis(50);
 /// How long connecting to a neighbour may take.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long a neighbour may take to answer our hello.
+/// How long a neighbour may take for each of its answers until it has welcomed us.
 pub const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Failures in a row after which a neighbour is reported as away.
-const FAILURES_UNTIL_WARNING: u64 = 6;
+/// What the kernel may hold of what a neighbour has not taken. More would keep beats waiting behind it.
+pub const UNTAKEN_BYTES_MAX: usize = 512 * 1024;
 
 /// How long conversations may take to finish what is in hand when the server stops.
 pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -76,6 +75,8 @@ pub struct Shared {
     pub places: Arc<dyn Places>,
     /// What it counts.
     pub stats: Stats,
+    /// The conversation of each neighbour that is here.
+    pub callers: Callers,
     /// Whether new clients may be refused soon.
     pub crowded: AtomicBool,
     clients_open: AtomicU32,
@@ -87,16 +88,10 @@ impl Shared {
     /// A member that knows nothing yet.
     ///
     /// # Errors
-    /// If the provider of places cannot be used.
+    /// If the provider of places cannot be used, or the system has no random numbers to give.
     pub fn new(config: &Config) -> Result<Shared, Failure> {
         let neighbours = config.herd.neighbours(&config.name);
-        let me = Arc::new(Identity {
-            name: config.name.clone(),
-            neighbours: neighbours.iter().map(|neighbour| neighbour.name.clone()).collect(),
-            epoch: Epoch(fastrand::u64(..)),
-            catch_up: config.herd.catch_up,
-            clock_lead_max: config.clock_lead_max,
-        });
+        let me = Arc::new(config.identity(chance::epoch()?));
         let node = Node::new(Arc::clone(&me)).bounded(config.limits.clients_max);
         Ok(Shared {
             crowded: AtomicBool::new(node.store().is_crowded()),
@@ -107,6 +102,7 @@ impl Shared {
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             places: open_places(config)?,
             stats: Stats::default(),
+            callers: Callers::new(neighbours.len()),
             clients_open: AtomicU32::new(0),
             connections_max: config.limits.connections_max,
         })
@@ -144,66 +140,6 @@ impl Shared {
             let _ = send(&line);
         }
     }
-
-    /// A neighbour's name.
-    pub fn name_of(&self, neighbour: usize) -> &ServerName {
-        &self.me.neighbours[neighbour]
-    }
-
-    /// Counts and logs what a link has written.
-    pub fn note_told(&self, neighbour: usize, lines: &[u8]) {
-        self.stats.add(Count::LinkBytes, lines.len() as u64);
-        if log::log_enabled!(log::Level::Debug) {
-            for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                log::debug!("link to {} -> {}", self.name_of(neighbour), Escaped(line));
-            }
-        }
-    }
-
-    /// Logs that clients are served from now on.
-    pub fn note_serving(&self) {
-        log::info!("{} serves clients on {}", self.me.name, self.clients);
-    }
-
-    /// Logs that stopping begins.
-    pub fn note_stopping(&self) {
-        log::info!("stopping");
-    }
-
-    /// Logs that some conversations or links took longer to stop than they may.
-    pub fn note_cut(&self, what: &str, wait: Duration) {
-        log::warn!("some {what} did not finish within {} s and are cut", wait.as_secs());
-    }
-
-    /// Logs that everything has stopped, and all counts.
-    pub fn note_stopped(&self) {
-        log::info!("stopped: {}", self.stats);
-    }
-
-    /// Counts and logs that a link is up.
-    pub fn note_up(&self, neighbour: usize) {
-        self.stats.add(Count::LinksUp, 1);
-        log::info!("link to {} is up", self.name_of(neighbour));
-    }
-
-    /// Logs what a neighbour says on a link, which is nothing but complaints.
-    pub fn note_complaint(&self, neighbour: usize, text: &[u8]) {
-        log::warn!("link to {} <- {}", self.name_of(neighbour), Escaped(text));
-    }
-
-    /// Logs that a link was cut off.
-    pub fn note_down(&self, neighbour: usize, ended: io::Result<()>) {
-        match ended {
-            Ok(()) => log::info!("link to {} is down", self.name_of(neighbour)),
-            Err(error) => log::warn!("link to {} is down: {error}", self.name_of(neighbour)),
-        }
-    }
-
-    /// Logs that a link could not be made, `failures` times in a row: as a warning once per outage.
-    pub fn note_failure(&self, neighbour: usize, failures: u64, error: &io::Error) {
-        let level = if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
-        log::log!(level, "link to {} cannot be made yet: {error}", self.name_of(neighbour));
-    }
 }
 
 impl Port {
@@ -216,11 +152,14 @@ impl Port {
     }
 
     /// What answers the lines that come in on it.
-    pub fn session(self, me: &Arc<Identity>) -> Session {
-        match self {
+    ///
+    /// # Errors
+    /// If the system has no random numbers to give.
+    pub fn session(self, me: &Arc<Identity>) -> io::Result<Session> {
+        Ok(match self {
             Port::Client => Session::client(Arc::clone(me)),
-            Port::Peer => Session::peer(Arc::clone(me)),
-        }
+            Port::Peer => Session::peer(Arc::clone(me), chance::nonce()?),
+        })
     }
 }
 

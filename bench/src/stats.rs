@@ -28,11 +28,29 @@ pub enum Count {
     PlacesFailures,
     /// Connections made to neighbours.
     LinksUp,
+    /// Links whose neighbour has said nothing for too long.
+    LinksSilent,
+    /// Links whose neighbour did not prove to be it.
+    LinksUnproved,
+    /// Connections of neighbours on which nothing has come for too long.
+    CallersSilent,
+    /// Connections of a neighbour that a newer one has replaced.
+    CallersReplaced,
+    /// Callers that speak another version.
+    CallersOfOtherVersion,
+    /// Callers that meant another server.
+    CallersAstray,
+    /// Callers that are no neighbours.
+    CallersUnknown,
+    /// Callers that did not prove to be the neighbour that they said they were.
+    CallersUnproved,
+    /// Buckets that were found to differ for no reason and were told again.
+    BucketsRepaired,
     /// Bytes written to neighbours.
     LinkBytes,
 }
 
-const ALL: [Count; 12] = [
+const ALL: [Count; 21] = [
     Count::ClientsAccepted,
     Count::PeersAccepted,
     Count::ConnectionsRefused,
@@ -44,6 +62,15 @@ const ALL: [Count; 12] = [
     Count::Questions,
     Count::PlacesFailures,
     Count::LinksUp,
+    Count::LinksSilent,
+    Count::LinksUnproved,
+    Count::CallersSilent,
+    Count::CallersReplaced,
+    Count::CallersOfOtherVersion,
+    Count::CallersAstray,
+    Count::CallersUnknown,
+    Count::CallersUnproved,
+    Count::BucketsRepaired,
     Count::LinkBytes,
 ];
 

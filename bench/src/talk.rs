@@ -3,17 +3,22 @@
 //! A driver reads into a framing, calls [`Talk::lines`] until it says [`Pause::Empty`], and after every pause
 //! settles and sends the replies; then, if [`Turn::take_news`] says so, it wakes its links.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use proxyherd::logging::Escaped;
 use proxyherd::places::{Answer, PlacesError};
 use proxyherd::proto::batch::Batch;
 use proxyherd::proto::framing::{Framing, Line};
+use proxyherd::proto::link::SILENCE_MAX;
 use proxyherd::proto::search::Search;
-use proxyherd::proto::session::{Session, Step};
+use proxyherd::proto::session::{Refusal, Session, Step};
 use proxyherd::proto::time::Moment;
 
+use crate::callers::Present;
+use crate::notes::level_of;
 use crate::shared::{Port, REPLIES_BYTES_MAX, Shared};
 use crate::stats::Count;
 
@@ -25,6 +30,8 @@ pub struct Talk {
     /// Who is at its other end.
     pub from: SocketAddr,
     session: Session,
+    /// Of the conversation of a neighbour: what a newer one of the same neighbour cuts.
+    present: Option<Present>,
     /// Whether lines are logged. Asked once: the level does not change while the server runs.
     verbose: bool,
 }
@@ -43,7 +50,7 @@ pub enum Pause {
     Empty,
     /// The replies have become long: send them.
     Full,
-    /// A neighbour, by its index, has said hello: send the replies, and wake the link to it.
+    /// A neighbour, by its index, has proved to be here: call [`Talk::met`], send the replies, wake the link to it.
     Met(usize),
     /// A question that takes its time: send the replies, ask, and let [`Talk::answered`] reply.
     Ask(Search),
@@ -53,14 +60,50 @@ pub enum Pause {
 
 impl Talk {
     /// Logs that it begins, and begins it.
-    pub fn begin(shared: &Shared, port: Port, from: SocketAddr) -> Talk {
+    ///
+    /// # Errors
+    /// If the system has no random numbers to give, which is logged too.
+    pub fn begin(shared: &Shared, port: Port, from: SocketAddr) -> io::Result<Talk> {
         log::info!("{port} {from} connected");
         let verbose = log::log_enabled!(log::Level::Debug);
-        Talk { port, from, session: port.session(&shared.me), verbose }
+        let session = port.session(&shared.me).inspect_err(|error| {
+            log::info!("{port} {from} disconnected: {error}");
+        })?;
+        Ok(Talk { port, from, session, present: None, verbose })
+    }
+
+    /// Whether the other side has proved to be a neighbour. When it has said nothing for [`SILENCE_MAX`], it is gone.
+    pub fn is_peer(&self) -> bool {
+        self.session.is_peer()
+    }
+
+    /// A neighbour has proved that it is here, in the connection of this socket: its older one is cut.
+    ///
+    /// # Errors
+    /// If the system has no descriptor to spare.
+    pub fn met(&mut self, shared: &Shared, neighbour: usize, socket: impl AsFd) -> io::Result<()> {
+        let (present, replaced) = shared.callers.come(neighbour, socket)?;
+        self.present = Some(present);
+        let name = shared.name_of(neighbour);
+        if replaced {
+            shared.stats.add(Count::CallersReplaced, 1);
+            log::info!("neighbour {name} is here again, from {}: its older connection is cut", self.from);
+        } else {
+            log::info!("neighbour {name} is here, from {}", self.from);
+        }
+        Ok(())
+    }
+
+    /// Counts that a neighbour has said nothing for too long, and says so as the reason for closing.
+    pub fn silent(&self, shared: &Shared) -> io::Error {
+        shared.stats.add(Count::CallersSilent, 1);
+        let what = format!("it has said nothing for {} s", SILENCE_MAX.as_secs());
+        log::warn!("{} {}: {what}", self.port, self.from);
+        io::Error::new(io::ErrorKind::TimedOut, what)
     }
 
     /// Logs how it ended.
-    pub fn ended(&self, how: &std::io::Result<()>) {
+    pub fn ended(&self, how: &io::Result<()>) {
         match how {
             Ok(()) => log::info!("{} {} disconnected", self.port, self.from),
             Err(error) => log::info!("{} {} disconnected: {error}", self.port, self.from),
@@ -102,7 +145,7 @@ impl Talk {
         let (Line::Whole(text) | Line::TooLong(text)) = line;
         let reply = turn.replies().len();
         if self.verbose {
-            log::debug!("{} {} <- {}", self.port, self.from, Escaped(text));
+            log::log!(level_of(text), "{} {} <- {}", self.port, self.from, Escaped(text));
         }
         let mut pause = None;
         match self.session.line(line, received, &mut turn.batch) {
@@ -127,13 +170,17 @@ impl Talk {
                 self.answered(shared, turn, &search, shared.places.nearby(search.nearby()));
                 return None;
             }
-            Step::Meet(neighbour, epoch) => {
-                self.session.meet(&mut shared.node.write(), neighbour, epoch, &mut turn.batch);
-                log::info!("neighbour {} is here, from {}", shared.name_of(neighbour), self.from);
+            Step::Meet(neighbour) => {
+                self.session.meet(&mut shared.node.write(), &mut turn.batch);
                 pause = Some(Pause::Met(neighbour));
+            }
+            Step::Beat(beat) => {
+                turn.settle(shared);
+                self.session.beat(&shared.node.read(), &beat, &mut turn.batch);
             }
             Step::Close(why) => {
                 shared.stats.add(Count::LinesRefused, 1);
+                count_caller(shared, why);
                 log::warn!("{} {} is turned away: {why}", self.port, self.from);
                 pause = Some(Pause::Close);
             }
@@ -172,7 +219,8 @@ impl Talk {
     fn log_replies_from(&self, turn: &Turn, start: usize) {
         let replies = &turn.replies()[start..];
         if self.verbose && !replies.is_empty() {
-            log::debug!("{} {} -> {}", self.port, self.from, Escaped(replies.trim_ascii_end()));
+            let (port, from) = (self.port, self.from);
+            log::log!(level_of(replies), "{port} {from} -> {}", Escaped(replies.trim_ascii_end()));
         }
     }
 }
@@ -204,5 +252,20 @@ impl Turn {
     /// Whether anything has become news since this was last asked: then the links must be woken.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
+    }
+}
+
+/// Counts a caller that is turned away, as what it is.
+fn count_caller(shared: &Shared, why: Refusal) {
+    match why {
+        Refusal::Version => shared.stats.add(Count::CallersOfOtherVersion, 1),
+        Refusal::NotMe => shared.stats.add(Count::CallersAstray, 1),
+        Refusal::NotANeighbour => shared.stats.add(Count::CallersUnknown, 1),
+        Refusal::WrongProof => shared.stats.add(Count::CallersUnproved, 1),
+        Refusal::Parse(_)
+        | Refusal::TooLong
+        | Refusal::ClockAhead
+        | Refusal::NotProved
+        | Refusal::SecondHello => {}
     }
 }

@@ -31,9 +31,9 @@ const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Failures in a row after which a neighbour is reported as away: about half a second of attempts.
 pub(super) const FAILURES_UNTIL_WARNING: u64 = 6;
 
-/// What the kernel may hold of what a neighbour has not taken. More would keep beats waiting behind it: at the
-/// slowest that a herd was seen to merge, 50,000 lines a second, this is a tenth of a second.
-const UNTAKEN_BYTES_MAX: usize = 512 * 1024;
+/// What the kernel may hold that is not on its way yet: more would keep beats waiting behind it. What is on its way
+/// is not bounded by us, for on a long way it is much.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// One link's thread.
 pub(super) struct Sender<'a> {
@@ -107,7 +107,7 @@ impl<'a> Sender<'a> {
         let _registered = self.shared.dialling.register(&socket);
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(SILENCE_MAX))?;
-        SockRef::from(&*socket).set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+        SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         let hello = self.link.lock().hello(chance::nonce()?);
         (&*socket).write_all(&hello)?;
         let mut framing = Framing::for_peer_replies();

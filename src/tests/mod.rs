@@ -14,6 +14,7 @@ mod logging;
 mod merge;
 mod peers;
 mod pure;
+mod resend;
 mod stopping;
 mod tidy;
 mod transcripts;

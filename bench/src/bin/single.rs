@@ -39,7 +39,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
         match listener.accept() {
             Ok((socket, from)) => {
                 shared.enter(Port::Client);
-                let mut talk = Talk::begin(&shared, Port::Client, from);
+                let mut talk = Talk::begin(&shared, Port::Client, from)?;
                 let how = converse(&shared, &mut talk, &socket, &mut turn);
                 if how.is_err() {
                     // What could not be sent must not reach the next client.

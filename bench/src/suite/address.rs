@@ -9,7 +9,7 @@ use proxyherd::proto::name::ServerName;
 use socket2::{Domain, Socket, Type};
 
 /// The names of the default herd, in the order of their numbers in a [`Shape`].
-pub(super) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
+pub(crate) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
 
 /// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
 /// It is bound and never listened on: a server that is being started at this moment holds a copy of the socket until
@@ -29,20 +29,20 @@ pub(super) fn free_address() -> io::Result<SocketAddr> {
 
 /// Who is linked to whom, by the numbers of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// What it is called in results.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// How many servers.
-    pub(super) servers: usize,
+    pub(crate) servers: usize,
     /// The links.
-    pub(super) links: &'static [(usize, usize)],
+    pub(crate) links: &'static [(usize, usize)],
 }
 
 /// One server on its own.
 pub(super) const ALONE: Shape = Shape { name: "alone", servers: 1, links: &[] };
 
 /// The graph of the default herd.
-pub(super) const SEED: Shape =
+pub(crate) const SEED: Shape =
     Shape { name: "seed", servers: 5, links: &[(0, 3), (0, 4), (1, 3), (1, 4), (2, 3)] };
 
 /// One after the other.

@@ -26,13 +26,13 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 
 /// One conversation with one server.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(crate) struct Talk {
     socket: TcpStream,
     reply: Vec<u8>,
 }
 
 impl Talk {
-    pub(super) fn with(address: SocketAddr) -> io::Result<Talk> {
+    pub(crate) fn with(address: SocketAddr) -> io::Result<Talk> {
         let socket = TcpStream::connect_timeout(&address, REPLY_MAX)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(REPLY_MAX))?;
@@ -40,7 +40,7 @@ impl Talk {
     }
 
     /// Reports a client as seen now, and returns when that was sent.
-    pub(super) fn report(&mut self, client: &str) -> io::Result<u64> {
+    pub(crate) fn report(&mut self, client: &str) -> io::Result<u64> {
         let now_ns = clock::wall_ns();
         let (seconds, nanos) = (now_ns / clock::NS_PER_SECOND, now_ns % clock::NS_PER_SECOND);
         let line = format!("IAMAT {client} +34.068930-118.445127 {seconds}.{nanos:09}\n");
@@ -70,7 +70,7 @@ impl Talk {
     }
 
     /// Asks until the server knows a client, and returns when it did.
-    pub(super) fn wait_for(&mut self, client: &str) -> io::Result<u64> {
+    pub(crate) fn wait_for(&mut self, client: &str) -> io::Result<u64> {
         let end_ns = clock::monotonic_ns() + clock::ns(KNOWN_MAX);
         while !self.knows(client)? {
             if clock::monotonic_ns() > end_ns {

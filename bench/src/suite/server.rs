@@ -18,7 +18,7 @@ use crate::load::{self, Options, clock};
 const START_MAX: Duration = Duration::from_secs(15);
 
 /// How long a server may take to end when told to: it may have ten thousand connections to close.
-const STOP_MAX: Duration = Duration::from_secs(15);
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(15);
 
 /// How long to wait between two looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -162,7 +162,7 @@ impl Drop for Servers {
 }
 
 /// The command, kept on a processor if wanted, and ended by the system if we are killed.
-fn wrapped(words: &[String], cpu: Option<usize>) -> Command {
+pub(crate) fn wrapped(words: &[String], cpu: Option<usize>) -> Command {
     let mut all: Vec<String> = Vec::new();
     if is_program(Path::new("setpriv")) {
         all.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned));
@@ -176,14 +176,16 @@ fn wrapped(words: &[String], cpu: Option<usize>) -> Command {
     command
 }
 
-fn signal(child: &Child, signal: Signal) {
+/// Sends a signal to a process that we started.
+pub(crate) fn signal(child: &Child, signal: Signal) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // It may be gone.
         let _ = kill_process(pid, signal);
     }
 }
 
-fn wait(child: &mut Child, wait: Duration) -> Option<std::process::ExitStatus> {
+/// How a process has ended, if it does within a time.
+pub(crate) fn wait(child: &mut Child, wait: Duration) -> Option<std::process::ExitStatus> {
     let end_ns = clock::monotonic_ns() + clock::ns(wait);
     loop {
         if let Ok(Some(status)) = child.try_wait() {

@@ -15,7 +15,11 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) fn with(address: SocketAddr) -> Talk {
-        let socket = TcpStream::connect_timeout(&address, WAIT).unwrap();
+        Talk::over(TcpStream::connect_timeout(&address, WAIT).unwrap())
+    }
+
+    /// The same over a socket that is connected.
+    pub(crate) fn over(socket: TcpStream) -> Talk {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();
         socket.set_write_timeout(Some(WAIT)).unwrap();

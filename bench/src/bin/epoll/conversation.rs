@@ -1,18 +1,21 @@
 //! One connection, in the steps that its readiness allows.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use proxyherd::proto::framing::Framing;
+use proxyherd::proto::link::SILENCE_MAX;
 use proxyherd::proto::time::Moment;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
-use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX};
+use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, Port};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
 
 use crate::shared::{Accepted, Loops};
 use crate::timers::Stamp;
+use crate::unsent::Unsent;
 use crate::waits::{Lateness, Waits};
 
 /// Reads of one connection before the others have their turn.
@@ -35,7 +38,7 @@ pub(crate) struct Conversation {
     framing: Option<Framing>,
     received: Moment,
     last_reads: u32,
-    unsent: Vec<u8>,
+    unsent: Unsent,
     state: State,
     /// Whether the end of the stream has been seen coming: a short read is no proof then that nothing more is
     /// there, and no further event will say so.
@@ -44,6 +47,10 @@ pub(crate) struct Conversation {
     stamp: Stamp,
     /// Whether a deadline for writing is set, whatever its stamp: one at a time is enough.
     has_write_deadline: bool,
+    /// Whether one for silence is set: only a neighbour has one.
+    has_silence_deadline: bool,
+    /// When the other side has last been read of.
+    heard_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +68,7 @@ impl Conversation {
     /// Begins it; its number differs from that of every other.
     pub(crate) fn new(loops: &Loops, accepted: Accepted, number: u64) -> io::Result<Conversation> {
         let Accepted { port, socket, from } = accepted;
-        let talk = Talk::begin(&loops.shared, port, from);
+        let talk = Talk::begin(&loops.shared, port, from)?;
         socket.set_nodelay(true)?;
         let received = Moment { seconds: 0, nanos: 0 };
         Ok(Conversation {
@@ -70,11 +77,13 @@ impl Conversation {
             framing: None,
             received,
             last_reads: 0,
-            unsent: Vec::new(),
+            unsent: Unsent::default(),
             state: State::Open,
             ending: false,
             stamp: (number, 0),
             has_write_deadline: false,
+            has_silence_deadline: false,
+            heard_at: Duration::ZERO,
         })
     }
 
@@ -94,6 +103,22 @@ impl Conversation {
 
     pub(crate) fn stamp(&self) -> Stamp {
         self.stamp
+    }
+
+    /// What differs from that of every other conversation of its loop.
+    pub(crate) fn number(&self) -> u64 {
+        self.stamp.0
+    }
+
+    /// Whether this has become the conversation of a neighbour, for whose silence a deadline is to be set now.
+    pub(crate) fn begins_to_beat(&mut self) -> bool {
+        let is_peer = self.talk.is_peer();
+        is_peer && !std::mem::replace(&mut self.has_silence_deadline, true)
+    }
+
+    /// How much longer the neighbour may say nothing.
+    pub(crate) fn silence_left(&self) -> Duration {
+        (self.heard_at + SILENCE_MAX).saturating_sub(clock::ticks())
     }
 
     /// Says what to do now that the deadline has passed that was set with `stamp`.
@@ -151,7 +176,7 @@ impl Conversation {
         // Lines that had to wait come before what is still to be read.
         let mut lines_left = framing.is_mid_line();
         loop {
-            if !self.send_rest()? {
+            if !self.unsent.send_rest(&self.socket)? {
                 return Ok(Waits::Write(None));
             }
             if lines_left && self.state != State::Closing {
@@ -188,6 +213,9 @@ impl Conversation {
                 self.state = State::Ended;
             }
             self.received = clock::now();
+            if self.talk.port == Port::Peer {
+                self.heard_at = clock::ticks();
+            }
             framing.filled(count);
             while self.take_lines(loops, &mut desk.turn, framing)? {
                 if !self.unsent.is_empty() {
@@ -211,6 +239,9 @@ impl Conversation {
     /// Takes lines up to the next pause and sends what comes of them. Returns whether more may be there.
     fn take_lines(&mut self, loops: &Loops, turn: &mut Turn, framing: &mut Framing) -> io::Result<bool> {
         let pause = self.talk.lines(&loops.shared, turn, framing, self.received);
+        if let Pause::Met(neighbour) = pause {
+            self.talk.met(&loops.shared, neighbour, &self.socket)?;
+        }
         self.send(loops, turn)?;
         match pause {
             Pause::Empty => return Ok(false),
@@ -232,38 +263,9 @@ impl Conversation {
     /// Settles, then sends the replies, or keeps what the other side has no room for.
     fn send(&mut self, loops: &Loops, turn: &mut Turn) -> io::Result<()> {
         turn.settle(&loops.shared);
-        let mut replies = turn.replies();
-        if self.unsent.is_empty() {
-            while !replies.is_empty() {
-                match self.socket.write(replies) {
-                    Ok(count) => replies = &replies[count..],
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        self.unsent.extend_from_slice(replies);
+        self.unsent.send(&self.socket, turn.replies())?;
         turn.sent();
         Ok(())
-    }
-
-    /// Whether everything has been sent.
-    fn send_rest(&mut self) -> io::Result<bool> {
-        let mut sent = 0;
-        while sent < self.unsent.len() {
-            match self.socket.write(&self.unsent[sent..]) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.unsent.drain(..sent);
-        if self.unsent.is_empty() {
-            self.unsent.shrink_to(0);
-        }
-        Ok(self.unsent.is_empty())
     }
 
     /// Reads on until the other side has closed too.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use proxyherd::proto::link::SILENCE_MAX;
 use proxyherd_bench::shared::{DRAIN_WAIT_MAX, FINISH_WAIT_MAX, LINGER_WAIT, WRITE_WAIT_MAX};
 
 use crate::accept::Doors;
@@ -138,6 +139,7 @@ impl EventLoop {
                     Lateness::Done => {}
                 }
             }
+            Timer::Silence { key, number } => self.look_at(key, number),
             Timer::Close { key, stamp } => {
                 if self.conversation(key).is_some_and(|conversation| conversation.stamp() == stamp) {
                     self.end(key, Ok(()));
@@ -192,7 +194,12 @@ impl EventLoop {
     fn work(&mut self, key: usize, ending: bool) {
         // Gone, perhaps, since the kernel noted the event.
         let Some(conversation) = self.conversations.get_mut(key).and_then(Option::as_mut) else { return };
-        match conversation.work(&self.loops, &mut self.desk, ending) {
+        let waits = conversation.work(&self.loops, &mut self.desk, ending);
+        if conversation.begins_to_beat() {
+            let number = conversation.number();
+            self.timers.set(SILENCE_MAX, Timer::Silence { key, number });
+        }
+        match waits {
             Waits::Read => {}
             Waits::Write(None) => {}
             Waits::Write(Some(stamp)) => self.timers.set(WRITE_WAIT_MAX, Timer::Write { key, stamp }),
@@ -202,6 +209,24 @@ impl EventLoop {
             }
             Waits::Turn => self.unfinished.push(key),
             Waits::Over(how) => self.end(key, how),
+        }
+    }
+
+    /// Ends the conversation of a neighbour that must be gone.
+    fn look_at(&mut self, key: usize, number: u64) {
+        // What has come while this loop was busy counts.
+        self.work(key, false);
+        let loops = Arc::clone(&self.loops);
+        match self.conversation(key) {
+            Some(conversation) if conversation.number() == number => {
+                let left = conversation.silence_left();
+                if left > Duration::ZERO {
+                    return self.timers.set(left, Timer::Silence { key, number });
+                }
+                let silent = conversation.talk().silent(&loops.shared);
+                self.end(key, Err(silent));
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -245,7 +270,7 @@ impl EventLoop {
             self.links.feed_all(&mut self.timers);
             self.timers.set(DRAIN_WAIT_MAX, Timer::Drain);
         }
-        if self.phase == Phase::Draining && self.links.are_drained() {
+        if self.phase == Phase::Draining && self.links.drain(&mut self.timers) {
             self.phase = Phase::Over;
         }
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use mio::{Registry, Token};
 use proxyherd::proto::backoff::Backoff;
+use proxyherd_bench::clock;
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, Shared, WELCOME_WAIT_MAX};
 
-use crate::peer::{Peer, Progress, is_hang_up};
+use crate::peer::{Peer, Progress, hung_up, is_hang_up};
 use crate::shared::Loops;
 use crate::timers::{Timer, Timers};
 
@@ -77,10 +78,16 @@ impl Links {
         self.links.iter().any(|up| up.progress == Some(Progress::More))
     }
 
-    /// Whether every link that is up has sent all that is due.
-    pub(crate) fn are_drained(&self) -> bool {
-        let busy = [Some(Progress::More), Some(Progress::Blocked)];
-        self.links.iter().all(|up| !up.peer.link.is_live() || !busy.contains(&up.progress))
+    /// Asks every neighbour that has been told all to acknowledge it; whether all have, but for those that are away.
+    pub(crate) fn drain(&mut self, timers: &mut Timers) -> bool {
+        for neighbour in 0..self.len() {
+            let Up { peer, progress, .. } = &mut self.links[neighbour];
+            if *progress == Some(Progress::Idle) && !peer.is_acknowledged() && peer.ask_for_ack() {
+                self.work(neighbour, false, timers);
+            }
+        }
+        let is_drained = |up: &Up| up.progress == Some(Progress::Idle) && up.peer.is_acknowledged();
+        self.links.iter().all(|up| !up.peer.link.is_live() || is_drained(up))
     }
 
     /// Does all that the readiness of a link's socket allows; `heard` if that has just changed.
@@ -93,11 +100,12 @@ impl Links {
         let was_live = up.peer.link.is_live();
         let worked = up.peer.work(shared, heard);
         if !was_live && up.peer.link.is_live() {
-            up.now_live(shared);
+            up.now_live(shared, timers);
         }
         match worked {
             Ok(progress) => {
-                if progress == Progress::Greeting && up.progress != Some(Progress::Greeting) {
+                let waits_for_answer = matches!(progress, Progress::Greeting | Progress::Proving);
+                if waits_for_answer && up.progress != Some(progress) {
                     up.wait(WELCOME_WAIT_MAX, timers);
                 }
                 up.progress = Some(progress);
@@ -120,11 +128,28 @@ impl Links {
         }
         let why = match up.progress {
             None => return self.dial(neighbour, registry, timers),
-            Some(Progress::Connecting) => "it does not answer",
-            Some(Progress::Greeting) => "it does not answer HELLO",
-            Some(Progress::Idle | Progress::Blocked | Progress::More) => return,
+            Some(Progress::Connecting | Progress::Greeting | Progress::Proving) => "it does not answer",
+            Some(Progress::Idle | Progress::Blocked | Progress::More) => {
+                return self.look_at(neighbour, timers);
+            }
         };
         up.ended(&self.loops.shared, io::Error::new(io::ErrorKind::TimedOut, why), timers);
+    }
+
+    /// Beats, and gives up a neighbour that must be gone.
+    fn look_at(&mut self, neighbour: usize, timers: &mut Timers) {
+        // What has come while this loop was busy counts.
+        self.work(neighbour, true, timers);
+        let up = &mut self.links[neighbour];
+        if !up.peer.link.is_live() {
+            return;
+        }
+        if up.peer.link.is_silent(clock::ticks()) {
+            self.loops.shared.note_silent(neighbour);
+            up.ended(&self.loops.shared, hung_up(), timers);
+        } else {
+            up.wait(up.peer.next_look(), timers);
+        }
     }
 
     fn dial(&mut self, neighbour: usize, registry: &Registry, timers: &mut Timers) {
@@ -141,10 +166,10 @@ impl Links {
 }
 
 impl Up {
-    fn now_live(&mut self, shared: &Shared) {
+    fn now_live(&mut self, shared: &Shared, timers: &mut Timers) {
         self.backoff.reset();
         self.failures = 0;
-        self.stamp += 1;
+        self.wait(self.peer.next_look(), timers);
         shared.note_up(self.peer.link.neighbour());
     }
 

@@ -7,6 +7,7 @@ mod links;
 mod peer;
 mod shared;
 mod timers;
+mod unsent;
 mod waits;
 
 use std::process::ExitCode;

@@ -1,14 +1,19 @@
 //! One link, in the steps that its readiness allows: connect, say hello, send what is due.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use proxyherd::proto::framing::{Framing, Line};
-use proxyherd::proto::link::{Due, Link};
-use proxyherd_bench::shared::Shared;
+use proxyherd::proto::link::{Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
+use proxyherd_bench::shared::{Shared, UNTAKEN_BYTES_MAX};
+use proxyherd_bench::{chance, clock};
+use socket2::SockRef;
+
+use crate::unsent::send;
 
 /// Batches that one link is sent before others have their turn.
 const BATCHES_PER_TURN_MAX: u32 = 16;
@@ -30,6 +35,12 @@ struct Connection {
     /// How far `lines` reach, once they are news and no longer the hello.
     due: Option<Due>,
     connected: bool,
+    /// Whether the neighbour has answered our hello.
+    challenged: bool,
+    /// When it last said what a neighbour says.
+    heard_at: Duration,
+    /// Whether it was asked to acknowledge all it was told, because we stop.
+    asked: bool,
 }
 
 /// How far a link has come without waiting.
@@ -39,6 +50,8 @@ pub(crate) enum Progress {
     Connecting,
     /// It waits for the answer to the hello.
     Greeting,
+    /// It waits for the answer to the proof.
+    Proving,
     /// All that was due is sent.
     Idle,
     /// It waits for the neighbour to read.
@@ -63,8 +76,16 @@ impl Peer {
     pub(crate) fn dial(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let mut socket = TcpStream::connect(self.address)?;
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        let framing = Framing::for_peer_replies();
-        self.connection = Some(Connection { socket, framing, sent: 0, due: None, connected: false });
+        self.connection = Some(Connection {
+            socket,
+            framing: Framing::for_peer_replies(),
+            sent: 0,
+            due: None,
+            connected: false,
+            challenged: false,
+            heard_at: Duration::ZERO,
+            asked: false,
+        });
         Ok(())
     }
 
@@ -73,6 +94,31 @@ impl Peer {
         self.connection = None;
         self.link.hung_up();
         self.lines.clear();
+    }
+
+    /// How long until a link that is up must be looked at, whether or not anything happens to it.
+    pub(crate) fn next_look(&self) -> Duration {
+        let now = clock::ticks();
+        let heard_at = self.connection.as_ref().map_or(now, |connection| connection.heard_at);
+        // A beat that is overdue waits for the neighbour to read.
+        let beat_at = self.link.beat_at().filter(|&beat_at| beat_at > now).unwrap_or(now + BEAT_EVERY);
+        beat_at.min(heard_at + SILENCE_MAX).saturating_sub(now)
+    }
+
+    /// Whether a link that is not told any more can be closed. A connection that is closed while something unread is
+    /// in it is reset, and takes with it what the neighbour has not read: so the neighbour must have merged it all.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.link.acknowledged_position() >= self.link.position()
+    }
+
+    /// Makes it due that the neighbour is asked to acknowledge what it was told, unless it has been.
+    pub(crate) fn ask_for_ack(&mut self) -> bool {
+        let Some(connection) = &mut self.connection else { return false };
+        if !std::mem::replace(&mut connection.asked, true) {
+            self.link.ask_for_ack();
+            return true;
+        }
+        false
     }
 
     /// Does all that can be done without waiting. Reads only if the neighbour has been `heard`: that there is
@@ -88,25 +134,27 @@ impl Peer {
                 return Ok(Progress::Connecting);
             }
             connection.socket.set_nodelay(true)?;
-            *lines = link.hello();
+            SockRef::from(&connection.socket).set_send_buffer_size(UNTAKEN_BYTES_MAX)?;
+            *lines = link.hello(chance::nonce()?);
         }
         if heard {
-            connection.read(shared, link)?;
+            connection.read(shared, link, lines)?;
         }
         for _ in 0..BATCHES_PER_TURN_MAX {
-            if !connection.write(lines)? {
+            connection.sent += send(&connection.socket, &lines[connection.sent..])?;
+            if !link.is_live() {
+                return Ok(if connection.challenged { Progress::Proving } else { Progress::Greeting });
+            }
+            if connection.sent < lines.len() {
                 return Ok(Progress::Blocked);
             }
             if let Some(due) = connection.due.take() {
-                link.written(due);
+                link.written(due, clock::ticks());
                 shared.note_told(link.neighbour(), lines);
-            }
-            if !link.is_live() {
-                return Ok(Progress::Greeting);
             }
             lines.clear();
             connection.sent = 0;
-            connection.due = shared.node.read().due(link, lines);
+            connection.due = link.due(&shared.node.read(), clock::ticks(), lines);
             if connection.due.is_none() {
                 return Ok(Progress::Idle);
             }
@@ -128,8 +176,9 @@ impl Connection {
         Ok(self.connected)
     }
 
-    /// Reads the welcome, and after that what the neighbour complains of.
-    fn read(&mut self, shared: &Shared, link: &mut Link) -> io::Result<()> {
+    /// Reads until the link is up, and after that acknowledgements and complaints. What must be answered at once goes
+    /// to `lines`.
+    fn read(&mut self, shared: &Shared, link: &mut Link, lines: &mut Vec<u8>) -> io::Result<()> {
         loop {
             match self.socket.read(self.framing.space()) {
                 Ok(0) if link.is_live() => return Err(hung_up()),
@@ -139,32 +188,30 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
-            while let Some(line) = self.framing.next_line() {
-                let (Line::Whole(text) | Line::TooLong(text)) = line;
-                if link.is_live() {
-                    shared.note_complaint(link.neighbour(), text);
-                } else {
-                    link.welcomed(&mut shared.node.write(), text).map_err(io::Error::other)?;
+            while let Some(Line::Whole(text) | Line::TooLong(text)) = self.framing.next_line() {
+                let was_live = link.is_live();
+                let answered = link.answered(&shared.node.read(), text, clock::ticks());
+                match shared.note_answer(link.neighbour(), text, answered) {
+                    Ok(Answered::Reply(line)) => {
+                        self.challenged = true;
+                        lines.extend_from_slice(&line);
+                    }
+                    // What is due because of it is sent when all is read.
+                    Ok(Answered::Up) => self.heard_at = clock::ticks(),
+                    Ok(Answered::Acknowledged | Answered::Differs(_)) if was_live => {
+                        self.heard_at = clock::ticks();
+                    }
+                    Ok(_) => return Err(io::Error::other(LinkError::OutOfPlace)),
+                    Err(error) if was_live => shared.note_complaint(link.neighbour(), &error),
+                    Err(error) => return Err(error),
                 }
             }
         }
     }
-
-    /// Whether all of `lines` is sent.
-    fn write(&mut self, lines: &[u8]) -> io::Result<bool> {
-        while self.sent < lines.len() {
-            match self.socket.write(&lines[self.sent..]) {
-                Ok(count) => self.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
 }
 
-fn hung_up() -> io::Error {
+/// Why a link ended as links do.
+pub(crate) fn hung_up() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the neighbour hung up")
 }
 

@@ -11,10 +11,12 @@ use proxyherd_bench::clock;
 pub(crate) enum Timer {
     /// Accepting may be tried again.
     Accept,
-    /// A link has waited long enough for what it waits for.
+    /// A link has waited long enough for what it waits for, or must beat.
     Link { neighbour: usize, stamp: u64 },
     /// A conversation has waited long enough for the other side to read.
     Write { key: usize, stamp: Stamp },
+    /// A neighbour may have said nothing for too long in this conversation.
+    Silence { key: usize, number: u64 },
     /// A conversation has waited long enough for the other side to close.
     Close { key: usize, stamp: Stamp },
     /// Conversations have had long enough to finish.

@@ -47,7 +47,7 @@ pub(crate) async fn accept_all(herd: Arc<Herd>, listener: TcpListener, port: Por
         let entered = Entered { herd: Arc::clone(&herd), port, _alive: alive.clone() };
         tokio::spawn(async move {
             let herd = &entered.herd;
-            let mut talk = Talk::begin(&herd.shared, port, from);
+            let Ok(mut talk) = Talk::begin(&herd.shared, port, from) else { return };
             let how = match herd.style {
                 Style::Textbook => textbook::converse(herd, &mut talk, socket).await,
                 Style::Tuned => tuned::converse(herd, &mut talk, socket).await,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxyherd::proto::framing::{LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
+use proxyherd::proto::link::SILENCE_MAX;
 use proxyherd_bench::clock;
 use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
@@ -30,14 +31,17 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, mut socket: TcpS
                 drop(stopping);
                 return Ok(());
             }
-            read = read_line(&mut reader, talk.port, &mut line) => read?,
+            read = next_line(herd, talk, &mut reader, &mut line) => read?,
         };
         let Some(text) = cut(talk.port, &line) else { return Ok(()) };
         talk.count(&herd.shared, 1);
         let pause = talk.line(&herd.shared, &mut turn, text, clock::now());
         match pause {
             None | Some(Pause::Empty | Pause::Full | Pause::Close) => {}
-            Some(Pause::Met(neighbour)) => herd.bells[neighbour].back.notify_one(),
+            Some(Pause::Met(neighbour)) => {
+                talk.met(&herd.shared, neighbour, writer.as_ref())?;
+                herd.bells[neighbour].back.notify_one();
+            }
             Some(Pause::Ask(ref search)) => {
                 let (places, nearby) = (Arc::clone(&herd.shared.places), *search.nearby());
                 let answer = tokio::task::spawn_blocking(move || places.nearby(&nearby)).await?;
@@ -48,6 +52,20 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, mut socket: TcpS
         if matches!(pause, Some(Pause::Close)) {
             return linger(&mut reader, &mut writer).await;
         }
+    }
+}
+
+/// Reads one line, for which a neighbour has not as much time as a client.
+async fn next_line(
+    herd: &Herd,
+    talk: &Talk,
+    reader: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> io::Result<usize> {
+    let read = read_line(reader, talk.port, line);
+    match talk.is_peer() {
+        false => read.await,
+        true => timeout(SILENCE_MAX, read).await.map_err(|_| talk.silent(&herd.shared))?,
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use proxyherd::proto::framing::Framing;
+use proxyherd::proto::link::SILENCE_MAX;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
 use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
@@ -35,7 +36,11 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, socket: TcpStrea
     let mut mid_line: Option<Framing> = None;
     let mut last_reads = 0;
     loop {
-        poll_fn(|context| socket.poll_read_ready(context)).await?;
+        let readable = poll_fn(|context| socket.poll_read_ready(context));
+        match talk.is_peer() {
+            false => readable.await?,
+            true => timeout(SILENCE_MAX, readable).await.map_err(|_| talk.silent(&herd.shared))??,
+        }
         let mut framing = mid_line.take().unwrap_or_else(|| take_framing(talk.port));
         let count = match read(&socket, framing.space()) {
             Ok(count) => count,
@@ -75,13 +80,16 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, socket: TcpStrea
 async fn take_lines(
     herd: &Herd,
     talk: &mut Talk,
-    socket: &TcpStream,
+    socket: &Arc<TcpStream>,
     framing: &mut Framing,
     turn: &mut Turn,
 ) -> io::Result<bool> {
     let received = clock::now();
     loop {
         let pause = talk.lines(&herd.shared, turn, framing, received);
+        if let Pause::Met(neighbour) = pause {
+            talk.met(&herd.shared, neighbour, socket)?;
+        }
         turn.settle(&herd.shared);
         herd.tell(turn.take_news());
         if !turn.replies().is_empty() {

@@ -103,6 +103,39 @@ impl Member {
     }
 }
 
+/// One process that knows its neighbours. It is killed when it is dropped.
+pub(crate) struct Process {
+    variant: Variant,
+    member: Member,
+    neighbours: Vec<String>,
+}
+
+impl Process {
+    /// A server of this name and address; neighbours are like `Alford=127.0.0.1:12550`.
+    pub(crate) fn start(variant: Variant, name: &str, address: SocketAddr, neighbours: &[String]) -> Process {
+        let member = Member { name: name.to_owned(), address, process: None };
+        let mut process = Process { variant, member, neighbours: neighbours.to_vec() };
+        process.start_again();
+        process
+    }
+
+    /// Ends it without a word to anybody.
+    pub(crate) fn stop(&mut self) {
+        self.member.stop();
+    }
+
+    /// Starts it once more.
+    pub(crate) fn start_again(&mut self) {
+        self.member.process = Some(self.variant.start(&self.member, &self.neighbours));
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.member.stop();
+    }
+}
+
 /// Processes that know each other. They are killed when it is dropped.
 pub(crate) struct Herd {
     variant: Variant,

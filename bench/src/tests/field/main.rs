@@ -11,6 +11,7 @@ mod free_address;
 mod golden;
 mod herd;
 mod load;
+mod mixed;
 #[path = "../talk.rs"]
 mod talk;
 mod times;
@@ -48,3 +49,28 @@ macro_rules! check_each {
 }
 
 check_each!(twisted asyncio node);
+
+/// A module of tests in which two of ours are in a herd with one of each of two other makers.
+macro_rules! check_mixed {
+    ($module:ident: $one:ident $other:ident) => {
+        mod $module {
+            check_mixed!(@tests $one $other:
+                every_server_knows_what_any_was_told
+                a_classic_neighbour_that_was_away_is_told_what_it_missed
+                a_stranger_elsewhere_is_not_believed
+            );
+        }
+    };
+    (@tests $one:ident $other:ident: $($check:ident)*) => {
+        $(#[test]
+        fn $check() {
+            let installed = [stringify!($one), stringify!($other)].map(super::Variant::installed);
+            if let [Some(one), Some(other)] = installed {
+                super::mixed::$check([one, other]);
+            }
+        })*
+    };
+}
+
+check_mixed!(mixed_python: twisted asyncio);
+check_mixed!(mixed_node: node twisted);

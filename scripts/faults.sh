@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Tries real faults on five real servers in a network of their own, and prints what came of it.
+#
+#     scripts/faults.sh              every fault, three rounds each: about twenty minutes
+#     scripts/faults.sh quick        a short list, one round each: under 90 seconds after building
+#     scripts/faults.sh --list       what the faults are called and what they do
+#     scripts/faults.sh --only kill-hub,loss-20 --rounds 9
+#     scripts/faults.sh --show bench/results/faults.jsonl --markdown
+#
+# `--help` has the other options. Exit code 0: nothing was lost, and the servers always agreed in time; 1: not so;
+# 2: nothing could be tried; 77: this machine does not permit it, or lacks a program that is then named.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+programs=$(cargo metadata --format-version 1 --no-deps --offline --locked |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
+
+cargo build --release --locked --package proxyherd --package proxyherd-bench --bin proxyherd --bin faults
+exec "$programs/faults" "$@"
