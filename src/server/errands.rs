@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
+use super::slips::{Slip, in_order};
 use super::sync::{AtomicBool, Receiver, Sender, bounded};
 
 /// Errands that fit into a channel. One suffices to wake; a few more keep apart what they were about.
@@ -62,8 +63,8 @@ impl Bell {
 
     /// Tells the sender to finish.
     pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.ring(Errand::Stop);
+        let say = || self.stopping.store(true, Ordering::Release);
+        in_order(Slip::StopRungFirst, say, || self.ring(Errand::Stop));
     }
 
     /// Whether the sender has been told to finish.

@@ -37,6 +37,7 @@ mod quota;
 mod reserve;
 mod shared;
 mod shutdown;
+mod slips;
 pub mod stats;
 mod status;
 mod sync;

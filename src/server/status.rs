@@ -36,6 +36,12 @@ impl LinkState {
         self.acknowledged.store(position.unwrap_or_default(), Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    #[cfg(feature = "interleavings")]
+    pub(super) fn acknowledged_position(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
     /// In words, for a server whose last change has this number.
     fn words(&self, last_number: u64) -> String {
         let since = self.since.load(Ordering::Relaxed);

@@ -8,7 +8,7 @@ mod free_address;
 mod fuzz;
 mod golden;
 mod grammar;
-mod harness;
+pub(crate) mod harness;
 mod limits;
 mod logging;
 mod merge;

@@ -1,14 +1,15 @@
 //! What [`crate::server::sync`] names, in a model: threads take turns, one at a time, and at every step shuttle says
 //! who goes on. A thread that would wait for ever is found, for then nobody can go on.
 //!
-//! Time stands still: no wait is ever over because it has lasted. So whoever is not woken is found, although in
-//! life it would have gone on at the next beat.
+//! Time stands still unless a scenario moves it, and no wait is ever over because it has lasted. So whoever is not
+//! woken is found, although in life it would have gone on at the next beat.
 
 mod channel;
 mod condvar;
 mod network;
 mod watched;
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +23,25 @@ pub(in crate::server) use condvar::Condvar;
 pub(in crate::server) use network::{TcpListener, TcpStream, stop_listening};
 pub(in crate::server) use watched::Watched;
 
-/// What the time is, always.
-const TICKS: Duration = Duration::from_secs(1_000);
+/// What the time is when a schedule begins.
+const START: Duration = Duration::from_secs(1_000);
+
+thread_local! {
+    static NOW: Cell<Duration> = const { Cell::new(START) };
+}
 
 pub(in crate::server) fn ticks() -> Duration {
-    TICKS
+    NOW.get()
+}
+
+/// Lets so much time pass. It wakes nobody.
+pub(in crate::server) fn pass(time: Duration) {
+    NOW.set(NOW.get() + time);
+}
+
+/// Begins a schedule.
+pub(in crate::server) fn restart() {
+    NOW.set(START);
 }
 
 pub(in crate::server) fn spawn<'scope, 'env>(

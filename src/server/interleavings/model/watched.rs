@@ -33,12 +33,19 @@ impl<S> Watched<S> {
     /// A step, when `look` finds what it waits for. It may change the value.
     pub(in crate::server) fn wait<T>(&self, mut look: impl FnMut(&mut S) -> Option<T>) -> T {
         step();
+        let me = thread::current();
         loop {
-            if let Some(found) = self.peek(&mut look) {
+            let found = self.peek(&mut look);
+            let mut waiting = self.waiting.lock().unwrap();
+            // Being woken for another reason, it may still be among them.
+            waiting.retain(|thread| thread.id() != me.id());
+            if let Some(found) = found {
+                drop(waiting);
                 self.wake();
                 return found;
             }
-            self.waiting.lock().unwrap().push(thread::current());
+            waiting.push(me.clone());
+            drop(waiting);
             thread::park();
         }
     }
