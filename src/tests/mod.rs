@@ -1,6 +1,7 @@
 //! Tests that concern more than one room.
 
 mod allocations;
+mod busy;
 mod convergence;
 mod crowded;
 mod field;
