@@ -69,6 +69,7 @@ fn run_by(scheduler: impl Scheduler + 'static, scenario: Scenario, tried: &Arc<A
     });
 }
 
+#[expect(clippy::print_stdout, reason = "figures for whoever asks for them with --nocapture")]
 fn try_all_schedules_of(name: &str) {
     let schedules = std::env::var(SCHEDULES_VARIABLE).map_or(SCHEDULES, |count| count.parse().unwrap());
     let scenario = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap().1;
@@ -124,6 +125,7 @@ fn servers_pass_on_news_once_and_stop_together() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "figures for whoever asks for them with --nocapture")]
 fn every_slip_is_found() {
     let mut missed = Vec::new();
     for (slip, name) in [
