@@ -157,7 +157,10 @@ fn a_link_that_was_cut_carries_what_changed_meanwhile() {
         eventually("the far server has caught up", || knows(&mut at_far, CHANGED - 1, 2).then_some(()));
         assert!(relay.connections.load(Ordering::Acquire) > connections);
         let again = relay.at_lines.load(Ordering::Acquire) - before;
-        println!("{clients} clients, {CHANGED} changed: {again} lines were sent when the link was back");
+        let _ = writeln!(
+            std::io::stderr(),
+            "{clients} clients, {CHANGED} changed: {again} lines were sent when the link was back"
+        );
         assert!((CHANGED..2 * CHANGED).contains(&again), "{again} lines for {CHANGED} that changed");
         near.stop();
         far.stop();

@@ -68,7 +68,7 @@ pub(super) enum What {
 impl What {
     /// Whether the fault goes on after the load, while the servers come to agree.
     pub(super) fn stays(self) -> bool {
-        matches!(self, What::Loss(_) | What::Delay(_))
+        matches!(self, What::Loss(_))
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) const FAULTS: &[Fault] = &[
         rounds_factor: 3,
         ..fault("loss-50", "50 % of all packets lost, throughout", What::Loss(50), 10)
     },
-    quick(fault("delay-200", "every packet 200 ms late, throughout", What::Delay(DELAY), 5)),
+    quick(fault("delay-200", "every packet 200 ms late, for 5 s", What::Delay(DELAY), 5)),
     fault("rolling", "each link cut for 2 s, one after another", What::Rolling, 10),
     fault("swizzle", "links cut one by one, healed in another order", What::Swizzle, 10),
 ];

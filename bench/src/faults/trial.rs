@@ -101,11 +101,12 @@ impl<'a> Setting<'a> {
     /// If it cannot be tried, or a server ends or lies; the sentence says how.
     pub(super) fn trial(&self, round: u32) -> Result<Trial, String> {
         let tried = self.try_once(round);
-        // One that failed halfway must not spoil the next.
-        let undone =
-            if matches!(self.fault.what, What::Delay(_)) { delay::end(self.network) } else { Ok(()) };
+        // One that failed halfway must not spoil the next. After one that did not there is no delay left to end.
+        if matches!(self.fault.what, What::Delay(_)) && tried.is_err() {
+            let _ = delay::end(self.network);
+        }
         let healed = self.network.heal();
-        tried.and_then(|trial| undone.and(healed).map(|()| trial))
+        tried.and_then(|trial| healed.map(|()| trial))
     }
 
     fn try_once(&self, round: u32) -> Result<Trial, String> {
@@ -223,6 +224,8 @@ impl<'a> Setting<'a> {
             What::Delay(wait) => {
                 delay::begin(scope, self.network, wait, delay_over)?;
                 thread::sleep(lasts);
+                delay::end(self.network)?;
+                delay_over.store(true, Ordering::Relaxed);
             }
             What::Rolling | What::Swizzle => {
                 let steps = steps(what, chance);

@@ -3,6 +3,9 @@
 // Clippy counts only functions marked #[test] as tests, and everything in this target is one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "threaded.rs"]
+mod threaded;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ mod free_address;
 
 use free_address::free_address;
 use proxyherd_bench::load::clock;
+use threaded::threaded_server;
 
 /// How long a server may take to answer for the first time.
 const START_WAIT: Duration = Duration::from_secs(20);
@@ -25,7 +29,7 @@ fn load_measures_the_threaded_server() {
     let (client, peer) = (free_address(), free_address());
     let herd = folder.join("herd.toml");
     std::fs::write(&herd, format!("[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\n")).unwrap();
-    let server = Command::new(threaded_server())
+    let server = Command::new(threaded_server(env!("CARGO_BIN_EXE_load")))
         .args(["serve", "Alford", "--log-level", "warn", "--herd"])
         .arg(&herd)
         .arg("--log-dir")
@@ -81,7 +85,7 @@ fn load(target: SocketAddr, options: &[&str], out: &Path) -> Output {
 #[test]
 fn a_suite_goes_on_where_it_was_stopped_and_is_drawn() {
     let folder = folder("suite");
-    let programs = threaded_server();
+    let programs = threaded_server(env!("CARGO_BIN_EXE_load"));
     let run = |options: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_suite")).args(options).current_dir(&folder).output().unwrap()
     };
@@ -101,19 +105,6 @@ fn a_suite_goes_on_where_it_was_stopped_and_is_drawn() {
     assert!(figure.contains("KiB") && figure.contains("threads"), "{figure}");
     let unknown = run(&["run", "memory", "--variants", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
-}
-
-/// The threaded server beside the program under test, built if need be.
-fn threaded_server() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_load")).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--locked", "--package", "proxyherd", "--bin", "proxyherd"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", folder.parent().unwrap());
-    assert!(build.status().unwrap().success());
-    folder.join("proxyherd")
 }
 
 fn folder(name: &str) -> PathBuf {

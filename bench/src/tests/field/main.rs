@@ -14,6 +14,8 @@ mod load;
 mod mixed;
 #[path = "../talk.rs"]
 mod talk;
+#[path = "../threaded.rs"]
+mod threaded;
 mod times;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;

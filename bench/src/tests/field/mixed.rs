@@ -7,17 +7,18 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::thread::{Builder, JoinHandle};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-use proxyherd::config::{Config, Herd, Limits, LogOptions, Member, PlacesArgs, Trust};
-use proxyherd::places;
+use proxyherd::config::{Herd, Member};
 use proxyherd::proto::name::ServerName;
-use proxyherd::server::{Server, Stopper};
 use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
 
 use crate::free_address::free_address;
 use crate::herd::{Process, Variant};
 use crate::talk::Talk;
+use crate::threaded::threaded_server;
 use crate::times::eventually;
 
 const OURS: [&str; 2] = ["Alford", "Bolden"];
@@ -25,11 +26,12 @@ const THEIRS: [&str; 2] = ["Hamilton", "Parker"];
 const LINKS: [(&str, &str); 4] =
     [("Alford", "Bolden"), ("Alford", "Hamilton"), ("Bolden", "Parker"), ("Hamilton", "Parker")];
 
-/// Ours run in threads of this process, the others as processes, until it is dropped.
+/// They run until it is dropped.
 struct Mixed {
     herd: Herd,
-    ours: Vec<(Stopper, Option<JoinHandle<()>>)>,
+    ours: Vec<Child>,
     theirs: Vec<Process>,
+    _folder: TempDir,
 }
 
 impl Mixed {
@@ -38,7 +40,9 @@ impl Mixed {
         let theirs = THEIRS.map(|their| Member::classic(name(their), home_address()));
         let links = LINKS.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = Herd::new(ours.into_iter().chain(theirs).collect(), links, true).unwrap();
-        let ours = OURS.map(|our| serve(&herd, our)).into_iter().collect();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("herd.toml"), herd.to_toml()).unwrap();
+        let ours = OURS.map(|our| serve(folder.path(), our)).into_iter().collect();
         let theirs = THEIRS.iter().zip(variants).map(|(their, variant)| {
             let neighbours: Vec<String> = herd
                 .neighbours(&name(their))
@@ -48,7 +52,7 @@ impl Mixed {
             Process::start(variant, their, herd.member(their).unwrap().client, &neighbours)
         });
         let theirs = theirs.collect();
-        let mixed = Mixed { herd, ours, theirs };
+        let mixed = Mixed { herd, ours, theirs, _folder: folder };
         OURS.iter().chain(&THEIRS).for_each(|server| mixed.wait_until_ready(server));
         mixed
     }
@@ -83,27 +87,20 @@ impl Mixed {
 
 impl Drop for Mixed {
     fn drop(&mut self) {
-        for (stopper, thread) in &mut self.ours {
-            stopper.stop();
-            let ended = thread.take().map(JoinHandle::join);
-            assert!(ended.is_none_or(|ended| ended.is_ok()) || std::thread::panicking());
+        for our in &mut self.ours {
+            our.kill().unwrap();
+            our.wait().unwrap();
         }
     }
 }
 
-fn serve(herd: &Herd, server: &str) -> (Stopper, Option<JoinHandle<()>>) {
-    let config = Config {
-        name: name(server),
-        herd: herd.clone(),
-        log: LogOptions::default(),
-        places: PlacesArgs::default(),
-        limits: Limits::default(),
-        clock_lead_max: None,
-        trust: Trust::Loopback,
-    };
-    let server = Server::bind(&config, places::open(&places::Options::default()).unwrap()).unwrap();
-    let stopper = server.stopper();
-    (stopper, Some(Builder::new().spawn(move || server.run().unwrap()).unwrap()))
+fn serve(folder: &Path, server: &str) -> Child {
+    Command::new(threaded_server(env!("CARGO_BIN_EXE_tokio")))
+        .args(["serve", server, "--herd", "herd.toml", "--log-level", "warn"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn name(text: &str) -> ServerName {

@@ -1,9 +1,8 @@
 //! The variants, as they are started.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+
+use crate::threaded::threaded_server;
 
 /// A program and the arguments that make it the variant that is meant.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +38,7 @@ impl Kind {
     /// The command that starts it as this server.
     pub(crate) fn command(&self, server: &str) -> Command {
         let mut command = match self.program {
-            "proxyherd" => Command::new(threaded_server()),
+            "proxyherd" => Command::new(threaded_server(TOKIO)),
             program => Command::new(program),
         };
         if self.program == "proxyherd" {
@@ -53,30 +52,4 @@ impl Kind {
     pub(crate) fn is_complete(&self) -> bool {
         self.program != NAIVE.program
     }
-}
-
-/// Cargo makes the programs of this package before the tests, and the server's only if asked.
-fn threaded_server() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let folder = Path::new(TOKIO).parent().unwrap();
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut build = Command::new(cargo);
-        build.args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--offline",
-            "--package",
-            "proxyherd",
-            "--bin",
-            "proxyherd",
-        ]);
-        build.arg("--target-dir").arg(folder.parent().unwrap());
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the server cannot be built");
-        folder.join("proxyherd")
-    })
 }

@@ -4,14 +4,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+mod callers;
+mod cuts;
 #[path = "../../../../src/tests/free_address.rs"]
 mod free_address;
 mod golden;
 mod herds;
 mod kinds;
 mod processes;
+mod relay;
+mod reports;
 #[path = "../talk.rs"]
 mod talk;
+#[path = "../threaded.rs"]
+mod threaded;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
 mod waiting;

@@ -43,6 +43,18 @@ impl Processes {
         Processes::start_all(&FIVE, &LINKS, &kinds)
     }
 
+    /// The same, where each server reaches its neighbours at other addresses than those they listen on: those that
+    /// `dialled` gives for the first name's link to the second, which listens at the address.
+    pub(crate) fn five_over(
+        kinds: [Kind; 5],
+        dialled: impl FnMut(&str, &str, SocketAddr) -> SocketAddr,
+    ) -> Processes {
+        let mut processes = Processes::new(&FIVE, &LINKS, &kinds, &[]);
+        processes.rewire(dialled);
+        processes.start_those(&FIVE);
+        processes
+    }
+
     /// One server without neighbours.
     pub(crate) fn alone(kind: Kind) -> Processes {
         Processes::alone_with(kind, &[])
@@ -58,21 +70,41 @@ impl Processes {
     /// Servers with these names and links, each of its kind, all running.
     pub(crate) fn start_all(names: &[&str], links: &[(&str, &str)], kinds: &[Kind]) -> Processes {
         let mut processes = Processes::new(names, links, kinds, &[]);
-        names.iter().for_each(|name| processes.launch(name));
-        names.iter().for_each(|name| processes.wait_until_up(name));
+        processes.start_those(names);
         processes
     }
 
-    fn new(names: &[&str], links: &[(&str, &str)], kinds: &[Kind], args: &[&str]) -> Processes {
+    /// Servers with these names and links, each of its kind, none running.
+    pub(crate) fn new(names: &[&str], links: &[(&str, &str)], kinds: &[Kind], args: &[&str]) -> Processes {
         let name = |text: &str| ServerName::parse(text).unwrap();
         let member = |text: &&str| Member::herd(name(text), free_address(), free_address());
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("herd.toml"), herd.to_toml()).unwrap();
+        for name in names {
+            std::fs::write(dir.path().join(format!("{name}.toml")), herd.to_toml()).unwrap();
+        }
         let kinds = names.iter().map(|name| (*name).to_owned()).zip(kinds.iter().copied()).collect();
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         Processes { dir, herd, kinds, args, running: BTreeMap::new() }
+    }
+
+    /// Gives each server a herd file of its own.
+    fn rewire(&self, mut dialled: impl FnMut(&str, &str, SocketAddr) -> SocketAddr) {
+        for from in self.kinds.keys() {
+            let neighbours = self.herd.neighbours(&self.herd.member(from).unwrap().name);
+            let mut members = self.herd.members().to_vec();
+            for member in members.iter_mut().filter(|member| neighbours.contains(&&**member)) {
+                member.peer = dialled(from, member.name.as_str(), member.peer);
+            }
+            let herd = Herd::new(members, self.herd.links().to_vec(), self.herd.catch_up).unwrap();
+            std::fs::write(self.dir.path().join(format!("{from}.toml")), herd.to_toml()).unwrap();
+        }
+    }
+
+    fn start_those(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.launch(name));
+        names.iter().for_each(|name| self.wait_until_up(name));
     }
 
     /// Starts a server, and waits until clients can connect.
@@ -101,6 +133,11 @@ impl Processes {
         self.herd.member(name).unwrap().client
     }
 
+    /// Where a server's neighbours talk to it.
+    pub(crate) fn peers(&self, name: &str) -> SocketAddr {
+        self.herd.member(name).unwrap().peer
+    }
+
     /// A conversation with a server.
     pub(crate) fn client(&self, name: &str) -> Talk {
         Talk::with(self.clients(name))
@@ -111,12 +148,22 @@ impl Processes {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap()
     }
 
+    /// What a server that has stopped has counted. The variants name their counters as the threaded server does, but
+    /// for the letters' case.
+    pub(crate) fn counted(&self, name: &str, counter: &str) -> u64 {
+        let plain = |text: &str| text.replace('_', "").to_lowercase();
+        let log = plain(&self.log(name));
+        let (_, counts) = log.rsplit_once("stopped: ").unwrap();
+        let prefix = format!("{}=", plain(counter));
+        counts.split_whitespace().find_map(|count| count.strip_prefix(&prefix)).unwrap().parse().unwrap()
+    }
+
     fn launch(&mut self, name: &str) {
         let errors = File::create(self.dir.path().join(format!("{name}.err"))).unwrap();
         let child = self.kinds[name]
             .command(name)
             .arg("--herd")
-            .arg(self.dir.path().join("herd.toml"))
+            .arg(self.dir.path().join(format!("{name}.toml")))
             .arg("--log-dir")
             .arg(self.dir.path())
             .args(["--log-level", "info"])
