@@ -5,7 +5,7 @@ mod busy;
 mod convergence;
 mod crowded;
 mod field;
-mod free_address;
+pub(crate) mod free_address;
 mod fuzz;
 mod golden;
 mod grammar;

@@ -95,6 +95,11 @@ fn news_is_told_once_and_at_once() {
 }
 
 #[test]
+fn a_classic_neighbour_is_told_news_once_and_at_once() {
+    try_all_schedules_of("classic");
+}
+
+#[test]
 fn a_stop_is_never_missed_and_nothing_acknowledged_is_lost_by_it() {
     try_all_schedules_of("stop");
 }
@@ -131,6 +136,8 @@ fn every_slip_is_found() {
     for (slip, name) in [
         (Slip::MarkTakenOffLate, "news"),
         (Slip::RungBeforeMerge, "news"),
+        (Slip::RungBeforeMerge, "classic"),
+        (Slip::StopRungFirst, "classic"),
         (Slip::LocksReversed, "news"),
         (Slip::StopRungFirst, "stop"),
         (Slip::LastAckUnheard, "stop"),

@@ -12,12 +12,14 @@ use crate::proto::node::Node;
 use crate::proto::peer::Epoch;
 use crate::server::Server;
 use crate::server::callers::Callers;
+use crate::server::classic::ClassicSender;
 use crate::server::clock;
 use crate::server::link::Sender;
 use crate::server::shutdown::Sockets;
 
 pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
     ("news", news),
+    ("classic", classic),
     ("stop", stop),
     ("silent", silent),
     ("hang-up", hang_up),
@@ -65,6 +67,31 @@ fn news(stage: &Stage) {
     });
     let last = shared.node.read().store().last_number();
     assert_eq!(shared.links[0].acknowledged_position(), last);
+}
+
+/// Two conversations settle while a neighbour of the classic dialect is told in a connection for each line.
+fn classic(stage: &Stage) {
+    let port = &stage.peer_port("Classic");
+    let Server { shared, neighbours, .. } = stage.server("Hamilton");
+    let shared = &shared;
+    scope(|scope| {
+        let (address, errands) = neighbours.into_iter().nth(1).unwrap();
+        scope.spawn(move || ClassicSender::new(shared, 1, address, errands).run());
+        for clients in CLIENTS {
+            let (client, server) = TcpStream::pair();
+            scope.spawn(move || converse(shared, server));
+            scope.spawn(move || assert_eq!(report(client, clients), clients));
+        }
+        let mut told = Vec::new();
+        while told.len() < 4 {
+            let mut line = String::new();
+            (&port.accept().unwrap().0).read_to_string(&mut line).unwrap();
+            told.push(line.split(' ').nth(3).unwrap().to_owned());
+        }
+        shared.bells[1].stop();
+        told.sort();
+        assert_eq!(told, ["a", "b", "c", "d"]);
+    });
 }
 
 /// A server is stopped while clients report.

@@ -1,16 +1,19 @@
-//! What the scenarios play on: the herd Alford – Bolden – Hamilton, of which each starts the servers it needs.
+//! What the scenarios play on: the herd Alford – Bolden – Hamilton – Classic, of which each starts the servers that it
+//! needs.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
-use crate::config::{Config, Herd};
+use crate::config::{Config, Herd, Member};
 use crate::places::Places;
+use crate::proto::name::ServerName;
 use crate::server::accept::Accepted;
 use crate::server::listen::Port;
 use crate::server::shared::Shared;
 use crate::server::{Server, conversation};
+use crate::tests::free_address::free_address;
 use crate::tests::harness;
 
 /// A herd with addresses of its own.
@@ -21,8 +24,13 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Stage {
-        let links = [("Alford", "Bolden"), ("Bolden", "Hamilton")];
-        let herd = harness::herd(&["Alford", "Bolden", "Hamilton"], &links, true);
+        let name = |text| ServerName::parse(text).unwrap();
+        let member = |text| Member::herd(name(text), free_address(), free_address());
+        let classic = Member::classic(name("Classic"), free_address());
+        let members = vec![member("Alford"), member("Bolden"), member("Hamilton"), classic];
+        let links = [("Alford", "Bolden"), ("Bolden", "Hamilton"), ("Hamilton", "Classic")];
+        let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
+        let herd = Herd::new(members, links, true).unwrap();
         Stage { herd, places: harness::catalogue() }
     }
 
@@ -58,7 +66,7 @@ pub(super) fn report(socket: TcpStream, clients: &[&'static str]) -> Vec<&'stati
         let mut reply = [0; 256];
         let replied = (&socket).write_all(line.as_bytes()).and_then(|()| (&socket).read(&mut reply));
         match replied {
-            Ok(1..) => assert!(reply.starts_with(b"AT Alford ") || reply.starts_with(b"AT Bolden ")),
+            Ok(1..) => assert!(reply.starts_with(b"AT ")),
             Ok(0) | Err(_) => break,
         }
         acknowledged.push(client);
