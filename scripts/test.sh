@@ -2,25 +2,34 @@
 # Runs everything that can fail, each step even if one before it did, and says at the end what did.
 #
 #   scripts/test.sh          everything
-#   scripts/test.sh smoke    only the steps named: format clippy tests docs smoke
+#   scripts/test.sh smoke    only the steps named: format clippy tests interleavings docs smoke
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-ALL=(format clippy tests docs smoke)
+ALL=(format clippy tests interleavings docs smoke)
 # The smoke step's own folder, while it has one.
 scratch=
 
 # The fuzzer is a workspace of its own.
 format() { cargo fmt --all --check && cargo fmt --manifest-path bench/fuzz/Cargo.toml --check; }
 
-clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+clippy() {
+    cargo clippy --workspace --all-targets --locked -- -D warnings &&
+        cargo clippy --package proxyherd --features interleavings --tests --locked -- -D warnings
+}
 
 # Unit, property, transcript, simulator, socket and process tests, and the house rules. The herds of other makers
 # are tested too where Python and Node are there; what is missing is named and skipped.
 tests() {
     bench/field/setup.sh || echo "The herds of other makers cannot be installed: their tests are skipped."
     cargo test --workspace --locked --no-fail-fast
+}
+
+# How the server's threads may come between each other, on a model of locks, channels and sockets: 10,000 schedules
+# of each scenario, or as many as PROXYHERD_SCHEDULES says.
+interleavings() {
+    cargo test --package proxyherd --features interleavings --lib --locked -- interleavings::
 }
 
 # Twice: a link from public to private text is wrong only in the public edition.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::listen::Port;
 use super::queue::Giver;
 use super::shared::Shared;
 use super::shutdown::Registered;
+use super::sync::{TcpListener, TcpStream};
 use super::warnings::Cause;
 
 /// Accepted connections that wait for a thread: as many as a process can have, for accepting is faster than starting

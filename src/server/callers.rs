@@ -2,14 +2,14 @@
 //!
 //! The older one may be half-open: its neighbour is gone, and no packet says so.
 
-use std::net::{Shutdown as Half, TcpStream};
+use std::net::Shutdown as Half;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::conversation::Conversation;
 use super::errands::Errand;
 use super::shutdown::hang_up;
+use super::slips::{self, Slip};
+use super::sync::{Mutex, TcpStream};
 
 /// By neighbour: the socket of its present conversation.
 #[derive(Debug)]
@@ -25,14 +25,17 @@ impl Callers {
 
     /// A neighbour has come in this connection. Cuts an older one, and says whether there was one.
     pub(super) fn come(&self, neighbour: usize, socket: &Arc<TcpStream>) -> bool {
-        let older = self.present[neighbour].lock().replace(Arc::clone(socket));
-        older.inspect(|older| hang_up(older, Half::Both)).is_some()
+        let present = &self.present[neighbour];
+        let looked_up = slips::has(Slip::CallersLookedUpApart).then(|| present.lock().clone());
+        let older = present.lock().replace(Arc::clone(socket));
+        looked_up.unwrap_or(older).inspect(|older| hang_up(older, Half::Both)).is_some()
     }
 
     /// This connection of a neighbour has ended.
     pub(super) fn gone(&self, neighbour: usize, socket: &Arc<TcpStream>) {
         let mut present = self.present[neighbour].lock();
-        if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, socket)) {
+        let is_it = |present: &Arc<TcpStream>| Arc::ptr_eq(present, socket);
+        if present.as_ref().is_some_and(is_it) || slips::has(Slip::NewerForgotten) {
             *present = None;
         }
     }

@@ -1,11 +1,9 @@
 //! The sender thread of a link to a classic neighbour: a connection for every message.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::net::{Shutdown as Half, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-
-use crossbeam_channel::Receiver;
 
 use super::clock;
 use super::errands::{self, Bell, Errand};
@@ -13,6 +11,7 @@ use super::link::{CONNECT_WAIT_MAX, FAILURES_UNTIL_WARNING};
 use super::shared::Shared;
 use super::shutdown::hang_up;
 use super::status::LinkState;
+use super::sync::{Receiver, TcpStream};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
 use crate::proto::classic::ClassicLink;

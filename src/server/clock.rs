@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use super::sync;
 use crate::proto::time::Moment;
 
 /// The time of day, for skews. A clock before 1970 reads as 1970.
@@ -15,8 +14,7 @@ pub fn now() -> Moment {
 
 /// The time since a moment that stays the same while the machine runs. It never jumps.
 pub fn ticks() -> Duration {
-    let time = clock_gettime(ClockId::Monotonic);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    sync::ticks()
 }
 
 /// Now, for what is compared with a deadline.

@@ -1,7 +1,7 @@
 //! One connection from its first byte to its last: read, let the session decide, settle, write.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use super::listen::Port;
 use super::patience::{Arrived, Patience, Written};
 use super::quota::Quota;
 use super::shared::Shared;
+use super::slips::{self, Slip};
+use super::sync::TcpStream;
 use super::warnings::Cause;
 use super::{chance, clock};
 use crate::logging::Escaped;
@@ -215,6 +217,9 @@ impl<'a> Conversation<'a> {
         if self.batch.is_settled() {
             return;
         }
+        if slips::has(Slip::RungBeforeMerge) {
+            self.shared.bells.iter().for_each(|bell| bell.news());
+        }
         let settled = self.shared.node.write().settle(&mut self.batch);
         self.shared.stats.news.add(settled.news as u64);
         self.shared.stats.stale.add(settled.stale as u64);
@@ -224,7 +229,7 @@ impl<'a> Conversation<'a> {
         if settled.refused > 0 {
             self.note_refused(settled.refused as u64);
         }
-        if settled.news > 0 {
+        if settled.news > 0 && !slips::has(Slip::RungBeforeMerge) {
             self.shared.bells.iter().for_each(|bell| bell.news());
         }
     }

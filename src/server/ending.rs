@@ -1,7 +1,7 @@
 //! How a conversation ends that the other side does not end: giving it up, and letting the last reply arrive.
 
 use std::io::Read;
-use std::net::{Shutdown as Half, TcpStream};
+use std::net::Shutdown as Half;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +11,7 @@ use socket2::SockRef;
 use super::conversation::Conversation;
 use super::patience::Late;
 use super::shutdown::hang_up;
+use super::sync::TcpStream;
 use super::warnings::Cause;
 use crate::proto::link::SILENCE_MAX;
 

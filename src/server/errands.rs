@@ -4,10 +4,13 @@
 //! flags), and a sender that has been woken looks at all of it. So every errand is sent with `try_send`:
 //! nobody ever waits for a slow neighbour, and a full channel loses nothing, for it wakes just as well.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::RecvTimeoutError;
+
+use super::slips::{Slip, in_order};
+use super::sync::{AtomicBool, Receiver, Sender, bounded};
 
 /// Errands that fit into a channel. One suffices to wake; a few more keep apart what they were about.
 const ERRANDS_MAX: usize = 16;
@@ -60,8 +63,8 @@ impl Bell {
 
     /// Tells the sender to finish.
     pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.ring(Errand::Stop);
+        let say = || self.stopping.store(true, Ordering::Release);
+        in_order(Slip::StopRungFirst, say, || self.ring(Errand::Stop));
     }
 
     /// Whether the sender has been told to finish.

@@ -1,21 +1,19 @@
 //! The sender thread of one link: dial, say hello, send what is due, and again when the neighbour is back.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown as Half, SocketAddr, TcpStream};
+use std::net::{Shutdown as Half, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Builder};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-use parking_lot::Mutex;
 use socket2::SockRef;
 
 use super::errands::{self, Bell, Errand};
 use super::shared::Shared;
 use super::shutdown::hang_up;
+use super::slips::{self, Slip};
 use super::status::LinkState;
-use super::threads::STACK_BYTES;
+use super::sync::{self, AtomicBool, Mutex, Receiver, TcpStream};
 use super::warnings::Cause;
 use super::watcher::Watcher;
 use super::{chance, clock};
@@ -107,7 +105,8 @@ impl<'a> Sender<'a> {
     /// Connects, and lets each side prove who it is. Returns the framing too: more may have come with the welcome.
     fn dial(&self) -> io::Result<(Arc<TcpStream>, Framing)> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_WAIT_MAX)?);
-        let _registered = self.shared.dialling.register(&socket);
+        let is_registered = !slips::has(Slip::DialUnregistered);
+        let _registered = is_registered.then(|| self.shared.dialling.register(&socket));
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(SILENCE_MAX))?;
         SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
@@ -157,12 +156,9 @@ impl<'a> Sender<'a> {
     fn converse(&self, socket: &Arc<TcpStream>, framing: Framing) -> io::Result<()> {
         let _registered = self.shared.link_sockets.register(socket);
         let hung_up = AtomicBool::new(false);
-        thread::scope(|scope| {
+        sync::scope(|scope| {
             let watcher = Watcher { sender: self, socket, hung_up: &hung_up };
-            Builder::new()
-                .name(format!("watch-{}", self.name))
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, move || watcher.run(framing))?;
+            sync::spawn(scope, format!("watch-{}", self.name), move || watcher.run(framing))?;
             let ended = self.send(socket, &hung_up);
             hang_up(socket, Half::Both);
             ended
@@ -173,7 +169,9 @@ impl<'a> Sender<'a> {
         let mut lines = Vec::new();
         let mut asked = false;
         loop {
-            self.bell.looking_at_news();
+            if !slips::has(Slip::MarkTakenOffLate) {
+                self.bell.looking_at_news();
+            }
             loop {
                 lines.clear();
                 let due = self.link.lock().due(&self.shared.node.read(), clock::ticks(), &mut lines);
@@ -186,6 +184,9 @@ impl<'a> Sender<'a> {
                 });
                 self.shared.stats.link_lines.add(due.lines() as u64);
                 self.note(&lines);
+            }
+            if slips::has(Slip::MarkTakenOffLate) {
+                self.bell.looking_at_news();
             }
             if hung_up.load(Ordering::Acquire) {
                 return Ok(());

@@ -1,9 +1,11 @@
 //! Listening, with what every accepted socket inherits.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::sync::TcpListener;
 
 /// Connections that the kernel holds until they are accepted. The standard library's 128 overflows in a
 /// storm, and a client whose SYN was dropped waits a second to try again.
@@ -15,7 +17,7 @@ const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
 /// What the kernel may keep of what one client has sent and nobody has read: four reads. A client that sends without
 /// taking its replies is not read, and what waits then would otherwise grow to megabytes.
-const INPUT_BYTES_MAX: usize = 32 * 1024;
+pub(super) const INPUT_BYTES_MAX: usize = 32 * 1024;
 
 /// Which of its two ports a connection came in on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +47,33 @@ impl Output {
 }
 
 /// Binds `address`, at once after a predecessor too, and listens.
-pub(super) fn listen(address: SocketAddr, output: Output) -> io::Result<TcpListener> {
+///
+/// Of what is sent to an accepted socket and nobody reads the kernel keeps `input_bytes_max`, if that is given, and as
+/// much as it likes otherwise.
+pub(super) fn listen(
+    address: SocketAddr,
+    output: Output,
+    input_bytes_max: Option<usize>,
+) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it, and the kernel then does not let it grow to megabytes. It takes twice the number,
     // of which what it needs for its own records is a part.
     socket.set_send_buffer_size(output.kernel_bytes_max / 2)?;
+    if let Some(most) = input_bytes_max {
+        socket.set_recv_buffer_size(most / 2)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Bounds what the kernel keeps of what each client of this listener has sent. Neighbours send in bulk, and have
-/// proved who they are.
-pub(super) fn bound_input(listener: &TcpListener) -> io::Result<()> {
-    // Accepted sockets inherit it. The kernel takes twice the number, of which what it needs for its own records is
-    // a part.
-    SockRef::from(listener).set_recv_buffer_size(INPUT_BYTES_MAX / 2)
-}
-
+// Sockets of the system are no part of the model.
+#[cfg(not(feature = "interleavings"))]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use socket2::SockRef;
     use std::io::{ErrorKind, Write};
     use std::net::TcpStream;
 
@@ -76,7 +83,7 @@ mod tests {
             let output = Output::shared_out(output_bytes_max);
             let all = output.replies_bytes_max + output.kernel_bytes_max;
             assert_eq!(all, output_bytes_max as usize);
-            let listener = listen("127.0.0.1:0".parse().unwrap(), output).unwrap();
+            let listener = listen("127.0.0.1:0".parse().unwrap(), output, None).unwrap();
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             socket.set_recv_buffer_size(4096).unwrap();
             socket.connect(&listener.local_addr().unwrap().into()).unwrap();
@@ -99,8 +106,8 @@ mod tests {
 
     #[test]
     fn what_the_kernel_takes_from_a_client_that_is_not_read_is_bounded() {
-        let listener = listen("127.0.0.1:0".parse().unwrap(), Output::shared_out(32 << 10)).unwrap();
-        bound_input(&listener).unwrap();
+        let output = Output::shared_out(32 << 10);
+        let listener = listen("127.0.0.1:0".parse().unwrap(), output, Some(INPUT_BYTES_MAX)).unwrap();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_send_buffer_size(4096).unwrap();
         socket.connect(&listener.local_addr().unwrap().into()).unwrap();

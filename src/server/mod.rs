@@ -24,6 +24,9 @@ mod conversation;
 mod ending;
 mod errands;
 mod farewell;
+#[cfg(test)]
+#[cfg(feature = "interleavings")]
+mod interleavings;
 mod link;
 mod listen;
 mod patience;
@@ -35,8 +38,10 @@ mod quota;
 mod reserve;
 mod shared;
 mod shutdown;
+mod slips;
 pub mod stats;
 mod status;
+mod sync;
 mod threads;
 mod turns;
 mod warnings;
@@ -44,15 +49,10 @@ mod watcher;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::{self, Builder, Scope};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender as ChannelSender, bounded};
-use parking_lot::RwLock;
-use socket2::SockRef;
 
 use crate::config::{Config, Limits};
 use crate::places::Places;
@@ -63,13 +63,14 @@ use callers::Callers;
 use classic::ClassicSender;
 use errands::{Bell, Errand};
 use link::Sender;
-use listen::{Output, Port, bound_input, listen};
+use listen::{INPUT_BYTES_MAX, Output, Port, listen};
 use queue::queue;
 use shared::Shared;
 use shutdown::Sockets;
 use stats::Stats;
 use status::LinkState;
-use threads::{STACK_BYTES, Threads};
+use sync::{Receiver, RwLock, Scope, Sender as ChannelSender, TcpListener, bounded};
+use threads::Threads;
 use turns::Turns;
 use warnings::Warnings;
 
@@ -139,9 +140,11 @@ impl Server {
                 member.peer
             );
         }
-        let bind = |address| listen(address, output).map_err(|error| ServeError::Bind { address, error });
-        let (clients, peers) = (bind(member.client)?, bind(member.peer)?);
-        bound_input(&clients).map_err(|error| ServeError::Bind { address: member.client, error })?;
+        // Neighbours send in bulk, and have proved who they are.
+        let bind = |address, input_bytes_max| {
+            listen(address, output, input_bytes_max).map_err(|error| ServeError::Bind { address, error })
+        };
+        let (clients, peers) = (bind(member.client, Some(INPUT_BYTES_MAX))?, bind(member.peer, None)?);
         let neighbours = config.herd.neighbours(&config.name);
         let me = Arc::new(config.identity(chance::epoch().map_err(ServeError::Random)?));
         let callers = Callers::new(neighbours.len());
@@ -183,7 +186,7 @@ impl Server {
     pub fn run(self) -> Result<(), ServeError> {
         let Server { clients, peers, neighbours, shared, status_every, stop } = self;
         let shared = &shared;
-        thread::scope(|links| {
+        sync::scope(|links| {
             let _stop_links_whatever_happens = OnDrop(|| shared.bells.iter().for_each(Bell::stop));
             for (index, (address, errands)) in neighbours.into_iter().enumerate() {
                 let neighbour = &shared.me.neighbours[index];
@@ -199,7 +202,7 @@ impl Server {
                     }
                 }
             }
-            thread::scope(|conversations| {
+            sync::scope(|conversations| {
                 let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
                 let (accepted, to_serve) = queue(ACCEPTED_MAX);
                 for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
@@ -245,8 +248,7 @@ fn stop_accepting(shared: &Shared, clients: &TcpListener, peers: &TcpListener) {
     shared.conversations.stop_reading();
     shared.dialling.stop_reading();
     for listener in [clients, peers] {
-        // On Linux this wakes `accept`; connecting to ourselves would fail when descriptors have run out.
-        let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+        sync::stop_listening(listener);
     }
 }
 
@@ -263,12 +265,7 @@ fn spawn<'scope, 'env>(
     name: String,
     work: impl FnOnce() + Send + 'scope,
 ) -> Result<(), ServeError> {
-    Builder::new()
-        .name(name)
-        .stack_size(STACK_BYTES)
-        .spawn_scoped(scope, work)
-        .map(|_| ())
-        .map_err(ServeError::Thread)
+    sync::spawn(scope, name, work).map_err(ServeError::Thread)
 }
 
 /// The address of a listener, for people.

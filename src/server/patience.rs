@@ -2,7 +2,6 @@
 //! replies to be taken.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -10,6 +9,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::clock;
 use super::listen::Port;
+use super::sync::TcpStream;
 use crate::config::Limits;
 use crate::proto::framing::Framing;
 use crate::proto::link::SILENCE_MAX;

@@ -4,8 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use parking_lot::RwLock;
-
 use super::admission::Admission;
 use super::callers::Callers;
 use super::errands::Bell;
@@ -13,6 +11,7 @@ use super::listen::Output;
 use super::shutdown::Sockets;
 use super::stats::Stats;
 use super::status::LinkState;
+use super::sync::RwLock;
 use super::turns::Turns;
 use super::warnings::Warnings;
 use crate::config::Limits;

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 
 use super::clock;
 use super::shared::Shared;
+use super::sync::Receiver;
 
 /// How one link is, for whoever asks. What a sender decides by is in its link alone.
 #[derive(Debug, Default)]
@@ -33,6 +34,12 @@ impl LinkState {
     /// How far the neighbour has said to have come.
     pub(super) fn acknowledged(&self, position: Option<u64>) {
         self.acknowledged.store(position.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    #[cfg(feature = "interleavings")]
+    pub(super) fn acknowledged_position(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// In words, for a server whose last change has this number.

@@ -8,22 +8,16 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{Builder, Scope};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
 
 use super::accept::Accepted;
 use super::conversation;
 use super::farewell::Farewells;
 use super::listen::Port;
 use super::queue::{Taken, Taker};
+use super::sync::{self, Mutex, Receiver, Scope, Sender, bounded};
 use super::warnings::Cause;
 use super::{ServeError, Shared, spawn};
-
-/// The stack of a connection's thread. Only what is touched costs memory, so this is generous.
-pub(super) const STACK_BYTES: usize = 512 * 1024;
 
 /// How long a thread without a connection waits for one.
 const IDLE: Duration = Duration::from_secs(10);
@@ -93,9 +87,8 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         // The connection crosses in a slot of its own, so that it is still here if no thread can be had.
         let slot = Arc::new(Mutex::new(Some(connection)));
         let (shared, more, first) = (self.shared, self.next_connection.clone(), Arc::clone(&slot));
-        let thread = Builder::new().name(name).stack_size(STACK_BYTES);
-        match thread.spawn_scoped(self.scope, move || serve_one_after_another(shared, &first, &more)) {
-            Ok(_) => {}
+        match sync::spawn(self.scope, name, move || serve_one_after_another(shared, &first, &more)) {
+            Ok(()) => {}
             Err(error) => {
                 let Some(connection) = slot.lock().take() else { return };
                 let why = format_args!("{error}; raise the limits on processes or mappings");

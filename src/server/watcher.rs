@@ -1,13 +1,15 @@
 //! The thread that listens on a link while its sender sends.
 
 use std::io::{self, Read};
-use std::net::{Shutdown as Half, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::Shutdown as Half;
+use std::sync::atomic::Ordering;
 
 use super::clock;
 use super::errands::Errand;
 use super::link::{Sender, complaint, level_of};
 use super::shutdown::hang_up;
+use super::slips::{self, Slip, in_order};
+use super::sync::{AtomicBool, TcpStream};
 use super::warnings::Cause;
 use crate::logging::Escaped;
 use crate::proto::framing::{Framing, Line};
@@ -41,16 +43,19 @@ impl Watcher<'_> {
                 Err(_) => break,
             }
         }
-        self.hung_up.store(true, Ordering::Release);
-        // The sender may be waiting in a write that nobody will read any more.
-        hang_up(self.socket, Half::Both);
-        self.sender.bell.ring(Errand::HangUp);
+        let note = || self.hung_up.store(true, Ordering::Release);
+        in_order(Slip::HangUpRungFirst, note, || {
+            // The sender may be waiting in a write that nobody will read any more.
+            hang_up(self.socket, Half::Both);
+            self.sender.bell.ring(Errand::HangUp);
+        });
     }
 
     fn line(&self, text: &[u8]) {
         let Sender { shared, name, link, bell, state, .. } = self.sender;
         log::log!(level_of(text), "link to {name} <- {}", Escaped(text));
         let answered = {
+            let _too_early = slips::has(Slip::LocksReversed).then(|| shared.node.read());
             let mut link = link.lock();
             let answered = link.answered(&shared.node.read(), text, clock::ticks());
             state.acknowledged(link.acknowledged_position());
@@ -58,7 +63,7 @@ impl Watcher<'_> {
         };
         match answered {
             Ok(Answered::Acknowledged | Answered::Up | Answered::Reply(_)) => {
-                if bell.is_stopping() {
+                if bell.is_stopping() && !slips::has(Slip::LastAckUnheard) {
                     bell.ring(Errand::Stop);
                 }
             }

@@ -1,14 +1,15 @@
 //! Tests that concern more than one room.
 
 mod allocations;
+mod busy;
 mod convergence;
 mod crowded;
 mod field;
-mod free_address;
+pub(crate) mod free_address;
 mod fuzz;
 mod golden;
 mod grammar;
-mod harness;
+pub(crate) mod harness;
 mod limits;
 mod logging;
 mod merge;
