@@ -16,7 +16,7 @@ need cargo "install Rust from https://rustup.rs"
 
 # The sanitizer is not stable, and this variable makes a stable compiler take it all the same.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread" CARGO_TARGET_DIR=target/tsan
-export PROXYHERD_BUSY_LINES=${PROXYHERD_BUSY_LINES:-20000}
+export PROXYHERD_BUSY_LINES=${PROXYHERD_BUSY_LINES:-200000}
 # The first finding ends the tests with an exit code of its own.
 export TSAN_OPTIONS="halt_on_error=1 exitcode=66 ${TSAN_OPTIONS:-}"
 host=$(rustc -vV | sed -n 's/^host: //p')
