@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
+use crossbeam_channel::{RecvError, RecvTimeoutError, TryRecvError, TrySendError};
 
 use super::Watched;
 
