@@ -1,6 +1,6 @@
 //! The process that is a crowd: one thread, an epoll loop over all its connections.
 //!
-//! It says [`GATHERED`] in a line when every member has been connected once, goes on until its standard input ends,
+//! It says `GATHERED` in a line when every member has been connected once, goes on until its standard input ends,
 //! which also happens when whoever has started it is gone, and says what it has counted in a line of JSON.
 
 use std::io::{self, ErrorKind, Write};
