@@ -180,3 +180,26 @@ fn silence_ends_a_link_and_a_neighbours_conversation() {
         Err(error) => panic!("{error} within {WAIT:?}"),
     });
 }
+
+#[test]
+fn a_bucket_that_stays_different_for_two_beats_is_told_again() {
+    let herd = pair();
+    let bolden = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let server = TestServer::start(&herd, "Alford", catalogue());
+    let kiwi = server.client().ask("IAMAT kiwi +1+1 5");
+    let mut link = Talk::of(bolden.accept().unwrap().0);
+    link.line();
+    link.ask(&format!("CHALLENGE 2 Bolden Alford 0000000000000001 {NONCE}"));
+    assert_eq!(link.ask("WELCOME - 0"), kiwi);
+    // It has merged all and has nothing to tell, and yet its fingerprint is that of somebody who knows nobody.
+    let nothing = "0".repeat(256 * 16);
+    for _ in 0..2 {
+        let beat = link.line();
+        assert!(beat.starts_with("BEAT 1 "), "{beat}");
+        link.send(format!("ACK 1 0 {nothing}\n"));
+    }
+    assert_eq!(link.line(), kiwi, "it is told again");
+    // One whose fingerprint is ours says so by leaving it out.
+    let beat = link.line();
+    assert!(beat.starts_with("BEAT 1 "), "{beat}");
+}
