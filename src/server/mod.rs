@@ -12,7 +12,11 @@
 //! | watch | one per link that is up | `read` |
 //!
 //! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
-//! none of which anything is read, written, logged or waited for.
+//! none of which anything is read, written, logged or waited for. A link has a lock of its own, for its two threads;
+//! the store's is taken after it, never before. The thread that calls [`Server::run`] says now and then how it is.
+//!
+//! Locks, channels, threads and sockets come from `sync`, so that tests can put a model of them in their place and
+//! decide who goes on when: see `interleavings`.
 
 mod accept;
 mod admission;
