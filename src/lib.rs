@@ -21,7 +21,8 @@
 //! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
 //!
 //! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::session`], then
-//! [`proto::node::Node::settle`], then [`server`]'s `link`. A wrong line's way ends in [`proto::command`].
+//! [`proto::node::Node::settle`], then [`server`]'s `link`. A wrong line's way ends in [`proto::command`],
+//! or in [`proto::peer`] if a server said it.
 //!
 //! # What does not exist here
 //!
@@ -31,7 +32,8 @@
 //!   the backlog, and a link is a position in it. A neighbour that is slow or down costs no memory.
 //! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only the one
 //!   that waits for signals ends with the process. No thread polls for the stop.
-//! - Nobody is believed who has not proved to be a neighbour, and no position moves before what it covers is merged.
+//! - In a herd with a secret nobody is believed who has not proved to be a neighbour, but for classic ones, which are
+//!   known by their addresses. No position moves before what it covers is merged.
 //! - No reply leaves before its sighting is merged, and none to a client is formatted under the lock.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
 //!   bound with a name, and most of them an option: see `Limits` in [`config`].
@@ -40,7 +42,8 @@
 //! # Levels of the log
 //!
 //! `ERROR`: we are broken (a bug). `WARN`: a neighbour or a provider is, or a limit was hit. `INFO`: start, stop,
-//! connections and links. `DEBUG`: every line in and out, and why one was refused.
+//! connections and links, and how it is every minute. `DEBUG`: every line in and out but beats, and why one was
+//! refused. `TRACE`: beats and their answers.
 
 pub mod cli;
 pub mod client;
