@@ -11,7 +11,7 @@ use super::sighting::Sighting;
 use super::time::{Moment, Skew};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
-const KEPT_BYTES_MAX: usize = 16 * 1024;
+pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// Replies in the order of their lines, and the sightings that must be merged before they are sent.
 #[derive(Debug, Default)]

@@ -3,14 +3,14 @@
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::admission::Admitted;
+use super::admission::{Admitted, network};
 use super::clock;
 use super::farewell::{self, Farewells};
 use super::listen::Port;
@@ -48,7 +48,7 @@ pub(super) struct Acceptor<'a> {
     shared: &'a Shared,
     listener: &'a TcpListener,
     port: Port,
-    accepted: Giver<Accepted<'a>>,
+    accepted: Giver<IpAddr, Accepted<'a>>,
     farewells: Farewells,
     /// Given up when descriptors have run out, so that one more connection can be taken and told so.
     spare: Option<File>,
@@ -59,7 +59,7 @@ impl<'a> Acceptor<'a> {
         shared: &'a Shared,
         listener: &'a TcpListener,
         port: Port,
-        accepted: Giver<Accepted<'a>>,
+        accepted: Giver<IpAddr, Accepted<'a>>,
     ) -> Acceptor<'a> {
         let spare = File::open(SPARE).ok();
         Acceptor { shared, listener, port, accepted, farewells: Farewells::default(), spare }
@@ -117,7 +117,7 @@ impl<'a> Acceptor<'a> {
                 let registered = shared.conversations.register(&socket);
                 let accepted = Accepted { port: self.port, socket, from, admitted, registered };
                 // It fails when the thread that takes them has ended, and so the server.
-                let _ = self.accepted.give(accepted);
+                let _ = self.accepted.give(network(from.ip()), accepted);
             }
             Err(refused) => {
                 shared.stats.connections_refused.add(1);

@@ -130,7 +130,7 @@ impl Drop for Admitted<'_> {
 }
 
 /// What counts as one address: of IPv6 the first 64 bits, for whoever has one address there has all of these.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

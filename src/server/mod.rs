@@ -5,7 +5,7 @@
 //! | thread | how many | blocks in |
 //! |---|---|---|
 //! | accept | one per port | `accept` |
-//! | spawn | one | the queue of accepted connections |
+//! | spawn | one | the queue of accepted connections, room for one more to begin |
 //! | connection | one per connection | `read`, `write`, the provider of places |
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of errands, `write` |
@@ -20,6 +20,7 @@
 
 mod accept;
 mod admission;
+mod beginners;
 mod callers;
 pub mod chance;
 mod classic;
@@ -28,6 +29,7 @@ mod conversation;
 mod ending;
 mod errands;
 mod farewell;
+mod handover;
 #[cfg(test)]
 #[cfg(feature = "interleavings")]
 mod interleavings;
@@ -63,6 +65,7 @@ use crate::places::Places;
 use crate::proto::node::{Dialect, Node};
 use accept::{ACCEPTED_MAX, Acceptor};
 use admission::Admission;
+use beginners::Beginners;
 use callers::Callers;
 use classic::ClassicSender;
 use errands::{Bell, Errand};
@@ -161,6 +164,7 @@ impl Server {
             bells,
             places,
             turns: Turns::of_this_machine(),
+            beginners: Beginners::of_this_machine(),
             stats: Stats::default(),
             links: neighbours.iter().map(|_| LinkState::default()).collect(),
             classics: config.classics(),

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use super::clock;
 use super::conversation::{After, Conversation};
+use super::turns::Turn;
 use super::warnings::Cause;
 use crate::places::{Answer, PlacesError};
+use crate::proto::batch::KEPT_BYTES_MAX;
 use crate::proto::command::WhatsAt;
 use crate::proto::search::Nearby;
 
-impl Conversation<'_> {
+impl<'a> Conversation<'a> {
     /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it
     /// may take its time.
     pub(super) fn answer(&mut self, text: &[u8], ask: &WhatsAt<'_>) -> io::Result<After> {
-        // The network's answers take no processor, so nobody needs a turn for waiting.
-        let turn = (!self.shared.places.may_wait()).then(|| self.shared.turns.take());
+        let mut turn = self.turn();
         self.settle();
         let search = self.shared.node.read().search(ask);
         let Some(search) = search else {
@@ -34,11 +35,23 @@ impl Conversation<'_> {
             self.shared.hit(cause_of(&error), format_args!("places: {error}"));
             error.to_answer()
         });
+        // Answers are large, and what waits for a client that does not take them is memory.
+        if self.batch.replies().len() + answer.as_str().len() > KEPT_BYTES_MAX {
+            drop(turn);
+            self.flush()?;
+            turn = self.turn();
+        }
         let reply = self.batch.replies().len();
         search.finish(answer.as_str(), self.batch.reply());
         drop(turn);
         self.log_replies_from(reply);
         Ok(After::GoOn)
+    }
+
+    /// The network's answers take no processor, so nobody needs a turn for waiting.
+    fn turn(&self) -> Option<Turn<'a>> {
+        let shared = self.shared;
+        (!shared.places.may_wait()).then(|| shared.turns.take())
     }
 
     /// Asks the provider, unless that costs calls of which this connection has had its share.

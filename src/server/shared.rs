@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::admission::Admission;
+use super::beginners::Beginners;
 use super::callers::Callers;
 use super::errands::Bell;
 use super::listen::Output;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub(super) places: Arc<dyn Places>,
     /// At questions that are answered from memory.
     pub(super) turns: Turns,
+    pub(super) beginners: Beginners,
     pub(super) stats: Stats,
     /// How each link is.
     pub(super) links: Vec<LinkState>,

@@ -6,18 +6,21 @@
 //! herd.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::accept::Accepted;
+use super::beginners::Beginner;
 use super::conversation;
 use super::farewell::Farewells;
+use super::handover::Handover;
 use super::listen::Port;
 use super::queue::{Taken, Taker};
-use super::sync::{self, Mutex, Receiver, Scope, Sender, bounded};
+use super::sync::{self, Mutex, Scope};
 use super::warnings::Cause;
-use super::{ServeError, Shared, spawn};
+use super::{ServeError, Shared, clock, spawn};
 
 /// How long a thread without a connection waits for one.
 const IDLE: Duration = Duration::from_secs(10);
@@ -32,12 +35,13 @@ pub(super) struct Threads<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     shared: &'env Shared,
     started: u64,
-    /// No capacity: a connection is handed over only to a thread that is waiting for one.
-    idle: Sender<Accepted<'env>>,
-    next_connection: Receiver<Accepted<'env>>,
-    kept_for_peers: Sender<Accepted<'env>>,
+    idle: Arc<Handover<Beginning<'env>>>,
+    kept_for_peers: Arc<Handover<Beginning<'env>>>,
     farewells: Farewells,
 }
+
+/// A connection on its way to a thread.
+type Beginning<'a> = (Accepted<'a>, Beginner<'a>);
 
 impl<'scope, 'env> Threads<'scope, 'env> {
     /// Starts the threads that are kept: one for each neighbour, and one for whoever else knocks.
@@ -48,23 +52,27 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         scope: &'scope Scope<'scope, 'env>,
         shared: &'env Shared,
     ) -> Result<Threads<'scope, 'env>, ServeError> {
-        let (idle, next_connection) = bounded(0);
-        let (kept_for_peers, next_peer) = bounded::<Accepted>(0);
+        let (idle, kept_for_peers) = (Arc::default(), Arc::<Handover<Beginning>>::default());
+        let farewells = Farewells::default();
+        // Whatever happens, it ends the wait of those that are kept.
+        let threads = Threads { scope, shared, started: 0, idle, kept_for_peers, farewells };
         for number in 0..=shared.me.neighbours.len() {
-            let next_peer = next_peer.clone();
+            let peers = Arc::clone(&threads.kept_for_peers);
             spawn(scope, format!("peer-{number}"), move || {
-                next_peer.iter().for_each(|connection| serve(shared, connection));
+                while let Some(connection) = peers.wait(None) {
+                    serve(shared, connection);
+                }
             })?;
         }
-        let farewells = Farewells::default();
-        Ok(Threads { scope, shared, started: 0, idle, next_connection, kept_for_peers, farewells })
+        Ok(threads)
     }
 
     /// Serves every accepted connection, until accepting has ended.
-    pub(super) fn serve_all(mut self, accepted: &Taker<Accepted<'env>>) {
+    pub(super) fn serve_all(mut self, accepted: &Taker<IpAddr, Accepted<'env>>) {
         loop {
+            let beginner = self.shared.beginners.wait_for_room();
             match accepted.take(self.farewells.due()) {
-                Taken::One(connection) => self.serve(connection),
+                Taken::One(connection) => self.serve((connection, beginner)),
                 Taken::Late => {}
                 Taken::Ended => return,
             }
@@ -72,12 +80,12 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         }
     }
 
-    fn serve(&mut self, connection: Accepted<'env>) {
-        let kept = match connection.port {
-            Port::Peer => hand_over(&self.kept_for_peers, connection),
+    fn serve(&mut self, connection: Beginning<'env>) {
+        let kept = match connection.0.port {
+            Port::Peer => self.kept_for_peers.hand(connection),
             Port::Client => Err(connection),
         };
-        let Err(connection) = kept.or_else(|connection| hand_over(&self.idle, connection)) else { return };
+        let Err(connection) = kept.or_else(|connection| self.idle.hand(connection)) else { return };
         if !is_memory_left() {
             self.refuse(connection, Cause::Memory, "memory", "no memory is left; raise the limit on it");
             return;
@@ -86,7 +94,7 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         let name = format!("connection-{}", self.started);
         // The connection crosses in a slot of its own, so that it is still here if no thread can be had.
         let slot = Arc::new(Mutex::new(Some(connection)));
-        let (shared, more, first) = (self.shared, self.next_connection.clone(), Arc::clone(&slot));
+        let (shared, more, first) = (self.shared, Arc::clone(&self.idle), Arc::clone(&slot));
         match sync::spawn(self.scope, name, move || serve_one_after_another(shared, &first, &more)) {
             Ok(()) => {}
             Err(error) => {
@@ -97,12 +105,19 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         }
     }
 
-    fn refuse(&mut self, connection: Accepted<'env>, cause: Cause, what: &str, why: impl fmt::Display) {
+    fn refuse(&mut self, (connection, _): Beginning<'env>, cause: Cause, what: &str, why: impl fmt::Display) {
         let Accepted { socket, from, .. } = connection;
         self.shared.stats.connections_refused.add(1);
         self.shared.hit(cause, format_args!("refused {from}, no {what} for one more connection: {why}"));
         let told = format!("no {what} for one more connection; try again later");
         self.farewells.refuse(socket, told);
+    }
+}
+
+impl Drop for Threads<'_, '_> {
+    fn drop(&mut self) {
+        self.idle.end();
+        self.kept_for_peers.end();
     }
 }
 
@@ -114,26 +129,22 @@ fn is_memory_left() -> bool {
     got
 }
 
-/// Gives the connection to a thread that waits for one, or back.
-fn hand_over<'a>(threads: &Sender<Accepted<'a>>, connection: Accepted<'a>) -> Result<(), Accepted<'a>> {
-    threads.try_send(connection).map_err(|error| error.into_inner())
-}
-
 fn serve_one_after_another<'a>(
     shared: &'a Shared,
-    first: &Mutex<Option<Accepted<'a>>>,
-    more: &Receiver<Accepted<'a>>,
+    first: &Mutex<Option<Beginning<'a>>>,
+    more: &Handover<Beginning<'a>>,
 ) {
     let mut next = first.lock().take();
     while let Some(connection) = next {
         serve(shared, connection);
-        next = more.recv_timeout(IDLE).ok();
+        next = more.wait(Some(clock::deadline(IDLE)));
     }
 }
 
 /// Serves one connection. A bug of ours costs this one, and nobody else's.
-fn serve<'a>(shared: &'a Shared, connection: Accepted<'a>) {
+fn serve<'a>(shared: &'a Shared, (connection, beginner): Beginning<'a>) {
     let from = connection.from;
+    drop(beginner);
     if catch_unwind(AssertUnwindSafe(|| conversation::serve(shared, connection))).is_err() {
         shared.stats.bugs.add(1);
         log::error!(

@@ -1,4 +1,4 @@
-//! The table of crowds, as Markdown that can be read as it is.
+//! The table of crowds, as Markdown that can be read as it is: medians of the rounds, and a verdict on each.
 
 use super::results::{Figures, Record};
 
@@ -43,7 +43,7 @@ fn row(record: &Record) -> Vec<String> {
         row.push(verdict);
         return row;
     };
-    let figure = |name: &str| figures.get(name).copied().unwrap_or(0.0);
+    let figure = |name: &str| record.spread(name).map_or(0.0, |spread| spread.median);
     let ms = |name: &str| format!("{:.1}", figure(name) / 1e3);
     let mib = |name: &str| format!("{:.0}", figure(name) / 1024.0);
     vec![
@@ -51,7 +51,7 @@ fn row(record: &Record) -> Vec<String> {
         of("members"),
         ms("alone_p50_us"),
         format!("{} / {} / {}", ms("fresh_p50_us"), ms("fresh_p99_us"), ms("fresh_max_us")),
-        reasons(figures, &record.options["server"]),
+        reasons(record, figures, &record.options["server"]),
         format!("{} / {} / {}", mib("rss_before_kib"), mib("rss_peak_kib"), mib("rss_after_kib")),
         format!("{} / {}", mib("kernel_tcp_before_kib"), mib("kernel_tcp_peak_kib")),
         format!("{}", figure("listen_overflows")),
@@ -60,11 +60,12 @@ fn row(record: &Record) -> Vec<String> {
 }
 
 /// Why the server has refused or cut off somebody, and how often; and what it was told about that.
-fn reasons(figures: &Figures, told: &str) -> String {
+fn reasons(record: &Record, figures: &Figures, told: &str) -> String {
     let is_reason = |name: &str| REASONS.iter().any(|reason| name.starts_with(reason));
-    let counted = figures.iter().filter(|(name, _)| is_reason(name));
+    let counted = figures.keys().filter(|name| is_reason(name));
+    let median = |name: &str| record.spread(name).map_or(0.0, |spread| spread.median);
     let mut reasons: Vec<String> =
-        counted.map(|(name, count)| format!("{} {count}", name.trim_start_matches("server_"))).collect();
+        counted.map(|name| format!("{} {:.0}", name.trim_start_matches("server_"), median(name))).collect();
     if reasons.is_empty() {
         reasons.push("nobody".to_owned());
     }

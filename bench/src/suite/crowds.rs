@@ -110,14 +110,20 @@ impl Plan {
             return Ok(done);
         }
         let mut record = Record { point: place, variant: variant.name.clone(), options, ..Record::default() };
-        match self.see(bench, variant) {
-            Ok((figures, verdict)) => {
-                record.rounds.push(figures);
-                record.remark = Some(verdict.words());
-                record.failed = (!verdict.failed.is_empty()).then(|| verdict.failed.join("; "));
+        let mut remarks = Vec::new();
+        for _ in 0..bench.rounds(1, 3) {
+            match self.see(bench, variant) {
+                Ok((figures, verdict)) => {
+                    record.rounds.push(figures);
+                    remarks.push(verdict.words());
+                    if !verdict.failed.is_empty() {
+                        record.failed = Some(verdict.failed.join("; "));
+                    }
+                }
+                Err(why) => record.failed = Some(why),
             }
-            Err(why) => record.failed = Some(why),
         }
+        record.remark = Some(remarks.join(" / ")).filter(|remark| !remark.is_empty());
         bench.say(&format!("{}: {}", label(&record.point), record.remark.as_deref().unwrap_or("-")))?;
         if let Some(why) = &record.failed {
             bench.fail(&label(&record.point), why)?;

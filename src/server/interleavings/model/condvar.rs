@@ -28,6 +28,11 @@ impl Condvar {
         self.0.change(|count| *count += 1);
     }
 
+    /// Wakes all: whoever waits must look again whether it was meant.
+    pub(in crate::server) fn notify_one(&self) {
+        self.notify_all();
+    }
+
     pub(in crate::server) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let before = self.0.peek(|&mut count| count);
         MutexGuard::unlocked(guard, || self.0.wait(|&mut count| (count != before).then_some(())));
