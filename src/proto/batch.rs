@@ -119,11 +119,9 @@ impl Batch {
     pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
         let start = self.told.len();
         sighting.push_to(&mut self.told);
-        // `AT`, the origin and the skew come before the client, each with a space behind it.
-        let client = "AT   ".len() + sighting.origin.len() + sighting.skew.len();
         self.pending.push(Pending {
             line: (start, self.told.len()),
-            client: (client, client + sighting.client.0.len()),
+            client: sighting.client_range(),
             moment: sighting.time.moment(),
             original: None,
             told: Some((teller, newness)),

@@ -42,4 +42,14 @@ pub(crate) enum Bug {
     RepairSkipped,
     /// A bucket is told again although it may be on its way.
     RepairTooEager,
+    /// Neighbours are told what a crash could still undo.
+    ToldBeforeKept,
+    /// After a crash numbering goes on where the journal ends.
+    NumbersReused,
+    /// A report that is no news is answered before the news is kept.
+    StaleBeforeKept,
+    /// A position is recorded before the sightings that it covers.
+    PositionRecordedFirst,
+    /// What is recorded counts as kept before it is on disk.
+    FlushForgotten,
 }

@@ -42,12 +42,13 @@ impl ClassicLink {
 
     /// Appends the next message, for a connection of its own, or nothing if changes need not be told; `None` when
     /// nothing is owed.
-    pub fn due(&self, node: &Node, out: &mut Vec<u8>) -> Option<ClassicDue> {
-        if self.position >= node.store().last_number() {
+    /// As for other links, `kept` is the number of the last change that a crash could not undo.
+    pub fn due(&self, node: &Node, kept: u64, out: &mut Vec<u8>) -> Option<ClassicDue> {
+        if self.position >= node.store().last_number().min(kept) {
             return None;
         }
         let teller = Teller::neighbour(self.neighbour, Epoch::CLASSIC);
-        let walked = node.store().walk(self.position, teller, 1, out);
+        let walked = node.store().walk(self.position, kept, teller, 1, out);
         if walked.lines > 0 {
             // Some read lines up to CRLF only; the others take CR for white space.
             out.insert(out.len() - 1, b'\r');

@@ -29,6 +29,9 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// fourth has had its time. With [`BEAT_EVERY`] it keeps what goes unnoticed below five seconds.
 pub const SILENCE_MAX: Duration = Duration::from_secs(4);
 
+/// What [`Link::due`] is told where a crash forgets everything, and numbers with it.
+pub const ALL_IS_KEPT: u64 = u64::MAX;
+
 /// Lines after which the neighbour is told how far they reach: what is sent again when a connection breaks.
 const UNSAID_LINES_MAX: usize = WALK_RECORDS_MAX;
 
@@ -158,20 +161,24 @@ impl Link {
 
     /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is
     /// not up.
-    pub fn due(&self, node: &Node, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
+    ///
+    /// Nothing is told that a crash could still undo: `kept` is the number of the last change that it could not, and
+    /// [`ALL_IS_KEPT`] where nothing is recorded.
+    pub fn due(&self, node: &Node, kept: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
+        let kept = if self.me.has(Bug::ToldBeforeKept) { ALL_IS_KEPT } else { kept };
         let live = self.live()?;
         let position = live.position;
         let mut due = Due { reached: position, lines: 0, said: false, beaten: false, repaired: None };
-        if position < node.store().last_number() {
+        if position < node.store().last_number().min(kept) {
             let told_back = self.me.has(Bug::ToldSentBack);
             let except = if told_back { Teller::CLIENT } else { self.me.teller(self.neighbour, live.epoch) };
-            let walked = node.store().walk(position, except, WALK_RECORDS_MAX, out);
+            let walked = node.store().walk(position, kept, except, WALK_RECORDS_MAX, out);
             (due.reached, due.lines) = (walked.reached, walked.lines);
             if self.me.has(Bug::WalkOffByOne) && due.lines == WALK_RECORDS_MAX {
                 due.reached += 1;
             }
         } else if let Some(repair) = &live.repair {
-            due.repaired = Some(repair.push_next_to(node.store(), out));
+            due.repaired = Some(repair.push_next_to(node.store(), kept, out));
         }
         due.beaten = now >= live.beat_at;
         let full = live.unsaid_lines + due.lines >= UNSAID_LINES_MAX;

@@ -5,7 +5,8 @@
 //! threaded server, event-driven ones and the simulator run the same rules.
 //!
 //! Read in this order: [`session`] (one conversation), [`node`] (one member), [`store`] (what it remembers),
-//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; [`trust`] for who is believed.
+//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; [`trust`] for who is believed;
+//! [`journal`] and [`recovery`] for what survives a crash.
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
@@ -17,12 +18,14 @@ pub mod command;
 pub mod digest;
 pub mod entry;
 pub mod framing;
+pub mod journal;
 pub mod link;
 pub mod location;
 pub mod name;
 pub mod node;
 pub mod order;
 pub mod peer;
+pub mod recovery;
 mod repair;
 pub mod search;
 pub mod session;

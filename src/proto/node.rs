@@ -10,8 +10,10 @@ use super::batch::{Batch, Reached};
 use super::bug::Bug;
 use super::command::WhatsAt;
 use super::entry::Teller;
+use super::journal::Record;
 use super::name::ServerName;
 use super::peer::{Ack, Beat, Epoch};
+use super::recovery::Memory;
 use super::search::Search;
 use super::store::{Merged, Store};
 use super::trust::Secret;
@@ -156,16 +158,32 @@ impl Node {
 
     /// Merges all that is pending in the batch, in order. Its replies may be sent after this.
     pub fn settle(&mut self, batch: &mut Batch) -> Settled {
+        self.settle_recorded(batch, None)
+    }
+
+    /// The same, and appends what is to be kept to the records. Its replies may be sent when these are.
+    pub fn settle_recorded(&mut self, batch: &mut Batch, mut records: Option<&mut Vec<u8>>) -> Settled {
         let mut settled = Settled::default();
         let mut refused = Vec::new();
+        if self.me.has(Bug::PositionRecordedFirst) {
+            self.record_reached(batch, &mut records);
+        }
         for (index, entry) in batch.pending().enumerate() {
             match self.store.merge(&entry) {
-                Merged::News => settled.news += 1,
+                Merged::News => {
+                    settled.news += 1;
+                    if let Some(records) = &mut records {
+                        Record::Sighting(self.store.last_number(), entry.line).push_to(records);
+                    }
+                }
                 Merged::Stale => settled.stale += 1,
                 Merged::Refused => refused.push(index),
             }
         }
         if let Some(reached) = batch.reached() {
+            if !self.me.has(Bug::PositionRecordedFirst) {
+                self.record_reached(batch, &mut records);
+            }
             self.reached(reached);
         }
         if !refused.is_empty() {
@@ -173,6 +191,26 @@ impl Node {
         }
         batch.settled();
         Settled { refused: refused.len(), crowded: self.store.is_crowded(), ..settled }
+    }
+
+    /// What is remembered, with a memory of before if a journal has kept it.
+    pub fn remembering(me: Arc<Identity>, memory: Memory) -> Node {
+        let mut node = Node::new(me);
+        for (name, epoch, position) in memory.heard {
+            if let Some(neighbour) = node.me.neighbour(&name) {
+                node.heard[neighbour] = Heard { epoch, position };
+            }
+        }
+        Node { store: memory.store, ..node }
+    }
+
+    /// Appends records of how far the neighbours have told us things.
+    pub fn record_heard(&self, records: &mut Vec<u8>) {
+        for (heard, neighbour) in self.heard.iter().zip(&self.me.neighbours) {
+            if heard.position > 0 {
+                Record::Heard(neighbour.name.as_str(), heard.epoch, heard.position).push_to(records);
+            }
+        }
     }
 
     /// The answer to a question so far as this member knows it; `None` for a client nobody has seen.
@@ -206,6 +244,16 @@ impl Node {
         let digest = self.store.digest();
         let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
         Ack { position: self.heard(neighbour, epoch), number: self.store.last_number(), sums }
+    }
+
+    /// Where it comes to more than was known: beats of a herd at rest are not worth a record.
+    fn record_reached(&self, batch: &Batch, records: &mut Option<&mut Vec<u8>>) {
+        let (Some(records), Some(reached)) = (records, batch.reached()) else { return };
+        let heard = self.heard[reached.neighbour];
+        if heard.epoch == reached.epoch && heard.position < reached.position {
+            let name = self.me.neighbours[reached.neighbour].name.as_str();
+            Record::Heard(name, reached.epoch, reached.position).push_to(records);
+        }
     }
 
     /// A late line of a connection that was replaced, of a former life, moves nothing.

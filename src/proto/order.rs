@@ -42,6 +42,16 @@ impl Order {
         self.last
     }
 
+    /// Lets the numbers of the changes to come begin after `last`, if that has not been reached.
+    pub fn resume_after(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
+    /// The number of a record's last change.
+    pub fn number_of(&self, record: u32) -> u64 {
+        self.latest[record as usize]
+    }
+
     /// Gives `record` the next number. Records are numbered in the order in which they first appear.
     pub fn push(&mut self, record: u32) {
         self.last += 1;

@@ -36,6 +36,13 @@ impl Sighting<'_> {
         out.push(b'\n');
     }
 
+    /// Where in that line the client's name stands.
+    pub(super) fn client_range(&self) -> (usize, usize) {
+        // `AT`, the origin and the skew come before the client, each with a space behind it.
+        let client = "AT   ".len() + self.origin.len() + self.skew.len();
+        (client, client + self.client.0.len())
+    }
+
     /// The fields in the order of the line. Every byte of a field is greater than the space between fields,
     /// wherever two sightings of one client can differ, so comparing fields compares lines.
     fn fields(&self) -> [&str; 5] {

@@ -55,6 +55,7 @@ pub struct Store {
     records: Vec<Record>,
     order: Order,
     digest: Digest,
+    line_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,7 @@ impl Store {
             records: Vec::new(),
             order: Order::default(),
             digest: Digest::empty(),
+            line_bytes: 0,
         }
     }
 
@@ -128,6 +130,22 @@ impl Store {
                 Merged::News
             }
         }
+    }
+
+    /// Merges what a journal holds, which had this number.
+    pub fn restore(&mut self, number: u64, entry: &Entry<'_>) -> Merged {
+        self.order.resume_after(number.saturating_sub(1));
+        self.merge(entry)
+    }
+
+    /// Lets the numbers of the changes to come begin after `last`.
+    pub fn resume_after(&mut self, last: u64) {
+        self.order.resume_after(last);
+    }
+
+    /// The bytes of all lines.
+    pub fn line_bytes(&self) -> u64 {
+        self.line_bytes
     }
 
     /// The `AT` line of a client, with its line feed.
@@ -162,33 +180,60 @@ impl Store {
         &self.digest
     }
 
-    /// Appends the lines of at most `records_max` records that changed after `position` and were not told by
-    /// `except`.
-    pub fn walk(&self, position: u64, except: Teller, records_max: usize, out: &mut Vec<u8>) -> Walked {
+    /// Appends the lines of at most `records_max` records that changed after `position`, up to the number `until`,
+    /// and were not told by `except`.
+    pub fn walk(
+        &self,
+        position: u64,
+        until: u64,
+        except: Teller,
+        records_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Walked {
+        let push = |_, line: &[u8]| out.extend_from_slice(line);
+        self.visit(position, until, except, records_max, push)
+    }
+
+    /// Calls `push` with the number and the line of at most `records_max` records, of which [`Store::walk`] says more.
+    pub fn visit(
+        &self,
+        position: u64,
+        until: u64,
+        except: Teller,
+        records_max: usize,
+        mut push: impl FnMut(u64, &[u8]),
+    ) -> Walked {
         let mut walked = Walked { reached: position, lines: 0 };
         for change in self.order.after(position).take(WALK_ENTRIES_MAX) {
-            if walked.lines == records_max {
+            if walked.lines == records_max || change.number > until {
                 return walked;
             }
             walked.reached = change.number;
             let record = &self.records[change.record as usize];
             if self.order.is_latest(change) && record.teller != except {
-                out.extend_from_slice(&record.line);
+                push(change.number, &record.line);
                 walked.lines += 1;
             }
         }
         walked
     }
 
-    /// Appends the lines of at most [`WALK_RECORDS_MAX`] records of the chosen buckets, from the record with the
-    /// index `from` on; returns the index of the next one to look at, or `None` after the last.
-    pub fn walk_buckets(&self, chosen: &[bool; BUCKETS], from: usize, out: &mut Vec<u8>) -> Option<usize> {
+    /// Appends the lines of at most [`WALK_RECORDS_MAX`] records of the chosen buckets whose last change has no greater
+    /// number than `until`, from the record with the index `from` on; returns the index of the next one to look at,
+    /// or `None` after the last.
+    pub fn walk_buckets(
+        &self,
+        chosen: &[bool; BUCKETS],
+        from: usize,
+        until: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
         let mut copied = 0;
         for (index, record) in self.records.iter().enumerate().skip(from).take(REPAIR_RECORDS_MAX) {
             if copied == WALK_RECORDS_MAX {
                 return Some(index);
             }
-            if chosen[usize::from(record.bucket.0)] {
+            if chosen[usize::from(record.bucket.0)] && self.order.number_of(index as u32) <= until {
                 out.extend_from_slice(&record.line);
                 copied += 1;
             }
@@ -224,6 +269,7 @@ impl Store {
         }
         let digest = record_hash(trimmed(entry.line));
         self.digest.replace(record.bucket, record.digest, digest);
+        self.line_bytes = self.line_bytes + entry.line.len() as u64 - record.line.len() as u64;
         record.line.clear();
         record.line.extend_from_slice(entry.line);
         record.client = entry.client_range();
@@ -238,6 +284,7 @@ impl Store {
         let bucket = Bucket::of(client);
         let digest = record_hash(trimmed(entry.line));
         let index = self.records.len() as u32;
+        self.line_bytes += entry.line.len() as u64;
         self.records.push(Record {
             line: entry.line.to_vec(),
             client: entry.client_range(),

@@ -14,7 +14,7 @@ use super::{World, from_ms, from_us};
 use crate::proto::backoff::Backoff;
 use crate::proto::bug::Bug;
 use crate::proto::framing::Line;
-use crate::proto::link::{Answered, Due, Link};
+use crate::proto::link::{ALL_IS_KEPT, Answered, Due, Link};
 use crate::proto::node::Identity;
 use crate::proto::trust::Nonce;
 
@@ -233,7 +233,7 @@ impl World {
         }
         sender.errand = false;
         let mut lines = Vec::new();
-        let Some(due) = sender.link.due(node, now, &mut lines) else {
+        let Some(due) = sender.link.due(node, ALL_IS_KEPT, now, &mut lines) else {
             sender.busy = false;
             return self.plan_beat(id, conn);
         };

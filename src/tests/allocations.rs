@@ -12,7 +12,7 @@ use crate::proto::batch::Batch;
 use crate::proto::framing::{
     CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
 };
-use crate::proto::link::Link;
+use crate::proto::link::{ALL_IS_KEPT, Link};
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peer::Epoch;
@@ -124,7 +124,7 @@ impl Server {
         for (reports, told) in reports.chunks(turns(reports)).zip(told.chunks(turns(told))) {
             news += self.clients.run(&mut self.node, reports);
             news += self.peer.run(&mut self.node, told);
-            while let Some(due) = link.due(&self.node, Duration::ZERO, sent) {
+            while let Some(due) = link.due(&self.node, ALL_IS_KEPT, Duration::ZERO, sent) {
                 link.written(due, Duration::ZERO);
                 sent.clear();
             }

@@ -217,7 +217,7 @@ impl Member {
         let mut lines = Vec::new();
         while position < store.last_number() {
             let mut out = Vec::new();
-            let reached = store.walk(position, except, WALK_RECORDS_MAX, &mut out).reached;
+            let reached = store.walk(position, u64::MAX, except, WALK_RECORDS_MAX, &mut out).reached;
             let text = String::from_utf8(out).unwrap();
             let before = lines.len();
             lines.extend(text.split_inclusive('\n').map(str::to_owned));

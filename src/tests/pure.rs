@@ -10,7 +10,7 @@ use super::transcripts::run::{Herd, Talk, run};
 use super::transcripts::{each_transcript, format::Transcript, transcript};
 use crate::proto::batch::Batch;
 use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{Answered, Link};
+use crate::proto::link::{ALL_IS_KEPT, Answered, Link};
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peer::Epoch;
@@ -159,7 +159,7 @@ impl State {
                     wire.greet(from, to);
                 }
                 let mut lines = Vec::new();
-                while let Some(due) = wire.link.due(from, Duration::ZERO, &mut lines) {
+                while let Some(due) = wire.link.due(from, ALL_IS_KEPT, Duration::ZERO, &mut lines) {
                     quiet = false;
                     wire.far_end.receive(to, &lines);
                     wire.link.written(due, Duration::ZERO);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use proxyherd::proto::framing::{Framing, Line};
-use proxyherd::proto::link::{Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
+use proxyherd::proto::link::{ALL_IS_KEPT, Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
 use proxyherd_bench::shared::{Shared, UNSENT_BYTES_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;
@@ -154,7 +154,7 @@ impl Peer {
             }
             lines.clear();
             connection.sent = 0;
-            connection.due = link.due(&shared.node.read(), clock::ticks(), lines);
+            connection.due = link.due(&shared.node.read(), ALL_IS_KEPT, clock::ticks(), lines);
             if connection.due.is_none() {
                 return Ok(Progress::Idle);
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use proxyherd::proto::backoff::Backoff;
 use proxyherd::proto::framing::{Framing, Line};
-use proxyherd::proto::link::{Answered, Link, LinkError, SILENCE_MAX};
+use proxyherd::proto::link::{ALL_IS_KEPT, Answered, Link, LinkError, SILENCE_MAX};
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;
@@ -130,7 +130,7 @@ async fn send(
         let stopping = *phase.borrow_and_update() == Phase::Draining;
         loop {
             lines.clear();
-            let due = link.lock().due(&herd.shared.node.read(), clock::ticks(), &mut lines);
+            let due = link.lock().due(&herd.shared.node.read(), ALL_IS_KEPT, clock::ticks(), &mut lines);
             let Some(due) = due else { break };
             write_all(&mut socket, &lines).await?;
             link.lock().written(due, clock::ticks());

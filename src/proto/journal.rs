@@ -1,0 +1,266 @@
+//! What a journal holds, and how its bytes are cut into what is whole and what is not.
+//!
+//! A journal is one or more files. Each begins with [`MAGIC`], which names the version of the format, and goes on in
+//! frames: the first holds the text of a [`Heading`], the others records. A frame is what one commit wrote:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | the length of the payload, little endian; not 0 |
+//! | 4 | CRC-32 of the payload |
+//! | 4 | CRC-32 of those 8 bytes, so that a wrong length is not believed |
+//! | length | the payload |
+//!
+//! and a record is one of
+//!
+//! | first byte | then |
+//! |---|---|
+//! | `S` | number (8), length of the line (4), the `AT` line with its line feed |
+//! | `H` | epoch (8), position (8), length of the name (1), a neighbour's name |
+//! | `Z` | nothing: the server has stopped, and all before it is on disk |
+//!
+//! with all numbers little endian. Who recovers merges the sightings in their order; see [`super::recovery`].
+
+use super::name::ServerName;
+use super::peer::Epoch;
+
+/// What every file of a journal begins with. The number is the version of the format.
+pub const MAGIC: &[u8] = b"proxyherd journal 1\n";
+
+/// What magics of all versions begin with.
+pub const MAGIC_OF_ANY_VERSION: &[u8] = b"proxyherd journal ";
+
+/// What comes before the payload of a frame.
+pub const FRAME_HEAD_BYTES: usize = 12;
+
+/// One thing that is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// News: the number that it got, and the `AT` line with its line feed.
+    Sighting(u64, &'a [u8]),
+    /// All sightings of a neighbour up to a position of an epoch of its own have been recorded before this.
+    Heard(&'a str, Epoch, u64),
+    /// The server has stopped, and everything before this is on disk.
+    Stopped,
+}
+
+/// What the first frame of a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// Whose journal it is.
+    pub server: ServerName,
+    /// The epoch of the memory that is recorded.
+    pub epoch: Epoch,
+    /// The run of the operating system: what it had not written is lost in the next one. No white space.
+    pub boot: String,
+    /// Whether each commit was on disk before it counted.
+    pub is_synced: bool,
+}
+
+/// What stands next in some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// A frame with this payload.
+    Frame(&'a [u8]),
+    /// A frame of so many bytes in all, whose payload is not what was written.
+    Damaged(usize),
+    /// Less than a frame: so many bytes would be needed. At the end of a file, one that was cut.
+    Short(usize),
+    /// No frame begins here, so nothing says where the next one does.
+    Lost,
+}
+
+/// A frame's payload holds what is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of the journal holds what is no record")]
+pub struct NotARecord;
+
+impl Record<'_> {
+    /// Appends the record to a payload.
+    pub fn push_to(&self, out: &mut Vec<u8>) {
+        match *self {
+            Record::Sighting(number, line) => {
+                out.push(b'S');
+                out.extend_from_slice(&number.to_le_bytes());
+                // A line has some ten thousand bytes at most: see the limits of `framing`.
+                out.extend_from_slice(&(line.len() as u32).to_le_bytes());
+                out.extend_from_slice(line);
+            }
+            Record::Heard(name, epoch, position) => {
+                out.push(b'H');
+                out.extend_from_slice(&epoch.0.to_le_bytes());
+                out.extend_from_slice(&position.to_le_bytes());
+                // Names have 64 bytes at most.
+                out.push(name.len() as u8);
+                out.extend_from_slice(name.as_bytes());
+            }
+            Record::Stopped => out.push(b'Z'),
+        }
+    }
+}
+
+/// The records of a payload. After [`NotARecord`] nothing follows.
+pub fn records(payload: &[u8]) -> impl Iterator<Item = Result<Record<'_>, NotARecord>> {
+    let mut rest = payload;
+    std::iter::from_fn(move || {
+        let (&tag, after) = rest.split_first()?;
+        let taken = match tag {
+            b'S' => sighting(after),
+            b'H' => heard(after),
+            b'Z' => Some((Record::Stopped, after)),
+            _ => None,
+        };
+        rest = taken.map_or(&[], |(_, rest)| rest);
+        Some(taken.map(|(record, _)| record).ok_or(NotARecord))
+    })
+}
+
+fn sighting(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (line, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((Record::Sighting(u64::from_le_bytes(*number), line), rest))
+}
+
+fn heard(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let (epoch, rest) = bytes.split_first_chunk()?;
+    let (position, rest) = rest.split_first_chunk()?;
+    let (&length, rest) = rest.split_first()?;
+    let (name, rest) = rest.split_at_checked(usize::from(length))?;
+    let name = std::str::from_utf8(name).ok()?;
+    let epoch = Epoch(u64::from_le_bytes(*epoch));
+    Some((Record::Heard(name, epoch, u64::from_le_bytes(*position)), rest))
+}
+
+/// Makes a frame of `frame`, in which the payload stands behind [`FRAME_HEAD_BYTES`] that are free.
+pub fn seal(frame: &mut [u8]) {
+    let Some((head, payload)) = frame.split_first_chunk_mut::<FRAME_HEAD_BYTES>() else { return };
+    // What one commit writes is bounded by what all connections may have pending, which is far less than 4 GiB.
+    head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    head[4..8].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    let sum = crc32fast::hash(&head[..8]);
+    head[8..].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// What stands at the beginning of `bytes`, which are not empty.
+pub fn next_frame(bytes: &[u8]) -> Next<'_> {
+    let Some((head, rest)) = bytes.split_first_chunk::<FRAME_HEAD_BYTES>() else {
+        return Next::Short(FRAME_HEAD_BYTES);
+    };
+    let field = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let length = field(0) as usize;
+    if length == 0 || crc32fast::hash(&head[..8]) != field(8) {
+        return Next::Lost;
+    }
+    match rest.get(..length) {
+        None => Next::Short(FRAME_HEAD_BYTES + length),
+        Some(payload) if crc32fast::hash(payload) != field(4) => Next::Damaged(FRAME_HEAD_BYTES + length),
+        Some(payload) => Next::Frame(payload),
+    }
+}
+
+impl Heading {
+    /// The beginning of a file: [`MAGIC`] and the first frame.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut frame = vec![0; FRAME_HEAD_BYTES];
+        let durability = if self.is_synced { "sync" } else { "os" };
+        let Heading { server, epoch, boot, .. } = self;
+        frame.extend_from_slice(format!("{server} {:016x} {boot} {durability}", epoch.0).as_bytes());
+        seal(&mut frame);
+        [MAGIC, &frame].concat()
+    }
+
+    /// Reads the payload of the first frame.
+    pub fn parse(payload: &[u8]) -> Option<Heading> {
+        let mut words = std::str::from_utf8(payload).ok()?.split(' ');
+        let server = ServerName::parse(words.next()?).ok()?;
+        let epoch = Epoch(u64::from_str_radix(words.next()?, 16).ok()?);
+        let boot = words.next()?.to_owned();
+        let is_synced = match words.next()? {
+            "sync" => true,
+            "os" => false,
+            _ => return None,
+        };
+        words.next().is_none().then_some(Heading { server, epoch, boot, is_synced })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(records: &[Record<'_>]) -> Vec<u8> {
+        let mut frame = vec![0; FRAME_HEAD_BYTES];
+        records.iter().for_each(|record| record.push_to(&mut frame));
+        seal(&mut frame);
+        frame
+    }
+
+    fn some() -> Vec<u8> {
+        frame(&[
+            Record::Sighting(7, b"AT a +0.1 kiwi +1+2 3\n"),
+            Record::Heard("alice", Epoch(u64::MAX), 1 << 40),
+            Record::Stopped,
+        ])
+    }
+
+    #[test]
+    fn what_was_put_in_comes_out() {
+        let bytes = some();
+        let Next::Frame(payload) = next_frame(&bytes) else { panic!("{:?}", next_frame(&bytes)) };
+        let records: Vec<_> = records(payload).collect();
+        assert_eq!(
+            records,
+            [
+                Ok(Record::Sighting(7, b"AT a +0.1 kiwi +1+2 3\n")),
+                Ok(Record::Heard("alice", Epoch(u64::MAX), 1 << 40)),
+                Ok(Record::Stopped),
+            ]
+        );
+        let heading = Heading {
+            server: ServerName::parse("alice").unwrap(),
+            epoch: Epoch(0xab),
+            boot: "f00".to_owned(),
+            is_synced: true,
+        };
+        let bytes = heading.to_bytes();
+        let Next::Frame(payload) = next_frame(&bytes[MAGIC.len()..]) else { panic!("no frame") };
+        assert_eq!(Heading::parse(payload), Some(heading));
+    }
+
+    #[test]
+    fn no_part_of_a_frame_passes_for_a_whole_one() {
+        let bytes = some();
+        for length in 1..bytes.len() {
+            let Next::Short(needed) = next_frame(&bytes[..length]) else { panic!("{length}") };
+            assert!(needed > length);
+        }
+        assert_eq!(next_frame(&[0; 100]), Next::Lost);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = some();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let next = next_frame(&flipped);
+            let in_head = bit / 8 < FRAME_HEAD_BYTES;
+            // A wrong checksum of the payload stands in the head too.
+            let expected = if in_head { Next::Lost } else { Next::Damaged(bytes.len()) };
+            assert_eq!(next, expected, "bit {bit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_records_or_refused_and_never_more_than_it_is(payload: Vec<u8>) {
+            let mut out = Vec::new();
+            for record in records(&payload) {
+                let Ok(record) = record else { return Ok(()) };
+                record.push_to(&mut out);
+            }
+            prop_assert_eq!(out, payload);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a server believes of its journal when it starts.
+//!
+//! A driver calls, for every file from the oldest on, [`Recovery::begins`] with its heading, [`Recovery::frame`] for
+//! every whole frame, [`Recovery::cut`] if the last frame of the last file is not whole, and [`Recovery::damaged`] for
+//! everything else that is not as it was written; then [`Recovery::finish`].
+//!
+//! Whatever is whole is merged, for merging is right in any order and with gaps. But two things are only as good as
+//! all that came before: how far neighbours have told us things, which is forgotten if anything is missing, and the
+//! epoch, which tells neighbours that we still have all that they know of us. It is kept only if nothing can be
+//! missing but the tail of a commit that nobody was told of.
+
+use super::entry::{Entry, Newness, Teller};
+use super::journal::{Heading, NotARecord, Record, records};
+use super::name::ServerName;
+use super::peer::{Epoch, at_line};
+use super::store::Store;
+
+/// How far above the highest number that was recovered numbering goes on. Numbers that were given but not kept may
+/// be known to others; nobody gives so many between two commits.
+pub const NUMBERS_SKIPPED: u64 = 1 << 32;
+
+/// What is being recovered.
+#[derive(Debug)]
+pub struct Recovery {
+    store: Store,
+    heard: Vec<(ServerName, Epoch, u64)>,
+    heading: Option<Heading>,
+    /// Whether the last record says that the server stopped after it.
+    has_stopped: bool,
+    is_damaged: bool,
+    /// How many sightings were read.
+    sightings: u64,
+    numbers_skipped: u64,
+}
+
+/// What was recovered.
+#[derive(Debug)]
+pub struct Memory {
+    /// The sightings, in their old order and with their old numbers.
+    pub(super) store: Store,
+    /// By neighbour: what it had told us, in which epoch of its own.
+    pub(super) heard: Vec<(ServerName, Epoch, u64)>,
+}
+
+impl Recovery {
+    /// Nothing has been read yet.
+    pub fn new() -> Recovery {
+        Recovery {
+            // What was taken once is not refused now.
+            store: Store::new().bounded(usize::MAX),
+            heard: Vec::new(),
+            heading: None,
+            has_stopped: false,
+            is_damaged: false,
+            sightings: 0,
+            numbers_skipped: NUMBERS_SKIPPED,
+        }
+    }
+
+    /// A file begins.
+    pub fn begins(&mut self, heading: Heading) {
+        self.has_stopped = false;
+        self.heading = Some(heading);
+    }
+
+    /// Merges the records of a frame.
+    ///
+    /// # Errors
+    /// If one of them is none, which counts as damage; those before it are merged.
+    pub fn frame(&mut self, payload: &[u8]) -> Result<(), NotARecord> {
+        for record in records(payload) {
+            self.has_stopped = false;
+            let taken = match record {
+                Ok(Record::Sighting(number, line)) => self.sighting(number, line),
+                Ok(Record::Heard(name, epoch, position)) => self.heard(name, epoch, position),
+                Ok(Record::Stopped) => {
+                    self.has_stopped = true;
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            if taken.is_err() {
+                self.damaged();
+                return taken;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last commit was not written to its end, so nothing had been promised or told because of it.
+    pub fn cut(&mut self) {
+        self.has_stopped = false;
+    }
+
+    /// Something is missing that was once whole.
+    pub fn damaged(&mut self) {
+        self.is_damaged = true;
+    }
+
+    /// How many sightings were read, those that were overtaken by later ones included.
+    pub fn sightings(&self) -> u64 {
+        self.sightings
+    }
+
+    /// What is known now, and its epoch if that may be kept: `boot` names the present run of the operating system.
+    pub fn finish(mut self, boot: &str) -> (Memory, Option<Epoch>) {
+        let is_whole = !self.is_damaged;
+        let epoch = self.heading.filter(|heading| {
+            // What had not been flushed when the system went down is missing without a trace.
+            is_whole && (self.has_stopped || heading.is_synced || heading.boot == boot)
+        });
+        if !is_whole {
+            self.heard.clear();
+        }
+        self.store.resume_after(self.store.last_number().saturating_add(self.numbers_skipped));
+        (Memory { store: self.store, heard: self.heard }, epoch.map(|heading| heading.epoch))
+    }
+
+    /// Plants the mistake that numbering goes on where the journal ends.
+    #[cfg(test)]
+    pub(crate) fn reusing_numbers(self) -> Recovery {
+        Recovery { numbers_skipped: 0, ..self }
+    }
+
+    fn sighting(&mut self, number: u64, line: &[u8]) -> Result<(), NotARecord> {
+        let text = line.strip_suffix(b"\n").ok_or(NotARecord)?;
+        let (sighting, _) = at_line(text).map_err(|_| NotARecord)?;
+        let entry = Entry {
+            line,
+            client: sighting.client_range(),
+            moment: sighting.time.moment(),
+            // Its teller may have forgotten it by now, so everybody is told of it.
+            teller: Teller::CLIENT,
+            newness: Newness::GreaterSighting,
+        };
+        self.store.restore(number, &entry);
+        self.sightings += 1;
+        Ok(())
+    }
+
+    fn heard(&mut self, name: &str, epoch: Epoch, position: u64) -> Result<(), NotARecord> {
+        let name = ServerName::parse(name).map_err(|_| NotARecord)?;
+        match self.heard.iter_mut().find(|(known, ..)| *known == name) {
+            Some(heard) => (heard.1, heard.2) = (epoch, position),
+            None => self.heard.push((name, epoch, position)),
+        }
+        Ok(())
+    }
+}
+
+impl Default for Recovery {
+    fn default() -> Recovery {
+        Recovery::new()
+    }
+}
+
+impl Memory {
+    /// How many clients are known.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether nothing was recovered.
+    pub fn is_empty(&self) -> bool {
+        self.store.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heading(boot: &str, is_synced: bool) -> Heading {
+        let server = ServerName::parse("alice").unwrap();
+        Heading { server, epoch: Epoch(7), boot: boot.to_owned(), is_synced }
+    }
+
+    fn payload(records: &[Record<'_>]) -> Vec<u8> {
+        let mut payload = Vec::new();
+        records.iter().for_each(|record| record.push_to(&mut payload));
+        payload
+    }
+
+    const KIWI: Record<'_> = Record::Sighting(5, b"AT bob +0.100000000 kiwi +34.0-118.4 1621464827.5\n");
+    const HEARD: Record<'_> = Record::Heard("bob", Epoch(9), 12);
+
+    /// Recovers two records and whatever else is said.
+    fn recovered(heading: Heading, more: impl FnOnce(&mut Recovery)) -> (Memory, Option<Epoch>) {
+        let mut recovery = Recovery::new();
+        recovery.begins(heading);
+        recovery.frame(&payload(&[KIWI, HEARD])).unwrap();
+        more(&mut recovery);
+        recovery.finish("now")
+    }
+
+    #[test]
+    fn numbers_go_on_far_above_the_last_that_was_kept() {
+        let (memory, _) = recovered(heading("now", false), |_| {});
+        assert_eq!(memory.store.last_number(), 5 + NUMBERS_SKIPPED);
+        let line = memory.store.line_of(b"kiwi").unwrap();
+        assert!(line.starts_with(b"AT bob"), "{line:?}");
+        assert_eq!(memory.heard, [(ServerName::parse("bob").unwrap(), Epoch(9), 12)]);
+    }
+
+    #[test]
+    fn the_epoch_is_kept_only_if_nothing_that_others_know_can_be_missing() {
+        let epoch = |heading, more: fn(&mut Recovery)| recovered(heading, more).1;
+        let stopped = |recovery: &mut Recovery| recovery.frame(&payload(&[Record::Stopped])).unwrap();
+        assert_eq!(epoch(heading("now", false), |_| {}), Some(Epoch(7)), "it was killed");
+        assert_eq!(epoch(heading("now", false), Recovery::cut), Some(Epoch(7)));
+        assert_eq!(epoch(heading("before", true), Recovery::cut), Some(Epoch(7)), "all was on disk");
+        assert_eq!(epoch(heading("before", false), |_| {}), None, "the power may have failed");
+        assert_eq!(epoch(heading("before", false), stopped), Some(Epoch(7)), "all was on disk at the stop");
+        assert_eq!(epoch(heading("now", true), Recovery::damaged), None);
+        assert_eq!(Recovery::new().finish("now").1, None, "there was nothing");
+    }
+
+    #[test]
+    fn after_damage_positions_are_forgotten_and_sightings_are_not() {
+        let (memory, _) = recovered(heading("now", false), |recovery| {
+            recovery.damaged();
+            recovery.frame(&payload(&[HEARD])).unwrap();
+        });
+        assert_eq!((memory.len(), memory.heard.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_record_that_is_no_sighting_is_damage() {
+        for line in [&b"AT bob kiwi\n"[..], b"AT bob +0.1 kiwi +34.0-118.4 1", b"IAMAT kiwi +34.0-118.4 1\n"]
+        {
+            let (memory, epoch) = recovered(heading("now", false), |recovery| {
+                let bad = payload(&[Record::Sighting(6, line), HEARD]);
+                assert_eq!(recovery.frame(&bad), Err(NotARecord));
+            });
+            assert_eq!((memory.len(), epoch), (1, None));
+        }
+    }
+}
