@@ -111,7 +111,7 @@ host_and_port() {
 start() {
     # Without job control the background process is not a group's leader, so setsid becomes the server
     # itself and $! is its process.
-    setsid "$bin" serve "$1" "${herd_args[@]}" --log-dir "$run" "${serve_args[@]}" \
+    setsid "$bin" serve "$1" "${herd_args[@]}" --log-dir "$run" --data-dir "$run/data/$1" "${serve_args[@]}" \
         </dev/null >"$run/$1.out" 2>&1 9>&- &
     record "$1" $!
 }

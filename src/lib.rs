@@ -48,6 +48,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod journal;
 pub mod logging;
 pub mod places;
 pub mod proto;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use proxyherd::config::{
-    CONNECTIONS_DEFAULT, Config, Herd, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
+    CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
 };
 use proxyherd::places;
 use proxyherd::proto::name::ServerName;
@@ -63,6 +63,8 @@ impl Common {
             name: member.name.clone(),
             herd,
             log: LogOptions { dir: self.log_dir, level: self.log_level, ..LogOptions::default() },
+            // The variants keep nothing.
+            journal: JournalOptions::default(),
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
             limits: Limits { connections_max: self.connections_max, ..Limits::default() },
             clock_lead_max: None,

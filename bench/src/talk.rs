@@ -176,7 +176,7 @@ impl Talk {
             }
             Step::Beat(beat) => {
                 turn.settle(shared);
-                self.session.beat(&shared.node.read(), &beat, &mut turn.batch);
+                self.session.beat(&shared.node.read(), &beat, true, &mut turn.batch);
             }
             Step::Close(why) => {
                 shared.stats.add(Count::LinesRefused, 1);

@@ -10,8 +10,8 @@ use clap_complete::Shell;
 
 use super::limits::{RawLimits, time};
 use crate::config::{
-    LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX, PLACES_DEADLINE_S_DEFAULT,
-    PLACES_DEADLINE_S_MAX, WhenFull,
+    Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
+    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
 };
 
 // Lines of at most 70 characters: wider ones are folded on the manual page.
@@ -138,6 +138,16 @@ pub(super) struct RawServe {
     #[arg(long, value_name = "N", default_value_t = LOG_FILES_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(LOG_FILES_MAX)))]
     pub(super) log_files_max: u32,
+    /// When an acknowledged report is kept: os, when the operating system has it, so that it survives the end of the
+    /// process, and it is on disk within 50 ms; sync, when it is on disk; none, while the server runs.
+    #[arg(long, value_name = "WHEN", default_value = "os", value_parser = durability())]
+    pub(super) durability: Durability,
+    /// The folder in which what is kept is recorded; each server needs one of its own [default: data/NAME].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// What each flush is made to take longer, to measure what a slower disk would do.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, hide = true)]
+    pub(super) flush_delay: Duration,
     /// How often to log how the server is: what it knows, how each link is, what was counted and which limits were hit.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     pub(super) status_every: Duration,
@@ -217,6 +227,14 @@ pub(super) struct RawHerdFile {
 fn log_level() -> impl clap::builder::TypedValueParser<Value = log::LevelFilter> {
     PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
         .try_map(|level| level.parse::<log::LevelFilter>())
+}
+
+fn durability() -> impl clap::builder::TypedValueParser<Value = Durability> {
+    PossibleValuesParser::new(["none", "os", "sync"]).map(|when| match when.as_str() {
+        "none" => Durability::None,
+        "sync" => Durability::Sync,
+        _ => Durability::Os,
+    })
 }
 
 fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {

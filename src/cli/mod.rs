@@ -14,7 +14,9 @@ use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
 
 use crate::client::{self, Ask, Target};
-use crate::config::{Config, ConfigError, Herd, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust};
+use crate::config::{
+    Config, ConfigError, Herd, JournalOptions, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
+};
 use crate::proto::node::Dialect;
 use args::{Raw, RawAsk, RawClient, RawHerd, RawHerdFile, RawJob, RawServe};
 
@@ -64,6 +66,11 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             file_bytes_max: raw.log_file_bytes_max,
             files_max: raw.log_files_max,
             status_every: raw.status_every,
+        },
+        journal: JournalOptions {
+            durability: raw.durability,
+            dir: raw.data_dir.unwrap_or_else(|| PathBuf::from("data").join(&raw.name)),
+            flush_delay: raw.flush_delay,
         },
         places: PlacesArgs {
             choice: raw.places,

@@ -7,6 +7,7 @@ mod drawing;
 mod error;
 mod file;
 mod herd;
+mod journal;
 mod limits;
 mod trust;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use error::{AddressUse, ConfigError};
 pub use herd::{Herd, Member, SERVERS_MAX};
+pub use journal::{Durability, JournalOptions};
 pub use limits::*;
 pub use trust::{SECRET_VARIABLE, Trust};
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub herd: Herd,
     /// Where and how much to log.
     pub log: LogOptions,
+    /// What survives the end of the server.
+    pub journal: JournalOptions,
     /// Who answers what is near.
     pub places: PlacesArgs,
     /// What is refused beyond.

@@ -25,6 +25,16 @@ pub struct Batch {
     /// The lines of reports as they came, while new clients may be refused.
     lines: Vec<u8>,
     keeps_lines: bool,
+    /// Replies to reports that were merged, while it may turn out that these are not kept.
+    promises: Vec<Promise>,
+    keeps_promises: bool,
+}
+
+/// Where the reply to a report stands, and in it the client's name.
+#[derive(Debug)]
+struct Promise {
+    line: (usize, usize),
+    client: usize,
 }
 
 /// A neighbour, by its index, has said everything up to a position of an epoch of its own.
@@ -48,6 +58,11 @@ struct Pending {
 }
 
 impl Batch {
+    /// A batch for a driver that records what is merged: until the replies are sent they may turn out not to be true.
+    pub fn breakable() -> Batch {
+        Batch { keeps_promises: true, ..Batch::default() }
+    }
+
     /// The replies so far. Only a settled batch may be sent: a reply to a report is a promise.
     pub fn replies(&self) -> &[u8] {
         &self.replies
@@ -62,6 +77,7 @@ impl Batch {
     pub fn sent(&mut self) {
         debug_assert!(self.is_settled(), "replies left before their sightings were merged");
         self.replies.clear();
+        self.promises.clear();
         self.replies.shrink_to(KEPT_BYTES_MAX);
     }
 
@@ -152,19 +168,58 @@ impl Batch {
 
     /// Forgets what waited: it has been merged.
     pub(super) fn settled(&mut self) {
+        if self.keeps_promises {
+            let reports = self.pending.iter().filter(|pending| pending.told.is_none());
+            let promise = |pending: &Pending| Promise { line: pending.line, client: pending.client.0 };
+            self.promises.extend(reports.map(promise));
+        }
         self.pending.clear();
         self.told.clear();
         self.reached = None;
         self.lines.clear();
     }
 
+    /// Makes error lines of all replies to reports since the last were sent: what was merged is not kept, for this
+    /// reason. Returns how many.
+    #[cold]
+    pub fn break_promises(&mut self, why: &str) -> usize {
+        let mut replies = Vec::with_capacity(self.replies.len());
+        let mut copied = 0;
+        for Promise { line: (start, end), client } in &self.promises {
+            replies.extend_from_slice(&self.replies[copied..*start]);
+            replies.extend_from_slice(format!("? {why}: IAMAT ").as_bytes());
+            replies.extend_from_slice(&self.replies[start + client..*end]);
+            copied = *end;
+        }
+        replies.extend_from_slice(&self.replies[copied..]);
+        self.replies = replies;
+        let broken = self.promises.len();
+        self.promises.clear();
+        broken
+    }
+
     /// Makes error lines of the replies to these pending reports, by their places in order.
     #[cold]
     pub(super) fn take_back(&mut self, refused: &[usize]) {
+        let mut pending = std::mem::take(&mut self.pending);
         let mut replies = Vec::with_capacity(self.replies.len());
         let mut copied = 0;
-        for pending in refused.iter().map(|&index| &self.pending[index]) {
+        let mut refused = refused.iter().peekable();
+        let mut index = 0;
+        pending.retain_mut(|pending| {
+            let is_refused = refused.next_if_eq(&&index).is_some();
+            index += 1;
             let (start, end) = pending.line;
+            if pending.told.is_some() {
+                return true;
+            }
+            if !is_refused {
+                replies.extend_from_slice(&self.replies[copied..start]);
+                pending.line = (replies.len(), replies.len() + end - start);
+                replies.extend_from_slice(&self.replies[start..end]);
+                copied = end;
+                return true;
+            }
             replies.extend_from_slice(&self.replies[copied..start]);
             replies.extend_from_slice(b"? ");
             match pending.original {
@@ -177,8 +232,10 @@ impl Batch {
             }
             replies.push(b'\n');
             copied = end;
-        }
+            false
+        });
         replies.extend_from_slice(&self.replies[copied..]);
         self.replies = replies;
+        self.pending = pending;
     }
 }

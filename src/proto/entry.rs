@@ -17,6 +17,9 @@ impl Teller {
     /// A client of our own.
     pub const CLIENT: Teller = Teller { neighbour: u32::MAX, epoch: Epoch(0) };
 
+    /// Who has told us nothing.
+    pub const NOBODY: Teller = Teller { neighbour: u32::MAX - 1, epoch: Epoch(0) };
+
     /// The neighbour with this index, with the memory of this epoch.
     pub fn neighbour(index: usize, epoch: Epoch) -> Teller {
         Teller { neighbour: index as u32, epoch }

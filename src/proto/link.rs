@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::bug::Bug;
 use super::command::ParseError;
 use super::entry::Teller;
-use super::node::{Identity, Node};
+use super::node::{ALL_IS_KEPT, Identity, Node};
 use super::peer::{Ack, Answer, Beat, Epoch, Greeting, Welcome, answer, push_proof, push_up_to};
 use super::repair::{Compared, Repair};
 use super::store::WALK_RECORDS_MAX;
@@ -28,9 +28,6 @@ pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// After so long without a word the other side is gone, though no packet says so: three beats were lost, and the
 /// fourth has had its time. With [`BEAT_EVERY`] it keeps what goes unnoticed below five seconds.
 pub const SILENCE_MAX: Duration = Duration::from_secs(4);
-
-/// What [`Link::due`] is told where a crash forgets everything, and numbers with it.
-pub const ALL_IS_KEPT: u64 = u64::MAX;
 
 /// Lines after which the neighbour is told how far they reach: what is sent again when a connection breaks.
 const UNSAID_LINES_MAX: usize = WALK_RECORDS_MAX;
@@ -162,16 +159,15 @@ impl Link {
     /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is
     /// not up.
     ///
-    /// Nothing is told that a crash could still undo: `kept` is the number of the last change that it could not, and
-    /// [`ALL_IS_KEPT`] where nothing is recorded.
+    /// Nothing is told that a crash could undo: `kept` is the number of the last change that it could not.
     pub fn due(&self, node: &Node, kept: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
         let kept = if self.me.has(Bug::ToldBeforeKept) { ALL_IS_KEPT } else { kept };
         let live = self.live()?;
         let position = live.position;
         let mut due = Due { reached: position, lines: 0, said: false, beaten: false, repaired: None };
         if position < node.store().last_number().min(kept) {
-            let told_back = self.me.has(Bug::ToldSentBack);
-            let except = if told_back { Teller::CLIENT } else { self.me.teller(self.neighbour, live.epoch) };
+            let teller = self.me.teller(self.neighbour, live.epoch);
+            let except = if self.me.has(Bug::ToldSentBack) { Teller::CLIENT } else { teller };
             let walked = node.store().walk(position, kept, except, WALK_RECORDS_MAX, out);
             (due.reached, due.lines) = (walked.reached, walked.lines);
             if self.me.has(Bug::WalkOffByOne) && due.lines == WALK_RECORDS_MAX {

@@ -18,6 +18,9 @@ use super::search::Search;
 use super::store::{Merged, Store};
 use super::trust::Secret;
 
+/// The number of the last change that a crash could not undo, where it forgets everything, and numbers with it.
+pub const ALL_IS_KEPT: u64 = u64::MAX;
+
 /// What of a member never changes while it runs, so that it is shared without a lock.
 #[derive(Debug)]
 pub struct Identity {

@@ -20,7 +20,7 @@ use super::command::{ClientCommand, ParseError, WhatsAt, client_command};
 use super::entry::{Newness, Teller};
 use super::framing::Line;
 use super::node::{Identity, Node};
-use super::peer::{Beat, Call, Epoch, Greeting, Welcome, at_line, call};
+use super::peer::{Ack, Beat, Call, Epoch, Greeting, Welcome, at_line, call};
 use super::time::Moment;
 use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
 
@@ -40,7 +40,8 @@ enum Role {
     Stranger(Nonce),
     /// It has said hello and must prove it.
     Challenged(Box<Caller>),
-    Peer(usize, Epoch),
+    /// A neighbour in an epoch of its memory, and how far it was last told that we have come.
+    Peer(usize, Epoch, u64),
 }
 
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl Session {
             Role::Classic(neighbours) => self.classic_line(neighbours, text, received, batch),
             Role::Stranger(nonce) => self.stranger_line(*nonce, text, batch),
             Role::Challenged(caller) => self.challenged_line(caller, text),
-            Role::Peer(neighbour, epoch) => self.peer_line(*neighbour, *epoch, text, batch),
+            Role::Peer(neighbour, epoch, _) => self.peer_line(*neighbour, *epoch, text, batch),
         };
         match step {
             Ok((step, None)) => step,
@@ -156,14 +157,20 @@ impl Session {
         let Caller { neighbour, epoch, ref handshake } = **caller;
         node.meet(neighbour, epoch);
         let proof = prove(self.me.secret.as_ref(), ProofRole::Callee, handshake);
-        Welcome { proof, position: node.heard(neighbour, epoch) }.push_to(batch.reply());
-        self.role = Role::Peer(neighbour, epoch);
+        let position = node.heard(neighbour, epoch);
+        Welcome { proof, position }.push_to(batch.reply());
+        self.role = Role::Peer(neighbour, epoch, position);
     }
 
-    /// Answers a beat; all that came before it has been settled.
-    pub fn beat(&self, node: &Node, beat: &Beat, batch: &mut Batch) {
-        if let Role::Peer(neighbour, epoch) = self.role {
-            node.ack(neighbour, epoch, beat).push_to(batch.reply());
+    /// Answers a beat; all that came before it has been settled. If that is not kept, the neighbour is told no more
+    /// than before: it must have it all the longer.
+    pub fn beat(&mut self, node: &Node, beat: &Beat, is_kept: bool, batch: &mut Batch) {
+        if let Role::Peer(neighbour, epoch, acknowledged) = &mut self.role {
+            let ack = node.ack(*neighbour, *epoch, beat);
+            if is_kept {
+                *acknowledged = ack.position;
+            }
+            Ack { position: *acknowledged, ..ack }.push_to(batch.reply());
         }
     }
 

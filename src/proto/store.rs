@@ -242,21 +242,6 @@ impl Store {
         (next < self.records.len()).then_some(next)
     }
 
-    /// Replaces a record that is known, without making it a change that anybody is told of.
-    #[cfg(test)]
-    pub(super) fn plant(&mut self, line: &[u8]) {
-        let (told, _) = super::peer::at_line(line).unwrap();
-        let moment = told.time.moment();
-        let client = told.client.0.as_bytes();
-        let Some(record) = self.records.iter_mut().find(|record| record.client() == client) else { return };
-        let start = line.len() - told.time.text().len() - told.location.text().len() - client.len() - 3;
-        let digest = record_hash(trimmed(line));
-        self.digest.replace(record.bucket, record.digest, digest);
-        record.line = line.to_vec();
-        record.client = start as u32..(start + client.len()) as u32;
-        (record.moment, record.digest) = (moment, digest);
-    }
-
     fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {
         let record = &mut self.records[index as usize];
         let newer = match entry.moment.cmp(&record.moment) {
@@ -302,5 +287,29 @@ impl Store {
 impl Default for Store {
     fn default() -> Store {
         Store::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::trimmed;
+    use super::*;
+
+    impl Store {
+        /// Replaces a record that is known, without making it a change that anybody is told of.
+        pub(in crate::proto) fn plant(&mut self, line: &[u8]) {
+            let (told, _) = crate::proto::peer::at_line(line).unwrap();
+            let moment = told.time.moment();
+            let client = told.client.0.as_bytes();
+            let Some(record) = self.records.iter_mut().find(|record| record.client() == client) else {
+                return;
+            };
+            let start = line.len() - told.time.text().len() - told.location.text().len() - client.len() - 3;
+            let digest = record_hash(trimmed(line));
+            self.digest.replace(record.bucket, record.digest, digest);
+            record.line = line.to_vec();
+            record.client = start as u32..(start + client.len()) as u32;
+            (record.moment, record.digest) = (moment, digest);
+        }
     }
 }

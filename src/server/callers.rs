@@ -56,6 +56,9 @@ impl Conversation<'_> {
         self.admitted.said_hello();
         self.patience.said_hello();
         self.session.meet(&mut shared.node.write(), &mut self.batch);
+        if let Some(commits) = &shared.commits {
+            (self.owed, self.owes_welcome) = (commits.mark(), true);
+        }
         shared.bells[neighbour].ring(Errand::Back);
     }
 }

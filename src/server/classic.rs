@@ -15,7 +15,6 @@ use super::sync::{Receiver, TcpStream};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
 use crate::proto::classic::ClassicLink;
-use crate::proto::link::ALL_IS_KEPT;
 use crate::proto::name::ServerName;
 
 /// How long to wait for the neighbour to close after us. It says nothing, so this is all that shows that it has read;
@@ -95,7 +94,7 @@ impl<'a> ClassicSender<'a> {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let due = self.link.due(&self.shared.node.read(), ALL_IS_KEPT, &mut line);
+            let due = self.link.due(&self.shared.node.read(), self.shared.kept_number(), &mut line);
             let Some(due) = due else { return Ok(()) };
             if !line.is_empty() {
                 self.send(&line)?;

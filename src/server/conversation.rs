@@ -4,19 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-use socket2::SockRef;
 
 use super::accept::Accepted;
 use super::admission::Admitted;
+use super::commits::Mark;
 use super::ending::{let_replies_leave, linger};
 use super::link::level_of;
 use super::listen::Port;
-use super::patience::{Arrived, Patience, Written};
+use super::patience::{Arrived, Patience};
 use super::quota::Quota;
 use super::shared::Shared;
-use super::slips::{self, Slip};
 use super::sync::TcpStream;
 use super::warnings::Cause;
 use super::{chance, clock};
@@ -59,6 +56,12 @@ pub(super) struct Conversation<'a> {
     /// The neighbour that has proved to be at the other end.
     pub(super) neighbour: Option<usize>,
     pub(super) batch: Batch,
+    /// How far the journal must have come before the replies may leave.
+    pub(super) owed: Mark,
+    /// Whether the replies welcome a neighbour, and with it promise something.
+    pub(super) owes_welcome: bool,
+    /// Whether links are yet to be told of news.
+    pub(super) has_news: bool,
     /// Whether lines are logged. Asked once: the level does not change while the server runs.
     verbose: bool,
 }
@@ -91,7 +94,7 @@ impl<'a> Conversation<'a> {
             },
             Port::Peer => Session::peer(me, chance::nonce()?),
         };
-        let batch = Batch::default();
+        let batch = if shared.commits.is_some() { Batch::breakable() } else { Batch::default() };
         let verbose = log::log_enabled!(log::Level::Debug);
         let neighbour = None;
         Ok(Conversation {
@@ -105,6 +108,9 @@ impl<'a> Conversation<'a> {
             session,
             neighbour,
             batch,
+            owed: 0,
+            owes_welcome: false,
+            has_news: false,
             verbose,
         })
     }
@@ -199,7 +205,8 @@ impl<'a> Conversation<'a> {
             }
             Step::Beat(beat) => {
                 self.settle();
-                self.session.beat(&self.shared.node.read(), &beat, &mut self.batch);
+                let is_kept = self.commit().is_ok();
+                self.session.beat(&self.shared.node.read(), &beat, is_kept, &mut self.batch);
             }
             Step::Close(why) => {
                 self.shared.stats.lines_refused.add(1);
@@ -210,57 +217,6 @@ impl<'a> Conversation<'a> {
         }
         self.log_replies_from(reply);
         Ok(after)
-    }
-
-    /// Merges what is pending and wakes the links if there was news.
-    pub(super) fn settle(&mut self) {
-        if self.batch.is_settled() {
-            return;
-        }
-        if slips::has(Slip::RungBeforeMerge) {
-            self.shared.bells.iter().for_each(|bell| bell.news());
-        }
-        let settled = self.shared.node.write().settle(&mut self.batch);
-        self.shared.stats.news.add(settled.news as u64);
-        self.shared.stats.stale.add(settled.stale as u64);
-        if self.shared.crowded.load(Ordering::Relaxed) != settled.crowded {
-            self.shared.crowded.store(settled.crowded, Ordering::Relaxed);
-        }
-        if settled.refused > 0 {
-            self.note_refused(settled.refused as u64);
-        }
-        if settled.news > 0 && !slips::has(Slip::RungBeforeMerge) {
-            self.shared.bells.iter().for_each(|bell| bell.news());
-        }
-    }
-
-    /// Settles, then sends all replies in one write.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.settle();
-        if self.batch.replies().is_empty() {
-            return Ok(());
-        }
-        if self.patience.write(self.batch.replies())? == Written::Late {
-            let wait = humantime::format_duration(self.shared.limits.reply_time_max);
-            let what = format!("it has not taken its replies within {wait}");
-            self.shared.hit(Cause::ReplyTime, format_args!("{} {}: {what}", self.port, self.from));
-            // What the kernel has of them is not kept for a client that takes nothing.
-            SockRef::from(&**self.socket).set_linger(Some(Duration::ZERO))?;
-            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
-        }
-        self.batch.sent();
-        Ok(())
-    }
-
-    #[cold]
-    fn note_refused(&self, count: u64) {
-        self.shared.stats.lines_refused.add(count);
-        let most = self.shared.limits.clients_max;
-        let what = format_args!(
-            "{} reports of {}: {most} clients are known, no new ones are taken",
-            count, self.from
-        );
-        self.shared.hit_times(Cause::Clients, count, what);
     }
 
     pub(super) fn log_replies_from(&self, start: usize) {

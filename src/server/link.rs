@@ -20,7 +20,7 @@ use super::{chance, clock};
 use crate::logging::Escaped;
 use crate::proto::backoff::Backoff;
 use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{ALL_IS_KEPT, Answered, Link, LinkError, SILENCE_MAX};
+use crate::proto::link::{Answered, Link, LinkError, SILENCE_MAX};
 use crate::proto::name::ServerName;
 
 /// How long connecting to a neighbour may take: one that is there answers within a round trip.
@@ -174,8 +174,8 @@ impl<'a> Sender<'a> {
             }
             loop {
                 lines.clear();
-                let due =
-                    self.link.lock().due(&self.shared.node.read(), ALL_IS_KEPT, clock::ticks(), &mut lines);
+                let kept = self.shared.kept_number();
+                let due = self.link.lock().due(&self.shared.node.read(), kept, clock::ticks(), &mut lines);
                 let Some(due) = due else { break };
                 socket.write_all(&lines).map_err(by_its_name)?;
                 self.state.told({

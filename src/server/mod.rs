@@ -25,6 +25,7 @@ mod callers;
 pub mod chance;
 mod classic;
 pub mod clock;
+mod commits;
 mod conversation;
 mod ending;
 mod errands;
@@ -33,8 +34,10 @@ mod handover;
 #[cfg(test)]
 #[cfg(feature = "interleavings")]
 mod interleavings;
+mod keeper;
 mod link;
 mod listen;
+mod memory;
 mod patience;
 #[cfg(test)]
 pub(crate) mod planted;
@@ -42,6 +45,8 @@ mod question;
 mod queue;
 mod quota;
 mod reserve;
+mod running;
+mod settling;
 mod shared;
 mod shutdown;
 mod slips;
@@ -61,34 +66,22 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::config::{Config, Limits};
+use crate::journal::OpenError;
 use crate::places::Places;
-use crate::proto::node::{Dialect, Node};
-use accept::{ACCEPTED_MAX, Acceptor};
 use admission::Admission;
 use beginners::Beginners;
 use callers::Callers;
-use classic::ClassicSender;
 use errands::{Bell, Errand};
-use link::Sender;
 use listen::{INPUT_BYTES_MAX, Output, Port, listen};
-use queue::queue;
+use memory::Memory;
+use running::Serving;
 use shared::Shared;
 use shutdown::Sockets;
 use stats::Stats;
 use status::LinkState;
 use sync::{Receiver, RwLock, Scope, Sender as ChannelSender, TcpListener, bounded};
-use threads::Threads;
 use turns::Turns;
 use warnings::Warnings;
-
-/// How long conversations may take to finish what is in hand when the server stops.
-const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// How long conversations may take after that to send what became of a question whose provider was broken off.
-const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
-
-/// How long links may take to send what is due after that.
-const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A server whose ports are open, not yet serving.
 pub struct Server {
@@ -97,6 +90,7 @@ pub struct Server {
     neighbours: Vec<(SocketAddr, Receiver<Errand>)>,
     shared: Shared,
     status_every: Duration,
+    must_rewrite: bool,
     stop: (ChannelSender<()>, Receiver<()>),
 }
 
@@ -111,6 +105,9 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
+    /// Its journal cannot be used.
+    #[error(transparent)]
+    Journal(OpenError),
     /// The epoch of its memory.
     #[error("the operating system has no random numbers to give: {0}")]
     Random(io::Error),
@@ -147,19 +144,20 @@ impl Server {
                 member.peer
             );
         }
+        let Memory { me, node, commits, must_rewrite } = memory::recover(config)?;
         // Neighbours send in bulk, and have proved who they are.
         let bind = |address, input_bytes_max| {
             listen(address, output, input_bytes_max).map_err(|error| ServeError::Bind { address, error })
         };
         let (clients, peers) = (bind(member.client, Some(INPUT_BYTES_MAX))?, bind(member.peer, None)?);
         let neighbours = config.herd.neighbours(&config.name);
-        let me = Arc::new(config.identity(chance::epoch().map_err(ServeError::Random)?));
         let callers = Callers::new(neighbours.len());
         let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();
-        let node = Node::new(Arc::clone(&me)).bounded(limits.clients_max);
+        let node = node.bounded(limits.clients_max);
         let shared = Shared {
             crowded: AtomicBool::new(node.store().is_crowded()),
             node: RwLock::new(node),
+            commits,
             me,
             bells,
             places,
@@ -179,7 +177,7 @@ impl Server {
         };
         let neighbours = neighbours.iter().map(|neighbour| neighbour.peer).zip(errands).collect();
         let status_every = config.log.status_every;
-        Ok(Server { clients, peers, neighbours, shared, status_every, stop: bounded(1) })
+        Ok(Server { clients, peers, neighbours, shared, status_every, must_rewrite, stop: bounded(1) })
     }
 
     /// What stops this server.
@@ -192,50 +190,10 @@ impl Server {
     /// # Errors
     /// If one of the threads that it needs from the start cannot be had.
     pub fn run(self) -> Result<(), ServeError> {
-        let Server { clients, peers, neighbours, shared, status_every, stop } = self;
-        let shared = &shared;
-        sync::scope(|links| {
-            let _stop_links_whatever_happens = OnDrop(|| shared.bells.iter().for_each(Bell::stop));
-            for (index, (address, errands)) in neighbours.into_iter().enumerate() {
-                let neighbour = &shared.me.neighbours[index];
-                let name = format!("link-{}", neighbour.name);
-                match neighbour.dialect {
-                    Dialect::Herd => {
-                        let sender = Sender::new(shared, index, address, errands);
-                        spawn(links, name, move || sender.run())?;
-                    }
-                    Dialect::Classic => {
-                        let sender = ClassicSender::new(shared, index, address, errands);
-                        spawn(links, name, move || sender.run())?;
-                    }
-                }
-            }
-            sync::scope(|conversations| {
-                let _stop_accepting_whatever_happens = OnDrop(|| stop_accepting(shared, &clients, &peers));
-                let (accepted, to_serve) = queue(ACCEPTED_MAX);
-                for (listener, port) in [(&clients, Port::Client), (&peers, Port::Peer)] {
-                    let acceptor = Acceptor::new(shared, listener, port, accepted.clone());
-                    spawn(conversations, format!("accept-{port}"), move || acceptor.run())?;
-                }
-                drop(accepted);
-                let threads = Threads::start(conversations, shared)?;
-                spawn(conversations, "spawn".to_owned(), move || threads.serve_all(&to_serve))?;
-                log::info!("{} serves clients on {}", shared.me.name, address(&clients));
-                status::say_every(shared, status_every, &stop.1);
-                log::info!("stopping");
-                status::say(shared);
-                stop_accepting(shared, &clients, &peers);
-                finish(&shared.conversations, "conversations", FINISH_WAIT_MAX);
-                shared.places.stop();
-                shared.conversations.wait_until_closed(clock::deadline(LAST_WORD_WAIT_MAX));
-                shared.conversations.cut();
-                Ok(())
-            })?;
-            shared.bells.iter().for_each(Bell::stop);
-            finish(&shared.link_sockets, "links", DRAIN_WAIT_MAX);
-            shared.link_sockets.cut();
-            Ok(())
-        })?;
+        let Server { clients, peers, neighbours, shared, status_every, must_rewrite, stop } = self;
+        let serving =
+            Serving { shared: &shared, clients: &clients, peers: &peers, status_every, stop: &stop.1 };
+        serving.run(neighbours, must_rewrite)?;
         shared.warnings.finish();
         log::info!("stopped: {}", shared.stats);
         Ok(())
@@ -251,42 +209,10 @@ impl fmt::Display for Port {
     }
 }
 
-/// Wakes the threads that accept, and every conversation and every hello that waits for the other side.
-fn stop_accepting(shared: &Shared, clients: &TcpListener, peers: &TcpListener) {
-    shared.conversations.stop_reading();
-    shared.dialling.stop_reading();
-    for listener in [clients, peers] {
-        sync::stop_listening(listener);
-    }
-}
-
-/// Waits until all sockets of a kind are closed, or the time is over.
-fn finish(sockets: &Sockets, what: &str, wait: Duration) {
-    let left = sockets.wait_until_closed(clock::deadline(wait));
-    if left > 0 {
-        log::warn!("{left} {what} did not finish within {} s and are cut", wait.as_secs());
-    }
-}
-
 fn spawn<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     name: String,
     work: impl FnOnce() + Send + 'scope,
 ) -> Result<(), ServeError> {
     sync::spawn(scope, name, work).map_err(ServeError::Thread)
-}
-
-/// The address of a listener, for people.
-fn address(listener: &TcpListener) -> String {
-    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
-}
-
-/// Runs a closure when it goes out of scope, on an early return and a panic too: a scope waits for its
-/// threads, so they must be told to end whatever happens.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
 }

@@ -1,10 +1,11 @@
 //! Bugs for tests, which no release build has: lines that make a conversation panic, or that look into the store.
 
+use std::sync::atomic::Ordering;
+
 use super::shared::Shared;
 use crate::proto::batch::Batch;
 use crate::proto::digest::{Bucket, Digest, record_hash};
 use crate::proto::entry::Teller;
-use crate::proto::peer::Epoch;
 use crate::proto::store::{Store, WALK_RECORDS_MAX};
 
 /// Panics with nothing held.
@@ -13,6 +14,11 @@ pub(crate) const PANIC: &str = "PLANTED panic";
 pub(crate) const PANIC_UNDER_LOCK: &str = "PLANTED panic under the lock";
 /// Is answered with how many records there are, after comparing the fingerprint with one made anew of all.
 pub(crate) const COUNT: &str = "PLANTED count";
+
+/// From now on nothing can be written to the journal.
+pub(crate) const DISK_FAILS: &str = "PLANTED the disk fails";
+/// And now it can again.
+pub(crate) const DISK_HEALS: &str = "PLANTED the disk heals";
 
 /// Does what a line with one of these texts asks for, and says whether it was one.
 pub(super) fn line(text: &[u8], shared: &Shared, batch: &mut Batch) -> bool {
@@ -30,6 +36,12 @@ pub(super) fn line(text: &[u8], shared: &Shared, batch: &mut Batch) -> bool {
             batch.reply().extend_from_slice(format!("{counted}\n").as_bytes());
             true
         }
+        DISK_FAILS | DISK_HEALS => {
+            let fails = text == DISK_FAILS.as_bytes();
+            shared.commits.as_ref().expect("it has a journal").is_disk_broken.store(fails, Ordering::Relaxed);
+            batch.reply().extend_from_slice(b"planted\n");
+            true
+        }
         _ => false,
     }
 }
@@ -37,10 +49,9 @@ pub(super) fn line(text: &[u8], shared: &Shared, batch: &mut Batch) -> bool {
 /// Holds the store against itself, and returns how many records it has.
 fn check(store: &Store) -> usize {
     let mut lines = Vec::new();
-    let nobody = Teller::neighbour(1 << 20, Epoch(0));
     let mut position = 0;
     while position < store.last_number() {
-        position = store.walk(position, u64::MAX, nobody, WALK_RECORDS_MAX, &mut lines).reached;
+        position = store.walk(position, u64::MAX, Teller::NOBODY, WALK_RECORDS_MAX, &mut lines).reached;
     }
     let mut digest = Digest::empty();
     let mut count = 0;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::admission::Admission;
 use super::beginners::Beginners;
 use super::callers::Callers;
+use super::commits::Commits;
 use super::errands::Bell;
 use super::listen::Output;
 use super::shutdown::Sockets;
@@ -17,12 +18,15 @@ use super::turns::Turns;
 use super::warnings::Warnings;
 use crate::config::Limits;
 use crate::places::Places;
+use crate::proto::node::ALL_IS_KEPT;
 use crate::proto::node::{Identity, Node};
 
 /// What all threads of a server share.
 pub(super) struct Shared {
     pub(super) me: Arc<Identity>,
     pub(super) node: RwLock<Node>,
+    /// What makes news survive, if anything does.
+    pub(super) commits: Option<Commits>,
     /// One for every neighbour.
     pub(super) bells: Vec<Bell>,
     pub(super) places: Arc<dyn Places>,
@@ -51,6 +55,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The number of the last change that no crash can undo, which is what neighbours may be told of.
+    pub(super) fn kept_number(&self) -> u64 {
+        self.commits.as_ref().map_or(ALL_IS_KEPT, Commits::kept_number)
+    }
+
     /// The neighbours of the classic dialect that are where this connection comes from.
     pub(super) fn classics_at(&self, from: SocketAddr) -> &[usize] {
         let address = from.ip().to_canonical();

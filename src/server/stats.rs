@@ -115,6 +115,12 @@ stats! {
     link_lines,
     /// Bytes written to neighbours.
     link_bytes,
+    /// Reports that were merged and not acknowledged, for they could not be kept.
+    not_kept,
+    /// Times that the journal could not be written.
+    journal_failures,
+    /// Times that what was written to the journal was put on disk in the background.
+    journal_flushes,
     /// Conversations that ended by a bug of ours.
     bugs,
 }

@@ -76,6 +76,12 @@ pub(super) fn say(shared: &Shared) {
     };
     let open = shared.admission.clients_open();
     log::info!("status: clients={clients} digest={digest:016x} connections={open} {}", shared.stats);
+    if let Some(commits) = &shared.commits {
+        let (bytes, files) = commits.size();
+        let how = commits.failure().map_or_else(|| "kept".to_owned(), |why| format!("nothing {why}"));
+        let unkept = last_number.saturating_sub(commits.kept_number());
+        log::info!("status: journal: {how}, {unkept} changes not yet, {} KiB in {files} files", bytes >> 10);
+    }
     for (neighbour, link) in shared.me.neighbours.iter().zip(&shared.links) {
         log::info!("status: link to {}: {}", neighbour.name, link.words(last_number));
     }

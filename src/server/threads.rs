@@ -150,7 +150,10 @@ fn serve<'a>(shared: &'a Shared, (connection, beginner): Beginning<'a>) {
         log::error!(
             "bug: the conversation with {from} panicked; please report what stands on standard error"
         );
-        // Part of its news may be stored, which only it would have told of.
+        // Part of its news may be stored, which only it would have kept and told of.
+        if let Some(commits) = &shared.commits {
+            commits.keeper.touch();
+        }
         shared.bells.iter().for_each(|bell| bell.news());
     }
 }

@@ -84,6 +84,8 @@ causes! {
     LinkSilent => links_silent,
     /// A neighbour's connection on which nothing has come for too long.
     CallerSilent => callers_silent,
+    /// A journal that cannot be written.
+    Journal => journal_failures,
     /// A connection that said what ends it.
     TurnedAway => turned_away,
 }

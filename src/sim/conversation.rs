@@ -132,7 +132,7 @@ impl Conversation {
                 }
                 Step::Beat(beat) => {
                     heard.news += node.settle(batch).news;
-                    session.beat(node, &beat, batch);
+                    session.beat(node, &beat, true, batch);
                 }
                 Step::Close(_) => {
                     heard.refused += 1;

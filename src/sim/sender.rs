@@ -14,7 +14,8 @@ use super::{World, from_ms, from_us};
 use crate::proto::backoff::Backoff;
 use crate::proto::bug::Bug;
 use crate::proto::framing::Line;
-use crate::proto::link::{ALL_IS_KEPT, Answered, Due, Link};
+use crate::proto::link::{Answered, Due, Link};
+use crate::proto::node::ALL_IS_KEPT;
 use crate::proto::node::Identity;
 use crate::proto::trust::Nonce;
 

@@ -12,8 +12,9 @@ use crate::proto::batch::Batch;
 use crate::proto::framing::{
     CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
 };
-use crate::proto::link::{ALL_IS_KEPT, Link};
+use crate::proto::link::Link;
 use crate::proto::name::ServerName;
+use crate::proto::node::ALL_IS_KEPT;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peer::Epoch;
 use crate::proto::session::{Session, Step};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::config::{Config, Herd, Limits, LogOptions, Member, PlacesArgs, Trust};
+use crate::config::{Config, Herd, JournalOptions, Limits, LogOptions, Member, PlacesArgs, Trust};
 use crate::places::{self, Places};
 use crate::proto::name::ServerName;
 use crate::server::{Server, Stopper, clock};
@@ -32,6 +32,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         name: ServerName::parse(name).unwrap(),
         herd: herd.clone(),
         log: LogOptions::default(),
+        journal: JournalOptions::default(),
         places: PlacesArgs::default(),
         limits: Limits { connections_max: 100, ..Limits::default() },
         clock_lead_max: None,

@@ -4,6 +4,7 @@ mod allocations;
 mod busy;
 mod convergence;
 mod crowded;
+mod durability;
 mod field;
 pub(crate) mod free_address;
 mod fuzz;

@@ -10,8 +10,9 @@ use super::transcripts::run::{Herd, Talk, run};
 use super::transcripts::{each_transcript, format::Transcript, transcript};
 use crate::proto::batch::Batch;
 use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{ALL_IS_KEPT, Answered, Link};
+use crate::proto::link::{Answered, Link};
 use crate::proto::name::ServerName;
+use crate::proto::node::ALL_IS_KEPT;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peer::Epoch;
 use crate::proto::session::{Session, Step};
@@ -240,7 +241,7 @@ impl Conversation {
                 Step::Meet(_) => self.session.meet(node, &mut self.batch),
                 Step::Beat(beat) => {
                     node.settle(&mut self.batch);
-                    self.session.beat(node, &beat, &mut self.batch);
+                    self.session.beat(node, &beat, true, &mut self.batch);
                 }
                 Step::Close(_) => {
                     self.closed = true;

@@ -124,6 +124,7 @@ impl<'a> Servers<'a> {
         words.extend(["--herd".to_owned(), self.folder.join("herd.toml").display().to_string()]);
         words.extend(["--log-dir".to_owned(), self.folder.display().to_string()]);
         words.extend(["--log-level", "warn"].map(str::to_owned));
+        words.extend(["--data-dir".to_owned(), self.folder.join("data").join(name).display().to_string()]);
         let said = File::options().create(true).append(true).open(self.said_file(at));
         let said = said.map_err(|error| format!("cannot write to {}: {error}", self.folder.display()))?;
         let mut command = wrapped(&words, None);

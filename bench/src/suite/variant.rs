@@ -159,7 +159,15 @@ fn ours(programs: &Path) -> Vec<Variant> {
     // It takes two descriptors for a connection, and ten thousand times two are more than many a system grants.
     let naive = Able { many: true, threads: true, ..Able::default() };
     vec![
-        variant("threads", "proxyherd", &["serve"], &[], herd, Able { threads: true, ..full }),
+        // The others keep nothing either.
+        variant(
+            "threads",
+            "proxyherd",
+            &["serve"],
+            &["--durability", "none"],
+            herd,
+            Able { threads: true, ..full },
+        ),
         variant("tokio", "tokio", &[], &["--flavor", "multi", "--style", "tuned"], herd, full),
         variant("tokio-current", "tokio", &[], &["--flavor", "current", "--style", "tuned"], herd, full),
         variant(

@@ -30,7 +30,7 @@ fn load_measures_the_threaded_server() {
     let herd = folder.join("herd.toml");
     std::fs::write(&herd, format!("[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\n")).unwrap();
     let server = Command::new(threaded_server(env!("CARGO_BIN_EXE_load")))
-        .args(["serve", "Alford", "--log-level", "warn", "--herd"])
+        .args(["serve", "Alford", "--durability", "none", "--log-level", "warn", "--herd"])
         .arg(&herd)
         .arg("--log-dir")
         .arg(&folder)

@@ -79,7 +79,7 @@ impl Neighbour {
             }
             self.node.settle(&mut self.batch);
             if let Some(beat) = beat {
-                self.session.beat(&self.node, &beat, &mut self.batch);
+                self.session.beat(&self.node, &beat, true, &mut self.batch);
             }
         }
         // If it does not arrive, the link has ended.

@@ -115,7 +115,7 @@ impl Peer {
             Step::Meet(_) => self.session.meet(node, batch),
             Step::Beat(beat) => {
                 news = node.settle(batch).news;
-                self.session.beat(node, &beat, batch);
+                self.session.beat(node, &beat, true, batch);
                 let ack = batch.replies()[begins..].to_vec();
                 let differs = node.store().digest().total() != beat.total;
                 let sums = if differs { 1 + 256 * 16 } else { 0 };

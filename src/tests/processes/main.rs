@@ -9,6 +9,7 @@ mod flood;
 #[path = "../free_address.rs"]
 mod free_address;
 mod golden;
+mod killing;
 mod limits;
 mod log;
 mod real;

@@ -147,6 +147,13 @@ impl RealHerd {
         child.wait().unwrap();
     }
 
+    /// SIGKILL to several at one moment.
+    pub(crate) fn kill_all(&mut self, names: &[&str]) {
+        let mut children: Vec<Child> = names.iter().map(|name| self.running.remove(*name).unwrap()).collect();
+        children.iter_mut().for_each(|child| child.kill().unwrap());
+        children.iter_mut().for_each(|child| drop(child.wait().unwrap()));
+    }
+
     /// What a server has logged.
     pub(crate) fn log(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap()

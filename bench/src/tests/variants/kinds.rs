@@ -42,7 +42,7 @@ impl Kind {
             program => Command::new(program),
         };
         if self.program == "proxyherd" {
-            command.arg("serve");
+            command.args(["serve", "--durability", "none"]);
         }
         command.arg(server).args(self.args);
         command

@@ -1,0 +1,308 @@
+//! Commits: what conversations have recorded is written for all who wait for it, by one of them.
+//!
+//! Records are appended to a buffer in memory under the store's lock, so their order is the order of the merges. Each
+//! settled batch gets a mark, and a commit covers every mark before it. Whoever needs one while nobody writes takes
+//! all that is in the buffer and writes it, with no lock held that a merge could need; those that come meanwhile wait,
+//! and one of them does the same for all of them.
+//!
+//! When writing fails, nothing is promised any more: every commit fails, and nothing is recorded, until the keeper has
+//! written the whole store anew: see `keeper`. What was merged meanwhile is in it.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::keeper::Keeper;
+use super::sync::{Condvar, Mutex, RwLock};
+use crate::config::{Durability, JournalOptions};
+use crate::journal::{Journal, Plan};
+use crate::proto::batch::Batch;
+use crate::proto::journal::{FRAME_HEAD_BYTES, Record};
+use crate::proto::node::{Node, Settled};
+
+/// Room that the buffer keeps between commits: what a few hundred connections have at once.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// How far a conversation has come: a commit that covers it covers all that was merged before.
+pub(super) type Mark = u64;
+
+/// What is recorded and what is kept of it.
+pub(super) struct Commits {
+    /// Whether a commit is on disk before it counts.
+    pub(super) is_synced: bool,
+    /// What a flush takes longer than it does, for measuring.
+    flush_delay: Duration,
+    pub(super) keeper: Keeper,
+    /// Taken after the store's lock, never before.
+    pending: Mutex<Pending>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Taken with none of the others held, by the one that writes.
+    writer: Mutex<Writer>,
+    kept_mark: AtomicU64,
+    kept_number: AtomicU64,
+    /// A fault for tests.
+    #[cfg(test)]
+    pub(super) is_disk_broken: std::sync::atomic::AtomicBool,
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+struct Pending {
+    /// Records, behind room for what makes a frame of them.
+    frame: Vec<u8>,
+    mark: Mark,
+    /// The number of the last change that they hold.
+    number: u64,
+    /// Whether nothing is recorded, for writing has failed.
+    is_off: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether somebody writes.
+    is_busy: bool,
+    /// Why nothing is kept, if so.
+    failed: Option<Arc<str>>,
+}
+
+/// Who writes: one at a time.
+pub(super) struct Writer {
+    pub(super) journal: Journal,
+    taken: Taken,
+}
+
+/// What was taken to be written.
+struct Taken {
+    frame: Vec<u8>,
+    mark: Mark,
+    number: u64,
+}
+
+/// Nothing is kept now, for this reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot be kept now ({0}), try again later")]
+pub(super) struct NotKept(Arc<str>);
+
+impl Commits {
+    /// For a store whose last change has this number.
+    pub(super) fn new(journal: Journal, options: &JournalOptions, number: u64) -> Commits {
+        let frame = vec![0; FRAME_HEAD_BYTES];
+        let pending = Pending { frame: frame.clone(), mark: 0, number, is_off: false };
+        Commits {
+            is_synced: options.durability == Durability::Sync,
+            flush_delay: options.flush_delay,
+            keeper: Keeper::default(),
+            pending: Mutex::new(pending),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            writer: Mutex::new(Writer { journal, taken: Taken { frame, mark: 0, number } }),
+            kept_mark: AtomicU64::new(0),
+            kept_number: AtomicU64::new(number),
+            #[cfg(test)]
+            is_disk_broken: Default::default(),
+        }
+    }
+
+    /// Settles a batch and records what came of it. Nothing of it may leave before a commit that covers the mark.
+    pub(super) fn settle(&self, node: &RwLock<Node>, batch: &mut Batch) -> (Settled, Mark) {
+        let mut node = node.write();
+        let mut pending = self.pending.lock();
+        let before = pending.frame.len();
+        let records = (!pending.is_off).then_some(&mut pending.frame);
+        let settled = node.settle_recorded(batch, records);
+        if pending.frame.len() > before || (pending.is_off && settled.news > 0) {
+            pending.mark += 1;
+            pending.number = node.store().last_number();
+        }
+        (settled, pending.mark)
+    }
+
+    /// The mark of what was settled last.
+    pub(super) fn mark(&self) -> Mark {
+        self.pending.lock().mark
+    }
+
+    /// Waits until everything up to a mark is kept. Whether this call has written something.
+    ///
+    /// # Errors
+    /// If it is not, and will not be before the store is written anew.
+    pub(super) fn commit(&self, mark: Mark) -> Result<bool, NotKept> {
+        if self.kept_mark.load(Ordering::Acquire) >= mark {
+            return Ok(false);
+        }
+        let mut state = self.state.lock();
+        loop {
+            if let Some(why) = &state.failed {
+                return Err(NotKept(Arc::clone(why)));
+            }
+            if self.kept_mark.load(Ordering::Acquire) >= mark {
+                return Ok(false);
+            }
+            if !state.is_busy {
+                break;
+            }
+            self.changed.wait(&mut state);
+        }
+        state.is_busy = true;
+        drop(state);
+        let done = {
+            let mut writer = self.writer.lock();
+            self.write(&mut writer).map(|()| self.keep(&writer))
+        };
+        self.release(done.as_ref().err());
+        done.map(|()| true).map_err(|error| NotKept(words(&error)))
+    }
+
+    /// The number of the last change that no crash can undo.
+    pub(super) fn kept_number(&self) -> u64 {
+        self.kept_number.load(Ordering::Acquire)
+    }
+
+    /// Why nothing is kept, if so.
+    pub(super) fn failure(&self) -> Option<NotKept> {
+        self.state.lock().failed.clone().map(NotKept)
+    }
+
+    /// Does something with the disk while nobody writes. If it fails, nothing is kept from then on.
+    pub(super) fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock();
+        while state.is_busy {
+            self.changed.wait(&mut state);
+        }
+        state.is_busy = true;
+        drop(state);
+        let done = work(&mut self.writer.lock());
+        self.release(done.as_ref().err());
+        done
+    }
+
+    /// Writes all that waits.
+    pub(super) fn write(&self, writer: &mut Writer) -> io::Result<()> {
+        self.take(writer);
+        self.write_taken(writer)
+    }
+
+    /// Takes all that waits, to be written next.
+    pub(super) fn take(&self, writer: &mut Writer) {
+        let mut pending = self.pending.lock();
+        std::mem::swap(&mut pending.frame, &mut writer.taken.frame);
+        (writer.taken.mark, writer.taken.number) = (pending.mark, pending.number);
+    }
+
+    /// Writes what was taken.
+    pub(super) fn write_taken(&self, Writer { journal, taken }: &mut Writer) -> io::Result<()> {
+        if taken.frame.len() == FRAME_HEAD_BYTES {
+            return Ok(());
+        }
+        let appended = self.fault().and_then(|()| journal.append(&mut taken.frame));
+        let done = appended.and_then(|()| if self.is_synced { self.flush(&journal.file()) } else { Ok(()) });
+        taken.frame.truncate(FRAME_HEAD_BYTES);
+        taken.frame.shrink_to(KEPT_BYTES_MAX);
+        self.keeper.touch();
+        done
+    }
+
+    /// Puts on disk what was written. Others go on writing meanwhile.
+    pub(super) fn flush_written(&self) -> io::Result<()> {
+        let file = self.with_writer(|writer| Ok(writer.journal.file()))?;
+        self.flush(&file)
+    }
+
+    /// Where the next file of the journal would be.
+    pub(super) fn plan(&self) -> io::Result<Plan> {
+        self.with_writer(|writer| Ok(writer.journal.plan_next()))
+    }
+
+    /// The bytes of all files of the journal, and how many they are.
+    pub(super) fn size(&self) -> (u64, usize) {
+        let size = self.with_writer(|writer| Ok((writer.journal.bytes(), writer.journal.files())));
+        size.unwrap_or_default()
+    }
+
+    /// Writes what is left, and that the server has stopped. Nobody else may use the journal any more.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        if self.failure().is_some() {
+            return Ok(());
+        }
+        self.with_writer(|writer| {
+            self.take(writer);
+            Record::Stopped.push_to(&mut writer.taken.frame);
+            self.write_taken(writer)?;
+            self.flush(&writer.journal.file())
+        })
+    }
+
+    /// Says that all that was written is kept.
+    pub(super) fn keep(&self, writer: &Writer) {
+        // Whoever sees the mark sees the number too.
+        self.kept_number.fetch_max(writer.taken.number, Ordering::AcqRel);
+        self.kept_mark.fetch_max(writer.taken.mark, Ordering::AcqRel);
+    }
+
+    /// From now on everything is recorded again, after a failure, and the whole store as it is now is being written.
+    pub(super) fn resume_recording(&self) {
+        self.pending.lock().is_off = false;
+    }
+
+    /// The store has been written, and all that came after.
+    pub(super) fn recovered(&self) {
+        self.state.lock().failed = None;
+        self.changed.notify_all();
+    }
+
+    /// Writing has failed.
+    pub(super) fn fail(&self, error: &io::Error) {
+        let mut state = self.state.lock();
+        self.turn_off(&mut state, error);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Fails where a test wants it.
+    pub(super) fn fault(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.is_disk_broken.load(Ordering::Relaxed) {
+            return Err(rustix::io::Errno::IO.into());
+        }
+        Ok(())
+    }
+
+    fn flush(&self, file: &File) -> io::Result<()> {
+        self.fault()?;
+        file.sync_data()?;
+        if !self.flush_delay.is_zero() {
+            thread::sleep(self.flush_delay);
+        }
+        Ok(())
+    }
+
+    fn release(&self, error: Option<&io::Error>) {
+        let mut state = self.state.lock();
+        state.is_busy = false;
+        if let Some(error) = error {
+            self.turn_off(&mut state, error);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn turn_off(&self, state: &mut State, error: &io::Error) {
+        state.failed = Some(words(error));
+        let mut pending = self.pending.lock();
+        pending.is_off = true;
+        pending.frame.truncate(FRAME_HEAD_BYTES);
+        // What was thrown away is not kept by any later commit but the one of the whole store.
+        pending.mark += 1;
+    }
+}
+
+/// What the system said, without its number.
+fn words(error: &io::Error) -> Arc<str> {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_lowercase().into()
+}

@@ -1,0 +1,153 @@
+//! What servers remember: after a stop, after a failure of the disk, and what they say while nothing can be kept.
+
+use std::fs;
+use std::path::Path;
+
+use super::harness::{Talk, TestServer, catalogue, config, eventually, herd};
+use crate::config::{Config, Durability, Herd, JournalOptions};
+use crate::server::planted::{COUNT, DISK_FAILS, DISK_HEALS};
+
+const BOTH: [Durability; 2] = [Durability::Os, Durability::Sync];
+
+fn kept(herd: &Herd, name: &str, durability: Durability, dir: &Path) -> Config {
+    let journal = JournalOptions { durability, dir: dir.to_owned(), ..JournalOptions::default() };
+    Config { journal, ..config(herd, name) }
+}
+
+fn start(config: &Config) -> TestServer {
+    TestServer::with(config, catalogue())
+}
+
+/// The `AT` line of an answer; nothing if the client is not known.
+fn seen(talk: &mut Talk, client: &str) -> Option<String> {
+    let line = talk.ask(&format!("WHATSAT {client} 1 1"));
+    line.starts_with("AT ").then(|| {
+        talk.json();
+        line
+    })
+}
+
+#[test]
+fn a_server_that_comes_back_knows_what_it_knew_and_goes_on() {
+    for durability in BOTH {
+        let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+        // It is made with all that leads to it.
+        let config = kept(&alone, "Alford", durability, &folder.path().join("a/b"));
+        let mut expected: Vec<(String, String)> = Vec::new();
+        for life in 1..=3 {
+            let server = start(&config);
+            let mut talk = server.client();
+            for (client, line) in &expected {
+                assert_eq!(seen(&mut talk, client).as_ref(), Some(line), "{durability:?}, life {life}");
+            }
+            let reply = talk.ask(&format!("IAMAT client-{life} +34.068930-118.445127 {life}"));
+            expected.push((format!("client-{life}"), reply));
+            // What is known is no news in another life either.
+            let stale = talk.ask("IAMAT client-1 +1-1 0.5");
+            assert!(stale.ends_with(" client-1 +1-1 0.5"), "{stale}");
+            assert_eq!(talk.ask(COUNT), expected.len().to_string());
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn without_durability_nothing_is_written_and_nothing_is_remembered() {
+    let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+    let dir = folder.path().join("data");
+    let config = kept(&alone, "Alford", Durability::None, &dir);
+    let server = start(&config);
+    server.client().ask("IAMAT kiwi +1-1 1");
+    server.stop();
+    assert!(!dir.exists());
+    assert_eq!(seen(&mut start(&config).client(), "kiwi"), None);
+}
+
+#[test]
+fn two_servers_cannot_have_one_folder() {
+    let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+    let config = kept(&alone, "Alford", Durability::Os, folder.path());
+    let _first = start(&config);
+    let other = herd(&["Alford"], &[], true);
+    let refused =
+        crate::server::Server::bind(&kept(&other, "Alford", Durability::Os, folder.path()), catalogue());
+    let why = refused.err().unwrap().to_string();
+    assert!(why.contains(&folder.path().display().to_string()), "{why}");
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_acknowledged_and_not_told_and_all_is_well_again_by_itself() {
+    for durability in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = herd(&["Alford", "Parker"], &[("Alford", "Parker")], true);
+        let of = |name: &str| kept(&pair, name, durability, &folder.path().join(name));
+        let (alford, parker) = (start(&of("Alford")), start(&of("Parker")));
+        let mut talk = alford.client();
+        let before = talk.ask("IAMAT before +1-1 1");
+        let mut far = parker.client();
+        eventually("Parker knows of it", || seen(&mut far, "before"));
+        assert_eq!(talk.ask(DISK_FAILS), "planted");
+        let broken = eventually("Alford has noticed", || {
+            Some(talk.ask("IAMAT kiwi +2-2 2")).filter(|reply| reply.starts_with('?'))
+        });
+        assert_eq!(broken, "? cannot be kept now (input/output error), try again later: IAMAT kiwi +2-2 2");
+        // A retry is no news, and as little kept.
+        assert_eq!(talk.ask("IAMAT kiwi +2-2 2"), broken);
+        talk.send("x\nIAMAT lime +3-3 3\nWHATSAT before 1 1\n");
+        assert_eq!(talk.line(), "? x");
+        assert!(talk.line().ends_with(": IAMAT lime +3-3 3"));
+        assert_eq!(talk.line(), before);
+        talk.json();
+        // What comes from elsewhere is known here all the same.
+        let from_far = far.ask("IAMAT far +4-4 4");
+        eventually("Alford knows what Parker has kept", || {
+            seen(&mut talk, "far").filter(|line| *line == from_far)
+        });
+        assert_eq!(seen(&mut far, "kiwi"), None);
+
+        assert_eq!(talk.ask(DISK_HEALS), "planted");
+        let kept = eventually("Alford keeps things again", || {
+            Some(talk.ask("IAMAT kiwi +2-2 2")).filter(|reply| reply.starts_with("AT "))
+        });
+        for client in ["kiwi", "lime"] {
+            eventually("Parker is told of it", || seen(&mut far, client));
+        }
+        alford.stop();
+        let alford = start(&of("Alford"));
+        let mut talk = alford.client();
+        for client in ["before", "kiwi", "lime", "far"] {
+            assert!(seen(&mut talk, client).is_some(), "{client}");
+        }
+        assert!(kept.ends_with(" kiwi +2-2 2"), "{kept}");
+    }
+}
+
+#[test]
+fn a_journal_does_not_grow_for_ever_and_loses_nothing_when_it_is_made_smaller() {
+    const ROUNDS: usize = 500_000;
+    let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+    let config = kept(&alone, "Alford", Durability::Os, folder.path());
+    let server = start(&config);
+    let mut talk = server.client();
+    let first = talk.ask("IAMAT first +1-1 1");
+    for round in (0..ROUNDS).step_by(1000) {
+        let report =
+            |time: usize| format!("IAMAT kiwi +34.068930-118.445127 {}.959498503\n", 1_621_464_827 + time);
+        talk.send((round..round + 1000).map(report).collect::<String>());
+        (0..1000).for_each(|_| assert!(talk.line().starts_with("AT ")));
+    }
+    let bytes = || -> u64 {
+        fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().map_or(0, |file| file.len()))
+            .sum()
+    };
+    // It has taken in over 50 MB by now.
+    eventually("the journal is small again", || (bytes() < 40 << 20).then_some(()));
+    server.stop();
+    let server = start(&config);
+    let mut talk = server.client();
+    assert_eq!(seen(&mut talk, "first"), Some(first));
+    let last = seen(&mut talk, "kiwi").unwrap();
+    assert!(last.ends_with(&format!(" {}.959498503", 1_621_464_827 + ROUNDS - 1)), "{last}");
+}
