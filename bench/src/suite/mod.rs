@@ -24,6 +24,7 @@ mod churn;
 mod contest;
 mod crowd_table;
 mod crowds;
+mod durability;
 mod grid;
 mod herd;
 mod idle;
@@ -66,7 +67,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Scale => scale::run(&mut bench)?,
             Name::Logging => logging::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
-            Name::Durability => bench.skip("durability", "the server has no journal yet")?,
+            Name::Durability => durability::run(&mut bench)?,
         }
     }
     bench.end()

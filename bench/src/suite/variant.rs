@@ -88,6 +88,14 @@ impl Variant {
                 words.extend(["--log-dir".to_owned(), folder.display().to_string()]);
                 words.extend(["--connections-max".to_owned(), "12000".to_owned()]);
                 words.extend(after.iter().map(ToString::to_string));
+                if before.contains(&"serve") {
+                    let data = folder.join("data").join(member.name.as_str());
+                    words.extend(["--data-dir".to_owned(), data.display().to_string()]);
+                    // The others keep nothing either.
+                    if !extra.iter().any(|word| word == "--durability") {
+                        words.extend(["--durability".to_owned(), "none".to_owned()]);
+                    }
+                }
                 if !extra.iter().any(|word| word == "--log-level") {
                     words.extend(["--log-level".to_owned(), "warn".to_owned()]);
                 }
@@ -159,15 +167,7 @@ fn ours(programs: &Path) -> Vec<Variant> {
     // It takes two descriptors for a connection, and ten thousand times two are more than many a system grants.
     let naive = Able { many: true, threads: true, ..Able::default() };
     vec![
-        // The others keep nothing either.
-        variant(
-            "threads",
-            "proxyherd",
-            &["serve"],
-            &["--durability", "none"],
-            herd,
-            Able { threads: true, ..full },
-        ),
+        variant("threads", "proxyherd", &["serve"], &[], herd, Able { threads: true, ..full }),
         variant("tokio", "tokio", &[], &["--flavor", "multi", "--style", "tuned"], herd, full),
         variant("tokio-current", "tokio", &[], &["--flavor", "current", "--style", "tuned"], herd, full),
         variant(
@@ -240,7 +240,10 @@ mod tests {
         let command = threads.command(&herd, member, Path::new("h/herd.toml"), &["--x".to_owned()]);
         let start = ["bin/proxyherd", "serve", "Hamilton", "--herd", "h/herd.toml", "--log-dir", "h"];
         assert_eq!(command[..7], start);
-        assert_eq!(command[9..], ["--log-level", "warn", "--x"]);
+        assert_eq!(command[9..13], ["--data-dir", "h/data/Hamilton", "--durability", "none"]);
+        assert_eq!(command[13..], ["--log-level", "warn", "--x"]);
+        let kept = threads.command(&herd, member, Path::new("h/herd.toml"), &["--durability".to_owned()]);
+        assert!(!kept.contains(&"none".to_owned()), "{kept:?}");
     }
 
     #[test]

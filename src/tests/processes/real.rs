@@ -151,7 +151,9 @@ impl RealHerd {
     pub(crate) fn kill_all(&mut self, names: &[&str]) {
         let mut children: Vec<Child> = names.iter().map(|name| self.running.remove(*name).unwrap()).collect();
         children.iter_mut().for_each(|child| child.kill().unwrap());
-        children.iter_mut().for_each(|child| drop(child.wait().unwrap()));
+        for child in &mut children {
+            child.wait().unwrap();
+        }
     }
 
     /// What a server has logged.
