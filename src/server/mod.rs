@@ -10,10 +10,12 @@
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of errands, `write` |
 //! | watch | one per link that is up | `read` |
+//! | journal | one, if there is a journal | until something is written, the disk |
 //!
 //! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
 //! none of which anything is read, written, logged or waited for. A link has a lock of its own, for its two threads;
-//! the store's is taken after it, never before. The thread that calls [`Server::run`] says now and then how it is.
+//! the store's is taken after it, never before. What waits to be written to the journal has one that is taken after the
+//! store's; who writes holds neither: see `commits`. The thread that calls [`Server::run`] says now and then how it is.
 //!
 //! Locks, channels, threads and sockets come from `sync`, so that tests can put a model of them in their place and
 //! decide who goes on when: see `interleavings`.

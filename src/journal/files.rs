@@ -1,0 +1,207 @@
+//! The folder of a journal: its lock, which files in it are ours, and whose they are.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::error::OpenError;
+use super::{flush_folder, remove};
+use crate::proto::journal::{Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, next_frame};
+use crate::proto::name::ServerName;
+use crate::proto::peer::Epoch;
+
+/// The file that is locked.
+const LOCK: &str = "lock";
+
+/// What an unfinished file's name ends with, and what that of a damaged one does.
+pub(super) const UNFINISHED: &str = ".tmp";
+pub(super) const DAMAGED: &str = ".damaged";
+
+/// Bytes at the beginning of a file that hold its heading.
+const HEADING_BYTES_MAX: u64 = 512;
+
+/// Names this run of the operating system.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Snapshot,
+    Journal,
+}
+
+/// The name of a file, in the order in which they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileName {
+    pub(super) number: u64,
+    pub(super) kind: Kind,
+}
+
+/// A folder that is ours alone.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    _lock: std::sync::Arc<File>,
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Snapshot => "snapshot",
+            Kind::Journal => "journal",
+        };
+        write!(f, "{kind}-{:010}.log", self.number)
+    }
+}
+
+impl FromStr for FileName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<FileName, ()> {
+        let (kind, number) = text.strip_suffix(".log").and_then(|text| text.split_once('-')).ok_or(())?;
+        let kind = match kind {
+            "snapshot" => Kind::Snapshot,
+            "journal" => Kind::Journal,
+            _ => return Err(()),
+        };
+        let name = FileName { number: number.parse().map_err(|_| ())?, kind };
+        if name.to_string() == text { Ok(name) } else { Err(()) }
+    }
+}
+
+impl Folder {
+    /// Makes the folder if it is missing, checks that all in it is the server's, and locks it.
+    pub(super) fn lock(path: &Path, server: &ServerName) -> Result<Folder, OpenError> {
+        let unusable = |error| OpenError::Unusable { path: path.to_owned(), error };
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path.to_owned())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path).map_err(unusable)?;
+            }
+            Err(error) => return Err(unusable(error)),
+        }
+        // Before anything is changed, for even a lock would be a change in a folder of somebody else.
+        check_all(path, server)?;
+        let mut options = OpenOptions::new();
+        let lock = options.read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
+        let lock = lock.map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        check_all(path, server)?;
+        Ok(Folder { path: path.to_owned(), _lock: lock.into() })
+    }
+
+    /// The files of the journal, in the order in which they are read.
+    pub(super) fn files(&self) -> Result<Vec<FileName>, OpenError> {
+        let mut names: Vec<FileName> =
+            list(&self.path)?.iter().filter_map(|name| name.parse().ok()).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Where a file is.
+    pub(super) fn at(&self, name: FileName) -> PathBuf {
+        self.path.join(name.to_string())
+    }
+
+    pub(super) fn unusable(&self, error: io::Error) -> OpenError {
+        OpenError::Unusable { path: self.path.clone(), error }
+    }
+
+    pub(super) fn bytes(&self, name: FileName) -> Result<u64, OpenError> {
+        fs::metadata(self.at(name)).map(|file| file.len()).map_err(|error| self.unusable(error))
+    }
+
+    /// Cuts a file to its first bytes.
+    pub(super) fn truncate(&self, name: FileName, bytes: u64) -> Result<(), OpenError> {
+        let cut = || {
+            let file = OpenOptions::new().write(true).open(self.at(name))?;
+            file.set_len(bytes)?;
+            file.sync_all()
+        };
+        cut().map_err(|error| self.unusable(error))
+    }
+
+    /// Removes what was not finished.
+    pub(super) fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let ours = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
+            if ours.is_some_and(|name| name.parse::<FileName>().is_ok()) {
+                remove(&self.path.join(name))?;
+            }
+        }
+        flush_folder(&self.path)
+    }
+}
+
+/// The names of everything in a folder that is text.
+fn list(folder: &Path) -> Result<Vec<String>, OpenError> {
+    let names = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>());
+    let names = names.map_err(|error| OpenError::Unusable { path: folder.to_owned(), error })?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}
+
+fn check_all(folder: &Path, server: &ServerName) -> Result<(), OpenError> {
+    for name in list(folder)? {
+        if name.parse::<FileName>().is_ok() {
+            check(&folder.join(name), server)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file may be a journal of the server, as far as its beginning says.
+fn check(path: &Path, server: &ServerName) -> Result<(), OpenError> {
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADING_BYTES_MAX).read_to_end(&mut beginning));
+    match read {
+        Ok(_) => {}
+        // Whoever runs there has removed it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(OpenError::Unusable { path: path.to_owned(), error }),
+    }
+    let Some(rest) = beginning.strip_prefix(MAGIC) else {
+        // It was cut, which is for recovery to tell.
+        if MAGIC.starts_with(&beginning) {
+            return Ok(());
+        }
+        let Some(version) = beginning.strip_prefix(MAGIC_OF_ANY_VERSION) else {
+            return Err(OpenError::NotAJournal(path.to_owned()));
+        };
+        let version = version.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let version = String::from_utf8_lossy(&version[..version.len().min(16)]).into_owned();
+        return Err(OpenError::Version { path: path.to_owned(), version });
+    };
+    match heading(rest) {
+        Some((heading, _)) if heading.server != *server => {
+            Err(OpenError::OfAnother { path: path.to_owned(), owner: heading.server, server: server.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The heading that follows the magic, and the bytes that it takes.
+pub(super) fn heading(bytes: &[u8]) -> Option<(Heading, usize)> {
+    match next_frame(bytes) {
+        Next::Frame(payload) => {
+            let length = payload.len() + crate::proto::journal::FRAME_HEAD_BYTES;
+            Heading::parse(payload).map(|heading| (heading, length))
+        }
+        Next::Damaged(_) | Next::Short(_) | Next::Lost => None,
+    }
+}
+
+/// The name of this run of the operating system; where there is none, one that no other run has.
+pub(super) fn boot(fresh: Epoch) -> String {
+    let known = fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned());
+    let usable = known.ok().filter(|name| !name.is_empty() && !name.contains(char::is_whitespace));
+    usable.unwrap_or_else(|| format!("unknown-{:016x}", fresh.0))
+}

@@ -1,0 +1,238 @@
+//! The files of a journal, which make what a server has acknowledged survive it. What stands in them, and what is
+//! believed of it, is for [`crate::proto::journal`] and [`crate::proto::recovery`] to say; here are folders and files.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `journal-N.log` | what was recorded, in the order of N; each start begins one, and so does each snapshot |
+//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, and not overtaken since: it replaces all before |
+//! | `*.tmp` | one of them that was not finished, of no use |
+//! | `*.damaged` | one that could not be read in all, kept for people and never read again |
+//! | `lock` | held by the server that runs |
+//!
+//! A file gets its name when its heading, or all of a snapshot, is on disk. So only the last journal that has frames
+//! may end in half a frame; anything else that is missing is damage. What can be read is recovered all the same, and
+//! files are removed or set aside only when a snapshot on disk has everything.
+//!
+//! Why not an embedded engine: the order of change has to be kept anyway, every commit must survive the end of the
+//! process without a flush, and recovery reads everything. `bench/README.md` has the figures.
+
+mod error;
+mod files;
+mod reading;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use error::OpenError;
+pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
+
+use crate::proto::journal::{Heading, seal};
+use crate::proto::name::ServerName;
+use crate::proto::peer::Epoch;
+use crate::proto::recovery::{Memory, Recovery};
+use files::{FileName, Folder};
+use reading::read_all;
+
+/// The journal of a running server, whose folder nobody else can use.
+#[derive(Debug)]
+pub struct Journal {
+    folder: Folder,
+    heading: Heading,
+    file: Arc<File>,
+    name: FileName,
+    /// All files, with their bytes.
+    files: BTreeMap<FileName, u64>,
+    /// Those that are to be set aside when they are replaced.
+    damaged: Vec<FileName>,
+    /// Whether an append has failed: what stands at the end of the file is unknown.
+    is_broken: bool,
+}
+
+/// What opening a journal yields.
+#[derive(Debug)]
+pub struct Opened {
+    /// The journal, to be appended to.
+    pub journal: Journal,
+    /// What was recovered.
+    pub memory: Memory,
+    /// The epoch of the memory.
+    pub epoch: Epoch,
+    /// What was found, for the log.
+    pub found: Found,
+}
+
+/// What was found in the folder of a journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Clients known from it.
+    pub clients: usize,
+    /// Files and their bytes.
+    pub files: usize,
+    /// The bytes of all of them.
+    pub bytes: u64,
+    /// Bytes of a last commit that was not finished.
+    pub cut_bytes: u64,
+    /// Frames whose bytes are not those that were written.
+    pub damaged_frames: u64,
+    /// Bytes behind damage in which nothing can be found any more.
+    pub unreadable_bytes: u64,
+    /// Files that should be there, and are not.
+    pub missing_files: u64,
+    /// Files with damage.
+    pub damaged_files: Vec<PathBuf>,
+    /// Whether neighbours may go on where they were.
+    pub is_epoch_kept: bool,
+}
+
+impl Journal {
+    /// Recovers what is in `folder`, which is made if it is missing, and begins a new file there. `fresh` is the epoch
+    /// if none can be kept; `progress` is told now and then how many bytes have been read, of how many.
+    ///
+    /// # Errors
+    /// If the folder is of no use; nothing in it has been changed then.
+    pub fn open(
+        folder: &Path,
+        server: &ServerName,
+        is_synced: bool,
+        fresh: Epoch,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Opened, OpenError> {
+        let folder = Folder::lock(folder, server)?;
+        let names = folder.files()?;
+        let mut recovery = Recovery::new();
+        let read = read_all(&folder, &names, &mut recovery, progress)?;
+        let boot = files::boot(fresh);
+        let (memory, epoch) = recovery.finish(&boot);
+        let heading = Heading { server: server.clone(), epoch: epoch.unwrap_or(fresh), boot, is_synced };
+        let mut found = read.found;
+        (found.clients, found.is_epoch_kept) = (memory.len(), epoch.is_some());
+
+        if let Some((name, whole)) = read.cut {
+            folder.truncate(name, whole)?;
+        }
+        let mut files: BTreeMap<FileName, u64> = BTreeMap::new();
+        for name in names {
+            files.insert(name, folder.bytes(name)?);
+        }
+        let number = files.keys().map(|name| name.number).max().unwrap_or(0) + 1;
+        let plan = Plan::new(&folder, &heading, number);
+        let next = plan.make().map_err(|error| folder.unusable(error))?;
+        let (file, name) = (Arc::new(next.file), next.name);
+        files.insert(name, next.bytes);
+        let mut journal =
+            Journal { folder, heading, file, name, files, damaged: read.damaged, is_broken: false };
+        if let Some(snapshot) = read.whole_snapshot {
+            let replaced = journal.replaced_by(snapshot);
+            replaced.remove().map_err(|error| journal.folder.unusable(error))?;
+        }
+        journal.folder.remove_unfinished().map_err(|error| journal.folder.unusable(error))?;
+        Ok(Opened { epoch: journal.heading.epoch, journal, memory, found })
+    }
+
+    /// Writes a frame in one call: its payload stands behind as many free bytes as its head needs.
+    ///
+    /// # Errors
+    /// What the system says; after that nothing can be appended to this file any more.
+    pub fn append(&mut self, frame: &mut [u8]) -> io::Result<()> {
+        if self.is_broken {
+            return Err(io::Error::other("the last commit could not be written"));
+        }
+        seal(frame);
+        let written = (&*self.file).write_all(frame);
+        self.is_broken = written.is_err();
+        *self.files.entry(self.name).or_default() += frame.len() as u64;
+        written
+    }
+
+    /// The file that is appended to, so that it can be flushed while others append.
+    pub fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// The bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().sum()
+    }
+
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// What the next file would be.
+    pub fn plan_next(&self) -> Plan {
+        Plan::new(&self.folder, &self.heading, self.name.number + 1)
+    }
+
+    /// From now on appends go to the next file. Returns the one before, which may have to be flushed.
+    pub fn switch(&mut self, next: NextFile) -> Arc<File> {
+        self.files.insert(next.name, next.bytes);
+        self.name = next.name;
+        self.is_broken = false;
+        std::mem::replace(&mut self.file, Arc::new(next.file))
+    }
+
+    /// A snapshot is on disk: all files before it are of no use any more.
+    pub fn finished(&mut self, snapshot: FinishedSnapshot) -> Replaced {
+        self.files.insert(snapshot.name, snapshot.bytes);
+        self.replaced_by(snapshot.name)
+    }
+
+    fn replaced_by(&mut self, snapshot: FileName) -> Replaced {
+        let kept = self.files.split_off(&snapshot);
+        let before = std::mem::replace(&mut self.files, kept);
+        let damaged = std::mem::take(&mut self.damaged);
+        let (aside, kept) = damaged.into_iter().partition(|name| before.contains_key(name));
+        self.damaged = kept;
+        Replaced::new(&self.folder, before.into_keys().collect(), aside)
+    }
+}
+
+impl Found {
+    /// Whether something was damaged, so that everything must be written anew.
+    pub fn needs_rewrite(&self) -> bool {
+        !self.damaged_files.is_empty() || self.missing_files > 0
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Found {
+            clients, files, bytes, cut_bytes, damaged_frames, unreadable_bytes, missing_files, ..
+        } = self;
+        write!(f, "{clients} clients recovered from {bytes} bytes in {files} files")?;
+        if *cut_bytes > 0 {
+            write!(f, ", {cut_bytes} bytes of a commit cut off that nobody was promised")?;
+        }
+        if self.needs_rewrite() {
+            write!(
+                f,
+                "; DAMAGE: {damaged_frames} frames wrong, {unreadable_bytes} bytes unreadable, {missing_files} files \
+                 missing: reports may be lost that only this server had; the files are kept as *.damaged:"
+            )?;
+            self.damaged_files.iter().try_for_each(|path| write!(f, " {}", path.display()))?;
+        }
+        if *files > 0 && !self.is_epoch_kept {
+            f.write_str("; neighbours tell and are told everything again")?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes what happened to the names in a folder durable.
+fn flush_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading all files of a journal, from the oldest on, and telling a cut end from damage.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::Found;
+use super::error::OpenError;
+use super::files::{FileName, Folder, Kind, heading};
+use crate::proto::journal::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
+use crate::proto::recovery::Recovery;
+
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What reading has come to.
+#[derive(Debug, Default)]
+pub(super) struct ReadAll {
+    pub(super) found: Found,
+    /// The file whose last commit was not finished, and the bytes of it that are whole.
+    pub(super) cut: Option<(FileName, u64)>,
+    /// Files that are not as they were written.
+    pub(super) damaged: Vec<FileName>,
+    /// The last snapshot without damage: nothing before it matters.
+    pub(super) whole_snapshot: Option<FileName>,
+}
+
+/// What one file was like.
+#[derive(Debug, Default)]
+struct Seen {
+    frames: u64,
+    damaged_frames: u64,
+    unreadable_bytes: u64,
+    /// Where half a frame begins with which it ends, and the bytes of that.
+    cut: Option<(u64, u64)>,
+}
+
+impl Seen {
+    fn is_damaged(&self) -> bool {
+        self.damaged_frames > 0 || self.unreadable_bytes > 0
+    }
+}
+
+/// Reads all of them into the recovery.
+pub(super) fn read_all(
+    folder: &Folder,
+    names: &[FileName],
+    recovery: &mut Recovery,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<ReadAll, OpenError> {
+    let mut bytes = 0;
+    for &name in names {
+        bytes += folder.bytes(name)?;
+    }
+    let mut read = 0;
+    let mut seen: Vec<(FileName, Seen)> = Vec::new();
+    for &name in names {
+        let file = File::open(folder.at(name)).map_err(|error| folder.unusable(error))?;
+        let mut reading = Reading { file, buffer: Vec::new(), taken: 0, at: 0, is_over: false };
+        let mut told = |count: u64| {
+            read += count;
+            progress(read, bytes);
+        };
+        let one = reading.run(recovery, &mut told).map_err(|error| folder.unusable(error))?;
+        seen.push((name, one));
+    }
+    let mut all = judge(folder, seen, recovery);
+    (all.found.files, all.found.bytes) = (names.len(), bytes);
+    Ok(all)
+}
+
+/// Tells what matters of what was seen.
+fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) -> ReadAll {
+    let mut all = ReadAll::default();
+    let is_whole = |(name, seen): &&(FileName, Seen)| {
+        name.kind == Kind::Snapshot && !seen.is_damaged() && seen.cut.is_none()
+    };
+    all.whole_snapshot = seen.iter().rev().find(is_whole).map(|(name, _)| *name);
+    let last_written = seen.iter().rposition(|(_, seen)| seen.frames > 0 || seen.is_damaged());
+    let mut expected = all.whole_snapshot.map_or(1, |snapshot| snapshot.number);
+    for (at, (name, one)) in seen.iter().enumerate() {
+        let is_last = last_written.is_none_or(|last| at >= last);
+        let is_cut_well = name.kind == Kind::Journal && is_last;
+        let is_damaged = one.is_damaged() || (one.cut.is_some() && !is_cut_well);
+        if is_damaged {
+            all.damaged.push(*name);
+        }
+        if all.whole_snapshot.is_some_and(|snapshot| *name < snapshot) {
+            continue;
+        }
+        let found = &mut all.found;
+        found.damaged_frames += one.damaged_frames;
+        found.unreadable_bytes += one.unreadable_bytes;
+        if let Some((whole, rest)) = one.cut {
+            if is_cut_well {
+                all.cut = Some((*name, whole));
+                found.cut_bytes += rest;
+                recovery.cut();
+            } else {
+                found.unreadable_bytes += rest;
+            }
+        }
+        if is_damaged {
+            found.damaged_files.push(folder.at(*name));
+            recovery.damaged();
+        }
+        if name.kind == Kind::Journal {
+            if name.number > expected {
+                found.missing_files += name.number - expected;
+                recovery.damaged();
+            }
+            expected = name.number + 1;
+        }
+    }
+    // The file of its number is begun before a snapshot.
+    let last_journal = seen.iter().rev().find(|(name, _)| name.kind == Kind::Journal);
+    if all
+        .whole_snapshot
+        .is_some_and(|snapshot| last_journal.is_none_or(|(last, _)| last.number < snapshot.number))
+    {
+        all.found.missing_files += 1;
+        recovery.damaged();
+    }
+    all
+}
+
+/// One file that is being read.
+struct Reading {
+    file: File,
+    /// What has been read, of which the first `taken` bytes are done with.
+    buffer: Vec<u8>,
+    taken: usize,
+    /// Where in the file what is not done with begins.
+    at: u64,
+    is_over: bool,
+}
+
+impl Reading {
+    fn run(&mut self, recovery: &mut Recovery, told: &mut dyn FnMut(u64)) -> io::Result<Seen> {
+        let mut seen = Seen::default();
+        while !self.is_over && self.buffer.len() < CHUNK_BYTES {
+            self.read_more(told)?;
+        }
+        let beginning = self.buffer.strip_prefix(MAGIC).and_then(heading);
+        let Some((heading, length)) = beginning else {
+            return self.lose_rest(seen, told);
+        };
+        recovery.begins(heading);
+        self.take(MAGIC.len() + length);
+        loop {
+            let rest = &self.buffer[self.taken..];
+            if rest.is_empty() {
+                if self.is_over {
+                    return Ok(seen);
+                }
+                self.read_more(told)?;
+                continue;
+            }
+            match next_frame(rest) {
+                Next::Frame(payload) => {
+                    seen.frames += 1;
+                    seen.damaged_frames += u64::from(recovery.frame(payload).is_err());
+                    self.take(FRAME_HEAD_BYTES + payload.len());
+                }
+                Next::Damaged(length) => {
+                    seen.damaged_frames += 1;
+                    self.take(length);
+                }
+                Next::Short(_) if !self.is_over => self.read_more(told)?,
+                Next::Short(_) => {
+                    seen.cut = Some((self.at, rest.len() as u64));
+                    return Ok(seen);
+                }
+                Next::Lost => return self.lose_rest(seen, told),
+            }
+        }
+    }
+
+    fn take(&mut self, count: usize) {
+        self.taken += count;
+        self.at += count as u64;
+    }
+
+    /// Reads a chunk behind what is there.
+    fn read_more(&mut self, told: &mut dyn FnMut(u64)) -> io::Result<()> {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        let count = (&self.file).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
+        self.is_over = count == 0;
+        told(count as u64);
+        Ok(())
+    }
+
+    /// Nothing can be found in what is left.
+    fn lose_rest(&mut self, mut seen: Seen, told: &mut dyn FnMut(u64)) -> io::Result<Seen> {
+        let mut rest = (self.buffer.len() - self.taken) as u64;
+        while !self.is_over {
+            self.taken = self.buffer.len();
+            self.read_more(told)?;
+            rest += self.buffer.len() as u64;
+        }
+        // A file of nothing is as little as it should be.
+        seen.unreadable_bytes += rest.max(1);
+        Ok(seen)
+    }
+}

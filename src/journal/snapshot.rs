@@ -1,0 +1,146 @@
+//! Making a journal small again: a next file, and a snapshot that replaces all before it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED};
+use super::{flush_folder, remove};
+use crate::proto::journal::{Heading, seal};
+
+/// What a next file and a snapshot before it would be.
+#[derive(Debug)]
+pub struct Plan {
+    folder: Folder,
+    heading: Vec<u8>,
+    number: u64,
+}
+
+/// A file that can be appended to, with its heading on disk.
+#[derive(Debug)]
+pub struct NextFile {
+    pub(super) file: File,
+    pub(super) name: FileName,
+    pub(super) bytes: u64,
+}
+
+/// A snapshot that is being written. If it is dropped before it is finished, nothing is left of it.
+#[derive(Debug)]
+pub struct Snapshot {
+    file: File,
+    folder: PathBuf,
+    unfinished: PathBuf,
+    name: FileName,
+    bytes: u64,
+}
+
+/// A snapshot that is on disk, under its name.
+#[derive(Debug)]
+pub struct FinishedSnapshot {
+    pub(super) name: FileName,
+    pub(super) bytes: u64,
+}
+
+/// Files that a snapshot has replaced.
+#[derive(Debug)]
+#[must_use = "they take up room until they are removed"]
+pub struct Replaced {
+    folder: Folder,
+    files: Vec<FileName>,
+    /// Those of them that are kept for people.
+    aside: Vec<FileName>,
+}
+
+impl Plan {
+    pub(super) fn new(folder: &Folder, heading: &Heading, number: u64) -> Plan {
+        Plan { folder: folder.clone(), heading: heading.to_bytes(), number }
+    }
+
+    /// Makes the next file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make(&self) -> io::Result<NextFile> {
+        let name = FileName { number: self.number, kind: Kind::Journal };
+        let unfinished = unfinished(&self.folder.path, name);
+        let file = self.begin(&unfinished)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, self.folder.at(name))?;
+        flush_folder(&self.folder.path)?;
+        Ok(NextFile { file, name, bytes: self.heading.len() as u64 })
+    }
+
+    /// Begins the snapshot that goes before it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn snapshot(&self) -> io::Result<Snapshot> {
+        let name = FileName { number: self.number, kind: Kind::Snapshot };
+        let unfinished = unfinished(&self.folder.path, name);
+        let file = self.begin(&unfinished)?;
+        let folder = self.folder.path.clone();
+        Ok(Snapshot { file, folder, unfinished, name, bytes: self.heading.len() as u64 })
+    }
+
+    fn begin(&self, path: &Path) -> io::Result<File> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        file.write_all(&self.heading)?;
+        Ok(file)
+    }
+}
+
+impl Snapshot {
+    /// Writes a frame, as [`super::Journal::append`] does.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn append(&mut self, frame: &mut [u8]) -> io::Result<()> {
+        seal(frame);
+        self.bytes += frame.len() as u64;
+        self.file.write_all(frame)
+    }
+
+    /// Puts it on disk, and gives it its name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(self) -> io::Result<FinishedSnapshot> {
+        self.file.sync_all()?;
+        fs::rename(&self.unfinished, self.folder.join(self.name.to_string()))?;
+        flush_folder(&self.folder)?;
+        Ok(FinishedSnapshot { name: self.name, bytes: self.bytes })
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // A finished one is not there under this name. What cannot be removed now is removed at the next start.
+        let _ = remove(&self.unfinished);
+    }
+}
+
+impl Replaced {
+    pub(super) fn new(folder: &Folder, files: Vec<FileName>, aside: Vec<FileName>) -> Replaced {
+        Replaced { folder: folder.clone(), files, aside }
+    }
+
+    /// Removes them; those with damage are set aside under another name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(self) -> io::Result<()> {
+        for name in self.files {
+            let path = self.folder.at(name);
+            if self.aside.contains(&name) {
+                fs::rename(&path, self.folder.path.join(format!("{name}{DAMAGED}")))?;
+            } else {
+                remove(&path)?;
+            }
+        }
+        flush_folder(&self.folder.path)
+    }
+}
+
+fn unfinished(folder: &Path, name: FileName) -> PathBuf {
+    folder.join(format!("{name}{UNFINISHED}"))
+}
