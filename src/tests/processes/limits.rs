@@ -156,7 +156,11 @@ fn without_threads_for_one_more_it_is_refused_and_a_neighbour_still_finds_one() 
         note(format_args!("skipped: it takes the superuser, setpriv and prlimit"));
         return;
     }
-    let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "info"]);
+    let mut herd = RealHerd::new(
+        &["Alford", "Bolden"],
+        &[("Alford", "Bolden")],
+        &["--log-level", "info", "--durability", "none"],
+    );
     herd.start_one("Bolden");
     let user = 60_000 + std::process::id() % 5_000;
     let as_user = format!(
