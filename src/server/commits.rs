@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::keeper::Keeper;
+use super::slips::{self, Slip};
 use super::sync::{Condvar, Mutex, RwLock};
 use crate::config::{Durability, JournalOptions};
 use crate::journal::{Journal, Plan};
@@ -39,9 +40,13 @@ pub(super) struct Commits {
     /// Taken after the store's lock, never before.
     pending: Mutex<Pending>,
     state: Mutex<State>,
-    changed: Condvar,
+    /// Where those wait that the round of writing which is under way will not cover, and those that it will, in turns:
+    /// each is called when its round is over, and one of the others to begin the next.
+    rounds: [Condvar; 2],
     /// Taken with none of the others held, by the one that writes.
     writer: Mutex<Writer>,
+    /// What was settled up to this mark is in the present round, or was in one before.
+    taken_mark: AtomicU64,
     kept_mark: AtomicU64,
     kept_number: AtomicU64,
     /// A fault for tests.
@@ -65,6 +70,8 @@ struct Pending {
 struct State {
     /// Whether somebody writes.
     is_busy: bool,
+    /// How often somebody has begun to.
+    round: usize,
     /// Why nothing is kept, if so.
     failed: Option<Arc<str>>,
 }
@@ -98,8 +105,9 @@ impl Commits {
             keeper: Keeper::default(),
             pending: Mutex::new(pending),
             state: Mutex::default(),
-            changed: Condvar::new(),
+            rounds: [Condvar::new(), Condvar::new()],
             writer: Mutex::new(Writer { journal, taken: Taken { frame, mark: 0, number } }),
+            taken_mark: AtomicU64::new(0),
             kept_mark: AtomicU64::new(0),
             kept_number: AtomicU64::new(number),
             #[cfg(test)]
@@ -140,14 +148,18 @@ impl Commits {
                 return Err(NotKept(Arc::clone(why)));
             }
             if self.kept_mark.load(Ordering::Acquire) >= mark {
+                // It may have been called to write.
+                self.pass_on(&state);
                 return Ok(false);
             }
             if !state.is_busy {
                 break;
             }
-            self.changed.wait(&mut state);
+            let is_taken = mark <= self.taken_mark.load(Ordering::Acquire);
+            let round = if is_taken { state.round } else { state.round + 1 };
+            self.rounds[round % 2].wait(&mut state);
         }
-        state.is_busy = true;
+        state.begin();
         drop(state);
         let done = {
             let mut writer = self.writer.lock();
@@ -171,9 +183,10 @@ impl Commits {
     pub(super) fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
         while state.is_busy {
-            self.changed.wait(&mut state);
+            let next = state.round + 1;
+            self.rounds[next % 2].wait(&mut state);
         }
-        state.is_busy = true;
+        state.begin();
         drop(state);
         let done = work(&mut self.writer.lock());
         self.release(done.as_ref().err());
@@ -183,6 +196,9 @@ impl Commits {
     /// Writes all that waits.
     pub(super) fn write(&self, writer: &mut Writer) -> io::Result<()> {
         self.take(writer);
+        if slips::has(Slip::KeptBeforeWritten) {
+            self.keep(writer);
+        }
         self.write_taken(writer)
     }
 
@@ -191,6 +207,7 @@ impl Commits {
         let mut pending = self.pending.lock();
         std::mem::swap(&mut pending.frame, &mut writer.taken.frame);
         (writer.taken.mark, writer.taken.number) = (pending.mark, pending.number);
+        self.taken_mark.store(pending.mark, Ordering::Release);
     }
 
     /// Writes what was taken.
@@ -251,15 +268,12 @@ impl Commits {
     /// The store has been written, and all that came after.
     pub(super) fn recovered(&self) {
         self.state.lock().failed = None;
-        self.changed.notify_all();
     }
 
     /// Writing has failed.
     pub(super) fn fail(&self, error: &io::Error) {
         let mut state = self.state.lock();
         self.turn_off(&mut state, error);
-        drop(state);
-        self.changed.notify_all();
     }
 
     /// Fails where a test wants it.
@@ -286,17 +300,34 @@ impl Commits {
         if let Some(error) = error {
             self.turn_off(&mut state, error);
         }
-        drop(state);
-        self.changed.notify_all();
+        self.rounds[state.round % 2].notify_all();
+        self.pass_on(&state);
+    }
+
+    /// Calls one of those that wait for the next round, to begin it.
+    fn pass_on(&self, state: &State) {
+        if !state.is_busy && !slips::has(Slip::WritingNotPassedOn) {
+            self.rounds[(state.round + 1) % 2].notify_one();
+        }
     }
 
     fn turn_off(&self, state: &mut State, error: &io::Error) {
         state.failed = Some(words(error));
+        self.rounds.iter().for_each(|round| {
+            round.notify_all();
+        });
         let mut pending = self.pending.lock();
         pending.is_off = true;
         pending.frame.truncate(FRAME_HEAD_BYTES);
         // What was thrown away is not kept by any later commit but the one of the whole store.
         pending.mark += 1;
+    }
+}
+
+impl State {
+    fn begin(&mut self) {
+        self.is_busy = true;
+        self.round += 1;
     }
 }
 

@@ -25,7 +25,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of the journal, beyond those of what is stored, below which it is not made smaller. While it is made smaller
 /// there is a copy of what is stored besides, and what comes meanwhile; all in all less than twice what is stored and
 /// 64 MiB.
-const SPARE_BYTES: u64 = 32 << 20;
+const SPARE_BYTES: u64 = 48 << 20;
 
 /// The same as a share of what is stored, in quarters: so each byte is written at most about twice.
 const SPARE_QUARTERS: u64 = 3;
@@ -138,7 +138,7 @@ fn is_too_large(shared: &Shared, commits: &Commits) -> bool {
 
 /// Writes all that is stored into a snapshot, which replaces what was written before, while all that is recorded
 /// meanwhile goes to a next file. After a failure nothing counts as kept until both are on disk.
-fn rewrite(shared: &Shared, commits: &Commits, has_failed: bool) -> io::Result<()> {
+pub(super) fn rewrite(shared: &Shared, commits: &Commits, has_failed: bool) -> io::Result<()> {
     commits.fault()?;
     let plan = commits.plan()?;
     let (last, heard) = switch(shared, commits, &plan, has_failed)?;

@@ -26,6 +26,10 @@ pub(super) enum Slip {
     CallersLookedUpApart,
     /// The end of an older connection makes the newer one forgotten.
     NewerForgotten,
+    /// Whoever was to write next, and finds that it need not, lets nobody else do it.
+    WritingNotPassedOn,
+    /// What is taken to be written counts as kept.
+    KeptBeforeWritten,
 }
 
 /// Whether a test has planted this slip in what it runs in its own thread.

@@ -130,6 +130,11 @@ fn servers_pass_on_news_once_and_stop_together() {
 }
 
 #[test]
+fn what_is_acknowledged_is_kept_and_nobody_waits_for_ever_to_be_told() {
+    try_all_schedules_of("commits");
+}
+
+#[test]
 #[expect(clippy::print_stdout, reason = "figures for whoever asks for them with --nocapture")]
 fn every_slip_is_found() {
     let mut missed = Vec::new();
@@ -147,6 +152,8 @@ fn every_slip_is_found() {
         (Slip::ClosedUnsaid, "sockets"),
         (Slip::CallersLookedUpApart, "callers"),
         (Slip::NewerForgotten, "callers"),
+        (Slip::WritingNotPassedOn, "commits"),
+        (Slip::KeptBeforeWritten, "commits"),
     ] {
         let scenario = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap().1;
         let found = schedules_until_found(slip, scenario);

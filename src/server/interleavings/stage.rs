@@ -3,10 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
-use crate::config::{Config, Herd, Member};
+use crate::config::{Config, Durability, Herd, JournalOptions, Member};
 use crate::places::Places;
 use crate::proto::name::ServerName;
 use crate::server::accept::Accepted;
@@ -41,6 +42,14 @@ impl Stage {
     /// A server of the herd, which nobody runs yet.
     pub(super) fn server(&self, name: &str) -> Server {
         Server::bind(&self.config(name), Arc::clone(&self.places)).unwrap()
+    }
+
+    /// The same, which keeps what it acknowledges in this folder.
+    pub(super) fn server_that_keeps(&self, name: &str, dir: &Path) -> Server {
+        let journal =
+            JournalOptions { durability: Durability::Sync, dir: dir.to_owned(), ..Default::default() };
+        let config = Config { journal, ..self.config(name) };
+        Server::bind(&config, Arc::clone(&self.places)).unwrap()
     }
 
     /// The peer port of a server that the scenario plays.

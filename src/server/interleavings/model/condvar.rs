@@ -1,14 +1,21 @@
 //! A condition variable with the methods of `parking_lot`, of which shuttle has none.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use shuttle_parking_lot::MutexGuard;
 
 use super::Watched;
 
-/// Counts how often it was notified.
+/// Those who wait, in the order in which they came.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Condvar(Watched<u64>);
+pub(in crate::server) struct Condvar(Watched<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<u64>,
+    next: u64,
+}
 
 /// Nobody has waited too long.
 pub(in crate::server) struct InTime;
@@ -25,28 +32,30 @@ impl Condvar {
     }
 
     pub(in crate::server) fn notify_all(&self) {
-        self.0.change(|count| *count += 1);
+        self.0.change(|queue| queue.waiting.clear());
     }
 
-    /// Wakes all: whoever waits must look again whether it was meant.
     pub(in crate::server) fn notify_one(&self) {
-        self.notify_all();
+        self.0.change(|queue| queue.waiting.pop_front());
     }
 
     pub(in crate::server) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        let before = self.0.peek(|&mut count| count);
-        MutexGuard::unlocked(guard, || self.0.wait(|&mut count| (count != before).then_some(())));
+        let ticket = self.0.peek(|queue| {
+            queue.next += 1;
+            queue.waiting.push_back(queue.next);
+            queue.next
+        });
+        let is_called = |queue: &mut Queue| (!queue.waiting.contains(&ticket)).then_some(());
+        MutexGuard::unlocked(guard, || self.0.wait(is_called));
     }
 
     pub(in crate::server) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> InTime {
-        let before = self.0.peek(|&mut count| count);
-        MutexGuard::unlocked(guard, || self.0.wait(|&mut count| (count != before).then_some(())));
+        self.wait(guard);
         InTime
     }
 
     pub(in crate::server) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> InTime {
-        let before = self.0.peek(|&mut count| count);
-        MutexGuard::unlocked(guard, || self.0.wait(|&mut count| (count != before).then_some(())));
+        self.wait(guard);
         InTime
     }
 }
