@@ -22,6 +22,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(20);
 /// Between two attempts to go on after a failure of the disk.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two attempts to make the journal smaller, if one did not succeed.
+const SMALLER_EVERY: Duration = Duration::from_secs(10);
+
 /// Bytes of the journal, beyond those of what is stored, below which it is not made smaller. While it is made smaller
 /// there is a copy of what is stored besides, and what comes meanwhile; all in all less than twice what is stored and
 /// 64 MiB.
@@ -65,9 +68,10 @@ impl Keeper {
 
     /// Keeps the journal until told to stop.
     pub(super) fn run(&self, shared: &Shared, commits: &Commits, must_rewrite: bool) {
-        if must_rewrite {
-            warn_if_failed("the journal could not be made whole", rewrite(shared, commits, false));
+        if must_rewrite && let Err(error) = rewrite(shared, commits, false) {
+            log::warn!("the journal could not be made whole: {error}; it is tried again at the next start");
         }
+        let mut smaller_after = clock::instant();
         loop {
             let is_failed = commits.failure().is_some();
             if self.wait(is_failed) {
@@ -86,6 +90,13 @@ impl Keeper {
                 }
             } else {
                 self.look_after(shared, commits);
+                if clock::instant() >= smaller_after && is_too_large(shared, commits) {
+                    smaller_after = clock::deadline(SMALLER_EVERY);
+                    match rewrite(shared, commits, false) {
+                        Ok(()) => smaller_after = clock::instant(),
+                        Err(error) => log::warn!("the journal could not be made smaller: {error}"),
+                    }
+                }
             }
         }
     }
@@ -115,19 +126,14 @@ impl Keeper {
         }
         if let Some(why) = commits.failure() {
             shared.hit(Cause::Journal, format_args!("the journal cannot be written: {why}"));
-        } else if is_too_large(shared, commits) {
-            warn_if_failed("the journal could not be made smaller", rewrite(shared, commits, false));
         }
     }
 }
 
-fn warn_if_failed(what: &str, done: io::Result<()>) {
-    if let Err(error) = done {
-        log::warn!("{what}: {error}");
-    }
-}
-
 fn is_too_large(shared: &Shared, commits: &Commits) -> bool {
+    if commits.failure().is_some() {
+        return false;
+    }
     let stored = {
         let node = shared.node.read();
         node.store().line_bytes() + node.store().len() as u64 * RECORD_BYTES
