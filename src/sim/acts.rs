@@ -1,6 +1,6 @@
 //! What can be done to a simulated herd from outside, at the present moment.
 
-use super::{Memory, World};
+use super::{Crash, World};
 
 impl World {
     /// A client sends bytes to a server: whole lines, or parts of them. Answers the replies; a server that is
@@ -43,15 +43,15 @@ impl World {
         self.send_held(link);
     }
 
-    /// A server stops at once, and forgets what its memory does not keep.
-    pub fn crash(&mut self, server: usize, memory: Memory) {
+    /// A server stops at once. What it has only in memory is gone, and more if it is not just killed.
+    pub fn crash(&mut self, server: usize, crash: Crash) {
         self.note("crash", server, b"");
         self.disturbed = true;
-        self.stop(server, memory);
+        self.stop(server, crash);
         self.sever_server(server);
     }
 
-    /// A server that has crashed starts again, with what it has kept.
+    /// A server that has crashed starts again, with what its disk has kept.
     pub fn restart(&mut self, server: usize) {
         self.note("restart", server, b"");
         self.start(server);

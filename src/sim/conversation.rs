@@ -33,7 +33,7 @@ pub(super) struct Conversation {
 /// What came of some bytes.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Replies, to be sent.
+    /// Replies, to be sent when all that was recorded is kept.
     pub replies: Vec<u8>,
     /// Sightings that were news: every sender must be woken.
     pub news: usize,
@@ -75,8 +75,14 @@ impl Conversation {
         }
     }
 
-    /// Takes what was read at `received`.
-    pub(super) fn hear(&mut self, node: &mut Node, mut bytes: &[u8], received: Moment) -> Heard {
+    /// Takes what was read at `received`, and appends what is to be kept to the records, if any are.
+    pub(super) fn hear(
+        &mut self,
+        node: &mut Node,
+        mut records: Option<&mut Vec<u8>>,
+        mut bytes: &[u8],
+        received: Moment,
+    ) -> Heard {
         let mut heard = Heard::default();
         for line in std::mem::take(&mut self.postponed) {
             self.session.line(Line::Whole(&line), received, &mut self.batch);
@@ -87,24 +93,33 @@ impl Conversation {
             space[..count].copy_from_slice(&bytes[..count]);
             self.framing.filled(count);
             bytes = &bytes[count..];
-            self.lines(node, received, &mut heard);
+            self.lines(node, records.as_deref_mut(), received, &mut heard);
         }
         heard
     }
 
     /// Learns that nothing more will come.
-    pub(super) fn end(&mut self, node: &mut Node, received: Moment) -> Heard {
+    pub(super) fn end(&mut self, node: &mut Node, records: Option<&mut Vec<u8>>, received: Moment) -> Heard {
         let mut heard = Heard::default();
         self.framing.filled(0);
-        self.lines(node, received, &mut heard);
+        self.lines(node, records, received, &mut heard);
         heard
     }
 
-    fn lines(&mut self, node: &mut Node, received: Moment, heard: &mut Heard) {
+    fn lines(
+        &mut self,
+        node: &mut Node,
+        mut records: Option<&mut Vec<u8>>,
+        received: Moment,
+        heard: &mut Heard,
+    ) {
         let Conversation { me, session, framing, batch, postponed, .. } = self;
+        let mut settle = |node: &mut Node, batch: &mut Batch| {
+            node.settle_recorded(batch, records.as_deref_mut()).news //
+        };
         let replies_early = me.has(Bug::ReplyBeforeMerge) && self.is_client;
         if replies_early {
-            heard.news += node.settle(batch).news;
+            heard.news += settle(node, batch);
             batch.sent();
         }
         while let Some(line) = framing.next_line() {
@@ -120,7 +135,7 @@ impl Conversation {
                 Step::Next => {}
                 Step::Refused(_) => heard.refused += 1,
                 Step::Ask(ask) => {
-                    heard.news += node.settle(batch).news;
+                    heard.news += settle(node, batch);
                     match node.search(&ask) {
                         Some(search) => search.finish(NO_PLACES, batch.reply()),
                         None => batch.refuse(text),
@@ -131,7 +146,7 @@ impl Conversation {
                     heard.met = Some(neighbour);
                 }
                 Step::Beat(beat) => {
-                    heard.news += node.settle(batch).news;
+                    heard.news += settle(node, batch);
                     session.beat(node, &beat, true, batch);
                 }
                 Step::Close(_) => {
@@ -148,7 +163,7 @@ impl Conversation {
         if replies_early {
             return;
         }
-        heard.news += node.settle(batch).news;
+        heard.news += settle(node, batch);
         batch.sent();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::clients::{Clients, Report};
 use super::from_ms;
-use super::{Memory, World};
+use super::{Crash, World};
 
 /// A report is on its way through the herd about so long.
 const SOON_MS: u64 = 30;
@@ -20,8 +20,8 @@ pub enum Act {
     Darken(usize),
     /// A link has light again.
     Lighten(usize),
-    /// A server crashes, with or without its memory.
-    Crash(usize, Memory),
+    /// A server crashes.
+    Crash(usize, Crash),
     /// A server starts again.
     Restart(usize),
     /// A server stops running.
@@ -62,18 +62,23 @@ impl Plan {
         let mut times: Vec<u64> = (0..measure.reports).map(|_| rng.u64(from_ns..until_ns)).collect();
         times.sort_unstable();
         let mut acts = Vec::new();
-        for &at_ns in &times {
-            acts.extend(clients.speak(at_ns, rng).into_iter().map(|report| (at_ns, Act::Report(report))));
+        let mut spoken = Vec::new();
+        for at_ns in times {
+            let reports = clients.speak(at_ns, rng);
+            spoken.extend(reports.first().map(|report| (at_ns, report.server)));
+            acts.extend(reports.into_iter().map(|report| (at_ns, Act::Report(report))));
         }
         for _ in 0..measure.faults {
-            // Most trouble comes soon after a report, when there is something to lose.
-            let at_ns = match rng.u8(..4) {
-                1.. if !times.is_empty() => times[rng.usize(..times.len())] + rng.u64(..from_ms(SOON_MS)),
-                _ => rng.u64(from_ns..until_ns),
-            };
+            // Most trouble comes soon after a report, when there is something to lose, and often where it was made.
+            let (mut at_ns, mut server) = (rng.u64(from_ns..until_ns), rng.usize(..servers));
+            if rng.u8(..4) > 0 && !spoken.is_empty() {
+                let (spoken_ns, heard_by) = spoken[rng.usize(..spoken.len())];
+                at_ns = spoken_ns + (rng.f64() * rng.f64() * from_ms(SOON_MS) as f64) as u64;
+                server = if rng.bool() { heard_by } else { server };
+            }
             // Short and long troubles are equally likely.
             let repaired_ns = at_ns + (rng.f64() * rng.f64() * until_ns.saturating_sub(at_ns) as f64) as u64;
-            acts.extend(trouble(servers, links, at_ns, repaired_ns, rng));
+            acts.extend(trouble(server, links, at_ns, repaired_ns, rng));
         }
         if measure.swizzle {
             acts.extend(swizzled(links, from_ns, until_ns, rng));
@@ -92,7 +97,7 @@ impl Plan {
                 Act::Heal(link) => world.heal(*link),
                 Act::Darken(link) => world.darken(*link),
                 Act::Lighten(link) => world.lighten(*link),
-                Act::Crash(server, memory) => world.crash(*server, *memory),
+                Act::Crash(server, crash) => world.crash(*server, *crash),
                 Act::Restart(server) => world.restart(*server),
                 Act::Stall(server) => world.stall(*server),
                 Act::Resume(server) => world.resume(*server),
@@ -104,14 +109,13 @@ impl Plan {
 
 /// One random trouble, and its repair.
 fn trouble(
-    servers: usize,
+    server: usize,
     links: usize,
     at_ns: u64,
     repaired_ns: u64,
     rng: &mut fastrand::Rng,
 ) -> [(u64, Act); 2] {
-    let server = rng.usize(..servers);
-    let (trouble, repair) = match rng.u8(..12) {
+    let (trouble, repair) = match rng.u8(..16) {
         0..=4 if links > 0 => {
             let link = rng.usize(..links);
             (Act::Cut(link), Act::Heal(link))
@@ -121,8 +125,9 @@ fn trouble(
             (Act::Darken(link), Act::Lighten(link))
         }
         8 => (Act::Stall(server), Act::Resume(server)),
-        9 => (Act::Crash(server, Memory::Kept), Act::Restart(server)),
-        _ => (Act::Crash(server, Memory::Lost), Act::Restart(server)),
+        9..=11 => (Act::Crash(server, Crash::Killed), Act::Restart(server)),
+        12..=13 => (Act::Crash(server, Crash::PowerLost), Act::Restart(server)),
+        _ => (Act::Crash(server, Crash::DiskLost), Act::Restart(server)),
     };
     [(at_ns, trouble), (repaired_ns, repair)]
 }
