@@ -27,7 +27,7 @@ pub(super) struct Commits {
     waiting: Vec<Reply>,
     /// Whether the senders are to be woken.
     has_news: bool,
-    /// Whether there has been a commit.
+    /// Whether that has been given in this life.
     pub has_kept: bool,
     is_planned: bool,
     is_flush_planned: bool,
@@ -103,8 +103,10 @@ impl World {
         let Some(commits) = life.commits.as_mut().filter(|_| *starts == start) else { return };
         disk.commit(&commits.pending, &mut self.rng);
         commits.pending.clear();
-        commits.kept_number = life.node.store().last_number();
-        (commits.has_kept, commits.is_planned) = (true, false);
+        let number = life.node.store().last_number();
+        commits.has_kept |= number > commits.kept_number;
+        commits.kept_number = number;
+        commits.is_planned = false;
         let (waiting, has_news) =
             (std::mem::take(&mut commits.waiting), std::mem::take(&mut commits.has_news));
         if flushes {

@@ -7,6 +7,9 @@ use super::{Crash, World};
 /// A report is on its way through the herd about so long.
 const SOON_MS: u64 = 30;
 
+/// The longest stall: neighbours dial a stalled server every few seconds, and each of these connections waits for it.
+const STALL_MS_MAX: u64 = 600_000;
+
 /// One thing that happens to a herd from outside.
 #[derive(Clone, Debug)]
 pub enum Act {
@@ -124,7 +127,10 @@ fn trouble(
             let link = rng.usize(..links);
             (Act::Darken(link), Act::Lighten(link))
         }
-        8 => (Act::Stall(server), Act::Resume(server)),
+        8 => {
+            let resumed_ns = repaired_ns.min(at_ns + from_ms(STALL_MS_MAX));
+            return [(at_ns, Act::Stall(server)), (resumed_ns, Act::Resume(server))];
+        }
         9..=11 => (Act::Crash(server, Crash::Killed), Act::Restart(server)),
         12..=13 => (Act::Crash(server, Crash::PowerLost), Act::Restart(server)),
         _ => (Act::Crash(server, Crash::DiskLost), Act::Restart(server)),
