@@ -51,6 +51,13 @@ impl World {
         self.sever_server(server);
     }
 
+    /// A server will be killed in the midst of its next commit of several records, if that comes before the end.
+    pub fn doom(&mut self, server: usize) {
+        self.note("doom", server, b"");
+        self.disturbed = true;
+        self.servers[server].is_doomed = self.servers[server].life.is_some();
+    }
+
     /// A server that has crashed starts again, with what its disk has kept.
     pub fn restart(&mut self, server: usize) {
         self.note("restart", server, b"");
@@ -78,6 +85,7 @@ impl World {
     pub fn heal_all(&mut self) {
         (0..self.wires.len()).for_each(|link| self.heal(link));
         (0..self.wires.len()).for_each(|link| self.lighten(link));
+        self.servers.iter_mut().for_each(|server| server.is_doomed = false);
         (0..self.servers.len()).for_each(|server| self.resume(server));
         (0..self.servers.len()).for_each(|server| self.restart(server));
         self.remember_floor();

@@ -3,11 +3,12 @@
 //! A commit happens a while after the first record that waits for it, and covers all that were recorded until then:
 //! it lets every reply leave that has waited, and lets the senders know.
 
-use super::disk::Durability;
+use super::disk::{Crash, Durability};
 use super::event::{End, Event, SenderId};
 use super::server::Server;
 use super::{World, from_ms, from_us};
 use crate::proto::bug::Bug;
+use crate::proto::journal::records;
 
 /// How long what was recorded waits for its commit, and that of a slow server in addition.
 const COMMIT_US: std::ops::Range<u64> = 50..20_000;
@@ -99,8 +100,13 @@ impl World {
     /// Writes all that was recorded.
     pub(super) fn commit(&mut self, server: usize, start: u64) {
         let flushes = self.options.durability == Durability::Sync && !self.has(Bug::FlushForgotten);
-        let Server { life: Some(life), disk, starts, .. } = &mut self.servers[server] else { return };
+        let Server { life: Some(life), disk, starts, is_doomed, .. } = &mut self.servers[server] else {
+            return;
+        };
         let Some(commits) = life.commits.as_mut().filter(|_| *starts == start) else { return };
+        if *is_doomed && records(&commits.pending).count() > 1 {
+            return self.crash(server, Crash::Killed);
+        }
         disk.commit(&commits.pending, &mut self.rng);
         commits.pending.clear();
         let number = life.node.store().last_number();

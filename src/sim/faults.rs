@@ -7,6 +7,9 @@ use super::{Crash, World};
 /// A report is on its way through the herd about so long.
 const SOON_MS: u64 = 30;
 
+/// A server that is killed while it learns everything anew has begun to do so by then.
+const AGAIN_MS: u64 = 500;
+
 /// The longest stall: neighbours dial a stalled server every few seconds, and each of these connections waits for it.
 const STALL_MS_MAX: u64 = 600_000;
 
@@ -25,6 +28,8 @@ pub enum Act {
     Lighten(usize),
     /// A server crashes.
     Crash(usize, Crash),
+    /// A server will be killed in a commit.
+    Doom(usize),
     /// A server starts again.
     Restart(usize),
     /// A server stops running.
@@ -101,6 +106,7 @@ impl Plan {
                 Act::Darken(link) => world.darken(*link),
                 Act::Lighten(link) => world.lighten(*link),
                 Act::Crash(server, crash) => world.crash(*server, *crash),
+                Act::Doom(server) => world.doom(*server),
                 Act::Restart(server) => world.restart(*server),
                 Act::Stall(server) => world.stall(*server),
                 Act::Resume(server) => world.resume(*server),
@@ -110,15 +116,15 @@ impl Plan {
     }
 }
 
-/// One random trouble, and its repair.
+/// One random trouble, and its repair. Who has to learn everything anew may be killed when that has begun.
 fn trouble(
     server: usize,
     links: usize,
     at_ns: u64,
     repaired_ns: u64,
     rng: &mut fastrand::Rng,
-) -> [(u64, Act); 2] {
-    let (trouble, repair) = match rng.u8(..16) {
+) -> Vec<(u64, Act)> {
+    let (trouble, repair) = match rng.u8(..18) {
         0..=4 if links > 0 => {
             let link = rng.usize(..links);
             (Act::Cut(link), Act::Heal(link))
@@ -129,13 +135,22 @@ fn trouble(
         }
         8 => {
             let resumed_ns = repaired_ns.min(at_ns + from_ms(STALL_MS_MAX));
-            return [(at_ns, Act::Stall(server)), (resumed_ns, Act::Resume(server))];
+            return vec![(at_ns, Act::Stall(server)), (resumed_ns, Act::Resume(server))];
         }
         9..=11 => (Act::Crash(server, Crash::Killed), Act::Restart(server)),
         12..=13 => (Act::Crash(server, Crash::PowerLost), Act::Restart(server)),
-        _ => (Act::Crash(server, Crash::DiskLost), Act::Restart(server)),
+        14..=15 => (Act::Doom(server), Act::Restart(server)),
+        _ => {
+            let mut acts =
+                vec![(at_ns, Act::Crash(server, Crash::DiskLost)), (repaired_ns, Act::Restart(server))];
+            if rng.bool() {
+                let again_ns = repaired_ns + from_ms(AGAIN_MS);
+                acts.extend([(repaired_ns, Act::Doom(server)), (again_ns, Act::Restart(server))]);
+            }
+            return acts;
+        }
     };
-    [(at_ns, trouble), (repaired_ns, repair)]
+    vec![(at_ns, trouble), (repaired_ns, repair)]
 }
 
 fn swizzled(links: usize, from_ns: u64, until_ns: u64, rng: &mut fastrand::Rng) -> Vec<(u64, Act)> {

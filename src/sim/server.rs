@@ -44,6 +44,8 @@ pub(super) struct Server {
     /// Set while its threads do not run: what waits for them.
     pub stalled: Option<Vec<Event>>,
     pub is_slow: bool,
+    /// Whether it is to be killed in a commit.
+    pub is_doomed: bool,
     /// What its clock adds to true time.
     clock_ns: i64,
     epoch: Epoch,
@@ -81,6 +83,7 @@ impl Server {
             disk: Disk::default(),
             given: (epoch, 0),
             stalled: None,
+            is_doomed: false,
             is_slow: rng.u32(..SLOW_ONE_IN) == 0,
             clock_ns: rng.i64(-error_ns..=error_ns),
             epoch,
@@ -150,12 +153,13 @@ impl World {
         let Options { durability, .. } = self.options;
         let this = &mut self.servers[server];
         this.stalled = None;
+        let is_in_commit = std::mem::take(&mut this.is_doomed) || self.rng.bool();
         if let Some(life) = this.life.take() {
             if let Some(commits) = life.commits {
                 if commits.has_kept {
                     this.given = (life.me.epoch, life.node.store().last_number());
                 }
-                if !commits.pending.is_empty() && self.rng.bool() {
+                if !commits.pending.is_empty() && is_in_commit {
                     this.disk.commit_partly(&commits.pending, &mut self.rng);
                 }
             }
