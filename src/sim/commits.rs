@@ -39,7 +39,7 @@ pub(super) struct Commits {
 pub(super) enum Reply {
     /// What clients were promised: lines that a server has from then on, or greater ones.
     Client(Vec<Vec<u8>>),
-    /// Bytes to the caller of a connection.
+    /// Bytes to the caller of a connection, where the conversation goes on after them.
     Peer(usize, Vec<u8>),
 }
 
@@ -59,7 +59,7 @@ impl Commits {
 }
 
 impl World {
-    /// Lets a reply leave as soon as all that was recorded is kept.
+    /// Lets a reply leave as soon as all that was recorded is kept. Until then its conversation waits.
     pub(super) fn reply(&mut self, server: usize, reply: Reply) {
         let commits = self.servers[server].life.as_mut().and_then(|life| life.commits.as_mut());
         match commits.filter(|commits| !commits.pending.is_empty()) {
@@ -71,7 +71,14 @@ impl World {
     /// Lets a reply leave.
     pub(super) fn reply_now(&mut self, server: usize, reply: Reply) {
         match reply {
-            Reply::Peer(conn, bytes) => self.transmit(conn, End::Caller, &bytes),
+            Reply::Peer(conn, bytes) => {
+                self.transmit(conn, End::Caller, &bytes);
+                let conversation = self.conns[conn].as_mut().and_then(|conn| conn.conversation.as_mut());
+                let unread = conversation.and_then(|conversation| conversation.unread.take());
+                if let Some(unread) = unread.filter(|unread| !unread.is_empty()) {
+                    self.hear_peer(conn, Some(&unread));
+                }
+            }
             Reply::Client(lines) => {
                 let (lives, mark) = (self.servers[server].lives, self.servers[server].disk.written);
                 lines.into_iter().for_each(|line| self.witness.acknowledged(server, lives, mark, line));

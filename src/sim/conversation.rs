@@ -28,6 +28,8 @@ pub(super) struct Conversation {
     batch: Batch,
     /// Lines that a planted bug leaves for later.
     postponed: Vec<Vec<u8>>,
+    /// What comes while it waits for a commit, if it does: it reads that when it goes on.
+    pub unread: Option<Vec<u8>>,
 }
 
 /// What came of some bytes.
@@ -45,6 +47,20 @@ pub(super) struct Heard {
     pub close: bool,
 }
 
+impl Heard {
+    /// This, and what came after it.
+    pub(super) fn and(mut self, after: Heard) -> Heard {
+        self.replies.extend_from_slice(&after.replies);
+        Heard {
+            replies: self.replies,
+            news: self.news + after.news,
+            met: after.met.or(self.met),
+            refused: self.refused + after.refused,
+            close: self.close || after.close,
+        }
+    }
+}
+
 impl Conversation {
     pub(super) fn with_clients(me: &Arc<Identity>) -> Conversation {
         let framing = Framing::new(LINE_BYTES_MAX, READ_BYTES);
@@ -56,6 +72,7 @@ impl Conversation {
             framing,
             batch: Batch::default(),
             postponed: Vec::new(),
+            unread: None,
         }
     }
 
@@ -72,6 +89,7 @@ impl Conversation {
             framing,
             batch: Batch::default(),
             postponed: Vec::new(),
+            unread: None,
         }
     }
 

@@ -204,15 +204,19 @@ impl World {
             return;
         };
         let Some(life) = &mut self.servers[callee].life else { return };
-        let records = life.commits.as_mut().map(|commits| &mut commits.pending);
-        let heard = match bytes {
-            Some(bytes) => conversation.hear(&mut life.node, records, bytes, received),
-            None => conversation.end(&mut life.node, records, received),
+        let mut records = life.commits.as_mut().map(|commits| &mut commits.pending);
+        let heard = match (bytes, conversation.unread.as_mut()) {
+            (Some(bytes), Some(unread)) => return unread.extend_from_slice(bytes),
+            (Some(bytes), None) => conversation.hear(&mut life.node, records.as_deref_mut(), bytes, received),
+            (None, _) => {
+                let unread = conversation.unread.take().unwrap_or_default();
+                let heard = conversation.hear(&mut life.node, records.as_deref_mut(), &unread, received);
+                heard.and(conversation.end(&mut life.node, records.as_deref_mut(), received))
+            }
         };
+        conversation.unread = records.filter(|records| !records.is_empty()).map(|_| Vec::new());
         self.witness.refused += heard.refused as u64;
-        if !heard.replies.is_empty() {
-            self.reply(callee, Reply::Peer(id, heard.replies));
-        }
+        self.reply(callee, Reply::Peer(id, heard.replies));
         self.settled(callee, heard.news);
         if let Some(neighbour) = heard.met {
             self.sever_older(id);
