@@ -234,7 +234,7 @@ fn live(seed: u64, bug: Option<Bug>) -> Result<Life, Divergence> {
         4..14 => 240_000,
         other => [50, 500, 5_000][usize::from(other) % 3],
     };
-    let large = if rng.u8(..10) == 0 { 3 } else { 1 };
+    let large = if rng.u8(..4) == 0 { 3 } else { 1 };
     let (clients, reports) = (large * rng.usize(1..100), large * rng.usize(1..200));
     let measure = Measure { span_ms, clients, reports, faults, swizzle: faults > 0 && rng.u8(..10) == 0 };
     let from_ns = world.now_ns();
