@@ -117,7 +117,6 @@ impl Recovery {
     }
 
     /// Plants the mistake that numbering goes on where the journal ends.
-    #[cfg(test)]
     pub(crate) fn reusing_numbers(self) -> Recovery {
         Recovery { numbers_skipped: 0, ..self }
     }

@@ -64,7 +64,8 @@ impl Repair {
         self.chosen.iter().filter(|&&chosen| chosen).count()
     }
 
-    /// Appends the next lines, of what has no greater number than `until`; returns where to go on, or `None` if that was all.
+    /// Appends the next lines, of what has no greater number than `until`; returns where to go on, or `None` if that
+    /// was all.
     pub(super) fn push_next_to(&self, store: &Store, until: u64, out: &mut Vec<u8>) -> Option<usize> {
         store.walk_buckets(&self.chosen, self.next_record, until, out)
     }

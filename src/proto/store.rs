@@ -204,7 +204,8 @@ impl Store {
         mut push: impl FnMut(u64, &[u8]),
     ) -> Walked {
         let mut walked = Walked { reached: position, lines: 0 };
-        for change in self.order.after(position).take(WALK_ENTRIES_MAX) {
+        let mut changes = self.order.after(position);
+        for change in changes.by_ref().take(WALK_ENTRIES_MAX) {
             if walked.lines == records_max || change.number > until {
                 return walked;
             }
@@ -214,6 +215,10 @@ impl Store {
                 push(change.number, &record.line);
                 walked.lines += 1;
             }
+        }
+        if changes.next().is_none() {
+            // After a recovery the last number is greater than that of any change.
+            walked.reached = walked.reached.max(until.min(self.last_number()));
         }
         walked
     }

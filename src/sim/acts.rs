@@ -1,6 +1,6 @@
 //! What can be done to a simulated herd from outside, at the present moment.
 
-use super::{Memory, World};
+use super::{Crash, World};
 
 impl World {
     /// A client sends bytes to a server: whole lines, or parts of them. Answers the replies; a server that is
@@ -43,15 +43,22 @@ impl World {
         self.send_held(link);
     }
 
-    /// A server stops at once, and forgets what its memory does not keep.
-    pub fn crash(&mut self, server: usize, memory: Memory) {
+    /// A server stops at once. What it has only in memory is gone, and more if it is not just killed.
+    pub fn crash(&mut self, server: usize, crash: Crash) {
         self.note("crash", server, b"");
         self.disturbed = true;
-        self.stop(server, memory);
+        self.stop(server, crash);
         self.sever_server(server);
     }
 
-    /// A server that has crashed starts again, with what it has kept.
+    /// A server will be killed in the midst of its next commit of several records, if that comes before the end.
+    pub fn doom(&mut self, server: usize) {
+        self.note("doom", server, b"");
+        self.disturbed = true;
+        self.servers[server].is_doomed = self.servers[server].life.is_some();
+    }
+
+    /// A server that has crashed starts again, with what its disk has kept.
     pub fn restart(&mut self, server: usize) {
         self.note("restart", server, b"");
         self.start(server);
@@ -78,6 +85,7 @@ impl World {
     pub fn heal_all(&mut self) {
         (0..self.wires.len()).for_each(|link| self.heal(link));
         (0..self.wires.len()).for_each(|link| self.lighten(link));
+        self.servers.iter_mut().for_each(|server| server.is_doomed = false);
         (0..self.servers.len()).for_each(|server| self.resume(server));
         (0..self.servers.len()).for_each(|server| self.restart(server));
         self.remember_floor();

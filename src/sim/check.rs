@@ -72,6 +72,9 @@ pub enum Divergence {
     /// Servers found that they had drifted apart, and nothing had made them.
     #[error("buckets were told again {0} times")]
     Repaired(u64),
+    /// A server that had crashed went on with numbers that it had given, in the same epoch.
+    #[error("{0} servers gave numbers again")]
+    Reused(u64),
     /// A server did not understand its neighbour.
     #[error("{0} lines between neighbours were refused")]
     Refused(u64),
@@ -131,12 +134,13 @@ impl World {
             Witness { repairs: 1.., drifted: false, .. } => {
                 return Err(Divergence::Repaired(self.witness.repairs));
             }
+            Witness { reused: 1.., .. } => return Err(Divergence::Reused(self.witness.reused)),
             Witness { .. } => {}
         }
         Ok(Converged {
             at_ns: self.changed_ns,
             clients: self.witness.clients.len(),
-            updates: self.witness.acknowledged.len() as u64,
+            updates: self.witness.updates,
             messages: self.witness.total(),
             messages_per_update_max,
         })

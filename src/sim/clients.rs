@@ -43,8 +43,8 @@ impl Clients {
         Clients { clients: (0..count).map(client).collect(), servers }
     }
 
-    /// What a random client says at `now_ns`: mostly where it is, sometimes what it has said before, or two
-    /// places at the same time at two servers.
+    /// What a random client says at `now_ns`: mostly where it is, sometimes what it has said before, the same twice, or
+    /// two places at the same time at two servers.
     pub fn speak(&mut self, now_ns: u64, rng: &mut fastrand::Rng) -> Vec<Report> {
         let index = rng.usize(..self.clients.len());
         let client = &mut self.clients[index];
@@ -59,6 +59,7 @@ impl Clients {
             }
             1 => (0..2).map(|_| client.say(time_ns, 1, rng.usize(..self.servers), rng)).collect(),
             2 => vec![client.say(time_ns, rng.u64(2..6), client.server, rng)],
+            3 => vec![client.say(time_ns, 1, client.server, rng); 2],
             _ => vec![client.say(time_ns, 1, client.server, rng)],
         }
     }

@@ -28,12 +28,14 @@ pub(super) struct Conversation {
     batch: Batch,
     /// Lines that a planted bug leaves for later.
     postponed: Vec<Vec<u8>>,
+    /// What comes while it waits for a commit, if it does: it reads that when it goes on.
+    pub unread: Option<Vec<u8>>,
 }
 
 /// What came of some bytes.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Replies, to be sent.
+    /// Replies, to be sent when all that was recorded is kept.
     pub replies: Vec<u8>,
     /// Sightings that were news: every sender must be woken.
     pub news: usize,
@@ -43,6 +45,20 @@ pub(super) struct Heard {
     pub refused: usize,
     /// Whether the connection must be closed.
     pub close: bool,
+}
+
+impl Heard {
+    /// This, and what came after it.
+    pub(super) fn and(mut self, after: Heard) -> Heard {
+        self.replies.extend_from_slice(&after.replies);
+        Heard {
+            replies: self.replies,
+            news: self.news + after.news,
+            met: after.met.or(self.met),
+            refused: self.refused + after.refused,
+            close: self.close || after.close,
+        }
+    }
 }
 
 impl Conversation {
@@ -56,6 +72,7 @@ impl Conversation {
             framing,
             batch: Batch::default(),
             postponed: Vec::new(),
+            unread: None,
         }
     }
 
@@ -72,11 +89,18 @@ impl Conversation {
             framing,
             batch: Batch::default(),
             postponed: Vec::new(),
+            unread: None,
         }
     }
 
-    /// Takes what was read at `received`.
-    pub(super) fn hear(&mut self, node: &mut Node, mut bytes: &[u8], received: Moment) -> Heard {
+    /// Takes what was read at `received`, and appends what is to be kept to the records, if any are.
+    pub(super) fn hear(
+        &mut self,
+        node: &mut Node,
+        mut records: Option<&mut Vec<u8>>,
+        mut bytes: &[u8],
+        received: Moment,
+    ) -> Heard {
         let mut heard = Heard::default();
         for line in std::mem::take(&mut self.postponed) {
             self.session.line(Line::Whole(&line), received, &mut self.batch);
@@ -87,24 +111,33 @@ impl Conversation {
             space[..count].copy_from_slice(&bytes[..count]);
             self.framing.filled(count);
             bytes = &bytes[count..];
-            self.lines(node, received, &mut heard);
+            self.lines(node, records.as_deref_mut(), received, &mut heard);
         }
         heard
     }
 
     /// Learns that nothing more will come.
-    pub(super) fn end(&mut self, node: &mut Node, received: Moment) -> Heard {
+    pub(super) fn end(&mut self, node: &mut Node, records: Option<&mut Vec<u8>>, received: Moment) -> Heard {
         let mut heard = Heard::default();
         self.framing.filled(0);
-        self.lines(node, received, &mut heard);
+        self.lines(node, records, received, &mut heard);
         heard
     }
 
-    fn lines(&mut self, node: &mut Node, received: Moment, heard: &mut Heard) {
+    fn lines(
+        &mut self,
+        node: &mut Node,
+        mut records: Option<&mut Vec<u8>>,
+        received: Moment,
+        heard: &mut Heard,
+    ) {
         let Conversation { me, session, framing, batch, postponed, .. } = self;
+        let mut settle = |node: &mut Node, batch: &mut Batch| {
+            node.settle_recorded(batch, records.as_deref_mut()).news //
+        };
         let replies_early = me.has(Bug::ReplyBeforeMerge) && self.is_client;
         if replies_early {
-            heard.news += node.settle(batch).news;
+            heard.news += settle(node, batch);
             batch.sent();
         }
         while let Some(line) = framing.next_line() {
@@ -120,7 +153,7 @@ impl Conversation {
                 Step::Next => {}
                 Step::Refused(_) => heard.refused += 1,
                 Step::Ask(ask) => {
-                    heard.news += node.settle(batch).news;
+                    heard.news += settle(node, batch);
                     match node.search(&ask) {
                         Some(search) => search.finish(NO_PLACES, batch.reply()),
                         None => batch.refuse(text),
@@ -131,7 +164,7 @@ impl Conversation {
                     heard.met = Some(neighbour);
                 }
                 Step::Beat(beat) => {
-                    heard.news += node.settle(batch).news;
+                    heard.news += settle(node, batch);
                     session.beat(node, &beat, true, batch);
                 }
                 Step::Close(_) => {
@@ -148,7 +181,7 @@ impl Conversation {
         if replies_early {
             return;
         }
-        heard.news += node.settle(batch).news;
+        heard.news += settle(node, batch);
         batch.sent();
     }
 }

@@ -2,10 +2,16 @@
 
 use super::clients::{Clients, Report};
 use super::from_ms;
-use super::{Memory, World};
+use super::{Crash, World};
 
 /// A report is on its way through the herd about so long.
 const SOON_MS: u64 = 30;
+
+/// A server that is killed while it learns everything anew has begun to do so by then.
+const AGAIN_MS: u64 = 500;
+
+/// The longest stall: neighbours dial a stalled server every few seconds, and each of these connections waits for it.
+const STALL_MS_MAX: u64 = 600_000;
 
 /// One thing that happens to a herd from outside.
 #[derive(Clone, Debug)]
@@ -20,8 +26,10 @@ pub enum Act {
     Darken(usize),
     /// A link has light again.
     Lighten(usize),
-    /// A server crashes, with or without its memory.
-    Crash(usize, Memory),
+    /// A server crashes.
+    Crash(usize, Crash),
+    /// A server will be killed in a commit.
+    Doom(usize),
     /// A server starts again.
     Restart(usize),
     /// A server stops running.
@@ -62,18 +70,23 @@ impl Plan {
         let mut times: Vec<u64> = (0..measure.reports).map(|_| rng.u64(from_ns..until_ns)).collect();
         times.sort_unstable();
         let mut acts = Vec::new();
-        for &at_ns in &times {
-            acts.extend(clients.speak(at_ns, rng).into_iter().map(|report| (at_ns, Act::Report(report))));
+        let mut spoken = Vec::new();
+        for at_ns in times {
+            let reports = clients.speak(at_ns, rng);
+            spoken.extend(reports.first().map(|report| (at_ns, report.server)));
+            acts.extend(reports.into_iter().map(|report| (at_ns, Act::Report(report))));
         }
         for _ in 0..measure.faults {
-            // Most trouble comes soon after a report, when there is something to lose.
-            let at_ns = match rng.u8(..4) {
-                1.. if !times.is_empty() => times[rng.usize(..times.len())] + rng.u64(..from_ms(SOON_MS)),
-                _ => rng.u64(from_ns..until_ns),
-            };
+            // Most trouble comes soon after a report, when there is something to lose, and often where it was made.
+            let (mut at_ns, mut server) = (rng.u64(from_ns..until_ns), rng.usize(..servers));
+            if rng.u8(..4) > 0 && !spoken.is_empty() {
+                let (spoken_ns, heard_by) = spoken[rng.usize(..spoken.len())];
+                at_ns = spoken_ns + (rng.f64() * rng.f64() * from_ms(SOON_MS) as f64) as u64;
+                server = if rng.bool() { heard_by } else { server };
+            }
             // Short and long troubles are equally likely.
             let repaired_ns = at_ns + (rng.f64() * rng.f64() * until_ns.saturating_sub(at_ns) as f64) as u64;
-            acts.extend(trouble(servers, links, at_ns, repaired_ns, rng));
+            acts.extend(trouble(server, links, at_ns, repaired_ns, rng));
         }
         if measure.swizzle {
             acts.extend(swizzled(links, from_ns, until_ns, rng));
@@ -92,7 +105,8 @@ impl Plan {
                 Act::Heal(link) => world.heal(*link),
                 Act::Darken(link) => world.darken(*link),
                 Act::Lighten(link) => world.lighten(*link),
-                Act::Crash(server, memory) => world.crash(*server, *memory),
+                Act::Crash(server, crash) => world.crash(*server, *crash),
+                Act::Doom(server) => world.doom(*server),
                 Act::Restart(server) => world.restart(*server),
                 Act::Stall(server) => world.stall(*server),
                 Act::Resume(server) => world.resume(*server),
@@ -102,16 +116,15 @@ impl Plan {
     }
 }
 
-/// One random trouble, and its repair.
+/// One random trouble, and its repair. Who has to learn everything anew may be killed when that has begun.
 fn trouble(
-    servers: usize,
+    server: usize,
     links: usize,
     at_ns: u64,
     repaired_ns: u64,
     rng: &mut fastrand::Rng,
-) -> [(u64, Act); 2] {
-    let server = rng.usize(..servers);
-    let (trouble, repair) = match rng.u8(..12) {
+) -> Vec<(u64, Act)> {
+    let (trouble, repair) = match rng.u8(..18) {
         0..=4 if links > 0 => {
             let link = rng.usize(..links);
             (Act::Cut(link), Act::Heal(link))
@@ -120,11 +133,24 @@ fn trouble(
             let link = rng.usize(..links);
             (Act::Darken(link), Act::Lighten(link))
         }
-        8 => (Act::Stall(server), Act::Resume(server)),
-        9 => (Act::Crash(server, Memory::Kept), Act::Restart(server)),
-        _ => (Act::Crash(server, Memory::Lost), Act::Restart(server)),
+        8 => {
+            let resumed_ns = repaired_ns.min(at_ns + from_ms(STALL_MS_MAX));
+            return vec![(at_ns, Act::Stall(server)), (resumed_ns, Act::Resume(server))];
+        }
+        9..=11 => (Act::Crash(server, Crash::Killed), Act::Restart(server)),
+        12..=13 => (Act::Crash(server, Crash::PowerLost), Act::Restart(server)),
+        14..=15 => (Act::Doom(server), Act::Restart(server)),
+        _ => {
+            let mut acts =
+                vec![(at_ns, Act::Crash(server, Crash::DiskLost)), (repaired_ns, Act::Restart(server))];
+            if rng.bool() {
+                let again_ns = repaired_ns + from_ms(AGAIN_MS);
+                acts.extend([(repaired_ns, Act::Doom(server)), (again_ns, Act::Restart(server))]);
+            }
+            return acts;
+        }
     };
-    [(at_ns, trouble), (repaired_ns, repair)]
+    vec![(at_ns, trouble), (repaired_ns, repair)]
 }
 
 fn swizzled(links: usize, from_ns: u64, until_ns: u64, rng: &mut fastrand::Rng) -> Vec<(u64, Act)> {

@@ -1,7 +1,11 @@
 //! A herd in a box: the rules of `proto` under virtual time, with faults, from a seed.
 //!
 //! A [`World`] drives the real nodes, sessions, links and framing the way the threaded server does, every line
-//! as bytes over a stream; only threads, sockets and clocks are played. The same seed gives the same run.
+//! as bytes over a stream; only threads, sockets, disks and clocks are played. The same seed gives the same run.
+//!
+//! A server may have a journal on a disk, of [`Durability`]: what it records there, and recovers after a [`Crash`], are
+//! the bytes that `proto::journal` makes of it. Replies and senders wait for commits, which take their time; a crash
+//! may fall into one, and a power cut takes what was not flushed.
 //!
 //! 1. [`World::new`] starts every server of a [`Graph`], and their senders dial.
 //! 2. [`World::report`], [`World::cut`], [`World::crash`] and so on act at the present; [`World::run_until`]
@@ -18,7 +22,9 @@ pub mod faults;
 pub mod graph;
 
 mod acts;
+mod commits;
 mod conversation;
+mod disk;
 mod event;
 mod network;
 mod sender;
@@ -31,10 +37,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::proto::bug::Bug;
 use crate::proto::trust::Secret;
+pub use disk::{Crash, Durability};
 use event::{End, Event, Queue};
 use graph::Graph;
 use network::{Conn, Wire};
-pub use server::Memory;
 use server::{Neighbour, Server};
 use witness::Witness;
 
@@ -51,6 +57,8 @@ pub struct Options {
     pub catch_up: bool,
     /// Whether links have heartbeats. Without them a herd of ten thousand is at rest when nothing happens.
     pub heartbeats: bool,
+    /// What its servers keep, and when.
+    pub durability: Durability,
     /// A mistake for the checks to find.
     #[cfg(test)]
     pub(crate) bug: Option<Bug>,
@@ -87,6 +95,7 @@ impl Default for Options {
         Options {
             catch_up: true,
             heartbeats: true,
+            durability: Durability::None,
             #[cfg(test)]
             bug: None,
         }
@@ -217,6 +226,11 @@ impl World {
                 self.unanswered(sender, conn);
             }
             Event::Listen { conn } => self.listen(conn),
+            Event::Commit { server, start } => {
+                self.note("commit", server, b"");
+                self.commit(server, start);
+            }
+            Event::Flush { server, start } => self.flush(server, start),
             Event::Arrive { conn, at, bytes } => {
                 let Some(bytes) = self.receive(conn, at, bytes) else { return };
                 self.note("arrive", conn, &bytes);
@@ -246,6 +260,7 @@ impl World {
             | Event::Write { sender, .. }
             | Event::Beat { sender, .. }
             | Event::Unanswered { sender, .. } => Some(sender.server),
+            Event::Commit { server, .. } | Event::Flush { server, .. } => Some(server),
             Event::Arrive { conn, at: End::Caller, .. } | Event::HangUp { conn, at: End::Caller } => {
                 self.conns[conn].as_ref().map(|conn| conn.sender.server)
             }

@@ -15,8 +15,7 @@ use crate::proto::backoff::Backoff;
 use crate::proto::bug::Bug;
 use crate::proto::framing::Line;
 use crate::proto::link::{Answered, Due, Link};
-use crate::proto::node::ALL_IS_KEPT;
-use crate::proto::node::Identity;
+use crate::proto::node::{ALL_IS_KEPT, Identity};
 use crate::proto::trust::Nonce;
 
 /// How long a caller waits for each answer until it is welcomed.
@@ -190,13 +189,14 @@ impl World {
     pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
         let now = self.ticks();
         let deaf = self.has(Bug::SilenceMissed);
-        let Some(Life { node, senders, .. }) = self.servers[id.server].life.as_mut() else { return };
+        let Some(Life { node, senders, commits, .. }) = self.servers[id.server].life.as_mut() else { return };
         let sender = &mut senders[id.neighbour];
         if sender.conn != Some(conn) {
             return;
         }
         sender.beats = false;
-        let owes = sender.link.position() < Some(node.store().last_number());
+        let kept = commits.as_ref().map_or(ALL_IS_KEPT, |commits| commits.kept_number);
+        let owes = sender.link.position() < Some(node.store().last_number().min(kept));
         self.witness.asleep += u64::from(!sender.busy && owes);
         if sender.link.is_silent(now) && !deaf {
             self.give_up(conn, End::Caller);
@@ -227,14 +227,15 @@ impl World {
     pub(super) fn walk(&mut self, id: SenderId, conn: usize) {
         let (now, moves_early) = (self.ticks(), self.has(Bug::PositionBeforeWrite));
         let Some(life) = self.servers[id.server].life.as_mut() else { return };
-        let Life { node, senders, .. } = life;
+        let Life { node, senders, commits, .. } = life;
+        let kept = commits.as_ref().map_or(ALL_IS_KEPT, |commits| commits.kept_number);
         let sender = &mut senders[id.neighbour];
         if sender.conn != Some(conn) {
             return;
         }
         sender.errand = false;
         let mut lines = Vec::new();
-        let Some(due) = sender.link.due(node, ALL_IS_KEPT, now, &mut lines) else {
+        let Some(due) = sender.link.due(node, kept, now, &mut lines) else {
             sender.busy = false;
             return self.plan_beat(id, conn);
         };

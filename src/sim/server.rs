@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use super::World;
-use super::conversation::{Conversation, Heard};
-use super::event::{End, Event, SenderId};
+use super::commits::{Commits, Reply};
+use super::conversation::Conversation;
+use super::disk::{Crash, Disk, Durability};
+use super::event::{Event, SenderId};
 use super::sender::Sender;
+use super::{Options, World};
 use crate::proto::bug::Bug;
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Neighbour as Named, Node};
 use crate::proto::peer::Epoch;
+use crate::proto::recovery::{Memory, Recovery};
 use crate::proto::time::Moment;
 
 /// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
@@ -30,13 +33,19 @@ pub(super) struct Server {
     /// The other ends of its links, in the order of its node's list of neighbours.
     pub neighbours: Vec<Neighbour>,
     /// How often it has been started.
+    pub starts: u64,
+    /// How often it has lost all that it knew.
     pub lives: u32,
     pub life: Option<Life>,
-    /// What a crash has left, if that was not of the memory.
-    kept: Option<Node>,
+    pub disk: Disk,
+    /// The last number that was given in a life that has kept any, and the epoch of that. Where none was kept nobody
+    /// can have been told of one, and they are given again.
+    given: (Epoch, u64),
     /// Set while its threads do not run: what waits for them.
     pub stalled: Option<Vec<Event>>,
-    scheduling_ns: u64,
+    pub is_slow: bool,
+    /// Whether it is to be killed in a commit.
+    pub is_doomed: bool,
     /// What its clock adds to true time.
     clock_ns: i64,
     epoch: Epoch,
@@ -49,21 +58,14 @@ pub(super) struct Neighbour {
     pub link: usize,
 }
 
-/// What a crash leaves of what a server knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// All of it, as if a disk had it.
-    Kept,
-    /// Nothing.
-    Lost,
-}
-
 /// All that a crash takes away.
 #[derive(Debug)]
 pub(super) struct Life {
     pub me: Arc<Identity>,
     pub node: Node,
     pub senders: Vec<Sender>,
+    /// What it has recorded, if it does.
+    pub commits: Option<Commits>,
     clients: Conversation,
 }
 
@@ -71,43 +73,66 @@ impl Server {
     /// A server that has not been started, with a clock of its own and a pace of its own.
     pub(super) fn new(name: ServerName, neighbours: Vec<Neighbour>, rng: &mut fastrand::Rng) -> Server {
         let error_ns = if rng.u8(..20) == 0 { LARGE_CLOCK_ERROR_NS } else { CLOCK_ERROR_NS };
-        let is_slow = rng.u32(..SLOW_ONE_IN) == 0;
+        let epoch = Epoch(rng.u64(..));
         Server {
             name,
             neighbours,
+            starts: 0,
             lives: 0,
             life: None,
-            kept: None,
+            disk: Disk::default(),
+            given: (epoch, 0),
             stalled: None,
-            scheduling_ns: if is_slow { SLOW_SCHEDULING_NS } else { SCHEDULING_NS },
+            is_doomed: false,
+            is_slow: rng.u32(..SLOW_ONE_IN) == 0,
             clock_ns: rng.i64(-error_ns..=error_ns),
-            epoch: Epoch(rng.u64(..)),
+            epoch,
         }
     }
 }
 
 impl World {
-    /// Starts a server with what its last life has kept, or else with nothing; its senders dial.
+    /// Starts a server with what its disk has kept, or else with nothing; its senders dial.
     pub(super) fn start(&mut self, server: usize) {
         if self.servers[server].life.is_some() {
             return;
         }
-        let kept = self.servers[server].kept.take();
-        if kept.is_none() {
-            if !self.has(Bug::EpochKept) {
-                self.servers[server].epoch = Epoch(self.rng.u64(..));
-            }
-            self.servers[server].lives += 1;
+        let (memory, epoch) = self.recover(server);
+        match epoch {
+            Some(epoch) => self.servers[server].epoch = epoch,
+            None if self.has(Bug::EpochKept) => {}
+            None => self.servers[server].epoch = Epoch(self.rng.u64(..)),
         }
-        let node = kept.unwrap_or_else(|| Node::new(Arc::new(self.identity(server))));
-        let me = Arc::clone(node.identity());
+        let me = Arc::new(self.identity(server));
+        let node = match memory {
+            Some(memory) => Node::remembering(me.clone(), memory),
+            None => Node::new(me.clone()),
+        };
+        let number = node.store().last_number();
+        let this = &mut self.servers[server];
+        this.starts += 1;
+        self.witness.reused += u64::from(this.given.0 == this.epoch && number < this.given.1);
+        let commits = (self.options.durability != Durability::None).then(|| {
+            this.disk.begin(this.name.clone(), this.epoch, self.options.durability == Durability::Sync);
+            Commits::new(number)
+        });
         let count = me.neighbours.len();
         let senders = (0..count).map(|neighbour| Sender::new(me.clone(), neighbour)).collect();
         let clients = Conversation::with_clients(&me);
-        self.servers[server].life = Some(Life { me, node, senders, clients });
+        self.servers[server].life = Some(Life { me, node, senders, commits, clients });
         for neighbour in 0..count {
             self.dial_after(SenderId { server, neighbour }, 0);
         }
+    }
+
+    fn recover(&mut self, server: usize) -> (Option<Memory>, Option<Epoch>) {
+        if self.options.durability == Durability::None {
+            return (None, None);
+        }
+        let reuses = self.has(Bug::NumbersReused);
+        let recovery = if reuses { Recovery::new().reusing_numbers() } else { Recovery::new() };
+        let (memory, epoch) = self.servers[server].disk.recover(recovery);
+        (Some(memory), epoch)
     }
 
     fn identity(&self, server: usize) -> Identity {
@@ -124,13 +149,33 @@ impl World {
     }
 
     /// A server stops at once.
-    pub(super) fn stop(&mut self, server: usize, memory: Memory) {
+    pub(super) fn stop(&mut self, server: usize, crash: Crash) {
+        let Options { durability, .. } = self.options;
         let this = &mut self.servers[server];
         this.stalled = None;
+        let is_in_commit = std::mem::take(&mut this.is_doomed) || self.rng.bool();
         if let Some(life) = this.life.take() {
-            this.kept = (memory == Memory::Kept).then_some(life.node);
-        } else if memory == Memory::Lost {
-            this.kept = None;
+            if let Some(commits) = life.commits {
+                if commits.has_kept {
+                    this.given = (life.me.epoch, life.node.store().last_number());
+                }
+                if !commits.pending.is_empty() && is_in_commit {
+                    this.disk.commit_partly(&commits.pending, &mut self.rng);
+                }
+            }
+        }
+        match crash {
+            Crash::Killed => {}
+            Crash::PowerLost => {
+                let mark = this.disk.lose_power(&mut self.rng);
+                if durability == Durability::Os {
+                    self.witness.tail_lost(server, mark);
+                }
+            }
+            Crash::DiskLost => this.disk = Disk::default(),
+        }
+        if crash == Crash::DiskLost || durability == Durability::None {
+            this.lives += 1;
         }
     }
 
@@ -138,13 +183,16 @@ impl World {
     pub(super) fn hear_client(&mut self, server: usize, bytes: &[u8]) -> Vec<u8> {
         let received = self.clock_of(server);
         let Some(life) = &mut self.servers[server].life else { return Vec::new() };
-        let heard = life.clients.hear(&mut life.node, bytes, received);
-        for reply in heard.replies.split_inclusive(|&byte| byte == b'\n') {
-            let lives = self.servers[server].lives;
-            let Some(life) = &self.servers[server].life else { continue };
-            self.witness.answered(server, lives, &life.node, reply);
+        let records = life.commits.as_mut().map(|commits| &mut commits.pending);
+        let heard = life.clients.hear(&mut life.node, records, bytes, received);
+        let replies = heard.replies.split_inclusive(|&byte| byte == b'\n');
+        let promises = replies.filter_map(|reply| self.witness.promised(&life.node, reply)).collect();
+        if self.has(Bug::StaleBeforeKept) && heard.news == 0 {
+            self.reply_now(server, Reply::Client(promises));
+        } else {
+            self.reply(server, Reply::Client(promises));
         }
-        self.wake_all(server, &heard);
+        self.settled(server, heard.news);
         heard.replies
     }
 
@@ -156,13 +204,20 @@ impl World {
             return;
         };
         let Some(life) = &mut self.servers[callee].life else { return };
-        let heard = match bytes {
-            Some(bytes) => conversation.hear(&mut life.node, bytes, received),
-            None => conversation.end(&mut life.node, received),
+        let mut records = life.commits.as_mut().map(|commits| &mut commits.pending);
+        let heard = match (bytes, conversation.unread.as_mut()) {
+            (Some(bytes), Some(unread)) => return unread.extend_from_slice(bytes),
+            (Some(bytes), None) => conversation.hear(&mut life.node, records.as_deref_mut(), bytes, received),
+            (None, _) => {
+                let unread = conversation.unread.take().unwrap_or_default();
+                let heard = conversation.hear(&mut life.node, records.as_deref_mut(), &unread, received);
+                heard.and(conversation.end(&mut life.node, records.as_deref_mut(), received))
+            }
         };
+        conversation.unread = records.filter(|records| !records.is_empty()).map(|_| Vec::new());
         self.witness.refused += heard.refused as u64;
-        self.transmit(id, End::Caller, &heard.replies);
-        self.wake_all(callee, &heard);
+        self.reply(callee, Reply::Peer(id, heard.replies));
+        self.settled(callee, heard.news);
         if let Some(neighbour) = heard.met {
             self.sever_older(id);
             self.neighbour_is_back(SenderId { server: callee, neighbour });
@@ -179,19 +234,10 @@ impl World {
         )
     }
 
-    fn wake_all(&mut self, server: usize, heard: &Heard) {
-        if heard.news == 0 {
-            return;
-        }
-        self.changed_ns = self.now_ns;
-        for neighbour in 0..self.servers[server].neighbours.len() {
-            self.wake(SenderId { server, neighbour });
-        }
-    }
-
     /// Plans what a thread of a server does next, when the scheduler lets it.
     pub(super) fn plan_soon(&mut self, server: usize, event: Event) {
-        let at_ns = self.now_ns + self.rng.u64(1_000..self.servers[server].scheduling_ns);
+        let most_ns = if self.servers[server].is_slow { SLOW_SCHEDULING_NS } else { SCHEDULING_NS };
+        let at_ns = self.now_ns + self.rng.u64(1_000..most_ns);
         self.queue.plan(at_ns, event);
     }
 }

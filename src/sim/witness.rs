@@ -18,6 +18,8 @@ pub(super) struct Witness {
     pub forged: Option<Vec<u8>>,
     pub clients: BTreeSet<Vec<u8>>,
     pub acknowledged: Vec<Acknowledged>,
+    /// The reports that were news.
+    pub updates: u64,
     /// The greatest line of each client anywhere when everything was healed.
     pub floor: BTreeMap<Vec<u8>, Vec<u8>>,
     links: Vec<(usize, usize)>,
@@ -32,6 +34,7 @@ pub(super) struct Witness {
     pub ahead: u64,
     pub asleep: u64,
     pub repairs: u64,
+    pub reused: u64,
     /// Whether a test has made servers drift apart.
     pub drifted: bool,
 }
@@ -40,6 +43,8 @@ pub(super) struct Witness {
 pub(super) struct Acknowledged {
     pub server: usize,
     pub lives: u32,
+    /// The bytes of records that its journal had when it was acknowledged.
+    mark: u64,
     pub line: Vec<u8>,
 }
 
@@ -50,18 +55,26 @@ impl Witness {
         Witness { links, connections: zeros.clone(), messages: zeros, ..Witness::default() }
     }
 
-    /// A server, in the life of that number, has replied to a client.
-    pub(super) fn answered(&mut self, server: usize, lives: u32, node: &Node, reply: &[u8]) {
-        let Some(told) = sighting(reply).filter(|told| told.origin == node.identity().name.as_str()) else {
-            return;
-        };
+    /// What a server promises with a reply to a client: that it knows this line from now on, or a greater one.
+    pub(super) fn promised(&mut self, node: &Node, reply: &[u8]) -> Option<Vec<u8>> {
+        let told = sighting(reply).filter(|told| told.origin == node.identity().name.as_str())?;
         self.made.insert(xxh3_64(reply));
         self.clients.insert(told.client.0.as_bytes().to_vec());
-        // A stale report is answered too, but it promises nothing.
         let stored = node.store().line_of(told.client.0.as_bytes());
-        if stored == Some(reply) || stored.and_then(sighting).is_none_or(|stored| stored.time < told.time) {
-            self.acknowledged.push(Acknowledged { server, lives, line: reply.to_vec() });
-        }
+        let overtaken_by =
+            stored.filter(|line| sighting(line).is_some_and(|stored| stored.time >= told.time));
+        self.updates += u64::from(overtaken_by.is_none_or(|line| line == reply));
+        Some(overtaken_by.unwrap_or(reply).to_vec())
+    }
+
+    /// A server, in the life of that number, has promised a line to a client.
+    pub(super) fn acknowledged(&mut self, server: usize, lives: u32, mark: u64, line: Vec<u8>) {
+        self.acknowledged.push(Acknowledged { server, lives, mark, line });
+    }
+
+    /// The power of a server has failed, which had not promised to have flushed what came after the mark.
+    pub(super) fn tail_lost(&mut self, server: usize, mark: u64) {
+        self.acknowledged.retain(|ack| ack.server != server || ack.mark <= mark);
     }
 
     pub(super) fn connected(&mut self, sender: SenderId, link: usize) {

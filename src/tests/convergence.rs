@@ -11,7 +11,7 @@ use crate::proto::bug::Bug;
 use crate::sim::check::{Converged, Divergence};
 use crate::sim::faults::{Measure, Plan};
 use crate::sim::graph::Graph;
-use crate::sim::{EPOCH_NS, Options, World};
+use crate::sim::{Durability, EPOCH_NS, Options, World};
 
 /// The largest herd that is tried under faults. Larger ones, without faults, are measured in `bench`.
 const LARGE_HERD: usize = 200;
@@ -105,6 +105,13 @@ fn planted_bugs_are_found() {
         (Bug::SilenceMissed, owing),
         (Bug::RepairSkipped, |wrong| matches!(wrong, Divergence::Differs { .. })),
         (Bug::RepairTooEager, |wrong| matches!(wrong, Divergence::Repaired(_) | Divergence::Repeated(_))),
+        (Bug::ToldBeforeKept, differs),
+        (Bug::NumbersReused, |wrong| matches!(wrong, Divergence::Reused(_))),
+        (Bug::StaleBeforeKept, |wrong| matches!(wrong, Divergence::Lost(_))),
+        (Bug::PositionRecordedFirst, differs),
+        (Bug::FlushForgotten, |wrong| {
+            matches!(wrong, Divergence::Lost(_) | Divergence::Differs { .. } | Divergence::Repaired(_))
+        }),
     ];
     thread::scope(|scope| {
         for (bug, expected) in bugs {
@@ -211,7 +218,13 @@ fn live(seed: u64, bug: Option<Bug>) -> Result<Life, Divergence> {
     let servers_max = if rng.u16(..1_000) == 0 { LARGE_HERD } else { 8 };
     let graph = Graph::any(servers_max, &mut rng);
     let catch_up = rng.u8(..8) > 0;
-    let mut world = World::new(seed, graph, Options { catch_up, bug, ..Options::default() });
+    let durability = match rng.u8(..8) {
+        0 => Durability::None,
+        1..4 => Durability::Os,
+        _ => Durability::Sync,
+    };
+    let options = Options { catch_up, durability, bug, ..Options::default() };
+    let mut world = World::new(seed, graph, options);
     let faults = if rng.u8(..5) == 0 { 0 } else { rng.usize(1..12) };
     if faults == 0 {
         world.settle(SETTLE)?;
@@ -221,7 +234,7 @@ fn live(seed: u64, bug: Option<Bug>) -> Result<Life, Divergence> {
         4..14 => 240_000,
         other => [50, 500, 5_000][usize::from(other) % 3],
     };
-    let large = if rng.u8(..10) == 0 { 3 } else { 1 };
+    let large = if rng.u8(..4) == 0 { 3 } else { 1 };
     let (clients, reports) = (large * rng.usize(1..100), large * rng.usize(1..200));
     let measure = Measure { span_ms, clients, reports, faults, swizzle: faults > 0 && rng.u8(..10) == 0 };
     let from_ns = world.now_ns();
