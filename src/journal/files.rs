@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::error::OpenError;
-use super::{flush_folder, remove};
+use super::{end, flush_folder, remove};
 use crate::proto::journal::{Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, next_frame};
 use crate::proto::name::ServerName;
 use crate::proto::peer::Epoch;
@@ -79,7 +79,7 @@ impl Folder {
             Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path.to_owned())),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path).map_err(unusable)?;
+                make_folder(path).map_err(unusable)?;
             }
             Err(error) => return Err(unusable(error)),
         }
@@ -118,14 +118,20 @@ impl Folder {
         fs::metadata(self.at(name)).map(|file| file.len()).map_err(|error| self.unusable(error))
     }
 
-    /// Cuts a file to its first bytes.
-    pub(super) fn truncate(&self, name: FileName, bytes: u64) -> Result<(), OpenError> {
-        let cut = || {
-            let file = OpenOptions::new().write(true).open(self.at(name))?;
+    /// Cuts a file to its first bytes, writes where it ends, and puts it on disk. Returns the bytes it has then.
+    pub(super) fn end(&self, name: FileName, whole: Option<u64>) -> io::Result<u64> {
+        let mut file = OpenOptions::new().append(true).open(self.at(name))?;
+        if let Some(bytes) = whole {
             file.set_len(bytes)?;
-            file.sync_all()
-        };
-        cut().map_err(|error| self.unusable(error))
+        }
+        file.write_all(&end())?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
+    }
+
+    /// Puts a file on disk, which whoever wrote it may have been killed before.
+    pub(super) fn flush(&self, name: FileName) -> io::Result<()> {
+        File::open(self.at(name))?.sync_all()
     }
 
     /// Removes what was not finished.
@@ -149,6 +155,18 @@ fn list(folder: &Path) -> Result<Vec<String>, OpenError> {
     Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
+/// Makes a folder and all that leads to it, on disk too.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(path)?;
+    for folder in missing {
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        flush_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
 fn check_all(folder: &Path, server: &ServerName) -> Result<(), OpenError> {
     for name in list(folder)? {
         if name.parse::<FileName>().is_ok() {
@@ -160,6 +178,10 @@ fn check_all(folder: &Path, server: &ServerName) -> Result<(), OpenError> {
 
 /// Whether a file may be a journal of the server, as far as its beginning says.
 fn check(path: &Path, server: &ServerName) -> Result<(), OpenError> {
+    // What is no file may let us wait for ever when it is opened.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(OpenError::NotAJournal(path.to_owned()));
+    }
     let mut beginning = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEADING_BYTES_MAX).read_to_end(&mut beginning));
     match read {

@@ -9,8 +9,9 @@
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs |
 //!
-//! A file gets its name when its heading, or all of a snapshot, is on disk. So only the last journal that has frames
-//! may end in half a frame; anything else that is missing is damage. What can be read is recovered all the same, and
+//! A file gets its name when its heading, or all of a snapshot, is on disk, and a last frame that says so when nothing
+//! is to follow in it. So only the last journal that has frames may lack its end, and may end in half a frame; anything
+//! else that is missing is damage. What can be read is recovered all the same, and
 //! files are removed or set aside only when a snapshot on disk has everything.
 //!
 //! Why not an embedded engine: the order of change has to be kept anyway, every commit must survive the end of the
@@ -31,12 +32,12 @@ use std::sync::Arc;
 pub use error::OpenError;
 pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
 
-use crate::proto::journal::{Heading, seal};
+use crate::proto::journal::{FRAME_HEAD_BYTES, Heading, Record, seal};
 use crate::proto::name::ServerName;
 use crate::proto::peer::Epoch;
 use crate::proto::recovery::{Memory, Recovery};
 use files::{FileName, Folder};
-use reading::read_all;
+use reading::{ReadAll, read_all};
 
 /// The journal of a running server, whose folder nobody else can use.
 #[derive(Debug)]
@@ -83,6 +84,8 @@ pub struct Found {
     pub unreadable_bytes: u64,
     /// Files that should be there, and are not.
     pub missing_files: u64,
+    /// Files that others follow and that do not go on to their end.
+    pub missing_ends: u64,
     /// Files with damage.
     pub damaged_files: Vec<PathBuf>,
     /// Whether neighbours may go on where they were.
@@ -109,20 +112,23 @@ impl Journal {
         let boot = files::boot(fresh);
         let (memory, epoch) = recovery.finish(&boot);
         let heading = Heading { server: server.clone(), epoch: epoch.unwrap_or(fresh), boot, is_synced };
-        let mut found = read.found;
+        let mut found = read.found.clone();
         (found.clients, found.is_epoch_kept) = (memory.len(), epoch.is_some());
 
-        if let Some((name, whole)) = read.cut {
-            folder.truncate(name, whole)?;
-        }
         let mut files: BTreeMap<FileName, u64> = BTreeMap::new();
-        for name in names {
+        for &name in &names {
             files.insert(name, folder.bytes(name)?);
         }
         let number = files.keys().map(|name| name.number).max().unwrap_or(0) + 1;
         let plan = Plan::new(&folder, &heading, number);
         let next = plan.make().map_err(|error| folder.unusable(error))?;
         let (file, name) = (Arc::new(next.file), next.name);
+        // After the next one is there, or its epoch would be taken for that of a server that has stopped.
+        if let Err(error) = complete(&folder, &mut files, &read) {
+            // As far as that is possible nothing has been changed.
+            let _ = remove(&folder.at(name));
+            return Err(folder.unusable(error));
+        }
         files.insert(name, next.bytes);
         let mut journal =
             Journal { folder, heading, file, name, files, damaged: read.damaged, is_broken: false };
@@ -171,6 +177,8 @@ impl Journal {
 
     /// From now on appends go to the next file. Returns the one before, which may have to be flushed.
     pub fn switch(&mut self, next: NextFile) -> Arc<File> {
+        // A file that could not be written to its end has none: until a snapshot makes good for it, something is missing.
+        let _ = self.append(&mut end());
         self.files.insert(next.name, next.bytes);
         self.name = next.name;
         self.is_broken = false;
@@ -203,7 +211,15 @@ impl Found {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Found {
-            clients, files, bytes, cut_bytes, damaged_frames, unreadable_bytes, missing_files, ..
+            clients,
+            files,
+            bytes,
+            cut_bytes,
+            damaged_frames,
+            unreadable_bytes,
+            missing_files,
+            missing_ends,
+            ..
         } = self;
         write!(f, "{clients} clients recovered from {bytes} bytes in {files} files")?;
         if *cut_bytes > 0 {
@@ -213,8 +229,11 @@ impl fmt::Display for Found {
             write!(
                 f,
                 "; DAMAGE: {damaged_frames} frames wrong, {unreadable_bytes} bytes unreadable, {missing_files} files \
-                 missing: reports may be lost that only this server had; the files are kept as *.damaged:"
+                 and the ends of {missing_ends} missing: reports may be lost that only this server had"
             )?;
+            if !self.damaged_files.is_empty() {
+                f.write_str("; these files are kept as *.damaged:")?;
+            }
             self.damaged_files.iter().try_for_each(|path| write!(f, " {}", path.display()))?;
         }
         if *files > 0 && !self.is_epoch_kept {
@@ -222,6 +241,28 @@ impl fmt::Display for Found {
         }
         Ok(())
     }
+}
+
+/// Puts on disk all that was read, and writes where each file ends that does not say so; the oldest first, for only the
+/// last one that has frames may lack its end.
+fn complete(folder: &Folder, files: &mut BTreeMap<FileName, u64>, read: &ReadAll) -> io::Result<()> {
+    for (name, bytes) in files {
+        if read.open_ended.contains(name) {
+            let whole = read.cut.filter(|(cut, _)| cut == name).map(|(_, whole)| whole);
+            *bytes = folder.end(*name, whole)?;
+        } else {
+            folder.flush(*name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The last frame of a file.
+fn end() -> Vec<u8> {
+    let mut frame = vec![0; FRAME_HEAD_BYTES];
+    Record::Stopped.push_to(&mut frame);
+    seal(&mut frame);
+    frame
 }
 
 /// Makes what happened to the names in a folder durable.

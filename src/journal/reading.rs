@@ -20,6 +20,8 @@ pub(super) struct ReadAll {
     pub(super) cut: Option<(FileName, u64)>,
     /// Files that are not as they were written.
     pub(super) damaged: Vec<FileName>,
+    /// Whole files that do not say where they end: whoever wrote the last of them was killed.
+    pub(super) open_ended: Vec<FileName>,
     /// The last snapshot without damage: nothing before it matters.
     pub(super) whole_snapshot: Option<FileName>,
 }
@@ -32,6 +34,8 @@ struct Seen {
     unreadable_bytes: u64,
     /// Where half a frame begins with which it ends, and the bytes of that.
     cut: Option<(u64, u64)>,
+    /// Whether its last record says that nothing follows.
+    is_ended: bool,
 }
 
 impl Seen {
@@ -71,18 +75,23 @@ pub(super) fn read_all(
 /// Tells what matters of what was seen.
 fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) -> ReadAll {
     let mut all = ReadAll::default();
-    let is_whole = |(name, seen): &&(FileName, Seen)| {
-        name.kind == Kind::Snapshot && !seen.is_damaged() && seen.cut.is_none()
-    };
+    let is_whole =
+        |(name, seen): &&(FileName, Seen)| name.kind == Kind::Snapshot && seen.is_ended && !seen.is_damaged();
     all.whole_snapshot = seen.iter().rev().find(is_whole).map(|(name, _)| *name);
-    let last_written = seen.iter().rposition(|(_, seen)| seen.frames > 0 || seen.is_damaged());
-    let mut expected = all.whole_snapshot.map_or(1, |snapshot| snapshot.number);
+    let has_more = |(_, seen): &(FileName, Seen)| seen.frames > 0 || seen.is_damaged() || seen.cut.is_some();
+    let last_written = seen.iter().rposition(has_more);
+    // What is before a snapshot may have been removed, even if the snapshot can no longer be read.
+    let first_snapshot = seen.iter().map(|(name, _)| *name).find(|name| name.kind == Kind::Snapshot);
+    let mut expected = all.whole_snapshot.or(first_snapshot).map_or(1, |snapshot| snapshot.number);
     for (at, (name, one)) in seen.iter().enumerate() {
         let is_last = last_written.is_none_or(|last| at >= last);
-        let is_cut_well = name.kind == Kind::Journal && is_last;
-        let is_damaged = one.is_damaged() || (one.cut.is_some() && !is_cut_well);
+        let may_end_anywhere = name.kind == Kind::Journal && is_last;
+        let is_cut_short = !one.is_ended && !may_end_anywhere;
+        let is_damaged = one.is_damaged() || is_cut_short;
         if is_damaged {
             all.damaged.push(*name);
+        } else if !one.is_ended {
+            all.open_ended.push(*name);
         }
         if all.whole_snapshot.is_some_and(|snapshot| *name < snapshot) {
             continue;
@@ -90,13 +99,14 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
         let found = &mut all.found;
         found.damaged_frames += one.damaged_frames;
         found.unreadable_bytes += one.unreadable_bytes;
+        found.missing_ends += u64::from(is_cut_short);
         if let Some((whole, rest)) = one.cut {
-            if is_cut_well {
+            if is_damaged {
+                found.unreadable_bytes += rest;
+            } else {
                 all.cut = Some((*name, whole));
                 found.cut_bytes += rest;
                 recovery.cut();
-            } else {
-                found.unreadable_bytes += rest;
             }
         }
         if is_damaged {
@@ -141,15 +151,18 @@ impl Reading {
             self.read_more(told)?;
         }
         let beginning = self.buffer.strip_prefix(MAGIC).and_then(heading);
-        let Some((heading, length)) = beginning else {
-            return self.lose_rest(seen, told);
-        };
-        recovery.begins(heading);
-        self.take(MAGIC.len() + length);
+        match beginning {
+            Some((heading, length)) => {
+                recovery.begins(heading);
+                self.take(MAGIC.len() + length);
+            }
+            None => self.search(&mut seen, told)?,
+        }
         loop {
             let rest = &self.buffer[self.taken..];
             if rest.is_empty() {
                 if self.is_over {
+                    seen.is_ended = recovery.has_stopped();
                     return Ok(seen);
                 }
                 self.read_more(told)?;
@@ -170,7 +183,7 @@ impl Reading {
                     seen.cut = Some((self.at, rest.len() as u64));
                     return Ok(seen);
                 }
-                Next::Lost => return self.lose_rest(seen, told),
+                Next::Lost => self.search(&mut seen, told)?,
             }
         }
     }
@@ -190,16 +203,20 @@ impl Reading {
         Ok(())
     }
 
-    /// Nothing can be found in what is left.
-    fn lose_rest(&mut self, mut seen: Seen, told: &mut dyn FnMut(u64)) -> io::Result<Seen> {
-        let mut rest = (self.buffer.len() - self.taken) as u64;
-        while !self.is_over {
-            self.taken = self.buffer.len();
-            self.read_more(told)?;
-            rest += self.buffer.len() as u64;
+    /// Goes on to the next whole frame. What only looks like the head of one is not believed here.
+    fn search(&mut self, seen: &mut Seen, told: &mut dyn FnMut(u64)) -> io::Result<()> {
+        let from = self.at;
+        loop {
+            let rest = &self.buffer[self.taken..];
+            match next_frame(rest) {
+                Next::Frame(_) => break,
+                Next::Short(_) if !self.is_over => self.read_more(told)?,
+                _ if rest.is_empty() => break,
+                Next::Damaged(_) | Next::Short(_) | Next::Lost => self.take(1),
+            }
         }
         // A file of nothing is as little as it should be.
-        seen.unreadable_bytes += rest.max(1);
-        Ok(seen)
+        seen.unreadable_bytes += (self.at - from).max(1);
+        Ok(())
     }
 }

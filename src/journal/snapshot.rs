@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED};
-use super::{flush_folder, remove};
+use super::{end, flush_folder, remove};
 use crate::proto::journal::{Heading, seal};
 
 /// What a next file and a snapshot before it would be.
@@ -63,9 +63,13 @@ impl Plan {
     pub fn make(&self) -> io::Result<NextFile> {
         let name = FileName { number: self.number, kind: Kind::Journal };
         let unfinished = unfinished(&self.folder.path, name);
-        let file = self.begin(&unfinished)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, self.folder.at(name))?;
+        let made = self.begin(&unfinished).and_then(|file| {
+            file.sync_all()?;
+            fs::rename(&unfinished, self.folder.at(name))?;
+            Ok(file)
+        });
+        // It may take the last room there is. What cannot be removed now is removed at the next start.
+        let file = made.inspect_err(|_| drop(remove(&unfinished)))?;
         flush_folder(&self.folder.path)?;
         Ok(NextFile { file, name, bytes: self.heading.len() as u64 })
     }
@@ -104,7 +108,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// What the system says.
-    pub fn finish(self) -> io::Result<FinishedSnapshot> {
+    pub fn finish(mut self) -> io::Result<FinishedSnapshot> {
+        self.append(&mut end())?;
         self.file.sync_all()?;
         fs::rename(&self.unfinished, self.folder.join(self.name.to_string()))?;
         flush_folder(&self.folder)?;
@@ -132,12 +137,20 @@ impl Replaced {
         for name in self.files {
             let path = self.folder.at(name);
             if self.aside.contains(&name) {
-                fs::rename(&path, self.folder.path.join(format!("{name}{DAMAGED}")))?;
+                set_aside(&path, &self.folder.path.join(format!("{name}{DAMAGED}")))?;
             } else {
                 remove(&path)?;
             }
         }
         flush_folder(&self.folder.path)
+    }
+}
+
+/// Gives a file another name, if it is there.
+fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    match fs::rename(path, aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `S` | number (8), length of the line (4), the `AT` line with its line feed |
 //! | `H` | epoch (8), position (8), length of the name (1), a neighbour's name |
-//! | `Z` | nothing: the server has stopped, and all before it is on disk |
+//! | `Z` | nothing: the file ends here, for the server has stopped or goes on in another, and all before it is kept |
 //!
 //! with all numbers little endian. Who recovers merges the sightings in their order; see [`super::recovery`].
 
@@ -39,7 +39,7 @@ pub enum Record<'a> {
     Sighting(u64, &'a [u8]),
     /// All sightings of a neighbour up to a position of an epoch of its own have been recorded before this.
     Heard(&'a str, Epoch, u64),
-    /// The server has stopped, and everything before this is on disk.
+    /// Nothing follows in this file. If none follows it, the server has stopped, and everything is on disk.
     Stopped,
 }
 

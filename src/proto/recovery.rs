@@ -97,6 +97,11 @@ impl Recovery {
         self.is_damaged = true;
     }
 
+    /// Whether the last record that was read says that nothing follows.
+    pub fn has_stopped(&self) -> bool {
+        self.has_stopped
+    }
+
     /// How many sightings were read, those that were overtaken by later ones included.
     pub fn sightings(&self) -> u64 {
         self.sightings

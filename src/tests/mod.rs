@@ -11,6 +11,7 @@ mod fuzz;
 mod golden;
 mod grammar;
 pub(crate) mod harness;
+mod journal;
 mod limits;
 mod logging;
 mod merge;

@@ -1,0 +1,177 @@
+//! The folder of a journal as a value: what may be done to it, and what a server would find in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::journal::{Found, Journal, OpenError, Opened};
+use crate::proto::entry::Teller;
+use crate::proto::journal::{FRAME_HEAD_BYTES, Heading, MAGIC, Next, Record, next_frame};
+use crate::proto::name::ServerName;
+use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::peer::Epoch;
+
+/// The epoch of the neighbour that tells us things.
+const NEIGHBOURS: Epoch = Epoch(0xb0b);
+
+/// All files of a folder but its lock, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Image(pub(super) BTreeMap<String, Vec<u8>>);
+
+/// What a server finds in a folder.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// The numbers of the sightings.
+    pub(super) seen: BTreeSet<u64>,
+    /// Up to which one the neighbour has told us.
+    pub(super) heard: u64,
+    pub(super) epoch: Epoch,
+    pub(super) found: Found,
+    /// The folder afterwards.
+    pub(super) after: Image,
+}
+
+/// A frame in a file: which of its bytes, and the sightings in it.
+#[derive(Clone, Debug)]
+pub(super) struct FrameAt {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) sightings: Vec<u64>,
+}
+
+pub(super) fn name(text: &str) -> ServerName {
+    ServerName::parse(text).unwrap()
+}
+
+/// A folder in memory if there is one, for flushes take most of the time.
+pub(super) fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+pub(super) fn open(folder: &Path, fresh: u64) -> Result<Opened, OpenError> {
+    Journal::open(folder, &name("Alford"), false, Epoch(fresh), &mut |_, _| {})
+}
+
+/// The one sighting that has this number, with the position of the neighbour behind it.
+pub(super) fn frame(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    let mut frame = vec![0; FRAME_HEAD_BYTES];
+    for number in numbers {
+        Record::Sighting(number, line(number).as_bytes()).push_to(&mut frame);
+        Record::Heard("Bolden", NEIGHBOURS, number).push_to(&mut frame);
+    }
+    frame
+}
+
+pub(super) fn line(number: u64) -> String {
+    format!("AT Bolden +0.100000000 client-{number} +34.0-118.4 {}.5\n", 1_000_000 + number)
+}
+
+/// What is in the memory of a server that has just started. Panics on a sighting that nobody has written.
+pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
+    let me = Identity::new(name("Alford"), vec![Neighbour::herd(name("Bolden"))], opened.epoch);
+    let node = Node::remembering(Arc::new(me), opened.memory);
+    let mut seen = BTreeSet::new();
+    let mut position = 0;
+    while position < node.store().last_number() {
+        let push = |_, stored: &[u8]| {
+            let stored = std::str::from_utf8(stored).unwrap();
+            let number = stored.split(' ').nth(3).and_then(|client| client.strip_prefix("client-"));
+            let number = number.and_then(|number| number.parse().ok()).unwrap();
+            assert_eq!(stored, line(number));
+            assert!(seen.insert(number), "{number} is there twice");
+        };
+        let reached = node.store().visit(position, u64::MAX, Teller::NOBODY, 64, push).reached;
+        position = if reached == position { u64::MAX } else { reached };
+    }
+    assert_eq!(seen.len(), node.store().len());
+    (seen, node.heard(0, NEIGHBOURS))
+}
+
+impl Image {
+    pub(super) fn of(folder: &Path) -> Image {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| path.file_name().unwrap() != "lock");
+        Image(
+            files
+                .map(|path| {
+                    (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())
+                })
+                .collect(),
+        )
+    }
+
+    pub(super) fn put(&self, folder: &Path) {
+        self.0.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+    }
+
+    /// Opens a folder like this. If that is refused, nothing in it has changed.
+    pub(super) fn look(&self) -> Result<Look, OpenError> {
+        let folder = folder();
+        self.put(folder.path());
+        let opened = open(folder.path(), FRESH);
+        let after = Image::of(folder.path());
+        let opened = opened.inspect_err(|_| assert_eq!(after, *self))?;
+        let (epoch, found) = (opened.epoch, opened.found.clone());
+        let (seen, heard) = known(opened);
+        Ok(Look { seen, heard, epoch, found, after })
+    }
+
+    /// The same with a file changed.
+    pub(super) fn with(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Image {
+        let mut image = self.clone();
+        change(image.0.get_mut(name).unwrap());
+        image
+    }
+
+    pub(super) fn without(&self, name: &str) -> Image {
+        let mut image = self.clone();
+        image.0.remove(name).unwrap();
+        image
+    }
+
+    /// What the system would have after it was started anew, with all on disk.
+    pub(super) fn in_another_boot(&self, is_synced: bool) -> Image {
+        let mut image = self.clone();
+        for bytes in image.0.values_mut() {
+            let Next::Frame(payload) = next_frame(&bytes[MAGIC.len()..]) else { panic!("no heading") };
+            let mut heading = Heading::parse(payload).unwrap();
+            let length = MAGIC.len() + FRAME_HEAD_BYTES + payload.len();
+            (heading.boot, heading.is_synced) = ("another".to_owned(), is_synced);
+            *bytes = [&heading.to_bytes(), &bytes[length..]].concat();
+        }
+        image
+    }
+
+    /// The frames of a whole file, that of the heading first.
+    pub(super) fn frames(&self, name: &str) -> Vec<FrameAt> {
+        let bytes = &self.0[name];
+        let mut frames = Vec::new();
+        let mut from = MAGIC.len();
+        while from < bytes.len() {
+            let Next::Frame(payload) = next_frame(&bytes[from..]) else { panic!("{name} at {from}") };
+            let records = crate::proto::journal::records(payload).map_while(Result::ok);
+            let number = |record| match record {
+                Record::Sighting(number, _) => Some(number),
+                Record::Heard(..) | Record::Stopped => None,
+            };
+            let to = from + FRAME_HEAD_BYTES + payload.len();
+            frames.push(FrameAt { from, to, sightings: records.filter_map(number).collect() });
+            from = to;
+        }
+        frames
+    }
+
+    /// The sightings of all frames that `is_whole`, given the name of their file.
+    pub(super) fn sightings(&self, is_whole: impl Fn(&str, &FrameAt) -> bool) -> BTreeSet<u64> {
+        let all =
+            self.0.keys().flat_map(|name| self.frames(name).into_iter().map(move |frame| (name, frame)));
+        all.filter(|(name, frame)| is_whole(name, frame)).flat_map(|(_, frame)| frame.sightings).collect()
+    }
+}
+
+/// The epoch of a server that keeps none.
+pub(super) const FRESH: u64 = 0xf5e54;
