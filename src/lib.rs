@@ -22,8 +22,8 @@
 //! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
 //!
 //! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::session`], then
-//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. A wrong line's way ends in [`proto::command`],
-//! or in [`proto::peer`] if a server said it.
+//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. A wrong line's way ends in
+//! [`proto::command`], or in [`proto::peer`] if a server said it.
 //!
 //! # What does not exist here
 //!
@@ -35,8 +35,8 @@
 //!   that waits for signals ends with the process. No thread polls for the stop.
 //! - In a herd with a secret nobody is believed who has not proved to be a neighbour, but for classic ones, which are
 //!   known by their addresses. No position moves before what it covers is merged.
-//! - No reply leaves before its sighting is merged and kept, and none to a client is formatted under the lock. Nobody is
-//!   told what a crash could still undo.
+//! - No reply leaves before its sighting is merged and kept, and none to a client is formatted under the lock. Nobody
+//!   is told what a crash could still undo.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
 //!   bound with a name, and most of them an option: see `Limits` in [`config`].
 //! - There is no async runtime and no `unsafe`.

@@ -4,7 +4,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `journal-N.log` | what was recorded, in the order of N; each start begins one, and so does each snapshot |
-//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, and not overtaken since: it replaces all before |
+//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken since; it replaces all before |
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs |
@@ -52,6 +52,9 @@ pub struct Journal {
     damaged: Vec<FileName>,
     /// Whether an append has failed: what stands at the end of the file is unknown.
     is_broken: bool,
+    /// Whether the file follows one that is broken, and no snapshot has made good for that: nobody was promised
+    /// anything because of it, and the next attempt may have its name.
+    is_provisional: bool,
 }
 
 /// What opening a journal yields.
@@ -130,8 +133,16 @@ impl Journal {
             return Err(folder.unusable(error));
         }
         files.insert(name, next.bytes);
-        let mut journal =
-            Journal { folder, heading, file, name, files, damaged: read.damaged, is_broken: false };
+        let mut journal = Journal {
+            folder,
+            heading,
+            file,
+            name,
+            files,
+            damaged: read.damaged,
+            is_broken: false,
+            is_provisional: false,
+        };
         if let Some(snapshot) = read.whole_snapshot {
             let replaced = journal.replaced_by(snapshot);
             replaced.remove().map_err(|error| journal.folder.unusable(error))?;
@@ -149,10 +160,21 @@ impl Journal {
             return Err(io::Error::other("the last commit could not be written"));
         }
         seal(frame);
+        let bytes = self.files.entry(self.name).or_default();
         let written = (&*self.file).write_all(frame);
-        self.is_broken = written.is_err();
-        *self.files.entry(self.name).or_default() += frame.len() as u64;
+        if written.is_err() {
+            self.is_broken = true;
+            // Half a frame in a file that others follow would be damage. If that fails too, it is.
+            let _ = self.file.set_len(*bytes);
+        } else {
+            *bytes += frame.len() as u64;
+        }
         written
+    }
+
+    /// What was written may not be on disk, so nothing more is appended to this file.
+    pub fn distrust(&mut self) {
+        self.is_broken = true;
     }
 
     /// The file that is appended to, so that it can be flushed while others append.
@@ -172,21 +194,23 @@ impl Journal {
 
     /// What the next file would be.
     pub fn plan_next(&self) -> Plan {
-        Plan::new(&self.folder, &self.heading, self.name.number + 1)
+        let number = self.name.number + u64::from(!self.is_provisional);
+        Plan::new(&self.folder, &self.heading, number)
     }
 
     /// From now on appends go to the next file. Returns the one before, which may have to be flushed.
     pub fn switch(&mut self, next: NextFile) -> Arc<File> {
-        // A file that could not be written to its end has none: until a snapshot makes good for it, something is missing.
+        // A file that could not be written to its end has none: until a snapshot replaces it, something is missing.
         let _ = self.append(&mut end());
         self.files.insert(next.name, next.bytes);
         self.name = next.name;
-        self.is_broken = false;
+        (self.is_provisional, self.is_broken) = (self.is_provisional || self.is_broken, false);
         std::mem::replace(&mut self.file, Arc::new(next.file))
     }
 
     /// A snapshot is on disk: all files before it are of no use any more.
     pub fn finished(&mut self, snapshot: FinishedSnapshot) -> Replaced {
+        self.is_provisional = false;
         self.files.insert(snapshot.name, snapshot.bytes);
         self.replaced_by(snapshot.name)
     }

@@ -22,7 +22,7 @@ use super::repair::{Compared, Repair};
 use super::store::WALK_RECORDS_MAX;
 use super::trust::{Handshake, Nonce, Role, is_proved, prove};
 
-/// How often each side of a link hears from the other, whatever there is to say.
+/// How often each side of a link hears from the other.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// After so long without a word the other side is gone, though no packet says so: three beats were lost, and the
@@ -156,10 +156,8 @@ impl Link {
         }
     }
 
-    /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is
-    /// not up.
-    ///
-    /// Nothing is told that a crash could undo: `kept` is the number of the last change that it could not.
+    /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is not
+    /// up. Nothing is told that a crash could undo: `kept` is the number of the last change that it could not.
     pub fn due(&self, node: &Node, kept: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
         let kept = if self.me.has(Bug::ToldBeforeKept) { ALL_IS_KEPT } else { kept };
         let live = self.live()?;
@@ -186,8 +184,7 @@ impl Link {
         } else if due.said {
             push_up_to(due.reached, out);
         }
-        let owed = due.reached > position || due.said || due.repaired.is_some();
-        owed.then_some(due)
+        (due.reached > position || due.said || due.repaired.is_some()).then_some(due)
     }
 
     /// Moves the position: what was due at `now` has been written.

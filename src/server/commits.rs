@@ -8,24 +8,20 @@
 //! When writing fails, nothing is promised any more: every commit fails, and nothing is recorded, until the keeper has
 //! written the whole store anew: see `keeper`. What was merged meanwhile is in it.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use super::keeper::Keeper;
 use super::slips::{self, Slip};
 use super::sync::{Condvar, Mutex, RwLock};
+use super::writing::Writer;
 use crate::config::{Durability, JournalOptions};
-use crate::journal::{Journal, Plan};
+use crate::journal::Journal;
 use crate::proto::batch::Batch;
-use crate::proto::journal::{FRAME_HEAD_BYTES, Record};
+use crate::proto::journal::FRAME_HEAD_BYTES;
 use crate::proto::node::{Node, Settled};
-
-/// Room that the buffer keeps between commits: what a few hundred connections have at once.
-const KEPT_BYTES_MAX: usize = 256 * 1024;
 
 /// How far a conversation has come: a commit that covers it covers all that was merged before.
 pub(super) type Mark = u64;
@@ -35,10 +31,10 @@ pub(super) struct Commits {
     /// Whether a commit is on disk before it counts.
     pub(super) is_synced: bool,
     /// What a flush takes longer than it does, for measuring.
-    flush_delay: Duration,
+    pub(super) flush_delay: Duration,
     pub(super) keeper: Keeper,
     /// Taken after the store's lock, never before.
-    pending: Mutex<Pending>,
+    pub(super) pending: Mutex<Pending>,
     state: Mutex<State>,
     /// Where those wait that the round of writing which is under way will not cover, and those that it will, in turns:
     /// each is called when its round is over, and one of the others to begin the next.
@@ -46,7 +42,7 @@ pub(super) struct Commits {
     /// Taken with none of the others held, by the one that writes.
     writer: Mutex<Writer>,
     /// What was settled up to this mark is in the present round, or was in one before.
-    taken_mark: AtomicU64,
+    pub(super) taken_mark: AtomicU64,
     kept_mark: AtomicU64,
     kept_number: AtomicU64,
     /// A fault for tests.
@@ -56,12 +52,12 @@ pub(super) struct Commits {
 
 /// What waits to be written.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     /// Records, behind room for what makes a frame of them.
-    frame: Vec<u8>,
-    mark: Mark,
+    pub(super) frame: Vec<u8>,
+    pub(super) mark: Mark,
     /// The number of the last change that they hold.
-    number: u64,
+    pub(super) number: u64,
     /// Whether nothing is recorded, for writing has failed.
     is_off: bool,
 }
@@ -74,19 +70,6 @@ struct State {
     round: usize,
     /// Why nothing is kept, if so.
     failed: Option<Arc<str>>,
-}
-
-/// Who writes: one at a time.
-pub(super) struct Writer {
-    pub(super) journal: Journal,
-    taken: Taken,
-}
-
-/// What was taken to be written.
-struct Taken {
-    frame: Vec<u8>,
-    mark: Mark,
-    number: u64,
 }
 
 /// Nothing is kept now, for this reason.
@@ -106,7 +89,7 @@ impl Commits {
             pending: Mutex::new(pending),
             state: Mutex::default(),
             rounds: [Condvar::new(), Condvar::new()],
-            writer: Mutex::new(Writer { journal, taken: Taken { frame, mark: 0, number } }),
+            writer: Mutex::new(Writer::new(journal, frame, number)),
             taken_mark: AtomicU64::new(0),
             kept_mark: AtomicU64::new(0),
             kept_number: AtomicU64::new(number),
@@ -193,66 +176,6 @@ impl Commits {
         done
     }
 
-    /// Writes all that waits.
-    pub(super) fn write(&self, writer: &mut Writer) -> io::Result<()> {
-        self.take(writer);
-        if slips::has(Slip::KeptBeforeWritten) {
-            self.keep(writer);
-        }
-        self.write_taken(writer)
-    }
-
-    /// Takes all that waits, to be written next.
-    pub(super) fn take(&self, writer: &mut Writer) {
-        let mut pending = self.pending.lock();
-        std::mem::swap(&mut pending.frame, &mut writer.taken.frame);
-        (writer.taken.mark, writer.taken.number) = (pending.mark, pending.number);
-        self.taken_mark.store(pending.mark, Ordering::Release);
-    }
-
-    /// Writes what was taken.
-    pub(super) fn write_taken(&self, Writer { journal, taken }: &mut Writer) -> io::Result<()> {
-        if taken.frame.len() == FRAME_HEAD_BYTES {
-            return Ok(());
-        }
-        let appended = self.fault().and_then(|()| journal.append(&mut taken.frame));
-        let done = appended.and_then(|()| if self.is_synced { self.flush(&journal.file()) } else { Ok(()) });
-        taken.frame.truncate(FRAME_HEAD_BYTES);
-        taken.frame.shrink_to(KEPT_BYTES_MAX);
-        self.keeper.touch();
-        done
-    }
-
-    /// Puts on disk what was written. Others go on writing meanwhile.
-    pub(super) fn flush_written(&self) -> io::Result<()> {
-        let file = self.with_writer(|writer| Ok(writer.journal.file()))?;
-        self.flush(&file)
-    }
-
-    /// Where the next file of the journal would be.
-    pub(super) fn plan(&self) -> io::Result<Plan> {
-        self.with_writer(|writer| Ok(writer.journal.plan_next()))
-    }
-
-    /// The bytes of all files of the journal, and how many they are.
-    pub(super) fn size(&self) -> (u64, usize) {
-        let size = self.with_writer(|writer| Ok((writer.journal.bytes(), writer.journal.files())));
-        size.unwrap_or_default()
-    }
-
-    /// Writes what is left, and that the server has stopped. Nobody else may use the journal any more.
-    pub(super) fn finish(&self) -> io::Result<()> {
-        if self.failure().is_some() {
-            return Ok(());
-        }
-        self.with_writer(|writer| {
-            self.take(writer);
-            Record::Stopped.push_to(&mut writer.taken.frame);
-            self.write_taken(writer)?;
-            self.flush(&writer.journal.file())
-        })
-    }
-
     /// Says that all that was written is kept.
     pub(super) fn keep(&self, writer: &Writer) {
         // Whoever sees the mark sees the number too.
@@ -274,24 +197,6 @@ impl Commits {
     pub(super) fn fail(&self, error: &io::Error) {
         let mut state = self.state.lock();
         self.turn_off(&mut state, error);
-    }
-
-    /// Fails where a test wants it.
-    pub(super) fn fault(&self) -> io::Result<()> {
-        #[cfg(test)]
-        if self.is_disk_broken.load(Ordering::Relaxed) {
-            return Err(rustix::io::Errno::IO.into());
-        }
-        Ok(())
-    }
-
-    fn flush(&self, file: &File) -> io::Result<()> {
-        self.fault()?;
-        file.sync_data()?;
-        if !self.flush_delay.is_zero() {
-            thread::sleep(self.flush_delay);
-        }
-        Ok(())
     }
 
     fn release(&self, error: Option<&io::Error>) {

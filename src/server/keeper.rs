@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::clock;
-use super::commits::{Commits, Writer};
+use super::commits::Commits;
 use super::shared::Shared;
 use super::sync::{AtomicBool, Condvar, Mutex};
 use super::warnings::Cause;
+use super::writing::Writer;
 use crate::journal::{Plan, Snapshot};
 use crate::proto::entry::Teller;
 use crate::proto::journal::{FRAME_HEAD_BYTES, Record};
@@ -204,7 +205,9 @@ fn switch(shared: &Shared, commits: &Commits, plan: &Plan, has_failed: bool) -> 
             }
             node.store().last_number()
         };
-        if !has_failed {
+        if has_failed {
+            writer.journal.distrust();
+        } else {
             commits.write_taken(writer)?;
             commits.keep(writer);
         }

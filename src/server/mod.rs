@@ -59,6 +59,7 @@ mod threads;
 mod turns;
 mod warnings;
 mod watcher;
+mod writing;
 
 use std::fmt;
 use std::io;

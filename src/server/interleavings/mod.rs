@@ -3,6 +3,7 @@
 //!
 //! Every scenario ends by itself if nobody waits for ever. `PROXYHERD_SCHEDULES` says how many schedules each has.
 
+mod committing;
 pub(super) mod model;
 mod neighbour;
 mod scenarios;

@@ -51,8 +51,8 @@ fn kill_again_and_again(durability: &str, seed: u64) {
     };
     let addresses: Vec<SocketAddr> = FIVE.iter().map(|name| herd.address(name)).collect();
     let killed = thread::scope(|scope| {
-        for at in 0..FIVE.len() {
-            let (reports, address, rng) = (&reports, addresses[at], rng.fork());
+        for (at, &address) in addresses.iter().enumerate() {
+            let (reports, rng) = (&reports, rng.fork());
             scope.spawn(move || report(at, address, reports, rng));
         }
         let _end = OnDrop(|| reports.is_over.store(true, Ordering::Relaxed));
