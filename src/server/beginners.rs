@@ -1,6 +1,6 @@
 //! Room for connections that are about to begin. Threads that are started, or woken, for thousands of connections at
 //! once would all stand before a processor, and who comes anew behind them. So no more are started than the processors
-//! can take at once, and the others wait where the newest need not wait for all: see `queue`.
+//! can take at once, and the others wait where those from different addresses take turns: see `queue`.
 
 use std::thread;
 
