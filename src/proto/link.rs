@@ -256,10 +256,7 @@ impl Link {
         let State::Live(live) = &mut self.state else { return Answered::Acknowledged };
         live.heard_at = now;
         live.acknowledged = live.acknowledged.max(ack.position.min(node.store().last_number()));
-        if !catch_up {
-            return Answered::Acknowledged;
-        }
-        let compared = ack.sums.map(|sums| Compared::of(node.store(), ack.number, sums));
+        let compared = ack.sums.filter(|_| catch_up).map(|sums| Compared::of(node.store(), ack.number, sums));
         let before = std::mem::replace(&mut live.compared, compared);
         if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
             let heard = node.heard(neighbour, live.epoch);

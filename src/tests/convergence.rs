@@ -11,7 +11,7 @@ use crate::proto::bug::Bug;
 use crate::sim::check::{Converged, Divergence};
 use crate::sim::faults::{Measure, Plan};
 use crate::sim::graph::Graph;
-use crate::sim::{Durability, EPOCH_NS, Options, World};
+use crate::sim::{Crash, Durability, EPOCH_NS, Options, World};
 
 /// The largest herd that is tried under faults. Larger ones, without faults, are measured in `bench`.
 const LARGE_HERD: usize = 200;
@@ -108,7 +108,10 @@ fn planted_bugs_are_found() {
         (Bug::ToldBeforeKept, differs),
         (Bug::NumbersReused, |wrong| matches!(wrong, Divergence::Reused(_))),
         (Bug::StaleBeforeKept, |wrong| matches!(wrong, Divergence::Lost(_))),
-        (Bug::PositionRecordedFirst, differs),
+        // The repair tells what the connection has carried before the crash and after it.
+        (Bug::PositionRecordedFirst, |wrong| {
+            matches!(wrong, Divergence::Differs { .. } | Divergence::Repaired(_) | Divergence::Repeated(_))
+        }),
         (Bug::FlushForgotten, |wrong| {
             matches!(wrong, Divergence::Lost(_) | Divergence::Differs { .. } | Divergence::Repaired(_))
         }),
@@ -229,6 +232,9 @@ fn live(seed: u64, bug: Option<Bug>) -> Result<Life, Divergence> {
     if faults == 0 {
         world.settle(SETTLE)?;
     }
+    if faults > 0 && catch_up && rng.u8(..5) == 0 {
+        learn_anew(&mut world, &mut rng)?;
+    }
     let span_ms = match rng.u8(..200) {
         0..4 => 2 * 24 * 3_600_000,
         4..14 => 240_000,
@@ -249,6 +255,27 @@ fn live(seed: u64, bug: Option<Bug>) -> Result<Life, Divergence> {
         one_update(&mut world, rng.usize(..servers), time)?;
     }
     Ok(Life { converged, lived_ns: world.now_ns(), trace: world.trace() })
+}
+
+/// A server loses all that it knew, and is killed while neighbours tell it that again, with more than one walk is for.
+fn learn_anew(world: &mut World, rng: &mut fastrand::Rng) -> Result<Converged, Divergence> {
+    world.settle(SETTLE)?;
+    let servers = world.graph().names().len();
+    let time = EPOCH_NS / 1_000_000_000;
+    for client in 0..rng.u32(65..150) {
+        world.report(rng.usize(..servers), format!("IAMAT old-{client}.example +1+1 {time}\n").as_bytes());
+    }
+    world.settle(SETTLE)?;
+    // One that no third server tells the same.
+    let links = world.graph().links();
+    let degree = |&server: &usize| links.iter().filter(|&&(a, b)| a == server || b == server).count();
+    let server = (0..servers).min_by_key(degree).unwrap();
+    world.crash(server, Crash::DiskLost);
+    world.restart(server);
+    world.doom(server);
+    world.run_for(Duration::from_secs(1));
+    world.heal_all();
+    world.settle(SETTLE)
 }
 
 /// A server of a herd at rest comes to know something that nobody has told it.
