@@ -4,32 +4,33 @@
 //! | file | what it is |
 //! |---|---|
 //! | `journal-N.log` | what was recorded, in the order of N; each start begins one, and so does each snapshot |
-//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken since; it replaces all before |
+//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken since: all before is gone |
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs |
 //!
 //! A file gets its name when its heading, or all of a snapshot, is on disk, and a last frame that says so when nothing
 //! is to follow in it. So only the last journal that has frames may lack its end, and may end in half a frame; anything
-//! else that is missing is damage. What can be read is recovered all the same, and
-//! files are removed or set aside only when a snapshot on disk has everything.
+//! else that is missing is damage. What can be read is recovered all the same, and files are removed or set aside only
+//! when a snapshot on disk has everything.
 //!
 //! Why not an embedded engine: the order of change has to be kept anyway, every commit must survive the end of the
 //! process without a flush, and recovery reads everything. `bench/README.md` has the figures.
 
 mod error;
 mod files;
+mod found;
 mod reading;
 mod snapshot;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::OpenError;
+pub use found::Found;
 pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
 
 use crate::proto::journal::{FRAME_HEAD_BYTES, Heading, Record, seal};
@@ -68,31 +69,6 @@ pub struct Opened {
     pub epoch: Epoch,
     /// What was found, for the log.
     pub found: Found,
-}
-
-/// What was found in the folder of a journal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Clients known from it.
-    pub clients: usize,
-    /// Files and their bytes.
-    pub files: usize,
-    /// The bytes of all of them.
-    pub bytes: u64,
-    /// Bytes of a last commit that was not finished.
-    pub cut_bytes: u64,
-    /// Frames whose bytes are not those that were written.
-    pub damaged_frames: u64,
-    /// Bytes behind damage in which nothing can be found any more.
-    pub unreadable_bytes: u64,
-    /// Files that should be there, and are not.
-    pub missing_files: u64,
-    /// Files that others follow and that do not go on to their end.
-    pub missing_ends: u64,
-    /// Files with damage.
-    pub damaged_files: Vec<PathBuf>,
-    /// Whether neighbours may go on where they were.
-    pub is_epoch_kept: bool,
 }
 
 impl Journal {
@@ -222,48 +198,6 @@ impl Journal {
         let (aside, kept) = damaged.into_iter().partition(|name| before.contains_key(name));
         self.damaged = kept;
         Replaced::new(&self.folder, before.into_keys().collect(), aside)
-    }
-}
-
-impl Found {
-    /// Whether something was damaged, so that everything must be written anew.
-    pub fn needs_rewrite(&self) -> bool {
-        !self.damaged_files.is_empty() || self.missing_files > 0
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Found {
-            clients,
-            files,
-            bytes,
-            cut_bytes,
-            damaged_frames,
-            unreadable_bytes,
-            missing_files,
-            missing_ends,
-            ..
-        } = self;
-        write!(f, "{clients} clients recovered from {bytes} bytes in {files} files")?;
-        if *cut_bytes > 0 {
-            write!(f, ", {cut_bytes} bytes of a commit cut off that nobody was promised")?;
-        }
-        if self.needs_rewrite() {
-            write!(
-                f,
-                "; DAMAGE: {damaged_frames} frames wrong, {unreadable_bytes} bytes unreadable, {missing_files} files \
-                 and the ends of {missing_ends} missing: reports may be lost that only this server had"
-            )?;
-            if !self.damaged_files.is_empty() {
-                f.write_str("; these files are kept as *.damaged:")?;
-            }
-            self.damaged_files.iter().try_for_each(|path| write!(f, " {}", path.display()))?;
-        }
-        if *files > 0 && !self.is_epoch_kept {
-            f.write_str("; neighbours tell and are told everything again")?;
-        }
-        Ok(())
     }
 }
 
