@@ -2,7 +2,7 @@
 # Looks for bytes for which what src/tests/fuzz says does not hold.
 #
 #     scripts/fuzz.sh                      every target in turn, ten minutes each
-#     scripts/fuzz.sh TARGET [SECONDS]     one of client config framing grammar peer places
+#     scripts/fuzz.sh TARGET [SECONDS]     one of client config framing grammar journal peer places
 #     scripts/fuzz.sh keep [TARGET]        adds to the corpus in bench/fuzz what a run has found and is new
 #
 # What is found stays in target/fuzz. A finding is kept by copying its file to bench/fuzz/corpus/TARGET, where the
@@ -11,7 +11,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-TARGETS=(client config framing grammar peer places)
+TARGETS=(client config framing grammar journal peer places)
 SECONDS_DEFAULT=600
 # Lines of this size have everything that more of them have, and short inputs are tried more often.
 INPUT_BYTES_MAX=1024

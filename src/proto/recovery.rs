@@ -19,6 +19,10 @@ use super::store::Store;
 /// be known to others; nobody gives so many between two commits.
 pub const NUMBERS_SKIPPED: u64 = 1 << 32;
 
+/// The greatest number that is believed, so that numbering can go on above it. A server that gives a million a second
+/// and starts once a second needs 30 years to come to it.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// What is being recovered.
 #[derive(Debug)]
 pub struct Recovery {
@@ -128,6 +132,9 @@ impl Recovery {
     }
 
     fn sighting(&mut self, number: u64, line: &[u8]) -> Result<(), NotARecord> {
+        if number > NUMBER_MAX {
+            return Err(NotARecord);
+        }
         let text = line.strip_suffix(b"\n").ok_or(NotARecord)?;
         let (sighting, _) = at_line(text).map_err(|_| NotARecord)?;
         let entry = Entry {

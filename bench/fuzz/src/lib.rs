@@ -17,4 +17,4 @@ macro_rules! targets {
         )*
     };
 }
-targets!(client config framing grammar peer places);
+targets!(client config framing grammar journal peer places);

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod framing;
 pub(crate) mod grammar;
+pub(crate) mod journal;
 mod model;
 mod naive;
 pub(crate) mod peer;

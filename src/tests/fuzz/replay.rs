@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use super::{client, config, framing, grammar, peer, places};
+use super::{client, config, framing, grammar, journal, peer, places};
 
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 6] = [
+const TARGETS: [(&str, Check); 7] = [
     ("client", client::check),
     ("config", config::check),
     ("framing", framing::check),
     ("grammar", grammar::check),
+    ("journal", journal::check),
     ("peer", peer::check),
     ("places", places::check),
 ];

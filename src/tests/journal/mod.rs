@@ -191,9 +191,10 @@ fn no_step_of_making_it_smaller_loses_anything() {
 #[test]
 fn a_kill_in_the_middle_of_an_append_costs_that_append_at_any_step() {
     for (step, last, image) in rotations().states {
-        let journals = image.0.keys().filter(|name| name.starts_with("journal") && name.ends_with(".log"));
+        let mut journals =
+            image.0.keys().filter(|name| name.starts_with("journal") && name.ends_with(".log"));
         // The one that is appended to: the last one that has more than its heading.
-        let Some(torn) = journals.filter(|name| image.frames(name).len() > 1).next_back() else { continue };
+        let Some(torn) = journals.rfind(|name| image.frames(name).len() > 1) else { continue };
         let last_frame = image.frames(torn).pop().unwrap();
         for length in last_frame.from + 1..last_frame.to {
             let look = image.with(torn, |bytes| bytes.truncate(length)).look().unwrap();

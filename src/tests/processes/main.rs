@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod durability;
 mod failures;
 mod flood;
 #[path = "../free_address.rs"]

@@ -1,0 +1,64 @@
+//! A journal of any bytes: what is believed of it is what was written, and it ends.
+
+use crate::proto::journal::{FRAME_HEAD_BYTES, Next, NotARecord, Record, next_frame, records, seal};
+use crate::proto::recovery::Recovery;
+
+/// The first byte says whether what follows is taken as it is, or made frames of first; then the second is the length
+/// of each payload, and the third and the fourth say which byte is damaged in the end.
+pub(crate) fn check(data: &[u8]) {
+    let Some((&how, bytes)) = data.split_first() else { return };
+    if how < 128 {
+        recover(bytes);
+        return;
+    }
+    let [length, at, flips, payloads @ ..] = bytes else { return };
+    let payloads: Vec<&[u8]> = payloads.chunks(usize::from(*length).max(1)).collect();
+    let mut journal = Vec::new();
+    for payload in &payloads {
+        let mut frame = [&[0; FRAME_HEAD_BYTES], *payload].concat();
+        seal(&mut frame);
+        journal.append(&mut frame);
+    }
+    let frames = recover(&journal);
+    assert_eq!(frames, payloads, "what was written is not what is read");
+    if !journal.is_empty() && *flips != 0 {
+        let at = usize::from(*at) % journal.len();
+        journal[at] ^= flips;
+        for frame in recover(&journal) {
+            // A payload may hold what looks like a frame, and is searched if its own head is damaged.
+            let holds = |payload: &&[u8]| payload.windows(frame.len()).any(|part| part == frame);
+            assert!(payloads.iter().any(holds), "nobody has written {}", frame.escape_ascii());
+        }
+    }
+}
+
+/// The payloads that are found, once they are recovered.
+fn recover(mut rest: &[u8]) -> Vec<&[u8]> {
+    let (mut recovery, mut frames, mut sightings) = (Recovery::new(), Vec::new(), 0);
+    while !rest.is_empty() {
+        let taken = match next_frame(rest) {
+            Next::Frame(payload) => {
+                let is_taken = recovery.frame(payload).is_ok();
+                let known: Vec<Result<Record<'_>, NotARecord>> = records(payload).collect();
+                assert!(!is_taken || known.iter().all(Result::is_ok), "what is no record was taken");
+                let is_sighting = |known: &&Result<Record<'_>, _>| matches!(known, Ok(Record::Sighting(..)));
+                sightings += known.iter().filter(is_sighting).count();
+                frames.push(payload);
+                FRAME_HEAD_BYTES + payload.len()
+            }
+            Next::Damaged(length) => length,
+            Next::Short(needed) => {
+                assert!(needed > rest.len());
+                break;
+            }
+            Next::Lost => 1,
+        };
+        assert!(taken <= rest.len(), "more is taken than there is");
+        rest = &rest[taken..];
+    }
+    let read = recovery.sightings() as usize;
+    assert!(read <= sightings);
+    let (memory, epoch) = recovery.finish("boot");
+    assert!(memory.len() <= read && epoch.is_none());
+    frames
+}
