@@ -4,7 +4,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `journal-N.log` | what was recorded, in the order of N; each start begins one, and so does each snapshot |
-//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun and is not overtaken: it replaces all before |
+//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken: it replaces all before |
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs |
