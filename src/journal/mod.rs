@@ -4,7 +4,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `journal-N.log` | what was recorded, in the order of N; each start begins one, and so does each snapshot |
-//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken since: all before is gone |
+//! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken: it replaces all before |
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs |
@@ -176,7 +176,7 @@ impl Journal {
 
     /// From now on appends go to the next file. Returns the one before, which may have to be flushed.
     pub fn switch(&mut self, next: NextFile) -> Arc<File> {
-        // A file that could not be written to its end has none: until a snapshot replaces it, something is missing.
+        // One that could not be written to has no end: until a snapshot makes good for it, something is missing.
         let _ = self.append(&mut end());
         self.files.insert(next.name, next.bytes);
         self.name = next.name;

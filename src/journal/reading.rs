@@ -205,8 +205,8 @@ impl Reading {
 
     /// Goes on to the next whole frame. What only looks like the head of one is not believed here.
     ///
-    /// Nor can a client plant one in its name, which is all that it chooses freely: a line has more words than there are
-    /// from its name to its end, and positions count for nothing once there is damage.
+    /// Nor can a client plant one in its name, which is all that it chooses freely: a line has more words than there
+    /// are from its name to its end, and positions count for nothing once there is damage.
     fn search(&mut self, seen: &mut Seen, told: &mut dyn FnMut(u64)) -> io::Result<()> {
         let from = self.at;
         loop {

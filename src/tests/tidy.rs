@@ -59,7 +59,7 @@ const WALLS: &[Wall] = &[
             "RwLock",
             "log::",
         ],
-        why: "the journal keeps bytes and knows nobody who needs them: pass in what it needs, and return what is to say",
+        why: "the journal keeps bytes and knows nobody who needs them: pass in what it needs, return what it found",
     },
     Wall {
         room: "logging",

@@ -223,7 +223,7 @@ fn a_file_that_may_not_grow_any_more_is_replaced_and_nothing_is_lost() {
     let options = ["--data-dir", dir.to_str().unwrap(), "--log-level", "error"];
     let mut herd = RealHerd::new(&["Alford"], &[], &options);
     // In blocks of 512 bytes: what is stored fits, what is recorded in the long run does not.
-    herd.spawn_in_shell("Alford", "trap '' XFSZ; ulimit -f 128;");
+    herd.spawn_in_shell("Alford", "trap '' XFSZ; ulimit -f 4096;");
     herd.wait_until_ready("Alford");
     let mut told = Told::default();
     for round in 0..2 {
@@ -233,7 +233,7 @@ fn a_file_that_may_not_grow_any_more_is_replaced_and_nothing_is_lost() {
             told.until(&herd, "reports are acknowledged again", |reply| reply.starts_with("AT "));
         }
         herd.kill_one("Alford");
-        herd.spawn_in_shell("Alford", "trap '' XFSZ; ulimit -f 128;");
+        herd.spawn_in_shell("Alford", "trap '' XFSZ; ulimit -f 4096;");
         herd.wait_until_ready("Alford");
         told.check(&herd);
     }
