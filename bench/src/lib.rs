@@ -8,6 +8,7 @@
 //! | [`crowds`] | hostile clients, and honest ones beside them |
 //! | [`faults`] | real faults: a herd in a network of its own that is killed, cut and slowed down |
 //! | [`plot`] | figures of any file of results |
+//! | `engines` | storage engines beside the journal; with the feature of this name |
 //!
 //! The variants are in `src/bin`. None of what follows is a driver: how bytes come in and go out is written anew
 //! in each of them, for that is what is compared.
@@ -29,6 +30,8 @@
 //! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
 pub mod crowds;
+#[cfg(feature = "engines")]
+pub mod engines;
 pub mod faults;
 pub mod load;
 pub mod plot;
