@@ -19,7 +19,8 @@ pub struct Commits {
 /// Speed by the size of a commit.
 pub fn of_commits(all: &[Commits]) -> String {
     let mut out = String::from(
-        "| reports in a commit | engine | 1000 reports/s, median (least..most) | us for a commit, median (least..most) | \
+        "| reports in a commit | engine | 1000 reports/s, median (least..most) | \
+         us for a commit, median (least..most) | \
          CPU seconds for a million reports |\n|---|---|---|---|---|\n",
     );
     for Commits { candidate, reports, rounds } in all {
