@@ -3,9 +3,8 @@
 //! A [`World`] drives the real nodes, sessions, links and framing the way the threaded server does, every line
 //! as bytes over a stream; only threads, sockets, disks and clocks are played. The same seed gives the same run.
 //!
-//! A server may have a journal on a disk, of [`Durability`]: what it records there, and recovers after a [`Crash`], are
-//! the bytes that `proto::journal` makes of it. Replies and senders wait for commits, which take their time; a crash
-//! may fall into one, and a power cut takes what was not flushed.
+//! A server may have a journal on a disk, of [`Durability`], and recovers from its bytes after a [`Crash`]. Replies and
+//! senders wait for commits; a crash may fall into one, and a power cut takes what was not flushed.
 //!
 //! 1. [`World::new`] starts every server of a [`Graph`], and their senders dial.
 //! 2. [`World::report`], [`World::cut`], [`World::crash`] and so on act at the present; [`World::run_until`]

@@ -154,14 +154,12 @@ impl World {
         let this = &mut self.servers[server];
         this.stalled = None;
         let is_in_commit = std::mem::take(&mut this.is_doomed) || self.rng.bool();
-        if let Some(life) = this.life.take() {
-            if let Some(commits) = life.commits {
-                if commits.has_kept {
-                    this.given = (life.me.epoch, life.node.store().last_number());
-                }
-                if !commits.pending.is_empty() && is_in_commit {
-                    this.disk.commit_partly(&commits.pending, &mut self.rng);
-                }
+        if let Some(Life { me, node, commits: Some(commits), .. }) = this.life.take() {
+            if commits.has_kept {
+                this.given = (me.epoch, node.store().last_number());
+            }
+            if !commits.pending.is_empty() && is_in_commit {
+                this.disk.commit_partly(&commits.pending, &mut self.rng);
             }
         }
         match crash {
