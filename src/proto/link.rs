@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bug::Bug;
-use super::command::ParseError;
 use super::entry::Teller;
+use super::hidden::{Hidden, Passed};
+pub use super::link_error::LinkError;
 use super::node::{ALL_IS_KEPT, Identity, Node};
 use super::peer::{Ack, Answer, Beat, Epoch, Greeting, Welcome, answer, push_proof, push_up_to};
 use super::repair::{Compared, Repair};
@@ -57,6 +58,8 @@ struct Live {
     /// How far we have told it, and how far it has said to have merged.
     position: u64,
     acknowledged: u64,
+    /// What was passed on the way to the position, and may have to be told after a crash.
+    hidden: Hidden,
     /// Lines since it was last told how far they reach.
     unsaid_lines: usize,
     beat_at: Duration,
@@ -70,6 +73,8 @@ struct Live {
 #[must_use = "a position moves only after its lines were written"]
 pub struct Due {
     reached: u64,
+    passed: Option<Passed>,
+    kept: u64,
     lines: usize,
     said: bool,
     beaten: bool,
@@ -96,23 +101,6 @@ pub enum Answered {
     /// It lives, and so many buckets stay different although each side has told the other everything. They are
     /// due now.
     Differs(usize),
-}
-
-/// Why a connection to a neighbour is of no use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// It says something else.
-    #[error("the answer is not understood: {0}")]
-    NotAnAnswer(#[from] ParseError),
-    /// It answers what it was not asked.
-    #[error("the answer does not belong here: run the same release on both servers")]
-    OutOfPlace,
-    /// Another server answers at the neighbour's address.
-    #[error("another server answers there: compare the addresses in both herd files")]
-    WrongServer,
-    /// It does not know the herd's secret, or we do not.
-    #[error("it proves another secret than ours: give both servers the same one")]
-    WrongProof,
 }
 
 impl Link {
@@ -162,12 +150,14 @@ impl Link {
         let kept = if self.me.has(Bug::ToldBeforeKept) { ALL_IS_KEPT } else { kept };
         let live = self.live()?;
         let position = live.position;
-        let mut due = Due { reached: position, lines: 0, said: false, beaten: false, repaired: None };
+        let passed = None;
+        let mut due =
+            Due { reached: position, passed, kept, lines: 0, said: false, beaten: false, repaired: None };
         if position < node.store().last_number().min(kept) {
             let teller = self.me.teller(self.neighbour, live.epoch);
             let except = if self.me.has(Bug::ToldSentBack) { Teller::CLIENT } else { teller };
             let walked = node.store().walk(position, kept, except, WALK_RECORDS_MAX, out);
-            (due.reached, due.lines) = (walked.reached, walked.lines);
+            (due.reached, due.lines, due.passed) = (walked.reached, walked.lines, walked.passed);
             if self.me.has(Bug::WalkOffByOne) && due.lines == WALK_RECORDS_MAX {
                 due.reached += 1;
             }
@@ -177,12 +167,13 @@ impl Link {
         due.beaten = now >= live.beat_at;
         let full = live.unsaid_lines + due.lines >= UNSAID_LINES_MAX;
         due.said = due.beaten || (full && !self.me.has(Bug::PositionNeverSaid));
+        let safe = live.hidden.safe(due.reached, due.passed, kept);
         if due.beaten {
             let total = node.store().digest().total();
-            let position = if self.me.has(Bug::PositionNeverSaid) { 0 } else { due.reached };
+            let position = if self.me.has(Bug::PositionNeverSaid) { 0 } else { safe };
             Beat { position, total }.push_to(out);
         } else if due.said {
-            push_up_to(due.reached, out);
+            push_up_to(safe, out);
         }
         (due.reached > position || due.said || due.repaired.is_some()).then_some(due)
     }
@@ -191,6 +182,7 @@ impl Link {
     pub fn written(&mut self, due: Due, now: Duration) {
         let State::Live(live) = &mut self.state else { return };
         live.position = due.reached;
+        live.hidden.pass(due.passed, due.kept);
         live.unsaid_lines = if due.said { 0 } else { live.unsaid_lines + due.lines };
         if due.beaten {
             live.beat_at = now + BEAT_EVERY;
@@ -287,6 +279,7 @@ impl Live {
             epoch,
             position,
             acknowledged: known,
+            hidden: Hidden::default(),
             unsaid_lines: 0,
             beat_at: now + BEAT_EVERY,
             heard_at: now,

@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
 use super::entry::{Entry, Teller, trimmed, wins_tie};
+use super::hidden::Passed;
 use super::order::Order;
 use super::time::Moment;
 
@@ -81,6 +82,8 @@ pub struct Walked {
     pub reached: u64,
     /// The lines that were copied.
     pub lines: usize,
+    /// What was overtaken by a change with a greater number than the last that may be told.
+    pub passed: Option<Passed>,
 }
 
 impl Record {
@@ -118,10 +121,8 @@ impl Store {
             .table
             .find(hash, |slot| slot.hash == hash && records[slot.record as usize].client() == client);
         match found.map(|slot| slot.record) {
-            Some(record) => match self.update(record, entry) {
-                true => Merged::News,
-                false => Merged::Stale,
-            },
+            Some(record) if self.update(record, entry) => Merged::News,
+            Some(_) => Merged::Stale,
             None if entry.teller == Teller::CLIENT && self.records.len() >= self.clients_max => {
                 Merged::Refused
             }
@@ -190,8 +191,7 @@ impl Store {
         records_max: usize,
         out: &mut Vec<u8>,
     ) -> Walked {
-        let push = |_, line: &[u8]| out.extend_from_slice(line);
-        self.visit(position, until, except, records_max, push)
+        self.visit(position, until, except, records_max, |_, line| out.extend_from_slice(line))
     }
 
     /// Calls `push` with the number and the line of at most `records_max` records, of which [`Store::walk`] says more.
@@ -203,7 +203,7 @@ impl Store {
         records_max: usize,
         mut push: impl FnMut(u64, &[u8]),
     ) -> Walked {
-        let mut walked = Walked { reached: position, lines: 0 };
+        let mut walked = Walked { reached: position, lines: 0, passed: None };
         let mut changes = self.order.after(position);
         for change in changes.by_ref().take(WALK_ENTRIES_MAX) {
             if walked.lines == records_max || change.number > until {
@@ -211,7 +211,10 @@ impl Store {
             }
             walked.reached = change.number;
             let record = &self.records[change.record as usize];
-            if self.order.is_latest(change) && record.teller != except {
+            let latest = self.order.number_of(change.record);
+            if latest > until {
+                walked.passed = Some(Passed::and(walked.passed, change.number, latest));
+            } else if latest == change.number && record.teller != except {
                 push(change.number, &record.line);
                 walked.lines += 1;
             }

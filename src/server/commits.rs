@@ -196,6 +196,11 @@ impl Commits {
     /// Writing has failed.
     pub(super) fn fail(&self, error: &io::Error) {
         let mut state = self.state.lock();
+        // Whoever writes would take it that what is thrown away here has been written.
+        while state.is_busy {
+            let next = state.round + 1;
+            self.rounds[next % 2].wait(&mut state);
+        }
         self.turn_off(&mut state, error);
     }
 

@@ -154,11 +154,9 @@ impl World {
         let this = &mut self.servers[server];
         this.stalled = None;
         let is_in_commit = std::mem::take(&mut this.is_doomed) || self.rng.bool();
-        if let Some(life) = this.life.take()
-            && let Some(commits) = life.commits
-        {
+        if let Some(Life { me, node, commits: Some(commits), .. }) = this.life.take() {
             if commits.has_kept {
-                this.given = (life.me.epoch, life.node.store().last_number());
+                this.given = (me.epoch, node.store().last_number());
             }
             if !commits.pending.is_empty() && is_in_commit {
                 this.disk.commit_partly(&commits.pending, &mut self.rng);

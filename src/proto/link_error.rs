@@ -1,0 +1,20 @@
+//! What may be wrong with the neighbour at the other end of a link.
+
+use super::command::ParseError;
+
+/// Why a connection to a neighbour is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// It says something else.
+    #[error("the answer is not understood: {0}")]
+    NotAnAnswer(#[from] ParseError),
+    /// It answers what it was not asked.
+    #[error("the answer does not belong here: run the same release on both servers")]
+    OutOfPlace,
+    /// Another server answers at the neighbour's address.
+    #[error("another server answers there: compare the addresses in both herd files")]
+    WrongServer,
+    /// It does not know the herd's secret, or we do not.
+    #[error("it proves another secret than ours: give both servers the same one")]
+    WrongProof,
+}
