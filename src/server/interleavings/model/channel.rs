@@ -92,10 +92,6 @@ impl<T> Receiver<T> {
         })
     }
 
-    pub(in crate::server) fn iter(&self) -> impl Iterator<Item = T> {
-        std::iter::from_fn(|| self.recv().ok())
-    }
-
     pub(in crate::server) fn len(&self) -> usize {
         self.0.peek(|channel| channel.queue.len())
     }
