@@ -104,6 +104,14 @@ impl Snapshot {
         self.file.write_all(frame)
     }
 
+    /// Puts on disk what was written so far.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Puts it on disk, and gives it its name.
     ///
     /// # Errors

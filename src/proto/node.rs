@@ -12,6 +12,7 @@ use super::command::WhatsAt;
 use super::entry::Teller;
 use super::journal::Record;
 use super::name::ServerName;
+use super::order::Kept;
 use super::peer::{Ack, Beat, Epoch};
 use super::recovery::Memory;
 use super::search::Search;
@@ -194,6 +195,11 @@ impl Node {
         }
         batch.settled();
         Settled { refused: refused.len(), crowded: self.store.is_crowded(), ..settled }
+    }
+
+    /// So much would be left by a crash now. Where nothing is said, it takes everything.
+    pub fn keep(&mut self, kept: Kept) {
+        self.store.keep(kept);
     }
 
     /// What is remembered, with a memory of before if a journal has kept it.

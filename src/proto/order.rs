@@ -21,6 +21,16 @@ pub struct Change {
     pub record: u32,
 }
 
+/// What a crash leaves, where it does not take everything. A kept change that is overtaken by one that is not comes back
+/// with the crash, so the log must have it until a walk of everybody can tell that: see [`super::hidden`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The changes up to this number.
+    pub surely: u64,
+    /// Those from there up to this number too, or some of them.
+    pub perhaps: u64,
+}
+
 /// The log of changes, oldest first.
 #[derive(Debug, Default)]
 pub struct Order {
@@ -34,6 +44,14 @@ pub struct Order {
     last: u64,
     since_sweep: usize,
     sweep_next: usize,
+    kept: Kept,
+}
+
+impl Default for Kept {
+    /// A crash takes everything, and the numbers with it, so that nothing comes back.
+    fn default() -> Kept {
+        Kept { surely: u64::MAX, perhaps: u64::MAX }
+    }
 }
 
 impl Order {
@@ -45,6 +63,11 @@ impl Order {
     /// Lets the numbers of the changes to come begin after `last`, if that has not been reached.
     pub fn resume_after(&mut self, last: u64) {
         self.last = self.last.max(last);
+    }
+
+    /// So much would be left by a crash now.
+    pub fn keep(&mut self, kept: Kept) {
+        self.kept = kept;
     }
 
     /// The number of a record's last change.
@@ -88,17 +111,21 @@ impl Order {
         self.latest[change.record as usize] == change.number
     }
 
-    /// Removes the overtaken entries of the next chunk in turn, and joins it to the one before if they fit.
+    /// Removes the entries of the next chunk in turn that no crash brings back, and joins it to the one before if they
+    /// fit. While nothing is kept any more, those that are left are as many as were there before, so they have a bound.
     fn sweep(&mut self) {
         let complete = self.chunks.len() - 1;
         if self.sweep_next >= complete {
             self.sweep_next = 0;
         }
         let at = self.sweep_next;
-        let latest = &self.latest;
+        let (latest, kept) = (&self.latest, self.kept);
         let chunk = &mut self.chunks[at];
         let before = chunk.len();
-        chunk.retain(|change| latest[change.record as usize] == change.number);
+        chunk.retain(|change| {
+            let overtaken_by = latest[change.record as usize];
+            overtaken_by == change.number || (change.number <= kept.perhaps && overtaken_by > kept.surely)
+        });
         self.entries -= before - chunk.len();
         let joins = at > 0 && self.chunks[at - 1].len() + self.chunks[at].len() <= CHUNK_ENTRIES;
         if joins || self.chunks[at].is_empty() {
@@ -160,6 +187,23 @@ mod tests {
             check(seed, 2_000, 12_000, 5);
             check(seed, 600, 6_000, 600);
         }
+    }
+
+    #[test]
+    fn a_kept_change_stays_until_what_has_overtaken_it_is_kept_too() {
+        let mut order = Order::default();
+        (0..1_000).for_each(|record| order.push(record));
+        let walked = |order: &Order| order.after(0).filter(|change| change.number <= 1_000).count();
+        order.keep(Kept { surely: 900, perhaps: 1_000 });
+        // Again and again, as long as the disk has failed.
+        for _ in 0..200 {
+            (0..1_000).for_each(|record| order.push(record));
+        }
+        assert_eq!(walked(&order), 1_000);
+        assert!(order.entries <= 5_000, "{} entries", order.entries);
+        order.keep(Kept { surely: order.last(), perhaps: order.last() });
+        (0..20).for_each(|_| (0..1_000).for_each(|record| order.push(record)));
+        assert_eq!(walked(&order), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
 use super::entry::{Entry, Teller, trimmed, wins_tie};
 use super::hidden::Passed;
-use super::order::Order;
+use super::order::{Kept, Order};
 use super::time::Moment;
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
@@ -142,6 +142,11 @@ impl Store {
     /// Lets the numbers of the changes to come begin after `last`.
     pub fn resume_after(&mut self, last: u64) {
         self.order.resume_after(last);
+    }
+
+    /// So much would be left by a crash now. Where nothing is said, it takes everything.
+    pub fn keep(&mut self, kept: Kept) {
+        self.order.keep(kept);
     }
 
     /// The bytes of all lines.

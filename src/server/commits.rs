@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::proto::batch::Batch;
 use crate::proto::journal::FRAME_HEAD_BYTES;
 use crate::proto::node::{Node, Settled};
+use crate::proto::order::Kept;
 
 /// How far a conversation has come: a commit that covers it covers all that was merged before.
 pub(super) type Mark = u64;
@@ -58,6 +59,8 @@ pub(super) struct Pending {
     pub(super) mark: Mark,
     /// The number of the last change that they hold.
     pub(super) number: u64,
+    /// The number of the last change that may be in a file.
+    pub(super) taken: u64,
     /// Whether nothing is recorded, for writing has failed.
     is_off: bool,
 }
@@ -81,7 +84,7 @@ impl Commits {
     /// For a store whose last change has this number.
     pub(super) fn new(journal: Journal, options: &JournalOptions, number: u64) -> Commits {
         let frame = vec![0; FRAME_HEAD_BYTES];
-        let pending = Pending { frame: frame.clone(), mark: 0, number, is_off: false };
+        let pending = Pending { frame: frame.clone(), mark: 0, number, taken: number, is_off: false };
         Commits {
             is_synced: options.durability == Durability::Sync,
             flush_delay: options.flush_delay,
@@ -102,6 +105,7 @@ impl Commits {
     pub(super) fn settle(&self, node: &RwLock<Node>, batch: &mut Batch) -> (Settled, Mark) {
         let mut node = node.write();
         let mut pending = self.pending.lock();
+        node.keep(Kept { surely: self.kept_number(), perhaps: pending.taken });
         let before = pending.frame.len();
         let records = (!pending.is_off).then_some(&mut pending.frame);
         let settled = node.settle_recorded(batch, records);
@@ -183,9 +187,11 @@ impl Commits {
         self.kept_mark.fetch_max(writer.taken.mark, Ordering::AcqRel);
     }
 
-    /// From now on everything is recorded again, after a failure, and the whole store as it is now is being written.
-    pub(super) fn resume_recording(&self) {
-        self.pending.lock().is_off = false;
+    /// From now on everything is recorded again, after a failure, and the whole store as it is now, with this as its last
+    /// number, is being written.
+    pub(super) fn resume_recording(&self, last: u64) {
+        let mut pending = self.pending.lock();
+        (pending.is_off, pending.taken) = (false, last);
     }
 
     /// The store has been written, and all that came after.

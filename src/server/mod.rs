@@ -47,6 +47,7 @@ mod question;
 mod queue;
 mod quota;
 mod reserve;
+mod rewriting;
 mod running;
 mod settling;
 mod shared;

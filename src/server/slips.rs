@@ -30,6 +30,8 @@ pub(super) enum Slip {
     WritingNotPassedOn,
     /// What is taken to be written counts as kept.
     KeptBeforeWritten,
+    /// A snapshot replaces the old files before what has overtaken something in them is written.
+    SnapshotBeforeCommit,
 }
 
 /// Whether a test has planted this slip in what it runs in its own thread.

@@ -44,11 +44,18 @@ impl Commits {
         self.write_taken(writer)
     }
 
+    /// Writes all that waits, and puts it on disk, whether commits wait for that or not.
+    pub(super) fn write_through(&self, writer: &mut Writer) -> io::Result<()> {
+        self.write(writer)?;
+        self.flush(&writer.journal.file())
+    }
+
     /// Takes all that waits, to be written next.
     pub(super) fn take(&self, writer: &mut Writer) {
         let mut pending = self.pending.lock();
         std::mem::swap(&mut pending.frame, &mut writer.taken.frame);
         (writer.taken.mark, writer.taken.number) = (pending.mark, pending.number);
+        pending.taken = pending.number;
         self.taken_mark.store(pending.mark, Ordering::Release);
     }
 
@@ -65,10 +72,15 @@ impl Commits {
         done
     }
 
-    /// Puts on disk what was written. Others go on writing meanwhile.
+    /// Puts on disk what was written. Others go on writing meanwhile. If it fails, nothing is kept from then on.
     pub(super) fn flush_written(&self) -> io::Result<()> {
         let file = self.with_writer(|writer| Ok(writer.journal.file()))?;
-        self.flush(&file)
+        self.flush_or_fail(&file)
+    }
+
+    /// The same with a file that was written to.
+    pub(super) fn flush_or_fail(&self, file: &File) -> io::Result<()> {
+        self.flush(file).inspect_err(|error| self.fail(error))
     }
 
     /// Where the next file of the journal would be.

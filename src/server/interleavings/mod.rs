@@ -155,6 +155,7 @@ fn every_slip_is_found() {
         (Slip::NewerForgotten, "callers"),
         (Slip::WritingNotPassedOn, "commits"),
         (Slip::KeptBeforeWritten, "commits"),
+        (Slip::SnapshotBeforeCommit, "commits"),
     ] {
         let scenario = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap().1;
         let found = schedules_until_found(slip, scenario);
