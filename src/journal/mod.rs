@@ -69,6 +69,8 @@ pub struct Opened {
     pub epoch: Epoch,
     /// What was found, for the log.
     pub found: Found,
+    /// Why nothing can be appended, if so: there is no room for the next file, but everything that was kept is known.
+    pub no_room: Option<io::Error>,
 }
 
 impl Journal {
@@ -76,7 +78,7 @@ impl Journal {
     /// if none can be kept; `progress` is told now and then how many bytes have been read, of how many.
     ///
     /// # Errors
-    /// If the folder is of no use; nothing in it has been changed then.
+    /// If the folder is of no use; no journal in it has been changed then.
     pub fn open(
         folder: &Path,
         server: &ServerName,
@@ -100,31 +102,35 @@ impl Journal {
         }
         let number = files.keys().map(|name| name.number).max().unwrap_or(0) + 1;
         let plan = Plan::new(&folder, &heading, number);
-        let next = plan.make().map_err(|error| folder.unusable(error))?;
-        let (file, name) = (Arc::new(next.file), next.name);
-        // After the next one is there, or its epoch would be taken for that of a server that has stopped.
-        if let Err(error) = complete(&folder, &mut files, &read) {
-            // As far as that is possible nothing has been changed.
-            let _ = remove(&folder.at(name));
-            return Err(folder.unusable(error));
-        }
-        files.insert(name, next.bytes);
+        // They may be what the disk is full of.
+        folder.remove_unfinished().map_err(|error| folder.unusable(error))?;
+        let begun = begin(&folder, &plan, &mut files, &read);
+        let (file, name, no_room) = match (begun, names.last()) {
+            (Ok(next), _) => {
+                files.insert(next.name, next.bytes);
+                (next.file, next.name, None)
+            }
+            (Err(error), Some(&last)) if is_full(&error) => {
+                let file = File::open(folder.at(last)).map_err(|error| folder.unusable(error))?;
+                (file, last, Some(error))
+            }
+            (Err(error), _) => return Err(folder.unusable(error)),
+        };
         let mut journal = Journal {
             folder,
             heading,
-            file,
+            file: Arc::new(file),
             name,
             files,
             damaged: read.damaged,
-            is_broken: false,
+            is_broken: no_room.is_some(),
             is_provisional: false,
         };
         if let Some(snapshot) = read.whole_snapshot {
             let replaced = journal.replaced_by(snapshot);
             replaced.remove().map_err(|error| journal.folder.unusable(error))?;
         }
-        journal.folder.remove_unfinished().map_err(|error| journal.folder.unusable(error))?;
-        Ok(Opened { epoch: journal.heading.epoch, journal, memory, found })
+        Ok(Opened { epoch: journal.heading.epoch, journal, memory, found, no_room })
     }
 
     /// Writes a frame in one call: its payload stands behind as many free bytes as its head needs.
@@ -199,6 +205,27 @@ impl Journal {
         self.damaged = kept;
         Replaced::new(&self.folder, before.into_keys().collect(), aside)
     }
+}
+
+/// Begins the file of this life, and finishes those of the lives before.
+fn begin(
+    folder: &Folder,
+    plan: &Plan,
+    files: &mut BTreeMap<FileName, u64>,
+    read: &ReadAll,
+) -> io::Result<NextFile> {
+    let next = plan.make()?;
+    // After the next one is there, or its epoch would be taken for that of a server that has stopped.
+    complete(folder, files, read).inspect_err(|_| {
+        // As far as that is possible nothing has been changed.
+        let _ = remove(&folder.at(next.name));
+    })?;
+    Ok(next)
+}
+
+/// Whether an error only says that there is no room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Puts on disk all that was read, and writes where each file ends that does not say so; the oldest first, for only the

@@ -4,6 +4,17 @@
 //! it, and the older one, which the journal has, is true again. So a neighbour is not told that it has everything up
 //! to there until what overtook it is kept: then a crash leaves that, with a greater number, to be told.
 
+/// What one step of a walk came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// The position up to which everything has now been looked at.
+    pub reached: u64,
+    /// The lines that were copied.
+    pub lines: usize,
+    /// What was overtaken by a change with a greater number than the last that may be told.
+    pub passed: Option<Passed>,
+}
+
 /// The passed changes of one step of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {

@@ -21,8 +21,8 @@ pub struct Change {
     pub record: u32,
 }
 
-/// What a crash leaves, where it does not take everything. A kept change that is overtaken by one that is not comes back
-/// with the crash, so the log must have it until a walk of everybody can tell that: see [`super::hidden`].
+/// What a crash leaves, where it does not take everything. A kept change that is overtaken by one that is not comes
+/// back with the crash, so the log has it until then, for those who walk past: see `hidden`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The changes up to this number.
@@ -203,7 +203,7 @@ mod tests {
         assert!(order.entries <= 5_000, "{} entries", order.entries);
         order.keep(Kept { surely: order.last(), perhaps: order.last() });
         (0..20).for_each(|_| (0..1_000).for_each(|record| order.push(record)));
-        assert_eq!(walked(&order), 0);
+        assert!(walked(&order) < 1_000 && order.entries <= 3_000 + 3 * CHUNK_ENTRIES, "{}", order.entries);
     }
 
     #[test]

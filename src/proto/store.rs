@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
 use super::entry::{Entry, Teller, trimmed, wins_tie};
-use super::hidden::Passed;
+use super::hidden::{Passed, Walked};
 use super::order::{Kept, Order};
 use super::time::Moment;
 
@@ -73,17 +73,6 @@ struct Record {
     teller: Teller,
     digest: u64,
     bucket: Bucket,
-}
-
-/// What one step of a walk came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Walked {
-    /// The position up to which everything has now been looked at.
-    pub reached: u64,
-    /// The lines that were copied.
-    pub lines: usize,
-    /// What was overtaken by a change with a greater number than the last that may be told.
-    pub passed: Option<Passed>,
 }
 
 impl Record {

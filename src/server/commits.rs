@@ -187,8 +187,8 @@ impl Commits {
         self.kept_mark.fetch_max(writer.taken.mark, Ordering::AcqRel);
     }
 
-    /// From now on everything is recorded again, after a failure, and the whole store as it is now, with this as its last
-    /// number, is being written.
+    /// From now on everything is recorded again, after a failure, while the whole store as it is now is being written,
+    /// in which this is the last number.
     pub(super) fn resume_recording(&self, last: u64) {
         let mut pending = self.pending.lock();
         (pending.is_off, pending.taken) = (false, last);

@@ -1,5 +1,5 @@
-//! The keeper of the journal: a thread that puts on disk what commits have only written, has the journal written anew when
-//! it has grown or when the disk has failed, and sleeps while there is nothing new.
+//! The keeper of the journal: a thread that puts on disk what commits have only written, has the journal written anew
+//! when it has grown or when the disk has failed, and sleeps while there is nothing new.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -51,5 +51,8 @@ pub(super) fn recover(config: &Config) -> Result<Memory, ServeError> {
     let me = Arc::new(config.identity(opened.epoch));
     let node = Node::remembering(Arc::clone(&me), opened.memory);
     let commits = Commits::new(opened.journal, options, node.store().last_number());
+    if let Some(error) = &opened.no_room {
+        commits.fail(error);
+    }
     Ok(Memory { me, node, commits: Some(commits), must_rewrite })
 }

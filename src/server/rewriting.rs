@@ -26,7 +26,8 @@ pub(super) fn rewrite(shared: &Shared, commits: &Commits, has_failed: bool) -> i
     commits.fault()?;
     let plan = commits.plan()?;
     let (last, heard) = switch(shared, commits, &plan, has_failed)?;
-    let mut copy = Copy { commits, has_failed, snapshot: plan.snapshot()?, flush_at: clock::deadline(FLUSH_EVERY) };
+    let mut copy =
+        Copy { commits, has_failed, snapshot: plan.snapshot()?, flush_at: clock::deadline(FLUSH_EVERY) };
     copy.all(shared, last, heard)?;
     // What has overtaken something that is now only in the old files must be on disk before the snapshot has its name:
     // from then on nothing of the old files is believed.

@@ -9,6 +9,7 @@ use super::server::Server;
 use super::{World, from_ms, from_us};
 use crate::proto::bug::Bug;
 use crate::proto::journal::records;
+use crate::proto::order::Kept;
 
 /// How long what was recorded waits for its commit, and that of a slow server in addition.
 const COMMIT_US: std::ops::Range<u64> = 50..20_000;
@@ -119,6 +120,7 @@ impl World {
         let number = life.node.store().last_number();
         commits.has_kept |= number > commits.kept_number;
         commits.kept_number = number;
+        life.node.keep(Kept { surely: number, perhaps: number });
         commits.is_planned = false;
         let (waiting, has_news) =
             (std::mem::take(&mut commits.waiting), std::mem::take(&mut commits.has_news));

@@ -11,6 +11,7 @@ use super::{Options, World};
 use crate::proto::bug::Bug;
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Neighbour as Named, Node};
+use crate::proto::order::Kept;
 use crate::proto::peer::Epoch;
 use crate::proto::recovery::{Memory, Recovery};
 use crate::proto::time::Moment;
@@ -104,11 +105,14 @@ impl World {
             None => self.servers[server].epoch = Epoch(self.rng.u64(..)),
         }
         let me = Arc::new(self.identity(server));
-        let node = match memory {
+        let mut node = match memory {
             Some(memory) => Node::remembering(me.clone(), memory),
             None => Node::new(me.clone()),
         };
         let number = node.store().last_number();
+        if self.options.durability != Durability::None {
+            node.keep(Kept { surely: number, perhaps: number });
+        }
         let this = &mut self.servers[server];
         this.starts += 1;
         self.witness.reused += u64::from(this.given.0 == this.epoch && number < this.given.1);

@@ -63,7 +63,8 @@ fn up_to(last: u64) -> BTreeSet<u64> {
 fn what_was_recorded_is_known_in_all_lives_that_follow() {
     let folder = folder();
     for life in 1..=6_u64 {
-        let Opened { mut journal, memory, epoch, found } = open(folder.path(), FIRST + life).unwrap();
+        let Opened { mut journal, memory, epoch, found, no_room: _ } =
+            open(folder.path(), FIRST + life).unwrap();
         assert_eq!(epoch, Epoch(FIRST + 1), "the first life's, in all");
         assert!(!found.needs_rewrite() && found.cut_bytes == 0, "{found:?}");
         assert_eq!((found.clients, found.files), (3 * (life as usize - 1), life as usize - 1));

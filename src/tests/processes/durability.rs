@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -188,6 +189,15 @@ fn a_disk_that_runs_full_is_said_and_mended_by_itself() {
         eventually("the log says so", || {
             herd.log("Alford").contains("the journal cannot be written: ").then_some(())
         });
+        // Whoever starts without room for its next file answers all the same.
+        herd.kill_one("Alford");
+        let mut filled = fs::OpenOptions::new().append(true).open(&filler).unwrap();
+        while filled.write_all(&[1; 512]).is_ok() {}
+        drop(filled);
+        herd.start_one("Alford");
+        told.check(&herd);
+        let full = told.until(&herd, "nothing can be kept after a start", |reply| reply.starts_with('?'));
+        assert!(full.starts_with(begins), "{full}");
         for at in 0..=more {
             // The last one has no content.
             let _ = fs::remove_file(dir.join(format!("more-{at}")));

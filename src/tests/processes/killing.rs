@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use crate::real::{Connection, FIVE, RealHerd, note};
 use crate::transcripts::run::Talk;
@@ -20,14 +20,53 @@ const CLIENTS: usize = 20;
 const BATCH_MAX: usize = 24;
 const REPORTS_UNTIL_KILL_MAX: u64 = 400;
 
+/// The most reports that are acknowledged while a kill is prepared, made good and checked: enough that each comes into
+/// the midst of them, few enough that a server that starts is not starved by them.
+const REPORTS_MEANWHILE_MAX: u64 = 400;
+
+/// How long reports may take to be acknowledged.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// By client: the time of the last report that was acknowledged.
 type Acknowledged = Mutex<BTreeMap<String, u64>>;
 
 struct Reports {
     /// One for the clients of each server.
     acknowledged: [Acknowledged; FIVE.len()],
-    count: AtomicU64,
-    is_over: AtomicBool,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    count: u64,
+    /// Nothing more is reported when so many have been acknowledged.
+    most: u64,
+    is_over: bool,
+}
+
+impl Reports {
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock().unwrap());
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many more have been acknowledged, and some of those that may come after them are on the way.
+    fn wait_for(&self, more: u64) {
+        let mut progress = self.progress.lock().unwrap();
+        let until = progress.count + more;
+        progress.most = until + REPORTS_MEANWHILE_MAX;
+        self.changed.notify_all();
+        let wait = self.changed.wait_timeout_while(progress, WAIT_MAX, |progress| progress.count < until);
+        assert!(!wait.unwrap().1.timed_out(), "nobody acknowledges {more} reports");
+    }
+
+    /// Waits until something may be reported; whether anything may ever be.
+    fn may_go_on(&self) -> bool {
+        let progress = self.progress.lock().unwrap();
+        let is_full = |progress: &mut Progress| progress.count >= progress.most && !progress.is_over;
+        !self.changed.wait_while(progress, is_full).unwrap().is_over
+    }
 }
 
 #[test]
@@ -44,24 +83,18 @@ fn kill_again_and_again(durability: &str, seed: u64) {
     let kills: u32 = std::env::var("PROXYHERD_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut herd = RealHerd::five(&["--durability", durability, "--log-level", "warn"]);
-    let reports = Reports {
-        acknowledged: Default::default(),
-        count: AtomicU64::new(0),
-        is_over: AtomicBool::new(false),
-    };
+    let reports =
+        Reports { acknowledged: Default::default(), progress: Mutex::default(), changed: Condvar::new() };
     let addresses: Vec<SocketAddr> = FIVE.iter().map(|name| herd.address(name)).collect();
     let killed = thread::scope(|scope| {
         for (at, &address) in addresses.iter().enumerate() {
             let (reports, rng) = (&reports, rng.fork());
             scope.spawn(move || report(at, address, reports, rng));
         }
-        let _end = OnDrop(|| reports.is_over.store(true, Ordering::Relaxed));
+        let _end = OnDrop(|| reports.change(|progress| progress.is_over = true));
         let mut killed = 0;
         while killed < kills {
-            let until = reports.count.load(Ordering::Relaxed) + rng.u64(1..=REPORTS_UNTIL_KILL_MAX);
-            while reports.count.load(Ordering::Relaxed) < until {
-                thread::yield_now();
-            }
+            reports.wait_for(rng.u64(1..=REPORTS_UNTIL_KILL_MAX));
             let victims: Vec<usize> =
                 if rng.bool() { (0..FIVE.len()).collect() } else { vec![rng.usize(..FIVE.len())] };
             let before: Vec<_> =
@@ -76,7 +109,7 @@ fn kill_again_and_again(durability: &str, seed: u64) {
         }
         killed
     });
-    let count = reports.count.into_inner();
+    let count = reports.progress.into_inner().unwrap().count;
     note(format_args!("{durability}: {killed} kills among {count} acknowledged reports, none lost"));
     let all: BTreeMap<String, u64> =
         reports.acknowledged.into_iter().flat_map(|some| some.into_inner().unwrap()).collect();
@@ -88,12 +121,12 @@ fn kill_again_and_again(durability: &str, seed: u64) {
 /// Reports to one server until it is over, again and again after each of its ends.
 fn report(at: usize, address: SocketAddr, reports: &Reports, mut rng: fastrand::Rng) {
     let mut time = 1_000_000_000;
-    while !reports.is_over.load(Ordering::Relaxed) {
+    while reports.may_go_on() {
         let Ok(mut talk) = Connection::to(address) else {
             thread::yield_now();
             continue;
         };
-        while !reports.is_over.load(Ordering::Relaxed) {
+        while reports.may_go_on() {
             let mut sent = Vec::new();
             let mut lines = String::new();
             for _ in 0..rng.usize(1..=BATCH_MAX) {
@@ -120,7 +153,7 @@ fn take_replies(talk: &mut Connection, at: usize, sent: Vec<(String, u64)>, repo
         }
         assert!(reply.starts_with("AT "), "{reply}");
         reports.acknowledged[at].lock().unwrap().insert(client, time);
-        reports.count.fetch_add(1, Ordering::Relaxed);
+        reports.change(|progress| progress.count += 1);
     }
     true
 }
