@@ -136,6 +136,11 @@ impl<'a> Bench<'a> {
         self.said.flush()
     }
 
+    /// A folder for files of a suite.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     /// Starts servers, with their files in the scratch folder.
     pub(super) fn start(&self, variant: &Variant, start: Start<'_>) -> Result<Servers, String> {
         Servers::start(variant, start, &self.scratch)

@@ -4,6 +4,7 @@ use std::io;
 
 use super::bench::Bench;
 use super::contest::{Contest, Entrant, load_of};
+use super::keeping;
 use super::results::point;
 use crate::load::Options;
 
@@ -36,5 +37,6 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         };
         contest.hold(bench, SETTINGS.into_iter().map(entrant).collect())?;
     }
-    Ok(())
+    keeping::recovery(bench, &threads)?;
+    keeping::pauses(bench, &threads)
 }

@@ -28,6 +28,7 @@ mod durability;
 mod grid;
 mod herd;
 mod idle;
+mod keeping;
 mod limits;
 mod logging;
 mod memory;

@@ -90,7 +90,9 @@ impl Variant {
                 words.extend(after.iter().map(ToString::to_string));
                 if before.contains(&"serve") {
                     let data = folder.join("data").join(member.name.as_str());
-                    words.extend(["--data-dir".to_owned(), data.display().to_string()]);
+                    if !extra.iter().any(|word| word == "--data-dir") {
+                        words.extend(["--data-dir".to_owned(), data.display().to_string()]);
+                    }
                     // The others keep nothing either.
                     if !extra.iter().any(|word| word == "--durability") {
                         words.extend(["--durability".to_owned(), "none".to_owned()]);
