@@ -111,15 +111,20 @@ impl Servers {
                 Some(status) => bad.push(format!("{name} ended with {status}: {}", self.said(name.as_str()))),
             }
         }
-        let counted = |name: &str| {
-            let log = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
-            log.lines().rfind(|line| line.contains("stopped: ")).unwrap_or_default().to_owned()
-        };
-        let lines = self.herd.members().iter().map(|member| counted(member.name.as_str())).collect();
+        let lines = self.logged("stopped: ");
         match bad.is_empty() {
             true => Ok(lines),
             false => Err(format!("{}: {}", self.variant, bad.join("; "))),
         }
+    }
+
+    /// The latest line of each one's log that has these words; empty if there is none.
+    pub(super) fn logged(&self, words: &str) -> Vec<String> {
+        let latest = |name: &str| {
+            let log = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
+            log.lines().rfind(|line| line.contains(words)).unwrap_or_default().to_owned()
+        };
+        self.herd.members().iter().map(|member| latest(member.name.as_str())).collect()
     }
 
     fn wait_for(&mut self, at: usize, variant: &Variant) -> Result<(), String> {
