@@ -18,7 +18,7 @@ use super::process::{Kernel, Process};
 use super::progress;
 use super::request::Script;
 use super::share::Share;
-use super::tally::{Latency, Tally, Window};
+use super::tally::{Latency, Shares, Tally, Window};
 use super::target;
 use super::watch::Watched;
 
@@ -157,6 +157,9 @@ impl Conductor<'_> {
             }
             Mode::Storm => {}
         }
+        if matches!(mode, Mode::Closed(_) | Mode::Open(_)) {
+            engine.tally.shares = Shares::of(engine.connections[..active].iter().map(|it| it.counted));
+        }
         Ok(engine.tally)
     }
 
@@ -202,6 +205,7 @@ impl Conductor<'_> {
         outcome.unanswered = tally.unanswered;
         outcome.late_us_max = (tally.late_ns_max / 1_000) as f64;
         outcome.late = tally.late;
+        outcome.shares = tally.shares;
         outcome.opened = self.shared.opened.load(Ordering::Relaxed);
         let opened = outcome.opened.max(1) as f64;
         let kernel_kib = outcome.kernel_open.sum_kib() as f64 - outcome.kernel_before.sum_kib() as f64;

@@ -56,6 +56,8 @@ pub(super) struct Connection {
     /// When connecting began.
     pub(super) began_ns: u64,
     pub(super) socket: Option<TcpStream>,
+    /// Replies that count.
+    pub(super) counted: u64,
     writer: Writer,
     script: Arc<Script>,
     /// All requests that are not answered yet, and some that are.
@@ -75,6 +77,7 @@ impl Connection {
             stage: Stage::Closed,
             began_ns: 0,
             socket: None,
+            counted: 0,
             writer: Writer::new(script, number),
             script: Arc::clone(script),
             bytes: Vec::new(),

@@ -194,7 +194,7 @@ impl<'a> Engine<'a> {
         if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
             return Ok(Happened::Replies(0));
         }
-        let (mut replies, mut last_ns) = (0, 0);
+        let (mut replies, mut last_ns, mut counted) = (0, 0, 0);
         let tally = &mut self.tally;
         let introducing = stage != Stage::Open;
         let received =
@@ -203,9 +203,10 @@ impl<'a> Engine<'a> {
                 last_ns = now_ns;
                 // The introduction is part of opening, not of the load.
                 if !introducing {
-                    tally.answered(waiting, now_ns);
+                    counted += u64::from(tally.answered(waiting, now_ns));
                 }
             });
+        self.connections[index].counted += counted;
         if replies > 0 {
             self.heard_ns = last_ns;
             self.waiting -= replies as usize;

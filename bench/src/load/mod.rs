@@ -42,5 +42,5 @@ pub use conduct::run;
 pub use error::LoadError;
 pub use options::{Mix, Options, Protocol};
 pub use outcome::Outcome;
-pub use tally::Latency;
+pub use tally::{Latency, Shares};
 pub use target::make_room;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::process::{Kernel, Process, Switches};
-use super::tally::Latency;
+use super::tally::{Latency, Shares};
 
 /// The result of one run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -27,6 +27,9 @@ pub struct Outcome {
     pub late_us_max: f64,
     /// See `late_us_max`.
     pub late: u64,
+    /// Closed and open loop: how the replies are shared among the connections that send.
+    #[serde(default)]
+    pub shares: Option<Shares>,
     /// Connections opened, and how long that took.
     pub opened: u64,
     /// See `opened`.
@@ -90,6 +93,9 @@ impl fmt::Display for Outcome {
         }
         if self.unanswered > 0 {
             row(f, "never answered", self.unanswered.to_string())?;
+        }
+        if let Some(Shares { least, mean, .. }) = self.shares {
+            row(f, "a connection", format!("{mean:.1} replies, the slowest {least}"))?;
         }
         row(f, "connections", format!("{} opened in {:.3} s", self.opened, self.open_seconds))?;
         let cpu = self.generator_cpu_seconds;

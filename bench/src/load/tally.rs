@@ -41,6 +41,44 @@ pub(super) struct Tally {
     pub(super) late_ns_max: u64,
     /// Requests sent more than a millisecond late.
     pub(super) late: u64,
+    /// How the replies that count are shared among the connections that send.
+    pub(super) shares: Option<Shares>,
+}
+
+/// How replies are shared among connections.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Shares {
+    /// Replies of the connection that has the fewest.
+    pub least: u64,
+    /// Of all together, for each.
+    pub mean: f64,
+    /// Connections.
+    pub connections: u64,
+    /// Those that have at least one.
+    pub answered: u64,
+}
+
+impl Shares {
+    /// Of the replies of each connection; `None` if there are none.
+    pub(super) fn of(replies: impl Iterator<Item = u64>) -> Option<Shares> {
+        replies.map(Shares::of_one).reduce(Shares::and)
+    }
+
+    fn of_one(replies: u64) -> Shares {
+        Shares { least: replies, mean: replies as f64, connections: 1, answered: replies.min(1) }
+    }
+
+    /// Of both together.
+    fn and(self, other: Shares) -> Shares {
+        let connections = self.connections + other.connections;
+        let sum = self.mean * self.connections as f64 + other.mean * other.connections as f64;
+        Shares {
+            least: self.least.min(other.least),
+            mean: sum / connections as f64,
+            connections,
+            answered: self.answered + other.answered,
+        }
+    }
 }
 
 impl Tally {
@@ -57,20 +95,22 @@ impl Tally {
             unanswered: 0,
             late_ns_max: 0,
             late: 0,
+            shares: None,
         }
     }
 
-    /// A reply has come.
-    pub(super) fn answered(&mut self, waiting: &Waiting, now_ns: u64) {
+    /// A reply has come. Returns whether it counts.
+    pub(super) fn answered(&mut self, waiting: &Waiting, now_ns: u64) -> bool {
         let Waiting { due_ns, sent_ns, .. } = *waiting;
         if !self.window.has(if self.by_due { due_ns } else { now_ns }) {
-            return;
+            return false;
         }
         self.replies += 1;
         self.latency.saturating_record(now_ns.saturating_sub(due_ns));
         if self.by_due {
             self.service.saturating_record(now_ns.saturating_sub(sent_ns));
         }
+        true
     }
 
     /// A whole conversation is over, connecting included.
@@ -107,6 +147,7 @@ impl Tally {
         self.unanswered += other.unanswered;
         self.late_ns_max = self.late_ns_max.max(other.late_ns_max);
         self.late += other.late;
+        self.shares = self.shares.into_iter().chain(other.shares).reduce(Shares::and);
     }
 }
 
@@ -145,4 +186,25 @@ impl Latency {
 /// Microseconds to a tenth: more digits say nothing.
 fn us(ns: f64) -> f64 {
     (ns / 100.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_threads_add_up() {
+        let window = Window { from_ns: 0, to_ns: 1 };
+        let tally = |counts: &[u64]| Tally {
+            shares: Shares::of(counts.iter().copied()),
+            ..Tally::new(window, false)
+        };
+        let mut all = tally(&[7, 3]);
+        all.add(&tally(&[0]));
+        all.add(&tally(&[]));
+        let shares = all.shares.unwrap();
+        assert_eq!((shares.least, shares.connections, shares.answered), (0, 3, 2));
+        assert!((shares.mean - 10.0 / 3.0).abs() < 1e-9, "{shares:?}");
+        assert_eq!(tally(&[]).shares, None);
+    }
 }

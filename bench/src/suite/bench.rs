@@ -22,6 +22,8 @@ pub(super) struct Bench<'a> {
     pub(super) provenance: Provenance,
     variants: Vec<Variant>,
     missing: BTreeMap<String, String>,
+    /// The folder of this project's programs.
+    pub(super) programs: PathBuf,
     versions: BTreeMap<String, String>,
     scratch: PathBuf,
     suite: String,
@@ -55,6 +57,7 @@ impl<'a> Bench<'a> {
             versions: variants.iter().map(|variant| (variant.name.clone(), variant.version())).collect(),
             variants,
             missing,
+            programs,
             // Servers are told this path, and may be started in another folder.
             scratch: scratch.canonicalize()?,
             suite: String::new(),
@@ -95,6 +98,16 @@ impl<'a> Bench<'a> {
     pub(super) fn field(&self, able: impl Fn(&Able) -> bool) -> Vec<Variant> {
         let quick = self.scale() == Scale::Quick;
         self.variants(|it| able(it) && (!quick || (it.herd && it.crowds)))
+    }
+
+    /// The variant of this name, if it is to be measured and can be.
+    pub(super) fn variant(&self, name: &str) -> Option<Variant> {
+        self.variants.iter().find(|variant| variant.name == name).cloned()
+    }
+
+    /// Whether one of these aims is asked for.
+    pub(super) fn wants_aim(&self, aims: &[u8]) -> bool {
+        self.options.aims.is_empty() || aims.iter().any(|aim| self.options.aims.contains(aim))
     }
 
     /// Whether a crowd is to come.

@@ -10,7 +10,8 @@ use super::results::{Figures, Point, Record};
 use super::server::{Servers, Start};
 use super::spread::Spread;
 use super::variant::Variant;
-use crate::load::{self, Options, Outcome};
+use crate::crowds::watch::Dropped;
+use crate::load::{self, Mix, Options, Outcome, Shares};
 
 /// How long the kernel may take to free what the server before has left: it would be missing from the memory that
 /// the next one adds.
@@ -24,6 +25,8 @@ pub(super) struct Entrant {
     pub(super) variant: Variant,
     /// Options for its server.
     pub(super) extra: Vec<String>,
+    /// What it is asked, if that is not what the others are.
+    pub(super) mix: Option<Mix>,
 }
 
 /// A point at which variants are compared.
@@ -43,7 +46,13 @@ pub(super) struct Contest {
 impl Entrant {
     /// A variant as it is.
     pub(super) fn plain(variant: Variant) -> Entrant {
-        Entrant { name: variant.name.clone(), variant, extra: Vec::new() }
+        Entrant { name: variant.name.clone(), variant, extra: Vec::new(), mix: None }
+    }
+
+    /// A variant with options for its server, under another name.
+    pub(super) fn told(variant: &Variant, name: &str, words: &[&str]) -> Entrant {
+        let extra = words.iter().map(ToString::to_string).collect();
+        Entrant { name: name.to_owned(), extra, ..Entrant::plain(variant.clone()) }
     }
 }
 
@@ -115,8 +124,16 @@ impl Contest {
         let Some(servers) = &showing.servers else { return };
         let Options { target, protocol, pid, .. } = servers.options(0, &showing.entrant.variant);
         let cpu = self.pinned.then_some(1);
-        match load::run(&Options { target, protocol, pid, cpu, ..self.load.clone() }) {
-            Ok(outcome) => showing.rounds.push(figures(&outcome)),
+        let mix = showing.entrant.mix.unwrap_or(self.load.mix);
+        let dropped = Dropped::look();
+        match load::run(&Options { target, protocol, pid, cpu, mix, ..self.load.clone() }) {
+            Ok(outcome) => {
+                let mut figures = figures(&outcome);
+                let Dropped { overflows, drops } = Dropped::look().since(dropped);
+                figures.insert("listen_overflows".to_owned(), overflows as f64);
+                figures.insert("listen_drops".to_owned(), drops as f64);
+                showing.rounds.push(figures);
+            }
             Err(error) => {
                 showing.failed = Some(error.to_string());
                 showing.servers = None;
@@ -156,6 +173,13 @@ pub(super) fn figures(outcome: &Outcome) -> Figures {
     ];
     if outcome.uncorrected.is_some() {
         figures.push(("late", outcome.late as f64));
+    }
+    if let Some(Shares { least, mean, answered, .. }) = outcome.shares {
+        figures.extend([
+            ("least_per_connection", least as f64),
+            ("mean_per_connection", mean),
+            ("connections_answered", answered as f64),
+        ]);
     }
     if let Some(server) = outcome.servers.first() {
         figures.extend([

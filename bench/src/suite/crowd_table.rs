@@ -1,5 +1,6 @@
 //! The table of crowds, as Markdown that can be read as it is: medians of the rounds, and a verdict on each.
 
+use super::columns;
 use super::results::{Figures, Record};
 
 /// Counters of the server that say why somebody was refused or cut off begin so.
@@ -21,17 +22,7 @@ const TITLES: [&str; 9] = [
 pub(super) fn table(records: &[Record]) -> Vec<String> {
     let mut rows: Vec<Vec<String>> = vec![TITLES.map(str::to_owned).to_vec()];
     rows.extend(records.iter().map(row));
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..TITLES.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("| {} |", cells.join(" | "))
-    };
-    let mut lines: Vec<String> = rows.iter().map(line).collect();
-    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    lines.insert(1, format!("| {} |", rule.join(" | ")));
-    lines
+    columns::lines(&rows)
 }
 
 fn row(record: &Record) -> Vec<String> {

@@ -30,11 +30,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
             pinned: false,
             fresh: false,
         };
-        let entrant = |(name, words): (&str, &[&str])| Entrant {
-            name: name.to_owned(),
-            variant: threads.clone(),
-            extra: words.iter().map(|word| (*word).to_owned()).collect(),
-        };
+        let entrant = |(name, words): (&str, &[&str])| Entrant::told(&threads, name, words);
         contest.hold(bench, SETTINGS.into_iter().map(entrant).collect())?;
     }
     keeping::recovery(bench, &threads)?;

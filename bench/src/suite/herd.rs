@@ -18,15 +18,26 @@ use super::variant::Variant;
 use crate::load::process::Process;
 use crate::load::{self, Options, clock};
 
-/// Connections over which the first server is flooded, and their depth.
-const FLOOD: (u32, u32) = (4, 64);
-
-/// Clients of each of them for every second of the window. There must be more of them than updates: then each
-/// has to reach every server, and none is overtaken by a later one of the same client.
-const FLOOD_CLIENTS: u32 = 400_000;
+/// How the first server is flooded. There must be more clients than updates: then each has to reach every server, and
+/// none is overtaken by a later one of the same client.
+const FLOOD: Flood =
+    Flood { name: "flood", connections: 4, depth: 64, clients_per_second: 400_000, may_overtake: false };
 
 /// Updates a second while propagation under load is measured: what the slowest herd can bear.
 const BACKGROUND: f64 = 1_000.0;
+
+/// How a server is flooded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flood {
+    /// How the names of the clients begin; no two floods of one herd may share it.
+    pub(super) name: &'static str,
+    pub(super) connections: u32,
+    pub(super) depth: u32,
+    /// Clients of each connection for every second of the window.
+    pub(super) clients_per_second: u32,
+    /// Whether an update may be overtaken on its way by a later one of the same client.
+    pub(super) may_overtake: bool,
+}
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let variants = bench.variants(|able| able.herd);
@@ -67,7 +78,7 @@ fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Fig
     let servers = bench.start(variant, Start { extra: &[], ..start }).map_err(io::Error::other)?;
     wait_until_linked(&servers, "first")?;
     loaded(&servers, variant, shape, bench.either(20, 100), &mut figures)?;
-    flood(&servers, variant, bench.window(), &mut figures)?;
+    figures.extend(flood(&servers, variant, bench.window(), FLOOD)?);
     servers.stop().map_err(io::Error::other)?;
     Ok(figures)
 }
@@ -136,13 +147,18 @@ fn loaded(
 }
 
 /// As many updates as one server takes, and how long it takes until all have the last.
-fn flood(servers: &Servers, variant: &Variant, window: Duration, figures: &mut Figures) -> io::Result<()> {
-    let (connections, depth) = FLOOD;
+pub(super) fn flood(
+    servers: &Servers,
+    variant: &Variant,
+    window: Duration,
+    flood: Flood,
+) -> io::Result<Figures> {
+    let Flood { name, connections, depth, clients_per_second, may_overtake } = flood;
     let options = Options {
         connections,
         depth,
-        clients: FLOOD_CLIENTS * window.as_secs().max(1) as u32,
-        name: "flood".to_owned(),
+        clients: clients_per_second * window.as_secs().max(1) as u32,
+        name: name.to_owned(),
         warm_up: Duration::ZERO,
         duration: window,
         pid: servers.pids(),
@@ -152,23 +168,22 @@ fn flood(servers: &Servers, variant: &Variant, window: Duration, figures: &mut F
     let outcome = load::run(&options).map_err(io::Error::other)?;
     let end_ns = clock::monotonic_ns();
     // Reported after all others, so it comes after them at every server.
-    wait_until_linked(servers, "flood-last")?;
+    wait_until_linked(servers, &format!("{name}-last"))?;
     let known_ns = clock::monotonic_ns();
     let cpu = cpu_seconds(servers)? - cpu;
-    if outcome.replies > u64::from(options.clients) * u64::from(connections) {
+    if !may_overtake && outcome.replies > u64::from(options.clients) * u64::from(connections) {
         return Err(io::Error::other("there were more updates than clients: some overtook others"));
     }
     let replies = outcome.replies as f64;
     // What follows the window, such as joining threads, counts against the herd: it is a few milliseconds.
     let seconds = (known_ns - begin_ns) as f64 / 1e9 - outcome.open_seconds;
-    figures.extend([
+    Ok(Figures::from([
         ("acknowledged_per_second".to_owned(), outcome.per_second),
         ("catch_up_seconds".to_owned(), (known_ns - end_ns) as f64 / 1e9),
         ("per_second".to_owned(), replies / seconds),
         ("updates".to_owned(), replies),
         ("cpu_us_per_update".to_owned(), cpu * 1e6 / replies.max(1.0)),
-    ]);
-    Ok(())
+    ]))
 }
 
 /// The processor time that all servers have used so far.
@@ -192,7 +207,7 @@ fn count_lines(logs: &[String], figures: &mut Figures) {
 }
 
 /// `stopped: name=number ...`, whatever the style of the names.
-fn counters(line: &str) -> BTreeMap<String, u64> {
+pub(super) fn counters(line: &str) -> BTreeMap<String, u64> {
     let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
     pairs
         .filter_map(|(name, count)| Some((name.replace('_', "").to_lowercase(), count.parse().ok()?)))

@@ -10,7 +10,9 @@
 //! | `compare` | which ratios two runs agree on |
 //! | `bench` | what all suites are given |
 //! | `limits` | whether this machine has room, asked before anything starts |
+//! | `columns` | rows of cells as Markdown |
 //! | `crowd_table` | what the suite `crowds` shows at the end |
+//! | `aims` | how fast the server is to be, and whether it is |
 //! | one file for each suite | its points |
 
 pub mod compare;
@@ -19,8 +21,10 @@ pub mod results;
 pub mod spread;
 
 pub(crate) mod address;
+mod aims;
 mod bench;
 mod churn;
+mod columns;
 mod contest;
 mod crowd_table;
 mod crowds;
@@ -69,6 +73,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Logging => logging::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
             Name::Durability => durability::run(&mut bench)?,
+            Name::Aims => aims::run(&mut bench)?,
         }
     }
     bench.end()

@@ -32,6 +32,8 @@ pub enum Name {
     Crowds,
     /// The price of each durability.
     Durability,
+    /// How fast the server is to be, and how fast it is.
+    Aims,
 }
 
 /// What can be asked for.
@@ -59,9 +61,11 @@ pub enum Asked {
     Crowds,
     /// The price of each durability.
     Durability,
-    /// All suites but the crowds in a small form, under three minutes.
+    /// How fast the server is to be, and how fast it is: under twenty minutes.
+    Aims,
+    /// All suites but the crowds and the aims in a small form, under three minutes.
     Quick,
-    /// All suites but the crowds as they are meant, in about an hour.
+    /// All suites but the crowds and the aims as they are meant, in about an hour.
     Full,
 }
 
@@ -84,7 +88,7 @@ pub struct Options {
     #[arg(long)]
     pub quick: bool,
     /// The file that results are added to; what it has already is not measured again
-    /// [default: target/bench/quick.jsonl or bench/results/full.jsonl].
+    /// [default: target/bench/quick.jsonl, bench/results/full.jsonl, or bench/results/aims.jsonl for the aims].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Measure what the file has already, too.
@@ -96,6 +100,9 @@ pub struct Options {
     /// Only these crowds, such as drip,storm.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub crowds: Vec<Habit>,
+    /// Only these aims, such as 1,3.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub aims: Vec<u8>,
     /// Rounds in which the variants of a point take turns.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
@@ -119,10 +126,10 @@ impl Options {
     /// The suites, in the order in which they run.
     pub fn suites(&self) -> Vec<Name> {
         let one = match self.asked {
-            // Crowds judge one server; all others compare several.
+            // Crowds judge one server and aims the whole; all others compare several.
             Asked::Quick | Asked::Full => {
                 let all = Name::value_variants().iter().copied();
-                return all.filter(|name| *name != Name::Crowds).collect();
+                return all.filter(|name| !matches!(name, Name::Crowds | Name::Aims)).collect();
             }
             Asked::Grid => Name::Grid,
             Asked::Idle => Name::Idle,
@@ -135,15 +142,17 @@ impl Options {
             Asked::Logging => Name::Logging,
             Asked::Crowds => Name::Crowds,
             Asked::Durability => Name::Durability,
+            Asked::Aims => Name::Aims,
         };
         vec![one]
     }
 
     /// Where the results go.
     pub fn out(&self) -> PathBuf {
-        let usual = match self.scale() {
-            Scale::Quick => "target/bench/quick.jsonl",
-            Scale::Full => "bench/results/full.jsonl",
+        let usual = match (self.scale(), self.asked) {
+            (Scale::Quick, _) => "target/bench/quick.jsonl",
+            (Scale::Full, Asked::Aims) => "bench/results/aims.jsonl",
+            (Scale::Full, _) => "bench/results/full.jsonl",
         };
         self.out.clone().unwrap_or_else(|| usual.into())
     }

@@ -47,7 +47,8 @@ impl Talk {
         let sent_ns = clock::monotonic_ns();
         self.socket.write_all(line.as_bytes())?;
         self.read_until(b"\n")?;
-        match self.reply.starts_with(b"AT ") {
+        // Who only passes on writes the line itself back.
+        match self.reply.starts_with(b"AT ") || self.reply == line.as_bytes() {
             true => Ok(sent_ns),
             false => Err(self.odd()),
         }
@@ -128,10 +129,20 @@ pub(super) fn propagate(
     marker: &str,
     count: usize,
 ) -> io::Result<Histogram<u64>> {
+    propagate_while(from, to, marker, |done| done < count)
+}
+
+/// The same, for as long as more are wanted after so many.
+pub(super) fn propagate_while(
+    from: SocketAddr,
+    to: SocketAddr,
+    marker: &str,
+    more: impl Fn(usize) -> bool,
+) -> io::Result<Histogram<u64>> {
     set_current_timer_slack(Some(PAUSE_SLACK_NS))?;
     let (mut from, mut to) = (Talk::with(from)?, Talk::with(to)?);
     let mut times = histogram();
-    for number in 0..count {
+    for number in (0..).take_while(|done| more(*done)) {
         let client = format!("{marker}-{number}");
         let sent_ns = from.report(&client)?;
         let known_ns = to.wait_for(&client)?;

@@ -35,6 +35,11 @@ impl Spread {
         Spread::of(figures.iter().zip(bases).map(|(figure, base)| figure / base))
     }
 
+    /// The same in another unit.
+    pub fn times(self, factor: f64) -> Spread {
+        Spread { median: self.median * factor, min: self.min * factor, max: self.max * factor }
+    }
+
     /// Whether all rounds agree on which side of `line` they are.
     pub fn agrees_about(&self, line: f64) -> bool {
         self.min > line || self.max < line

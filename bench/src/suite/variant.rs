@@ -20,6 +20,8 @@ pub(super) struct Variant {
     launch: Launch,
     /// What it can do.
     pub(super) able: Able,
+    /// Words before those of its command, which become it: `chrt --batch 0`.
+    pub(super) behind: Vec<String>,
     /// What prints the version of what it is made with, if that is not of this project.
     version: Vec<String>,
 }
@@ -78,6 +80,12 @@ impl Variant {
         herd_file: &Path,
         extra: &[String],
     ) -> Vec<String> {
+        let mut words = self.behind.clone();
+        words.extend(self.own_command(herd, member, herd_file, extra));
+        words
+    }
+
+    fn own_command(&self, herd: &Herd, member: &Member, herd_file: &Path, extra: &[String]) -> Vec<String> {
         match &self.launch {
             Launch::Ours { program, before, after } => {
                 let folder = herd_file.parent().unwrap_or(Path::new("."));
@@ -86,7 +94,9 @@ impl Variant {
                 words.push(member.name.to_string());
                 words.extend(["--herd".to_owned(), herd_file.display().to_string()]);
                 words.extend(["--log-dir".to_owned(), folder.display().to_string()]);
-                words.extend(["--connections-max".to_owned(), "12000".to_owned()]);
+                if !extra.iter().any(|word| word == "--connections-max") {
+                    words.extend(["--connections-max".to_owned(), "12000".to_owned()]);
+                }
                 words.extend(after.iter().map(ToString::to_string));
                 if before.contains(&"serve") {
                     let data = folder.join("data").join(member.name.as_str());
@@ -150,6 +160,13 @@ pub(super) fn all(programs: &Path) -> (Vec<Variant>, BTreeMap<String, String>) {
     (ready, missing.into_iter().filter_map(why).collect())
 }
 
+/// What only passes on, which is what a chain of servers is compared with. It takes part nowhere else.
+pub(super) fn relay(programs: &Path) -> Variant {
+    let launch = Launch::Ours { program: programs.join("relay"), before: Vec::new(), after: Vec::new() };
+    let (able, protocol) = (Able::default(), Protocol::Echo);
+    Variant { name: "relay".to_owned(), protocol, launch, able, behind: Vec::new(), version: Vec::new() }
+}
+
 fn ours(programs: &Path) -> Vec<Variant> {
     let full = Able { herd: true, crowds: true, idlers: true, many: true, places: true, threads: false };
     let echo = Able { crowds: true, idlers: true, many: true, ..Able::default() };
@@ -161,7 +178,7 @@ fn ours(programs: &Path) -> Vec<Variant> {
                 before: before.to_vec(),
                 after: after.to_vec(),
             };
-            Variant { name: name.to_owned(), protocol, launch, able, version: Vec::new() }
+            Variant { name: name.to_owned(), protocol, launch, able, behind: Vec::new(), version: Vec::new() }
         };
     // As many loops as the machine that this is made for has processors. What makes a herd is the same as with one.
     let two = Able { herd: false, places: false, ..full };
@@ -201,7 +218,8 @@ fn field() -> Vec<Variant> {
             "memcached" => Protocol::Memcached,
             _ => Protocol::Herd,
         };
-        Variant { name: it.name, protocol, launch: Launch::Template(it.command), able, version: it.version }
+        let (launch, behind) = (Launch::Template(it.command), Vec::new());
+        Variant { name: it.name, protocol, launch, able, behind, version: it.version }
     };
     let herds = variant.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, herd));
     let stores = reference.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, store));
@@ -232,6 +250,7 @@ mod tests {
             protocol: Protocol::Herd,
             launch: Launch::Template(words.to_vec()),
             able: Able::default(),
+            behind: Vec::new(),
             version: Vec::new(),
         };
         let client = member.client.to_string();
