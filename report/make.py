@@ -1,0 +1,54 @@
+"""Makes report/report.pdf, and the figure of the README, of report/report.typ and the files in bench/results.
+
+scripts/report.sh runs this in an environment of its own. `--draft` goes on where a sentence is not borne out by the
+results, and marks it; `--pages DIR` also draws every page as a picture.
+"""
+
+import pathlib
+import re
+import sys
+
+import typst
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def code_lines(folder):
+    """Lines of a folder's sources that are neither blank nor tests."""
+    count = 0
+    for path in sorted((ROOT / folder).rglob("*.rs")):
+        inside = path.relative_to(ROOT / "src").parts
+        if "tests" in inside or "tests.rs" in inside or "interleavings" in inside:
+            continue
+        code = re.split(r"#\[cfg\(test\)\]\nmod tests \{", path.read_text())[0]
+        count += sum(1 for line in code.splitlines() if line.strip())
+    return str(count)
+
+
+def main():
+    draft = "--draft" in sys.argv
+    inputs = {
+        "draft": "yes" if draft else "no",
+        "lines": code_lines("src"),
+        "rules": code_lines("src/proto"),
+    }
+
+    def draw(source, target, **more):
+        output = ROOT / target
+        output.parent.mkdir(parents=True, exist_ok=True)
+        typst.compile(ROOT / "report" / source, output=output, root=ROOT, sys_inputs=inputs, ignore_system_fonts=True, **more)
+        print(f"made {target}")
+
+    try:
+        draw("report.typ", "target/report/draft.pdf" if draft else "report/report.pdf")
+        if not draft:
+            draw("readme.typ", "report/figures/grid.svg", format="svg")
+        if "--pages" in sys.argv:
+            folder = sys.argv[sys.argv.index("--pages") + 1]
+            draw("report.typ", f"{folder}/page-{{0p}}.png", format="png", ppi=110)
+    except typst.TypstError as error:
+        what = str(error).removeprefix("panicked with: ").strip('"').replace('\\"', '"')
+        sys.exit(f"The report was not made: {what}")
+
+
+main()
