@@ -4,6 +4,7 @@ scripts/report.sh runs this in an environment of its own. `--draft` goes on wher
 results, and marks it; `--pages DIR` also draws every page as a picture.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -41,7 +42,13 @@ def main():
 
     try:
         draw("report.typ", "target/report/draft.pdf" if draft else "report/report.pdf")
-        if not draft:
+        if draft:
+            found = typst.query(
+                ROOT / "report/report.typ", "<refuted>", field="value", root=ROOT, sys_inputs=inputs, ignore_system_fonts=True
+            )
+            for sentence in json.loads(found):
+                print(f"not borne out by the results: {' '.join(sentence.split())}")
+        else:
             draw("readme.typ", "report/figures/grid.svg", format="svg")
         if "--pages" in sys.argv:
             folder = sys.argv[sys.argv.index("--pages") + 1]
