@@ -52,6 +52,8 @@ def main():
             draw("readme.typ", "report/figures/grid.svg", format="svg")
         if "--pages" in sys.argv:
             folder = sys.argv[sys.argv.index("--pages") + 1]
+            for page in (ROOT / folder).glob("page-*.png"):
+                page.unlink()
             draw("report.typ", f"{folder}/page-{{0p}}.png", format="png", ppi=110)
     except typst.TypstError as error:
         what = str(error).removeprefix("panicked with: ").strip('"').replace('\\"', '"')

@@ -2,7 +2,7 @@
 # Makes report/report.pdf: draws every figure of the results in bench/results, and takes every number from there.
 #
 #     scripts/report.sh              report/report.pdf, and the README's figure
-#     scripts/report.sh --draft      target/report/draft.pdf, in which sentences that the results do not bear out are marked
+#     scripts/report.sh --draft      target/report/draft.pdf, and which sentences the results do not bear out
 #     scripts/report.sh --pages DIR  every page as a picture, too
 #
 # It fails with a sentence if a number is not in the results, or a sentence of the text is not true of them. Needs
