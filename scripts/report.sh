@@ -3,6 +3,7 @@
 #
 #     scripts/report.sh              report/report.pdf, and the README's figure
 #     scripts/report.sh --draft      target/report/draft.pdf, and which sentences the results do not bear out
+#     scripts/report.sh --of FILE    such a draft of another full run: is it true of second.jsonl, too?
 #     scripts/report.sh --pages DIR  every page as a picture, too
 #
 # It fails with a sentence if a number is not in the results, or a sentence of the text is not true of them. Needs
