@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes report/report.pdf: draws every figure of the results in bench/results, and takes every number from there.
+#
+#     scripts/report.sh              report/report.pdf, and the README's figure
+#     scripts/report.sh --draft      target/report/draft.pdf, and which sentences the results do not bear out
+#     scripts/report.sh --of FILE    such a draft of another full run: is it true of second.jsonl, too?
+#     scripts/report.sh --pages DIR  every page as a picture, too
+#
+# It fails with a sentence if a number is not in the results, or a sentence of the text is not true of them. Needs
+# python3 with venv; Typst, with fonts, is installed into target/report/venv, and nothing else is asked for.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+pins=report/requirements.txt
+venv=target/report/venv
+
+if ! command -v python3 > /dev/null; then
+    echo "The report needs python3 (Debian: apt-get install python3 python3-venv)." >&2
+    exit 1
+fi
+# The copy of the pins is written last: an installation that was cut short is begun anew.
+if ! cmp --silent "$pins" "$venv/requirements.txt"; then
+    if ! python3 -c "import ensurepip, venv" 2> /dev/null; then
+        echo "This Python cannot make environments (Debian: apt-get install python3-venv)." >&2
+        exit 1
+    fi
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins"
+    cp "$pins" "$venv/requirements.txt"
+fi
+exec "$venv/bin/python" report/make.py "$@"
