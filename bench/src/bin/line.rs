@@ -83,7 +83,7 @@ fn work(options: &Options) -> Result<(), Failure> {
 type Figures = [[f64; STREAMS.len()]; LINES_PER_BUFFER.len()];
 
 fn counted() -> Result<Figures, Failure> {
-    each(|shape| instructions::per_line(shape))
+    each(instructions::per_line)
 }
 
 /// The medians of all rounds.
