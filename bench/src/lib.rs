@@ -7,6 +7,7 @@
 //! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
 //! | [`crowds`] | hostile clients, and honest ones beside them |
 //! | [`faults`] | real faults: a herd in a network of its own that is killed, cut and slowed down |
+//! | [`line`](mod@line) | the instructions of one report, between a read and a write |
 //! | [`plot`] | figures of any file of results |
 //! | `engines` | storage engines beside the journal; with the feature of this name |
 //!
@@ -33,6 +34,7 @@ pub mod crowds;
 #[cfg(feature = "engines")]
 pub mod engines;
 pub mod faults;
+pub mod line;
 pub mod load;
 pub mod plot;
 pub mod suite;

@@ -52,21 +52,26 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Where in the line the client's name stands, as a record keeps it.
-    pub(super) fn client_range(&self) -> Range<u32> {
-        // A line has some ten thousand bytes at most: see the limits of `framing`.
-        self.client.0 as u32..self.client.1 as u32
+    /// The line without its line feed.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.line[..self.line.len() - 1]
     }
 }
 
-/// Whether `entry` wins over the stored line, their times being equal in whole nanoseconds.
+/// Where in a line the client's name stands, as a record keeps it.
+pub(super) fn narrow(client: (usize, usize)) -> Range<u32> {
+    // A line has some ten thousand bytes at most: see the limits of `framing`.
+    client.0 as u32..client.1 as u32
+}
+
+/// Whether a line wins over the stored one, their times being equal in whole nanoseconds.
 #[cold]
-pub(super) fn wins_tie(entry: &Entry<'_>, stored: &[u8]) -> bool {
-    let by_time = time_of(entry.line).cmp(&time_of(stored));
-    match (by_time, entry.newness) {
+pub(super) fn wins_tie(line: &[u8], newness: Newness, stored: &[u8]) -> bool {
+    let by_time = time_of(line).cmp(&time_of(stored));
+    match (by_time, newness) {
         (Ordering::Less, _) | (Ordering::Equal, Newness::LaterTime) => false,
         (Ordering::Greater, _) => true,
-        (Ordering::Equal, Newness::GreaterSighting) => trimmed(entry.line) > trimmed(stored),
+        (Ordering::Equal, Newness::GreaterSighting) => trimmed(line) > trimmed(stored),
     }
 }
 

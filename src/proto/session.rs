@@ -1,6 +1,7 @@
 //! One conversation: a client's, or on the peer port a neighbour's once it has said hello.
 //!
-//! A driver calls, for every line that its framing yields, [`Session::line`], and does what the step says:
+//! A driver calls [`Session::reports`], then [`Session::line`] for the next line of its framing, does what the step
+//! says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
 //!    [`super::search::Search::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
@@ -20,19 +21,23 @@ use super::command::{ClientCommand, ParseError, WhatsAt, client_command};
 use super::entry::{Newness, Teller};
 use super::framing::Line;
 use super::node::{Identity, Node};
+use super::opening::Opening;
 use super::peer::{Ack, Beat, Call, Epoch, Greeting, Welcome, at_line, call};
 use super::time::Moment;
 use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
+use super::usual::Hundreds;
 
 /// One conversation.
 #[derive(Debug)]
 pub struct Session {
-    me: Arc<Identity>,
-    role: Role,
+    pub(super) me: Arc<Identity>,
+    pub(super) role: Role,
+    pub(super) opening: Opening,
+    pub(super) hundreds: Hundreds,
 }
 
 #[derive(Debug)]
-enum Role {
+pub(super) enum Role {
     Client,
     /// On the client port, from where these neighbours of the classic dialect are.
     Classic(Vec<usize>),
@@ -45,7 +50,7 @@ enum Role {
 }
 
 #[derive(Debug)]
-struct Caller {
+pub(super) struct Caller {
     neighbour: usize,
     epoch: Epoch,
     handshake: Handshake,
@@ -103,18 +108,23 @@ pub enum Refusal {
 impl Session {
     /// A conversation on the client port.
     pub fn client(me: Arc<Identity>) -> Session {
-        Session { me, role: Role::Client }
+        Session::new(me, Role::Client)
     }
 
     /// A conversation on the client port, from the address of these neighbours, by their indices: whose dialect is
     /// the classic one, and whose `AT` lines are believed here. Clients may be at that address too.
     pub fn classic(me: Arc<Identity>, neighbours: Vec<usize>) -> Session {
-        Session { me, role: Role::Classic(neighbours) }
+        Session::new(me, Role::Classic(neighbours))
     }
 
     /// A conversation on the peer port. The nonce must be one that nobody can foretell.
     pub fn peer(me: Arc<Identity>, nonce: Nonce) -> Session {
-        Session { me, role: Role::Stranger(nonce) }
+        Session::new(me, Role::Stranger(nonce))
+    }
+
+    fn new(me: Arc<Identity>, role: Role) -> Session {
+        let opening = Opening::of(&me.name);
+        Session { me, role, opening, hundreds: Hundreds::none() }
     }
 
     /// Takes one line that came in at `received`: its replies and sightings go into the batch.
@@ -177,10 +187,10 @@ impl Session {
     fn client_line<'a>(&self, text: &'a [u8], received: Moment, batch: &mut Batch) -> Outcome<'a> {
         match client_command(text)? {
             ClientCommand::IAmAt(report) => {
-                if self.me.clock_lead_max.is_some_and(|lead| report.time.moment() > received.after(lead)) {
+                if self.latest(received).is_some_and(|latest| report.time.moment() > latest) {
                     return Err(Refusal::ClockAhead);
                 }
-                batch.report(&self.me.name, text, &report, received);
+                batch.report(&self.opening, text, &report, received);
                 Ok((Step::Next, None))
             }
             ClientCommand::WhatsAt(ask) => Ok((Step::Ask(ask), None)),

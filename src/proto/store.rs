@@ -3,16 +3,14 @@
 //! The merge is a total order, so arrival order, duplicates and replays do not matter: flooding, catching
 //! up, restoring and simulating are all one operation. Records are never removed.
 
-use std::cmp::Ordering;
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
-
 use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
-use super::entry::{Entry, Teller, trimmed, wins_tie};
+use super::entry::{Entry, Teller, narrow, trimmed, wins_tie};
 use super::hidden::{Passed, Walked};
 use super::order::{Kept, Order};
+use super::seeded::Seed;
+use super::stored::{Record, StoredLine};
 use super::time::Moment;
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
@@ -52,7 +50,7 @@ pub struct Store {
     clients_max: usize,
     /// From the hash of a client's name to its record; the hash is seeded, so that nobody can aim at it.
     table: HashTable<Slot>,
-    hasher: RandomState,
+    seed: Seed,
     records: Vec<Record>,
     order: Order,
     digest: Digest,
@@ -65,29 +63,13 @@ struct Slot {
     record: u32,
 }
 
-#[derive(Debug)]
-struct Record {
-    line: Vec<u8>,
-    client: Range<u32>,
-    moment: Moment,
-    teller: Teller,
-    digest: u64,
-    bucket: Bucket,
-}
-
-impl Record {
-    fn client(&self) -> &[u8] {
-        &self.line[self.client.start as usize..self.client.end as usize]
-    }
-}
-
 impl Store {
     /// A store that knows nothing.
     pub fn new() -> Store {
         Store {
             clients_max: CLIENTS_MAX,
             table: HashTable::new(),
-            hasher: RandomState::new(),
+            seed: Seed::random(),
             records: Vec::new(),
             order: Order::default(),
             digest: Digest::empty(),
@@ -104,19 +86,15 @@ impl Store {
     /// Stores the entry if it is news.
     pub fn merge(&mut self, entry: &Entry<'_>) -> Merged {
         let client = &entry.line[entry.client.0..entry.client.1];
-        let hash = self.hasher.hash_one(client);
-        let records = &self.records;
-        let found = self
-            .table
-            .find(hash, |slot| slot.hash == hash && records[slot.record as usize].client() == client);
-        match found.map(|slot| slot.record) {
+        let hash = self.seed.hash(client);
+        match self.find(hash, client) {
             Some(record) if self.update(record, entry) => Merged::News,
             Some(_) => Merged::Stale,
             None if entry.teller == Teller::CLIENT && self.records.len() >= self.clients_max => {
                 Merged::Refused
             }
             None => {
-                self.insert(hash, client, entry);
+                self.insert(hash, entry.line, entry.client, entry.moment, entry.teller);
                 Merged::News
             }
         }
@@ -145,9 +123,8 @@ impl Store {
 
     /// The `AT` line of a client, with its line feed.
     pub fn line_of(&self, client: &[u8]) -> Option<&[u8]> {
-        let hash = self.hasher.hash_one(client);
-        let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
-        self.table.find(hash, same).map(|slot| &*self.records[slot.record as usize].line)
+        let hash = self.seed.hash(client);
+        self.find(hash, client).map(|record| self.records[record as usize].line.bytes())
     }
 
     /// How many clients are known.
@@ -209,7 +186,7 @@ impl Store {
             if latest > until {
                 walked.passed = Some(Passed::and(walked.passed, change.number, latest));
             } else if latest == change.number && record.teller != except {
-                push(change.number, &record.line);
+                push(change.number, record.line.bytes());
                 walked.lines += 1;
             }
         }
@@ -236,7 +213,7 @@ impl Store {
                 return Some(index);
             }
             if chosen[usize::from(record.bucket.0)] && self.order.number_of(index as u32) <= until {
-                out.extend_from_slice(&record.line);
+                out.extend_from_slice(record.line.bytes());
                 copied += 1;
             }
         }
@@ -244,22 +221,37 @@ impl Store {
         (next < self.records.len()).then_some(next)
     }
 
+    /// The record of the client with this name, which has this hash.
+    #[inline(always)]
+    fn find(&self, hash: u64, client: &[u8]) -> Option<u32> {
+        // The hash is the client's but for one time in 2^64, so names are compared when the search is over.
+        let record = self.table.find(hash, |slot| slot.hash == hash)?.record;
+        if self.records[record as usize].client() == client {
+            Some(record)
+        } else {
+            self.find_other(hash, client)
+        }
+    }
+
+    /// The same, where another name has the same hash.
+    #[cold]
+    fn find_other(&self, hash: u64, client: &[u8]) -> Option<u32> {
+        let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
+        self.table.find(hash, same).map(|slot| slot.record)
+    }
+
     fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {
         let record = &mut self.records[index as usize];
-        let newer = match entry.moment.cmp(&record.moment) {
-            Ordering::Less => false,
-            Ordering::Greater => true,
-            Ordering::Equal => wins_tie(entry, &record.line),
-        };
-        if !newer {
+        let is_newer = entry.moment > record.moment;
+        let is_tie = entry.moment == record.moment;
+        if !(is_newer || (is_tie && wins_tie(entry.line, entry.newness, record.line.bytes()))) {
             return false;
         }
-        let digest = record_hash(trimmed(entry.line));
+        let digest = record_hash(entry.text());
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + entry.line.len() as u64 - record.line.len() as u64;
-        record.line.clear();
-        record.line.extend_from_slice(entry.line);
-        record.client = entry.client_range();
+        record.line.set(entry.line);
+        record.client = narrow(entry.client);
         record.moment = entry.moment;
         record.teller = entry.teller;
         record.digest = digest;
@@ -267,16 +259,18 @@ impl Store {
         true
     }
 
-    fn insert(&mut self, hash: u64, client: &[u8], entry: &Entry<'_>) {
-        let bucket = Bucket::of(client);
-        let digest = record_hash(trimmed(entry.line));
+    /// By its parts, for an entry that is passed on as a whole has to be put together first.
+    #[inline(never)]
+    fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, teller: Teller) {
+        let bucket = Bucket::of(&line[client.0..client.1]);
+        let digest = record_hash(trimmed(line));
         let index = self.records.len() as u32;
-        self.line_bytes += entry.line.len() as u64;
+        self.line_bytes += line.len() as u64;
         self.records.push(Record {
-            line: entry.line.to_vec(),
-            client: entry.client_range(),
-            moment: entry.moment,
-            teller: entry.teller,
+            line: StoredLine::new(line),
+            client: narrow(client),
+            moment,
+            teller,
             digest,
             bucket,
         });
@@ -294,7 +288,6 @@ impl Default for Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::trimmed;
     use super::*;
 
     impl Store {
@@ -309,7 +302,7 @@ mod tests {
             let start = line.len() - told.time.text().len() - told.location.text().len() - client.len() - 3;
             let digest = record_hash(trimmed(line));
             self.digest.replace(record.bucket, record.digest, digest);
-            record.line = line.to_vec();
+            record.line.set(line);
             record.client = start as u32..(start + client.len()) as u32;
             (record.moment, record.digest) = (moment, digest);
         }

@@ -1,0 +1,111 @@
+//! A server without its sockets: what the threads of connections do between a read and a write.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use proxyherd::proto::batch::Batch;
+use proxyherd::proto::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX};
+use proxyherd::proto::name::ServerName;
+use proxyherd::proto::node::{Identity, Neighbour, Node};
+use proxyherd::proto::peer::Epoch;
+use proxyherd::proto::session::{Session, Step};
+use proxyherd::proto::time::Moment;
+
+use super::stream::Pass;
+use crate::life::Failure;
+use crate::shared::REPLIES_BYTES_MAX;
+
+/// The name of the server, which is in every reply.
+pub const NAME: &str = "Alford";
+
+/// A member of a herd, and one conversation with clients of it.
+pub struct Server {
+    node: RwLock<Node>,
+    framing: Framing,
+    session: Session,
+    batch: Batch,
+    filled: usize,
+    news: u64,
+    /// Lines that were no report.
+    strange: u64,
+    /// The bytes of all replies, and how many they should be.
+    answered: usize,
+    owed: usize,
+}
+
+impl Server {
+    /// One that knows nobody. It has two neighbours, and nobody asks what is due to them.
+    ///
+    /// # Errors
+    /// If it has no name.
+    pub fn new() -> Result<Server, Failure> {
+        let neighbours = ["Hamilton", "Welsh"].map(ServerName::parse).into_iter();
+        let neighbours = neighbours.map(|name| name.map(Neighbour::herd)).collect::<Result<_, _>>()?;
+        let me = Arc::new(Identity::new(ServerName::parse(NAME)?, neighbours, Epoch(1)));
+        Ok(Server {
+            node: RwLock::new(Node::new(Arc::clone(&me))),
+            framing: Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES),
+            session: Session::client(me),
+            batch: Batch::default(),
+            filled: 0,
+            news: 0,
+            strange: 0,
+            answered: 0,
+            owed: 0,
+        })
+    }
+
+    /// Takes all buffers of a pass, one `turn` for each. They are copied to where a read would put them.
+    pub fn take(&mut self, pass: &Pass, received: Moment, turn: fn(&mut Server, Moment)) {
+        for buffer in pass.buffers() {
+            self.framing.space()[..buffer.len()].copy_from_slice(buffer);
+            self.filled = buffer.len();
+            turn(self, received);
+            self.answered += self.batch.replies().len();
+            self.batch.sent();
+        }
+        self.owed += pass.reply_bytes();
+    }
+
+    /// From the bytes in the buffer, which came at `received`, to the bytes of the replies.
+    // Never inlined: callgrind can then tell it from what is around it, and there is one form of it.
+    #[inline(never)]
+    pub fn turn(&mut self, received: Moment) {
+        self.framing.filled(self.filled);
+        loop {
+            self.session.reports(&mut self.framing, received, REPLIES_BYTES_MAX, &mut self.batch);
+            let Some(line) = self.framing.next_line() else { break };
+            match self.session.line(line, received, &mut self.batch) {
+                Step::Next => {}
+                Step::Refused(_) | Step::Ask(_) | Step::Meet(_) | Step::Beat(_) | Step::Close(_) => {
+                    self.strange += 1;
+                }
+            }
+        }
+        let settled = self.node.write().settle(&mut self.batch);
+        self.news += settled.news as u64;
+        black_box(self.batch.replies());
+    }
+
+    /// The same, counted by callgrind: [`super::instructions`] names this function to it.
+    #[inline(never)]
+    pub fn counted_turn(&mut self, received: Moment) {
+        self.turn(received);
+        // With nothing behind it the call would be a jump, and this function would have no end of its own.
+        black_box(&self.news);
+    }
+
+    /// Whether so many lines were all reports, all news, and all answered.
+    ///
+    /// # Errors
+    /// If not: then what was measured is something else.
+    pub fn check(&self, lines: u64) -> Result<(), Failure> {
+        let &Server { news, strange, answered, owed, .. } = self;
+        if (news, strange, answered) == (lines, 0, owed) {
+            return Ok(());
+        }
+        let replies = format!("the replies have {answered} bytes instead of {owed}");
+        Err(format!("of {lines} lines {news} were news and {strange} no reports, {replies}").into())
+    }
+}
