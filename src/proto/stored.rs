@@ -1,5 +1,5 @@
-//! What a store has of a client. Its line is within the record if it is as short as nearly all are, so that storing
-//! costs no allocation, and looking at it no second way to memory.
+//! What is kept of one client. Its line is within the record if it is as short as nearly all are, so that storing costs
+//! no allocation, and looking at it no second way to memory.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use super::time::Moment;
 /// whose servers have short names. With them and what else it has, a line takes 120 bytes.
 const SHORT_BYTES_MAX: usize = 118;
 
-/// All that a store has of one client.
+/// The newest sighting of one client.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) line: StoredLine,
@@ -32,6 +32,7 @@ pub(super) enum StoredLine {
 }
 
 impl Record {
+    /// The client's name.
     #[inline(always)]
     pub(super) fn client(&self) -> &[u8] {
         self.line.part(self.client.start as usize..self.client.end as usize)
