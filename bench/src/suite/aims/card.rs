@@ -94,7 +94,9 @@ impl Finding {
     fn aim_in_words(&self) -> String {
         match self.aim {
             Aim::Stated => self.aim.to_string(),
-            _ => format!("{} {}", self.aim, self.unit).trim_end().to_owned(),
+            Aim::AtLeast(_) | Aim::AtMost(_) | Aim::Exactly(_) => {
+                format!("{} {}", self.aim, self.unit).trim_end().to_owned()
+            }
         }
     }
 

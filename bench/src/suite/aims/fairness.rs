@@ -12,7 +12,7 @@ use super::verdict::{Aim, Seen};
 use super::{entrants, place};
 
 /// Connections, and for how long at least they are driven, in milliseconds: each is to have at least a hundred replies.
-const POINTS: [(u32, u64); 5] = [(1, 500), (16, 500), (128, 500), (1_000, 2_500), (4_000, 8_000)];
+const POINTS: [(u32, u64); 5] = [(1, 500), (16, 500), (128, 500), (1_000, 2_500), (4_000, 13_000)];
 
 const QUICK: [(u32, u64); 2] = [(16, 500), (128, 500)];
 

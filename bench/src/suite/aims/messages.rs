@@ -70,7 +70,7 @@ fn count(servers: &Servers) -> io::Result<Figures> {
 /// All that servers have told each other so far, once nothing is under way any more.
 fn messages(servers: &Servers) -> io::Result<u64> {
     std::thread::sleep(STATUS_WAIT);
-    let lines = servers.logged("status: ");
+    let lines = servers.logged("status: clients=");
     let told = lines.iter().map(|line| counters(line).get("linklines").copied());
     told.sum::<Option<u64>>().ok_or_else(|| io::Error::other("a server has not logged what it has counted"))
 }
