@@ -5,10 +5,10 @@
 
 use super::command::IAmAt;
 use super::entry::{Entry, Newness, Teller};
-use super::name::ServerName;
 use super::peer::Epoch;
 use super::sighting::Sighting;
 use super::time::{Moment, Skew};
+use super::usual::{CLIENT, Usual, WINDOW_BYTES};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -100,8 +100,38 @@ impl Batch {
         &mut self.replies
     }
 
-    /// Replies to a client's report, which came as `line`, and notes it to be merged.
-    pub(super) fn report(&mut self, origin: &ServerName, line: &[u8], report: &IAmAt<'_>, received: Moment) {
+    /// Whether reports must come line by line, to be kept as they are.
+    pub(super) fn keeps_lines(&self) -> bool {
+        self.keeps_lines
+    }
+
+    /// The same as [`Batch::report`] for a report in its usual form, at the start of this window.
+    #[inline(always)]
+    pub(super) fn usual(
+        &mut self,
+        opening: &[u8],
+        window: &[u8; WINDOW_BYTES],
+        usual: &Usual,
+        received: Moment,
+    ) {
+        let out = &mut self.replies;
+        let start = out.len();
+        out.extend_from_slice(opening);
+        Skew::between(received, usual.moment).push_to(out);
+        out.push(b' ');
+        let client = out.len() - start;
+        out.extend_from_slice(&window[CLIENT..usual.end]);
+        self.pending.push(Pending {
+            line: (start, out.len()),
+            client: (client, client + usual.client_end - CLIENT),
+            moment: usual.moment,
+            original: None,
+            told: None,
+        });
+    }
+
+    /// Replies to a client's report, which came as `line`, and notes it to be merged. Replies begin with `opening`.
+    pub(super) fn report(&mut self, opening: &[u8], line: &[u8], report: &IAmAt<'_>, received: Moment) {
         let original = self.keeps_lines.then(|| {
             let start = self.lines.len();
             self.lines.extend_from_slice(line);
@@ -109,9 +139,7 @@ impl Batch {
         });
         let out = &mut self.replies;
         let start = out.len();
-        out.extend_from_slice(b"AT ");
-        out.extend_from_slice(origin.as_str().as_bytes());
-        out.push(b' ');
+        out.extend_from_slice(opening);
         Skew::between(received, report.time.moment()).push_to(out);
         out.push(b' ');
         let client = out.len() - start;

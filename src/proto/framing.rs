@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::usual::WINDOW_BYTES;
+
 /// The most bytes of a client's line if nothing else is asked for, its terminator not counted. Real reports have
 /// under 120 bytes; more leaves room for long client names and keeps what one connection can make the server hold
 /// small.
@@ -86,7 +88,8 @@ impl Framing {
     pub fn new(line_bytes_max: usize, read_bytes: usize) -> Framing {
         // A whole line with CRLF must fit, with a byte to spare so that `space` is never empty.
         let size = read_bytes.max(line_bytes_max + 3);
-        let buffer = vec![0; size];
+        // The window at the start of every line must be in the buffer.
+        let buffer = vec![0; size + WINDOW_BYTES];
         Framing { buffer, unread: 0..0, searched: 0, line_bytes_max, end_ends_line: true, ended: false }
     }
 
@@ -103,7 +106,8 @@ impl Framing {
             self.buffer.copy_within(self.unread.clone(), 0);
             self.unread = 0..self.unread.len();
         }
-        &mut self.buffer[self.unread.end..]
+        let end = self.buffer.len() - WINDOW_BYTES;
+        &mut self.buffer[self.unread.end..end]
     }
 
     /// Notes that `count` bytes were read into [`Framing::space`]; 0 is the end of the stream.
@@ -139,6 +143,21 @@ impl Framing {
         let end = start + text.len();
         self.unread.start += used;
         Some(Line::Whole(&self.buffer[start..end]))
+    }
+
+    /// What has been read and not been given out, and as many bytes behind it as a window has; `None` if lines must be
+    /// shorter than a window.
+    pub(super) fn ahead(&self) -> Option<&[u8]> {
+        let end = self.unread.end + WINDOW_BYTES;
+        (self.line_bytes_max >= WINDOW_BYTES).then(|| &self.buffer[self.unread.start..end])
+    }
+
+    /// Whole lines of so many bytes have been taken of what is [`Framing::ahead`].
+    pub(super) fn took(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.unread.start += bytes;
+            self.searched = 0;
+        }
     }
 
     /// Whether part of a line has come whose end has not.

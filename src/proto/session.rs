@@ -29,6 +29,8 @@ use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
 pub struct Session {
     me: Arc<Identity>,
     role: Role,
+    /// How replies to reports begin.
+    opening: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -103,18 +105,38 @@ pub enum Refusal {
 impl Session {
     /// A conversation on the client port.
     pub fn client(me: Arc<Identity>) -> Session {
-        Session { me, role: Role::Client }
+        Session::new(me, Role::Client)
     }
 
     /// A conversation on the client port, from the address of these neighbours, by their indices: whose dialect is
     /// the classic one, and whose `AT` lines are believed here. Clients may be at that address too.
     pub fn classic(me: Arc<Identity>, neighbours: Vec<usize>) -> Session {
-        Session { me, role: Role::Classic(neighbours) }
+        Session::new(me, Role::Classic(neighbours))
     }
 
     /// A conversation on the peer port. The nonce must be one that nobody can foretell.
     pub fn peer(me: Arc<Identity>, nonce: Nonce) -> Session {
-        Session { me, role: Role::Stranger(nonce) }
+        Session::new(me, Role::Stranger(nonce))
+    }
+
+    fn new(me: Arc<Identity>, role: Role) -> Session {
+        let opening = [b"AT ", me.name.as_str().as_bytes(), b" "].concat();
+        Session { me, role, opening }
+    }
+
+    /// How replies to reports begin.
+    pub(super) fn opening(&self) -> &[u8] {
+        &self.opening
+    }
+
+    /// Whether reports are understood here.
+    pub(super) fn takes_reports(&self) -> bool {
+        matches!(self.role, Role::Client | Role::Classic(_))
+    }
+
+    /// The latest time that a report may have which comes in at `received`, if there is one.
+    pub(super) fn latest(&self, received: Moment) -> Option<Moment> {
+        self.me.clock_lead_max.map(|lead| received.after(lead))
     }
 
     /// Takes one line that came in at `received`: its replies and sightings go into the batch.
@@ -177,10 +199,10 @@ impl Session {
     fn client_line<'a>(&self, text: &'a [u8], received: Moment, batch: &mut Batch) -> Outcome<'a> {
         match client_command(text)? {
             ClientCommand::IAmAt(report) => {
-                if self.me.clock_lead_max.is_some_and(|lead| report.time.moment() > received.after(lead)) {
+                if self.latest(received).is_some_and(|latest| report.time.moment() > latest) {
                     return Err(Refusal::ClockAhead);
                 }
-                batch.report(&self.me.name, text, &report, received);
+                batch.report(&self.opening, text, &report, received);
                 Ok((Step::Next, None))
             }
             ClientCommand::WhatsAt(ask) => Ok((Step::Ask(ask), None)),

@@ -14,6 +14,7 @@ use proxyherd::proto::time::Moment;
 
 use super::stream::Pass;
 use crate::life::Failure;
+use crate::shared::REPLIES_BYTES_MAX;
 
 /// The name of the server, which is in every reply.
 pub const NAME: &str = "Alford";
@@ -72,7 +73,9 @@ impl Server {
     #[inline(never)]
     pub fn turn(&mut self, received: Moment) {
         self.framing.filled(self.filled);
-        while let Some(line) = self.framing.next_line() {
+        loop {
+            self.session.reports(&mut self.framing, received, REPLIES_BYTES_MAX, &mut self.batch);
+            let Some(line) = self.framing.next_line() else { break };
             match self.session.line(line, received, &mut self.batch) {
                 Step::Next => {}
                 Step::Refused(_) | Step::Ask(_) | Step::Meet(_) | Step::Beat(_) | Step::Close(_) => {
