@@ -5,6 +5,7 @@
 
 use super::command::IAmAt;
 use super::entry::{Entry, Newness, Teller};
+use super::opening::Opening;
 use super::peer::Epoch;
 use super::sighting::Sighting;
 use super::time::{Moment, Skew};
@@ -109,16 +110,14 @@ impl Batch {
     #[inline(always)]
     pub(super) fn usual(
         &mut self,
-        opening: &[u8],
+        opening: &Opening,
         window: &[u8; WINDOW_BYTES],
         usual: &Usual,
         received: Moment,
     ) {
         let out = &mut self.replies;
         let start = out.len();
-        out.extend_from_slice(opening);
-        Skew::between(received, usual.moment).push_to(out);
-        out.push(b' ');
+        opening.push_to(Skew::between(received, usual.moment), out);
         let client = out.len() - start;
         out.extend_from_slice(&window[CLIENT..usual.end]);
         self.pending.push(Pending {
@@ -131,7 +130,7 @@ impl Batch {
     }
 
     /// Replies to a client's report, which came as `line`, and notes it to be merged. Replies begin with `opening`.
-    pub(super) fn report(&mut self, opening: &[u8], line: &[u8], report: &IAmAt<'_>, received: Moment) {
+    pub(super) fn report(&mut self, opening: &Opening, line: &[u8], report: &IAmAt<'_>, received: Moment) {
         let original = self.keeps_lines.then(|| {
             let start = self.lines.len();
             self.lines.extend_from_slice(line);
@@ -139,9 +138,7 @@ impl Batch {
         });
         let out = &mut self.replies;
         let start = out.len();
-        out.extend_from_slice(opening);
-        Skew::between(received, report.time.moment()).push_to(out);
-        out.push(b' ');
+        opening.push_to(Skew::between(received, report.time.moment()), out);
         let client = out.len() - start;
         out.extend_from_slice(report.client.0.as_bytes());
         let client_end = out.len() - start;

@@ -51,12 +51,36 @@ pub struct Entry<'a> {
     pub newness: Newness,
 }
 
+/// Room for lines is had in steps of so many bytes, less what an allocator may need for itself: then the next line of the
+/// same client, which is hardly ever longer by more, fits.
+const ROOM_STEP_BYTES: usize = 16;
+
 impl Entry<'_> {
+    /// The line without its line feed.
+    pub(super) fn text(&self) -> &[u8] {
+        self.line.split_last().map_or(&[], |(_, text)| text)
+    }
+
+    /// Replaces what `to` holds by the line.
+    #[inline(always)]
+    pub(super) fn copy_to(&self, to: &mut Vec<u8>) {
+        to.clear();
+        if to.capacity() < self.line.len() {
+            grow(to, self.line.len());
+        }
+        to.extend_from_slice(self.line);
+    }
+
     /// Where in the line the client's name stands, as a record keeps it.
     pub(super) fn client_range(&self) -> Range<u32> {
         // A line has some ten thousand bytes at most: see the limits of `framing`.
         self.client.0 as u32..self.client.1 as u32
     }
+}
+
+#[cold]
+fn grow(to: &mut Vec<u8>, bytes: usize) {
+    to.reserve_exact((bytes + 8).next_multiple_of(ROOM_STEP_BYTES) - 8);
 }
 
 /// Whether `entry` wins over the stored line, their times being equal in whole nanoseconds.

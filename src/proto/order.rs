@@ -59,12 +59,10 @@ impl Order {
             Some(latest) => *latest = self.last,
             None => self.latest.push(self.last),
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_ENTRIES) {
-            let chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
-            self.chunks.push(chunk);
-        }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(Change { number: self.last, record });
+        let change = Change { number: self.last, record };
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_ENTRIES => chunk.push(change),
+            Some(_) | None => self.begin_chunk(change),
         }
         self.entries += 1;
         self.since_sweep += 1;
@@ -72,6 +70,13 @@ impl Order {
             self.since_sweep = 0;
             self.sweep();
         }
+    }
+
+    #[cold]
+    fn begin_chunk(&mut self, change: Change) {
+        let mut chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
+        chunk.push(change);
+        self.chunks.push(chunk);
     }
 
     /// The changes after `position`, oldest first, those that were overtaken among them.

@@ -20,6 +20,7 @@ use super::command::{ClientCommand, ParseError, WhatsAt, client_command};
 use super::entry::{Newness, Teller};
 use super::framing::Line;
 use super::node::{Identity, Node};
+use super::opening::Opening;
 use super::peer::{Ack, Beat, Call, Epoch, Greeting, Welcome, at_line, call};
 use super::time::Moment;
 use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
@@ -30,7 +31,7 @@ pub struct Session {
     me: Arc<Identity>,
     role: Role,
     /// How replies to reports begin.
-    opening: Vec<u8>,
+    opening: Opening,
 }
 
 #[derive(Debug)]
@@ -120,12 +121,12 @@ impl Session {
     }
 
     fn new(me: Arc<Identity>, role: Role) -> Session {
-        let opening = [b"AT ", me.name.as_str().as_bytes(), b" "].concat();
+        let opening = Opening::of(&me.name);
         Session { me, role, opening }
     }
 
     /// How replies to reports begin.
-    pub(super) fn opening(&self) -> &[u8] {
+    pub(super) fn opening(&self) -> &Opening {
         &self.opening
     }
 

@@ -4,15 +4,15 @@
 //! up, restoring and simulating are all one operation. Records are never removed.
 
 use std::cmp::Ordering;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
-use super::entry::{Entry, Teller, trimmed, wins_tie};
+use super::entry::{Entry, Teller, wins_tie};
 use super::hidden::Passed;
 use super::order::Order;
+use super::seeded::Seed;
 use super::time::Moment;
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
@@ -52,7 +52,7 @@ pub struct Store {
     clients_max: usize,
     /// From the hash of a client's name to its record; the hash is seeded, so that nobody can aim at it.
     table: HashTable<Slot>,
-    hasher: RandomState,
+    seed: Seed,
     records: Vec<Record>,
     order: Order,
     digest: Digest,
@@ -98,7 +98,7 @@ impl Store {
         Store {
             clients_max: CLIENTS_MAX,
             table: HashTable::new(),
-            hasher: RandomState::new(),
+            seed: Seed::random(),
             records: Vec::new(),
             order: Order::default(),
             digest: Digest::empty(),
@@ -115,7 +115,7 @@ impl Store {
     /// Stores the entry if it is news.
     pub fn merge(&mut self, entry: &Entry<'_>) -> Merged {
         let client = &entry.line[entry.client.0..entry.client.1];
-        let hash = self.hasher.hash_one(client);
+        let hash = self.seed.hash(client);
         let records = &self.records;
         let found = self
             .table
@@ -151,7 +151,7 @@ impl Store {
 
     /// The `AT` line of a client, with its line feed.
     pub fn line_of(&self, client: &[u8]) -> Option<&[u8]> {
-        let hash = self.hasher.hash_one(client);
+        let hash = self.seed.hash(client);
         let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
         self.table.find(hash, same).map(|slot| &*self.records[slot.record as usize].line)
     }
@@ -260,11 +260,10 @@ impl Store {
         if !newer {
             return false;
         }
-        let digest = record_hash(trimmed(entry.line));
+        let digest = record_hash(entry.text());
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + entry.line.len() as u64 - record.line.len() as u64;
-        record.line.clear();
-        record.line.extend_from_slice(entry.line);
+        entry.copy_to(&mut record.line);
         record.client = entry.client_range();
         record.moment = entry.moment;
         record.teller = entry.teller;
@@ -274,12 +273,14 @@ impl Store {
     }
 
     fn insert(&mut self, hash: u64, client: &[u8], entry: &Entry<'_>) {
+        let mut line = Vec::new();
+        entry.copy_to(&mut line);
         let bucket = Bucket::of(client);
-        let digest = record_hash(trimmed(entry.line));
+        let digest = record_hash(entry.text());
         let index = self.records.len() as u32;
         self.line_bytes += entry.line.len() as u64;
         self.records.push(Record {
-            line: entry.line.to_vec(),
+            line,
             client: entry.client_range(),
             moment: entry.moment,
             teller: entry.teller,

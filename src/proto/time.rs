@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use super::digits::text8;
+
 /// The most digits a client's seconds may have: they then always fit a `u64`.
 pub const SECONDS_DIGITS_MAX: usize = 18;
 
@@ -14,6 +16,9 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// The digits of a fraction that count as nanoseconds.
 const NANOS_DIGITS: usize = 9;
+
+/// The bytes of a skew of less than ten seconds: a sign, a digit, the point, nine digits.
+pub(super) const SHORT_SKEW_BYTES: usize = 1 + 1 + 1 + NANOS_DIGITS;
 
 /// A point in time: whole seconds and nanoseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,10 +127,28 @@ impl Skew {
 
     /// Appends the skew: always signed, plain decimal, nine digits after the point (`+0.263873386`).
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        out.push(if self.negative { b'-' } else { b'+' });
+        out.push(self.sign());
         push_digits(out, self.size.seconds, 1);
         out.push(b'.');
         push_digits(out, u64::from(self.size.nanos), NANOS_DIGITS);
+    }
+
+    /// The text of a skew of less than ten seconds, as nearly all are.
+    #[inline(always)]
+    pub(super) fn short_text(&self) -> Option<[u8; SHORT_SKEW_BYTES]> {
+        if self.size.seconds > 9 {
+            return None;
+        }
+        let mut text = [b'.'; SHORT_SKEW_BYTES];
+        text[0] = self.sign();
+        text[1] = b'0' + self.size.seconds as u8;
+        text[3..11].copy_from_slice(&text8(self.size.nanos / 10));
+        text[11] = b'0' + (self.size.nanos % 10) as u8;
+        Some(text)
+    }
+
+    fn sign(&self) -> u8 {
+        if self.negative { b'-' } else { b'+' }
     }
 }
 

@@ -1,0 +1,69 @@
+//! How the replies of a server to reports begin: `AT`, its name, and the skew, which alone differs.
+
+use super::name::{SERVER_NAME_BYTES_MAX, ServerName};
+use super::time::{SHORT_SKEW_BYTES, Skew};
+
+/// The longest beginning: `AT`, the longest name, a skew of less than ten seconds, and three spaces. Copying as many
+/// bytes each time costs less than copying as many as there are.
+const OPENING_BYTES_MAX: usize =
+    ("AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES).next_multiple_of(16);
+
+/// The beginning of a server's replies.
+#[derive(Clone, Debug)]
+pub(super) struct Opening {
+    /// With nothing where the skew will be, and behind it.
+    text: [u8; OPENING_BYTES_MAX],
+    /// Where the skew begins.
+    skew: usize,
+}
+
+impl Opening {
+    /// That of the server with this name.
+    pub(super) fn of(name: &ServerName) -> Opening {
+        let mut text = [b' '; OPENING_BYTES_MAX];
+        text[..2].copy_from_slice(b"AT");
+        let skew = "AT ".len() + name.as_str().len() + 1;
+        text[3..skew - 1].copy_from_slice(name.as_str().as_bytes());
+        Opening { text, skew }
+    }
+
+    /// Appends the beginning of a reply, up to where the client's name follows.
+    #[inline(always)]
+    pub(super) fn push_to(&self, skew: Skew, out: &mut Vec<u8>) {
+        let at = out.len() + self.skew;
+        out.extend_from_slice(&self.text);
+        match skew.short_text() {
+            Some(text) => {
+                out[at..at + SHORT_SKEW_BYTES].copy_from_slice(&text);
+                out.truncate(at + SHORT_SKEW_BYTES + 1);
+            }
+            None => push_long(skew, at, out),
+        }
+    }
+}
+
+#[cold]
+fn push_long(skew: Skew, at: usize, out: &mut Vec<u8>) {
+    out.truncate(at);
+    skew.push_to(out);
+    out.push(b' ');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::time::Moment;
+
+    #[test]
+    fn a_reply_begins_with_the_name_and_the_skew() {
+        for name in ["A", "Alford", &"x".repeat(SERVER_NAME_BYTES_MAX)] {
+            let opening = Opening::of(&ServerName::parse(name).unwrap());
+            for (seconds, text) in [(0, "-0.000000009"), (9, "-9.000000009"), (10, "-10.000000009")] {
+                let mut out = b"before\n".to_vec();
+                let sent = Moment { seconds, nanos: 9 };
+                opening.push_to(Skew::between(Moment::default(), sent), &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), format!("before\nAT {name} {text} "));
+            }
+        }
+    }
+}
