@@ -3,6 +3,8 @@
 //! A driver lends one batch to its conversation and reuses it, so that a line costs no allocation. Merging
 //! a batch at once takes the lock once, and keeps parsing and formatting outside of it.
 
+use std::ops::Range;
+
 use super::command::IAmAt;
 use super::entry::{Entry, Newness, Teller};
 use super::opening::Opening;
@@ -34,7 +36,7 @@ pub struct Batch {
 /// Where the reply to a report stands, and in it the client's name.
 #[derive(Debug)]
 struct Promise {
-    line: (usize, usize),
+    line: Range<usize>,
     client: usize,
 }
 
@@ -48,14 +50,31 @@ pub(super) struct Reached {
 
 #[derive(Debug)]
 struct Pending {
-    line: (usize, usize),
+    line: Span,
     /// Where the client's name stands in the line.
-    client: (usize, usize),
+    client: Span,
     moment: Moment,
     /// Where in `lines` the report stands as it came, if it was kept.
-    original: Option<(usize, usize)>,
+    original: Option<Span>,
     /// `None` for a client's own report.
     told: Option<(Teller, Newness)>,
+}
+
+/// From where to where. What a batch holds has far less than four gigabytes.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u32, end: end as u32 }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 impl Batch {
@@ -121,8 +140,8 @@ impl Batch {
         let client = out.len() - start;
         out.extend_from_slice(&window[CLIENT..usual.end]);
         self.pending.push(Pending {
-            line: (start, out.len()),
-            client: (client, client + usual.client_end - CLIENT),
+            line: Span::new(start, out.len()),
+            client: Span::new(client, client + usual.client_end - CLIENT),
             moment: usual.moment,
             original: None,
             told: None,
@@ -134,7 +153,7 @@ impl Batch {
         let original = self.keeps_lines.then(|| {
             let start = self.lines.len();
             self.lines.extend_from_slice(line);
-            (start, self.lines.len())
+            Span::new(start, self.lines.len())
         });
         let out = &mut self.replies;
         let start = out.len();
@@ -148,8 +167,8 @@ impl Batch {
         out.extend_from_slice(report.time.text().as_bytes());
         out.push(b'\n');
         self.pending.push(Pending {
-            line: (start, out.len()),
-            client: (client, client_end),
+            line: Span::new(start, out.len()),
+            client: Span::new(client, client_end),
             moment: report.time.moment(),
             original,
             told: None,
@@ -160,9 +179,11 @@ impl Batch {
     pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
         let start = self.told.len();
         sighting.push_to(&mut self.told);
+        let (client, client_end) = sighting.client_range();
+        let client = Span::new(client, client_end);
         self.pending.push(Pending {
-            line: (start, self.told.len()),
-            client: sighting.client_range(),
+            line: Span::new(start, self.told.len()),
+            client,
             moment: sighting.time.moment(),
             original: None,
             told: Some((teller, newness)),
@@ -186,8 +207,9 @@ impl Batch {
                 None => (&self.replies, Teller::CLIENT, Newness::LaterTime),
                 Some((teller, newness)) => (&self.told, teller, newness),
             };
-            let line = &text[pending.line.0..pending.line.1];
-            Entry { line, client: pending.client, moment: pending.moment, teller, newness }
+            let line = &text[pending.line.range()];
+            let client = (pending.client.start as usize, pending.client.end as usize);
+            Entry { line, client, moment: pending.moment, teller, newness }
         })
     }
 
@@ -195,7 +217,10 @@ impl Batch {
     pub(super) fn settled(&mut self) {
         if self.keeps_promises {
             let reports = self.pending.iter().filter(|pending| pending.told.is_none());
-            let promise = |pending: &Pending| Promise { line: pending.line, client: pending.client.0 };
+            let promise = |pending: &Pending| Promise {
+                line: pending.line.range(),
+                client: pending.client.start as usize,
+            };
             self.promises.extend(reports.map(promise));
         }
         self.pending.clear();
@@ -210,7 +235,7 @@ impl Batch {
     pub fn break_promises(&mut self, why: &str) -> usize {
         let mut replies = Vec::with_capacity(self.replies.len());
         let mut copied = 0;
-        for Promise { line: (start, end), client } in &self.promises {
+        for Promise { line: Range { start, end }, client } in &self.promises {
             replies.extend_from_slice(&self.replies[copied..*start]);
             replies.extend_from_slice(format!("? {why}: IAMAT ").as_bytes());
             replies.extend_from_slice(&self.replies[start + client..*end]);
@@ -234,13 +259,13 @@ impl Batch {
         pending.retain_mut(|pending| {
             let is_refused = refused.next_if_eq(&&index).is_some();
             index += 1;
-            let (start, end) = pending.line;
+            let Range { start, end } = pending.line.range();
             if pending.told.is_some() {
                 return true;
             }
             if !is_refused {
                 replies.extend_from_slice(&self.replies[copied..start]);
-                pending.line = (replies.len(), replies.len() + end - start);
+                pending.line = Span::new(replies.len(), replies.len() + end - start);
                 replies.extend_from_slice(&self.replies[start..end]);
                 copied = end;
                 return true;
@@ -248,10 +273,10 @@ impl Batch {
             replies.extend_from_slice(&self.replies[copied..start]);
             replies.extend_from_slice(b"? ");
             match pending.original {
-                Some((start, end)) => replies.extend_from_slice(&self.lines[start..end]),
+                Some(original) => replies.extend_from_slice(&self.lines[original.range()]),
                 None => {
                     replies.extend_from_slice(b"IAMAT ");
-                    let fields = start + pending.client.0..end - 1;
+                    let fields = start + pending.client.start as usize..end - 1;
                     replies.extend_from_slice(&self.replies[fields]);
                 }
             }

@@ -165,13 +165,15 @@ impl Node {
     }
 
     /// The same, and appends what is to be kept to the records. Its replies may be sent when these are.
+    // Not within its caller, which is then left with too few registers.
+    #[inline(never)]
     pub fn settle_recorded(&mut self, batch: &mut Batch, mut records: Option<&mut Vec<u8>>) -> Settled {
         let mut settled = Settled::default();
         let mut refused = Vec::new();
         if self.me.has(Bug::PositionRecordedFirst) {
             self.record_reached(batch, &mut records);
         }
-        for (index, entry) in batch.pending().enumerate() {
+        for entry in batch.pending() {
             match self.store.merge(&entry) {
                 Merged::News => {
                     settled.news += 1;
@@ -180,7 +182,7 @@ impl Node {
                     }
                 }
                 Merged::Stale => settled.stale += 1,
-                Merged::Refused => refused.push(index),
+                Merged::Refused => refused.push(settled.news + settled.stale + refused.len()),
             }
         }
         if let Some(reached) = batch.reached() {

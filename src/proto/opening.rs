@@ -5,7 +5,7 @@ use super::time::{SHORT_SKEW_BYTES, Skew};
 
 /// The longest beginning: `AT`, the longest name, a skew of less than ten seconds, and three spaces. Copying as many
 /// bytes each time costs less than copying as many as there are.
-const OPENING_BYTES_MAX: usize =
+pub(super) const OPENING_BYTES_MAX: usize =
     ("AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES).next_multiple_of(16);
 
 /// The beginning of a server's replies.

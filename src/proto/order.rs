@@ -24,15 +24,17 @@ pub struct Change {
 /// The log of changes, oldest first.
 #[derive(Debug, Default)]
 pub struct Order {
-    /// No chunk is empty, and none holds more than [`CHUNK_ENTRIES`].
+    /// Complete chunks. None is empty, and none holds more than [`CHUNK_ENTRIES`].
     chunks: Vec<Vec<Change>>,
+    /// The newest changes, until they are a chunk.
+    newest: Vec<Change>,
     /// Emptied chunks kept for reuse, at most one: in steady state sweeping frees what changes need.
     spare: Option<Vec<Change>>,
+    /// Entries of complete chunks.
     entries: usize,
     /// For every record the number of its last change: an entry with another number is overtaken.
     latest: Vec<u64>,
     last: u64,
-    since_sweep: usize,
     sweep_next: usize,
 }
 
@@ -59,33 +61,20 @@ impl Order {
             Some(latest) => *latest = self.last,
             None => self.latest.push(self.last),
         }
-        let change = Change { number: self.last, record };
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK_ENTRIES => chunk.push(change),
-            Some(_) | None => self.begin_chunk(change),
+        self.newest.push(Change { number: self.last, record });
+        if self.newest.len().is_multiple_of(SWEEP_EVERY) {
+            self.tidy();
         }
-        self.entries += 1;
-        self.since_sweep += 1;
-        if self.since_sweep >= SWEEP_EVERY && self.entries > 2 * self.latest.len() + CHUNK_ENTRIES {
-            self.since_sweep = 0;
-            self.sweep();
-        }
-    }
-
-    #[cold]
-    fn begin_chunk(&mut self, change: Change) {
-        let mut chunk = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
-        chunk.push(change);
-        self.chunks.push(chunk);
     }
 
     /// The changes after `position`, oldest first, those that were overtaken among them.
     pub fn after(&self, position: u64) -> impl Iterator<Item = Change> + '_ {
-        let behind = self.chunks.partition_point(|chunk| chunk[0].number <= position);
+        let begins_behind = |chunk: &Vec<Change>| chunk.first().is_some_and(|first| first.number <= position);
+        let behind = self.chunks.partition_point(begins_behind) + usize::from(begins_behind(&self.newest));
         let chunks = &self.chunks[behind.saturating_sub(1)..];
-        let skip =
-            chunks.first().map_or(0, |chunk| chunk.partition_point(|change| change.number <= position));
-        chunks.iter().flatten().skip(skip).copied()
+        let first = chunks.first().unwrap_or(&self.newest);
+        let skip = first.partition_point(|change| change.number <= position);
+        chunks.iter().chain([&self.newest]).flatten().skip(skip).copied()
     }
 
     /// Whether this is still the last change of its record.
@@ -93,10 +82,22 @@ impl Order {
         self.latest[change.record as usize] == change.number
     }
 
+    /// Makes a chunk of the newest changes when they are as many, and sweeps if the log has grown.
+    #[cold]
+    fn tidy(&mut self) {
+        if self.entries + self.newest.len() > 2 * self.latest.len() + CHUNK_ENTRIES {
+            self.sweep();
+        }
+        if self.newest.len() == CHUNK_ENTRIES {
+            let next = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
+            self.chunks.push(std::mem::replace(&mut self.newest, next));
+            self.entries += CHUNK_ENTRIES;
+        }
+    }
+
     /// Removes the overtaken entries of the next chunk in turn, and joins it to the one before if they fit.
     fn sweep(&mut self) {
-        let complete = self.chunks.len() - 1;
-        if self.sweep_next >= complete {
+        if self.sweep_next >= self.chunks.len() {
             self.sweep_next = 0;
         }
         let at = self.sweep_next;
@@ -124,6 +125,12 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    impl Order {
+        fn len(&self) -> usize {
+            self.entries + self.newest.len()
+        }
+    }
+
     /// Drives the log and a plain map side by side with `changes` changes to `records` records.
     fn check(seed: u64, records: u32, changes: usize, favourites: u32) {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -144,7 +151,7 @@ mod tests {
                 number_of[record as usize] = step as u64;
             }
             model.insert(step as u64, record);
-            assert!(order.entries <= 3 * model.len() + 3 * CHUNK_ENTRIES, "the log has grown out of bounds");
+            assert!(order.len() <= 3 * model.len() + 3 * CHUNK_ENTRIES, "the log has grown out of bounds");
             if step % 97 == 0 || step == changes {
                 let position = rng.u64(..=order.last());
                 let walked: Vec<_> =
@@ -155,6 +162,7 @@ mod tests {
             }
         }
         assert_eq!(order.entries, order.chunks.iter().map(Vec::len).sum::<usize>());
+        assert!(order.newest.len() < CHUNK_ENTRIES);
         assert!(order.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_ENTRIES));
     }
 
@@ -172,7 +180,7 @@ mod tests {
         let mut order = Order::default();
         (0..5_000).for_each(|record| order.push(record));
         (0..200_000).for_each(|_| order.push(17));
-        assert!(order.entries <= 3 * 5_000 + 3 * CHUNK_ENTRIES, "{} entries", order.entries);
+        assert!(order.len() <= 3 * 5_000 + 3 * CHUNK_ENTRIES, "{} entries", order.len());
         assert_eq!(order.after(0).filter(|&change| order.is_latest(change)).count(), 5_000);
     }
 }

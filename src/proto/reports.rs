@@ -2,14 +2,20 @@
 
 use super::batch::Batch;
 use super::framing::Framing;
+use super::opening::OPENING_BYTES_MAX;
 use super::session::Session;
 use super::time::Moment;
 use super::usual::{Usual, WINDOW_BYTES};
+
+/// The most bytes of a reply to a usual report.
+const REPLY_BYTES_MAX: usize = OPENING_BYTES_MAX + WINDOW_BYTES;
 
 impl Session {
     /// Takes usual reports that came in at `received` from the front of what has been read, until a line has another
     /// form, or the replies have `replies_bytes_max` bytes; returns how many. It comes to the same as
     /// [`Framing::next_line`] and [`Session::line`] for each, which take every other line, but costs a third.
+    // Not within its caller, which is then left with too few registers.
+    #[inline(never)]
     pub fn reports(
         &mut self,
         framing: &mut Framing,
@@ -23,7 +29,9 @@ impl Session {
         let opening = self.opening();
         let latest = self.latest(received);
         let (mut taken, mut lines) = (0, 0);
-        while batch.replies().len() < replies_bytes_max {
+        let room = replies_bytes_max.saturating_sub(batch.replies().len());
+        let lines_max = room.div_ceil(REPLY_BYTES_MAX) as u64;
+        while lines < lines_max {
             let Some(rest) = ahead.get(taken..) else { break };
             let Some(window) = rest.first_chunk() else { break };
             let Some(usual) = Usual::read(window) else { break };

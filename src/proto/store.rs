@@ -272,6 +272,7 @@ impl Store {
         true
     }
 
+    #[inline(never)]
     fn insert(&mut self, hash: u64, client: &[u8], entry: &Entry<'_>) {
         let mut line = Vec::new();
         entry.copy_to(&mut line);
