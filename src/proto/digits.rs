@@ -45,8 +45,8 @@ impl Digits {
         self.values.wrapping_shl(64 - self.bits)
     }
 
-    /// The digits as those of a number with one byte for each: such numbers compare as the digits do. There must be one
-    /// at least.
+    /// The digits as those of a number with one byte for each: such numbers compare as the digits do. Without a digit it
+    /// is beyond all of seven digits.
     #[inline(always)]
     pub(super) fn spread(self) -> u64 {
         self.aligned().swap_bytes()
@@ -116,7 +116,9 @@ mod tests {
                     let digits = Digits::of(bytes).unwrap();
                     assert_eq!((digits.len(), digits.is_empty()), (len, len == 0), "{bytes:?}");
                     assert_eq!(eight(bytes), None, "{bytes:?}");
-                    if len > 0 {
+                    if len == 0 {
+                        assert!(digits.spread() > 0x09_09_09_09_09_09_09, "{bytes:?}");
+                    } else {
                         let value: u64 = "12345678"[..len].parse().unwrap();
                         assert_eq!(digits.value(), value, "{bytes:?}");
                         assert_eq!(

@@ -51,24 +51,10 @@ pub struct Entry<'a> {
     pub newness: Newness,
 }
 
-/// Room for lines is had in steps of so many bytes, less what an allocator may need for itself: then the next line of the
-/// same client, which is hardly ever longer by more, fits.
-const ROOM_STEP_BYTES: usize = 16;
-
 impl Entry<'_> {
     /// The line without its line feed.
     pub(super) fn text(&self) -> &[u8] {
-        self.line.split_last().map_or(&[], |(_, text)| text)
-    }
-
-    /// Replaces what `to` holds by the line.
-    #[inline(always)]
-    pub(super) fn copy_to(&self, to: &mut Vec<u8>) {
-        to.clear();
-        if to.capacity() < self.line.len() {
-            grow(to, self.line.len());
-        }
-        to.extend_from_slice(self.line);
+        &self.line[..self.line.len() - 1]
     }
 
     /// Where in the line the client's name stands, as a record keeps it.
@@ -78,19 +64,14 @@ impl Entry<'_> {
     }
 }
 
+/// Whether a line wins over the stored one, their times being equal in whole nanoseconds.
 #[cold]
-fn grow(to: &mut Vec<u8>, bytes: usize) {
-    to.reserve_exact((bytes + 8).next_multiple_of(ROOM_STEP_BYTES) - 8);
-}
-
-/// Whether `entry` wins over the stored line, their times being equal in whole nanoseconds.
-#[cold]
-pub(super) fn wins_tie(entry: &Entry<'_>, stored: &[u8]) -> bool {
-    let by_time = time_of(entry.line).cmp(&time_of(stored));
-    match (by_time, entry.newness) {
+pub(super) fn wins_tie(line: &[u8], newness: Newness, stored: &[u8]) -> bool {
+    let by_time = time_of(line).cmp(&time_of(stored));
+    match (by_time, newness) {
         (Ordering::Less, _) | (Ordering::Equal, Newness::LaterTime) => false,
         (Ordering::Greater, _) => true,
-        (Ordering::Equal, Newness::GreaterSighting) => trimmed(entry.line) > trimmed(stored),
+        (Ordering::Equal, Newness::GreaterSighting) => trimmed(line) > trimmed(stored),
     }
 }
 

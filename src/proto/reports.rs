@@ -5,7 +5,7 @@ use super::framing::Framing;
 use super::opening::OPENING_BYTES_MAX;
 use super::session::Session;
 use super::time::Moment;
-use super::usual::{Usual, WINDOW_BYTES};
+use super::usual::{Hundreds, Usual, WINDOW_BYTES};
 
 /// The most bytes of a reply to a usual report.
 const REPLY_BYTES_MAX: usize = OPENING_BYTES_MAX + WINDOW_BYTES;
@@ -28,13 +28,14 @@ impl Session {
         };
         let opening = self.opening();
         let latest = self.latest(received);
+        let mut hundreds = Hundreds::none();
         let (mut taken, mut lines) = (0, 0);
         let room = replies_bytes_max.saturating_sub(batch.replies().len());
         let lines_max = room.div_ceil(REPLY_BYTES_MAX) as u64;
         while lines < lines_max {
             let Some(rest) = ahead.get(taken..) else { break };
             let Some(window) = rest.first_chunk() else { break };
-            let Some(usual) = Usual::read(window) else { break };
+            let Some(usual) = Usual::read(window, &mut hundreds) else { break };
             // The rest of a line that has not come whole may seem to be what was there before.
             if usual.end > rest.len() - WINDOW_BYTES || latest.is_some_and(|latest| usual.moment > latest) {
                 break;

@@ -26,6 +26,11 @@ pub const CLIENTS_CEILING: usize = 1_000_000_000;
 /// they may have to be copied back. More reports than these are hardly ever between their parsing and their merging.
 const CROWDED_CLIENTS: usize = 16 * 1024;
 
+/// Room for a line is had in steps of so many bytes, which is how an allocator gives it, less what it needs for itself.
+/// Then the client's next line, which may have some digits more, mostly fits.
+const LINE_STEP_BYTES: usize = 16;
+const ALLOCATOR_BYTES: usize = 8;
+
 /// The most records of one walk step: what a link holds the lock for.
 pub const WALK_RECORDS_MAX: usize = 64;
 
@@ -116,18 +121,14 @@ impl Store {
     pub fn merge(&mut self, entry: &Entry<'_>) -> Merged {
         let client = &entry.line[entry.client.0..entry.client.1];
         let hash = self.seed.hash(client);
-        let records = &self.records;
-        let found = self
-            .table
-            .find(hash, |slot| slot.hash == hash && records[slot.record as usize].client() == client);
-        match found.map(|slot| slot.record) {
+        match self.find(hash, client) {
             Some(record) if self.update(record, entry) => Merged::News,
             Some(_) => Merged::Stale,
             None if entry.teller == Teller::CLIENT && self.records.len() >= self.clients_max => {
                 Merged::Refused
             }
             None => {
-                self.insert(hash, client, entry);
+                self.insert(hash, *entry);
                 Merged::News
             }
         }
@@ -152,8 +153,7 @@ impl Store {
     /// The `AT` line of a client, with its line feed.
     pub fn line_of(&self, client: &[u8]) -> Option<&[u8]> {
         let hash = self.seed.hash(client);
-        let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
-        self.table.find(hash, same).map(|slot| &*self.records[slot.record as usize].line)
+        self.find(hash, client).map(|record| &*self.records[record as usize].line)
     }
 
     /// How many clients are known.
@@ -250,12 +250,31 @@ impl Store {
         (next < self.records.len()).then_some(next)
     }
 
+    /// The record of the client with this name, which has this hash.
+    #[inline(always)]
+    fn find(&self, hash: u64, client: &[u8]) -> Option<u32> {
+        // The hash is the client's but for one time in 2^64, so names are compared when the search is over.
+        let record = self.table.find(hash, |slot| slot.hash == hash)?.record;
+        if self.records[record as usize].client() == client {
+            Some(record)
+        } else {
+            self.find_other(hash, client)
+        }
+    }
+
+    /// The same, where another name has the same hash.
+    #[cold]
+    fn find_other(&self, hash: u64, client: &[u8]) -> Option<u32> {
+        let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
+        self.table.find(hash, same).map(|slot| slot.record)
+    }
+
     fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {
         let record = &mut self.records[index as usize];
         let newer = match entry.moment.cmp(&record.moment) {
             Ordering::Less => false,
             Ordering::Greater => true,
-            Ordering::Equal => wins_tie(entry, &record.line),
+            Ordering::Equal => wins_tie(entry.line, entry.newness, &record.line),
         };
         if !newer {
             return false;
@@ -263,7 +282,8 @@ impl Store {
         let digest = record_hash(entry.text());
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + entry.line.len() as u64 - record.line.len() as u64;
-        entry.copy_to(&mut record.line);
+        record.line.clear();
+        record.line.extend_from_slice(entry.line);
         record.client = entry.client_range();
         record.moment = entry.moment;
         record.teller = entry.teller;
@@ -273,10 +293,10 @@ impl Store {
     }
 
     #[inline(never)]
-    fn insert(&mut self, hash: u64, client: &[u8], entry: &Entry<'_>) {
-        let mut line = Vec::new();
-        entry.copy_to(&mut line);
-        let bucket = Bucket::of(client);
+    fn insert(&mut self, hash: u64, entry: Entry<'_>) {
+        let mut line = Vec::with_capacity(line_room(entry.line.len()));
+        line.extend_from_slice(entry.line);
+        let bucket = Bucket::of(&entry.line[entry.client.0..entry.client.1]);
         let digest = record_hash(entry.text());
         let index = self.records.len() as u32;
         self.line_bytes += entry.line.len() as u64;
@@ -292,6 +312,11 @@ impl Store {
         self.digest.replace(bucket, 0, digest);
         self.order.push(index);
     }
+}
+
+/// The bytes to have room for where a line of so many is stored.
+fn line_room(bytes: usize) -> usize {
+    (bytes + ALLOCATOR_BYTES).next_multiple_of(LINE_STEP_BYTES) - ALLOCATOR_BYTES
 }
 
 impl Default for Store {

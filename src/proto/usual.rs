@@ -39,10 +39,36 @@ pub(super) struct Usual {
     pub(super) moment: Moment,
 }
 
+/// The hundreds of seconds of the line before: most lines have the same, which need not be computed again.
+#[derive(Debug)]
+pub(super) struct Hundreds {
+    digits: [u8; 8],
+    value: u64,
+}
+
+impl Hundreds {
+    /// Those of no line.
+    pub(super) fn none() -> Hundreds {
+        Hundreds { digits: *b"00000000", value: 0 }
+    }
+
+    #[inline(always)]
+    fn of(&mut self, digits: [u8; 8]) -> Option<u64> {
+        if digits != self.digits { self.others(digits) } else { Some(self.value) }
+    }
+
+    #[cold]
+    fn others(&mut self, digits: [u8; 8]) -> Option<u64> {
+        let value = eight(digits)?;
+        *self = Hundreds { digits, value };
+        Some(value)
+    }
+}
+
 impl Usual {
     /// Reads the line at the start of the window; `None` for every other form. It may end behind what has come.
     #[inline(always)]
-    pub(super) fn read(window: &[u8; WINDOW_BYTES]) -> Option<Usual> {
+    pub(super) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
         if !window.starts_with(WORD) {
             return None;
         }
@@ -53,7 +79,7 @@ impl Usual {
         if *window.get(space)? != b' ' {
             return None;
         }
-        let (moment, bytes) = time(window, space + 1)?;
+        let (moment, bytes) = time(window, space + 1, hundreds)?;
         Some(Usual { client_end, end: space + 1 + bytes, moment })
     }
 }
@@ -81,15 +107,16 @@ fn degrees(window: &[u8; WINDOW_BYTES], at: usize, bound: u64) -> Option<usize> 
     let point = 1 + whole.len();
     let fraction = digits_at(bytes, point + 1)?;
     let is_signed = matches!(bytes[0], b'+' | b'-');
-    let is_one = is_signed && !whole.is_empty() && bytes[point] == b'.' && !fraction.is_empty();
+    // Without a whole digit it is beyond every bound.
+    let is_one = is_signed && bytes[point] == b'.' && !fraction.is_empty();
     (is_one && whole.spread() < bound).then_some(point + 1 + fraction.len())
 }
 
 /// The time, and how many bytes it takes with the line feed behind it.
 #[inline(always)]
-fn time(window: &[u8; WINDOW_BYTES], at: usize) -> Option<(Moment, usize)> {
+fn time(window: &[u8; WINDOW_BYTES], at: usize, hundreds: &mut Hundreds) -> Option<(Moment, usize)> {
     let bytes: &[u8; TIME_BYTES] = window.get(at..)?.first_chunk()?;
-    let seconds = 100 * eight(*bytes.first_chunk()?)? + 10 * one(bytes[8])? + one(bytes[9])?;
+    let seconds = 100 * hundreds.of(*bytes.first_chunk()?)? + 10 * one(bytes[8])? + one(bytes[9])?;
     if bytes[10] != b'.' || seconds == 0 {
         return None;
     }
