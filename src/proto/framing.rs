@@ -118,13 +118,16 @@ impl Framing {
 
     /// The next complete line, or a line that is too long, or `None` if more must be read first.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
+        if self.unread.is_empty() {
+            return None;
+        }
         let unread = &self.buffer[self.unread.clone()];
         let (text, used) = match memchr::memchr(b'\n', &unread[self.searched..]) {
             Some(at) => {
                 let end = self.searched + at;
                 (unread[..end].strip_suffix(b"\r").unwrap_or(&unread[..end]), end + 1)
             }
-            None if self.ended && self.end_ends_line && !unread.is_empty() => (unread, unread.len()),
+            None if self.ended && self.end_ends_line => (unread, unread.len()),
             // A carriage return at the limit may be half of a terminator.
             None if unread.len() > self.line_bytes_max + 1 => (unread, unread.len()),
             None => {

@@ -5,7 +5,7 @@ use super::framing::Framing;
 use super::opening::OPENING_BYTES_MAX;
 use super::session::Session;
 use super::time::Moment;
-use super::usual::{Hundreds, Usual, WINDOW_BYTES};
+use super::usual::{Usual, WINDOW_BYTES};
 
 /// The most bytes of a reply to a usual report.
 const REPLY_BYTES_MAX: usize = OPENING_BYTES_MAX + WINDOW_BYTES;
@@ -26,22 +26,23 @@ impl Session {
         let (Some(ahead), true) = (framing.ahead(), self.takes_reports() && !batch.keeps_lines()) else {
             return 0;
         };
-        let opening = self.opening();
         let latest = self.latest(received);
-        let mut hundreds = Hundreds::none();
+        let Session { opening, hundreds, .. } = self;
+        let unread = ahead.len() - WINDOW_BYTES;
         let (mut taken, mut lines) = (0, 0);
         let room = replies_bytes_max.saturating_sub(batch.replies().len());
         let lines_max = room.div_ceil(REPLY_BYTES_MAX) as u64;
         while lines < lines_max {
             let Some(rest) = ahead.get(taken..) else { break };
             let Some(window) = rest.first_chunk() else { break };
-            let Some(usual) = Usual::read(window, &mut hundreds) else { break };
+            let Some(usual) = Usual::read(window, hundreds) else { break };
+            let end = taken + usual.end;
             // The rest of a line that has not come whole may seem to be what was there before.
-            if usual.end > rest.len() - WINDOW_BYTES || latest.is_some_and(|latest| usual.moment > latest) {
+            if end > unread || latest.is_some_and(|latest| usual.moment > latest) {
                 break;
             }
             batch.usual(opening, window, &usual, received);
-            taken += usual.end;
+            taken = end;
             lines += 1;
         }
         framing.took(taken);

@@ -24,6 +24,7 @@ use super::opening::Opening;
 use super::peer::{Ack, Beat, Call, Epoch, Greeting, Welcome, at_line, call};
 use super::time::Moment;
 use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
+use super::usual::Hundreds;
 
 /// One conversation.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ pub struct Session {
     me: Arc<Identity>,
     role: Role,
     /// How replies to reports begin.
-    opening: Opening,
+    pub(super) opening: Opening,
+    pub(super) hundreds: Hundreds,
 }
 
 #[derive(Debug)]
@@ -122,12 +124,7 @@ impl Session {
 
     fn new(me: Arc<Identity>, role: Role) -> Session {
         let opening = Opening::of(&me.name);
-        Session { me, role, opening }
-    }
-
-    /// How replies to reports begin.
-    pub(super) fn opening(&self) -> &Opening {
-        &self.opening
+        Session { me, role, opening, hundreds: Hundreds::none() }
     }
 
     /// Whether reports are understood here.

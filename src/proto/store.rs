@@ -9,7 +9,7 @@ use std::ops::Range;
 use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
-use super::entry::{Entry, Teller, wins_tie};
+use super::entry::{Entry, Newness, Teller, wins_tie};
 use super::hidden::Passed;
 use super::order::Order;
 use super::seeded::Seed;
@@ -28,7 +28,7 @@ const CROWDED_CLIENTS: usize = 16 * 1024;
 
 /// Room for a line is had in steps of so many bytes, which is how an allocator gives it, less what it needs for itself.
 /// Then the client's next line, which may have some digits more, mostly fits.
-const LINE_STEP_BYTES: usize = 16;
+const LINE_STEP_BYTES: usize = 32;
 const ALLOCATOR_BYTES: usize = 8;
 
 /// The most records of one walk step: what a link holds the lock for.
@@ -128,7 +128,7 @@ impl Store {
                 Merged::Refused
             }
             None => {
-                self.insert(hash, *entry);
+                self.insert(hash, entry.line, entry.client, entry.moment, entry.teller);
                 Merged::News
             }
         }
@@ -293,7 +293,8 @@ impl Store {
     }
 
     #[inline(never)]
-    fn insert(&mut self, hash: u64, entry: Entry<'_>) {
+    fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, teller: Teller) {
+        let entry = Entry { line, client, moment, teller, newness: Newness::GreaterSighting };
         let mut line = Vec::with_capacity(line_room(entry.line.len()));
         line.extend_from_slice(entry.line);
         let bucket = Bucket::of(&entry.line[entry.client.0..entry.client.1]);
