@@ -37,6 +37,7 @@ mod seeded;
 pub mod session;
 pub mod sighting;
 pub mod store;
+mod stored;
 pub mod time;
 pub mod trust;
 mod usual;

@@ -13,6 +13,7 @@ use super::entry::{Entry, Newness, Teller, wins_tie};
 use super::hidden::Passed;
 use super::order::Order;
 use super::seeded::Seed;
+use super::stored::StoredLine;
 use super::time::Moment;
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
@@ -25,11 +26,6 @@ pub const CLIENTS_CEILING: usize = 1_000_000_000;
 /// Room for so many new clients or fewer is little: the lines of reports are then kept until they are merged, for
 /// they may have to be copied back. More reports than these are hardly ever between their parsing and their merging.
 const CROWDED_CLIENTS: usize = 16 * 1024;
-
-/// Room for a line is had in steps of so many bytes, which is how an allocator gives it, less what it needs for itself.
-/// Then the client's next line, which may have some digits more, mostly fits.
-const LINE_STEP_BYTES: usize = 32;
-const ALLOCATOR_BYTES: usize = 8;
 
 /// The most records of one walk step: what a link holds the lock for.
 pub const WALK_RECORDS_MAX: usize = 64;
@@ -72,7 +68,7 @@ struct Slot {
 
 #[derive(Debug)]
 struct Record {
-    line: Vec<u8>,
+    line: StoredLine,
     client: Range<u32>,
     moment: Moment,
     teller: Teller,
@@ -93,7 +89,7 @@ pub struct Walked {
 
 impl Record {
     fn client(&self) -> &[u8] {
-        &self.line[self.client.start as usize..self.client.end as usize]
+        self.line.part(self.client.start as usize..self.client.end as usize)
     }
 }
 
@@ -153,7 +149,7 @@ impl Store {
     /// The `AT` line of a client, with its line feed.
     pub fn line_of(&self, client: &[u8]) -> Option<&[u8]> {
         let hash = self.seed.hash(client);
-        self.find(hash, client).map(|record| &*self.records[record as usize].line)
+        self.find(hash, client).map(|record| self.records[record as usize].line.bytes())
     }
 
     /// How many clients are known.
@@ -215,7 +211,7 @@ impl Store {
             if latest > until {
                 walked.passed = Some(Passed::and(walked.passed, change.number, latest));
             } else if latest == change.number && record.teller != except {
-                push(change.number, &record.line);
+                push(change.number, record.line.bytes());
                 walked.lines += 1;
             }
         }
@@ -242,7 +238,7 @@ impl Store {
                 return Some(index);
             }
             if chosen[usize::from(record.bucket.0)] && self.order.number_of(index as u32) <= until {
-                out.extend_from_slice(&record.line);
+                out.extend_from_slice(record.line.bytes());
                 copied += 1;
             }
         }
@@ -274,7 +270,7 @@ impl Store {
         let newer = match entry.moment.cmp(&record.moment) {
             Ordering::Less => false,
             Ordering::Greater => true,
-            Ordering::Equal => wins_tie(entry.line, entry.newness, &record.line),
+            Ordering::Equal => wins_tie(entry.line, entry.newness, record.line.bytes()),
         };
         if !newer {
             return false;
@@ -282,8 +278,7 @@ impl Store {
         let digest = record_hash(entry.text());
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + entry.line.len() as u64 - record.line.len() as u64;
-        record.line.clear();
-        record.line.extend_from_slice(entry.line);
+        record.line.set(entry.line);
         record.client = entry.client_range();
         record.moment = entry.moment;
         record.teller = entry.teller;
@@ -295,14 +290,12 @@ impl Store {
     #[inline(never)]
     fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, teller: Teller) {
         let entry = Entry { line, client, moment, teller, newness: Newness::GreaterSighting };
-        let mut line = Vec::with_capacity(line_room(entry.line.len()));
-        line.extend_from_slice(entry.line);
         let bucket = Bucket::of(&entry.line[entry.client.0..entry.client.1]);
         let digest = record_hash(entry.text());
         let index = self.records.len() as u32;
         self.line_bytes += entry.line.len() as u64;
         self.records.push(Record {
-            line,
+            line: StoredLine::new(line),
             client: entry.client_range(),
             moment: entry.moment,
             teller: entry.teller,
@@ -313,11 +306,6 @@ impl Store {
         self.digest.replace(bucket, 0, digest);
         self.order.push(index);
     }
-}
-
-/// The bytes to have room for where a line of so many is stored.
-fn line_room(bytes: usize) -> usize {
-    (bytes + ALLOCATOR_BYTES).next_multiple_of(LINE_STEP_BYTES) - ALLOCATOR_BYTES
 }
 
 impl Default for Store {
@@ -343,7 +331,7 @@ mod tests {
             let start = line.len() - told.time.text().len() - told.location.text().len() - client.len() - 3;
             let digest = record_hash(trimmed(line));
             self.digest.replace(record.bucket, record.digest, digest);
-            record.line = line.to_vec();
+            record.line.set(line);
             record.client = start as u32..(start + client.len()) as u32;
             (record.moment, record.digest) = (moment, digest);
         }

@@ -1,0 +1,98 @@
+//! A line as a record keeps it: within the record if it is as short as nearly all are, so that storing costs no
+//! allocation, and looking at it no second way to memory.
+
+/// The bytes of a line that is kept within its record: those of a name of 50 bytes with seven decimal places, in a herd
+/// whose servers have short names. With them and what else it has, a line takes 120 bytes.
+const SHORT_BYTES_MAX: usize = 118;
+
+/// A line.
+#[derive(Debug)]
+pub(super) enum StoredLine {
+    /// The first so many bytes.
+    Short(u8, [u8; SHORT_BYTES_MAX]),
+    Long(Box<[u8]>),
+}
+
+impl StoredLine {
+    #[inline(always)]
+    pub(super) fn new(line: &[u8]) -> StoredLine {
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        match bytes.get_mut(..line.len()) {
+            Some(to) => {
+                to.copy_from_slice(line);
+                StoredLine::Short(line.len() as u8, bytes)
+            }
+            None => StoredLine::Long(line.into()),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn set(&mut self, line: &[u8]) {
+        match self {
+            StoredLine::Short(len, bytes) if line.len() <= SHORT_BYTES_MAX => {
+                bytes[..line.len()].copy_from_slice(line);
+                *len = line.len() as u8;
+            }
+            StoredLine::Short(..) | StoredLine::Long(_) => self.replace(line),
+        }
+    }
+
+    #[cold]
+    fn replace(&mut self, line: &[u8]) {
+        match self {
+            // In place, for it stays as it is as a rule.
+            StoredLine::Long(bytes) if bytes.len() == line.len() => bytes.copy_from_slice(line),
+            StoredLine::Short(..) | StoredLine::Long(_) => *self = StoredLine::new(line),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            StoredLine::Short(len, bytes) => &bytes[..usize::from(*len)],
+            StoredLine::Long(bytes) => bytes,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        match self {
+            StoredLine::Short(len, _) => usize::from(*len),
+            StoredLine::Long(bytes) => bytes.len(),
+        }
+    }
+
+    /// A part of it. What is behind its end must not be asked for.
+    #[inline(always)]
+    pub(super) fn part(&self, part: std::ops::Range<usize>) -> &[u8] {
+        match self {
+            StoredLine::Short(_, bytes) => &bytes[part],
+            StoredLine::Long(bytes) => &bytes[part],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_any_length_takes_the_place_of_one_of_any_other() {
+        let text: Vec<u8> = (0..=255).collect();
+        let lengths = [0, 1, 80, SHORT_BYTES_MAX - 1, SHORT_BYTES_MAX, SHORT_BYTES_MAX + 1, 200, 200, 256];
+        for before in lengths {
+            for after in lengths {
+                let mut line = StoredLine::new(&text[256 - before..]);
+                assert_eq!(line.bytes(), &text[256 - before..]);
+                line.set(&text[..after]);
+                assert_eq!((line.bytes(), line.len()), (&text[..after], after));
+                assert_eq!(line.part(after / 2..after), &text[after / 2..after]);
+            }
+        }
+    }
+
+    #[test]
+    fn it_takes_no_more_than_it_says() {
+        assert_eq!(size_of::<StoredLine>(), 120);
+    }
+}
