@@ -125,6 +125,11 @@ impl Batch {
         self.keeps_lines
     }
 
+    /// How many sightings wait to be merged.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
     /// The same as [`Batch::report`] for a report in its usual form, at the start of this window.
     #[inline(always)]
     pub(super) fn usual(

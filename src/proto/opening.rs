@@ -3,16 +3,20 @@
 use super::name::{SERVER_NAME_BYTES_MAX, ServerName};
 use super::time::{SHORT_SKEW_BYTES, Skew};
 
-/// The longest beginning: `AT`, the longest name, a skew of less than ten seconds, and three spaces. Copying as many
-/// bytes each time costs less than copying as many as there are.
-pub(super) const OPENING_BYTES_MAX: usize =
-    ("AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES).next_multiple_of(16);
+/// The longest beginning of a usual reply: `AT`, the longest name, a skew of less than ten seconds, and three spaces.
+pub(super) const OPENING_BYTES_MAX: usize = "AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES;
+
+/// The bytes that are copied for every reply, for a fixed number costs less than as many as there are: those of a name
+/// of 30 bytes.
+const SHORT_BYTES_MAX: usize = 48;
 
 /// The beginning of a server's replies.
 #[derive(Clone, Debug)]
 pub(super) struct Opening {
     /// With nothing where the skew will be, and behind it.
-    text: [u8; OPENING_BYTES_MAX],
+    text: [u8; SHORT_BYTES_MAX],
+    /// What does not fit there, of a server with a long name.
+    more: Vec<u8>,
     /// Where the skew begins.
     skew: usize,
 }
@@ -20,11 +24,13 @@ pub(super) struct Opening {
 impl Opening {
     /// That of the server with this name.
     pub(super) fn of(name: &ServerName) -> Opening {
-        let mut text = [b' '; OPENING_BYTES_MAX];
-        text[..2].copy_from_slice(b"AT");
-        let skew = "AT ".len() + name.as_str().len() + 1;
-        text[3..skew - 1].copy_from_slice(name.as_str().as_bytes());
-        Opening { text, skew }
+        let mut text = [b"AT ", name.as_str().as_bytes(), b" "].concat();
+        let skew = text.len();
+        text.resize((skew + SHORT_SKEW_BYTES + 1).max(SHORT_BYTES_MAX), b' ');
+        let more = text.split_off(SHORT_BYTES_MAX);
+        let mut short = [0; SHORT_BYTES_MAX];
+        short.copy_from_slice(&text);
+        Opening { text: short, more, skew }
     }
 
     /// Appends the beginning of a reply, up to where the client's name follows.
@@ -32,6 +38,9 @@ impl Opening {
     pub(super) fn push_to(&self, skew: Skew, out: &mut Vec<u8>) {
         let at = out.len() + self.skew;
         out.extend_from_slice(&self.text);
+        if !self.more.is_empty() {
+            out.extend_from_slice(&self.more);
+        }
         match skew.short_text() {
             Some(text) => {
                 out[at..at + SHORT_SKEW_BYTES].copy_from_slice(&text);
@@ -56,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_reply_begins_with_the_name_and_the_skew() {
-        for name in ["A", "Alford", &"x".repeat(SERVER_NAME_BYTES_MAX)] {
+        for name in ["A", "Alford", &"x".repeat(30), &"x".repeat(31), &"x".repeat(SERVER_NAME_BYTES_MAX)] {
             let opening = Opening::of(&ServerName::parse(name).unwrap());
             for (seconds, text) in [(0, "-0.000000009"), (9, "-9.000000009"), (10, "-10.000000009")] {
                 let mut out = b"before\n".to_vec();

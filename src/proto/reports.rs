@@ -5,16 +5,16 @@ use super::framing::Framing;
 use super::opening::OPENING_BYTES_MAX;
 use super::session::Session;
 use super::time::Moment;
-use super::usual::{Usual, WINDOW_BYTES};
+use super::usual::{USUAL_BYTES_MIN, Usual, WINDOW_BYTES};
 
-/// The most bytes of a reply to a usual report.
-const REPLY_BYTES_MAX: usize = OPENING_BYTES_MAX + WINDOW_BYTES;
+/// The most bytes of replies to one byte of usual reports.
+const REPLY_BYTES_PER_BYTE_MAX: usize = (OPENING_BYTES_MAX + USUAL_BYTES_MIN).div_ceil(USUAL_BYTES_MIN);
 
 impl Session {
     /// Takes usual reports that came in at `received` from the front of what has been read, until a line has another
-    /// form, or the replies have `replies_bytes_max` bytes; returns how many. It comes to the same as
-    /// [`Framing::next_line`] and [`Session::line`] for each, which take every other line, but costs a third.
-    // Not within its caller, which is then left with too few registers.
+    /// form; returns how many. The replies are kept below `replies_bytes_max` bytes, and a line more. It comes to the
+    /// same as [`Framing::next_line`] and [`Session::line`] for each, which take every line, but costs a third.
+    // Not within its caller, which would be left with too few registers.
     #[inline(never)]
     pub fn reports(
         &mut self,
@@ -23,29 +23,29 @@ impl Session {
         replies_bytes_max: usize,
         batch: &mut Batch,
     ) -> u64 {
-        let (Some(ahead), true) = (framing.ahead(), self.takes_reports() && !batch.keeps_lines()) else {
+        let room = replies_bytes_max.saturating_sub(batch.replies().len());
+        let (Some(ahead), true) = (framing.ahead(room / REPLY_BYTES_PER_BYTE_MAX), self.may_report(batch))
+        else {
             return 0;
         };
         let latest = self.latest(received);
         let Session { opening, hundreds, .. } = self;
-        let unread = ahead.len() - WINDOW_BYTES;
-        let (mut taken, mut lines) = (0, 0);
-        let room = replies_bytes_max.saturating_sub(batch.replies().len());
-        let lines_max = room.div_ceil(REPLY_BYTES_MAX) as u64;
-        while lines < lines_max {
-            let Some(rest) = ahead.get(taken..) else { break };
-            let Some(window) = rest.first_chunk() else { break };
-            let Some(usual) = Usual::read(window, hundreds) else { break };
-            let end = taken + usual.end;
-            // The rest of a line that has not come whole may seem to be what was there before.
-            if end > unread || latest.is_some_and(|latest| usual.moment > latest) {
+        let before = batch.waiting();
+        let (mut rest, mut window) = (ahead, ahead.first_chunk());
+        while let Some(usual) = window.and_then(|window| Usual::read(window, hundreds)) {
+            // A line that has come whole has a window behind it. The rest of one that has not may seem to be what was
+            // there before.
+            let Some(behind) = rest.get(usual.end..) else { break };
+            let next = behind.first_chunk::<WINDOW_BYTES>();
+            let (Some(report), Some(_)) = (window, next) else { break };
+            if latest.is_some_and(|latest| usual.moment > latest) {
                 break;
             }
-            batch.usual(opening, window, &usual, received);
-            taken = end;
-            lines += 1;
+            batch.usual(opening, report, &usual, received);
+            (rest, window) = (behind, next);
         }
+        let taken = ahead.len() - rest.len();
         framing.took(taken);
-        lines
+        (batch.waiting() - before) as u64
     }
 }

@@ -127,9 +127,9 @@ impl Session {
         Session { me, role, opening, hundreds: Hundreds::none() }
     }
 
-    /// Whether reports are understood here.
-    pub(super) fn takes_reports(&self) -> bool {
-        matches!(self.role, Role::Client | Role::Classic(_))
+    /// Whether reports are understood here, and need not be kept as they came.
+    pub(super) fn may_report(&self, batch: &Batch) -> bool {
+        matches!(self.role, Role::Client | Role::Classic(_)) && !batch.keeps_lines()
     }
 
     /// The latest time that a report may have which comes in at `received`, if there is one.

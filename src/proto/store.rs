@@ -3,7 +3,6 @@
 //! The merge is a total order, so arrival order, duplicates and replays do not matter: flooding, catching
 //! up, restoring and simulating are all one operation. Records are never removed.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use hashbrown::HashTable;
@@ -267,12 +266,9 @@ impl Store {
 
     fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {
         let record = &mut self.records[index as usize];
-        let newer = match entry.moment.cmp(&record.moment) {
-            Ordering::Less => false,
-            Ordering::Greater => true,
-            Ordering::Equal => wins_tie(entry.line, entry.newness, record.line.bytes()),
-        };
-        if !newer {
+        let is_newer = entry.moment > record.moment;
+        let is_tie = entry.moment == record.moment;
+        if !(is_newer || (is_tie && wins_tie(entry.line, entry.newness, record.line.bytes()))) {
             return false;
         }
         let digest = record_hash(entry.text());

@@ -11,6 +11,9 @@ use super::time::Moment;
 /// all that may follow it.
 pub(super) const WINDOW_BYTES: usize = 128;
 
+/// The fewest bytes of a line that is read here.
+pub(super) const USUAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
+
 /// The first word, and the space behind it.
 const WORD: &[u8; 6] = b"IAMAT ";
 
