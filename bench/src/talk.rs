@@ -121,6 +121,9 @@ impl Talk {
         turn.batch.keep_lines(shared.crowded.load(Ordering::Relaxed));
         let mut lines = 0;
         let pause = loop {
+            if !self.verbose {
+                lines += self.session.reports(framing, received, REPLIES_BYTES_MAX, &mut turn.batch);
+            }
             let Some(line) = framing.next_line() else { break Pause::Empty };
             lines += 1;
             if let Some(pause) = self.line(shared, turn, line, received) {

@@ -56,12 +56,12 @@ impl Entry<'_> {
     pub(super) fn text(&self) -> &[u8] {
         &self.line[..self.line.len() - 1]
     }
+}
 
-    /// Where in the line the client's name stands, as a record keeps it.
-    pub(super) fn client_range(&self) -> Range<u32> {
-        // A line has some ten thousand bytes at most: see the limits of `framing`.
-        self.client.0 as u32..self.client.1 as u32
-    }
+/// Where in a line the client's name stands, as a record keeps it.
+pub(super) fn narrow(client: (usize, usize)) -> Range<u32> {
+    // A line has some ten thousand bytes at most: see the limits of `framing`.
+    client.0 as u32..client.1 as u32
 }
 
 /// Whether a line wins over the stored one, their times being equal in whole nanoseconds.

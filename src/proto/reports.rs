@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::framing::Framing;
 use super::opening::OPENING_BYTES_MAX;
-use super::session::Session;
+use super::session::{Role, Session};
 use super::time::Moment;
 use super::usual::{USUAL_BYTES_MIN, Usual, WINDOW_BYTES};
 
@@ -12,8 +12,8 @@ const REPLY_BYTES_PER_BYTE_MAX: usize = (OPENING_BYTES_MAX + USUAL_BYTES_MIN).di
 
 impl Session {
     /// Takes usual reports that came in at `received` from the front of what has been read, until a line has another
-    /// form; returns how many. The replies are kept below `replies_bytes_max` bytes, and a line more. It comes to the
-    /// same as [`Framing::next_line`] and [`Session::line`] for each, which take every line, but costs a third.
+    /// form; returns how many. All replies have no more than `replies_bytes_max` bytes then. It comes to
+    /// the same as [`Framing::next_line`] and [`Session::line`] for each, which take every line, but costs a third.
     // Not within its caller, which would be left with too few registers.
     #[inline(never)]
     pub fn reports(
@@ -47,5 +47,15 @@ impl Session {
         let taken = ahead.len() - rest.len();
         framing.took(taken);
         (batch.waiting() - before) as u64
+    }
+
+    /// Whether reports are understood here, and need not be kept as they came.
+    fn may_report(&self, batch: &Batch) -> bool {
+        matches!(self.role, Role::Client | Role::Classic(_)) && !batch.keeps_lines()
+    }
+
+    /// The latest time that a report may have which comes in at `received`, if there is one.
+    pub(super) fn latest(&self, received: Moment) -> Option<Moment> {
+        self.me.clock_lead_max.map(|lead| received.after(lead))
     }
 }

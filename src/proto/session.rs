@@ -1,6 +1,7 @@
 //! One conversation: a client's, or on the peer port a neighbour's once it has said hello.
 //!
-//! A driver calls, for every line that its framing yields, [`Session::line`], and does what the step says:
+//! A driver calls [`Session::reports`], then [`Session::line`] for the next line of its framing, does what the step
+//! says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
 //!    [`super::search::Search::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
@@ -29,15 +30,14 @@ use super::usual::Hundreds;
 /// One conversation.
 #[derive(Debug)]
 pub struct Session {
-    me: Arc<Identity>,
-    role: Role,
-    /// How replies to reports begin.
+    pub(super) me: Arc<Identity>,
+    pub(super) role: Role,
     pub(super) opening: Opening,
     pub(super) hundreds: Hundreds,
 }
 
 #[derive(Debug)]
-enum Role {
+pub(super) enum Role {
     Client,
     /// On the client port, from where these neighbours of the classic dialect are.
     Classic(Vec<usize>),
@@ -50,7 +50,7 @@ enum Role {
 }
 
 #[derive(Debug)]
-struct Caller {
+pub(super) struct Caller {
     neighbour: usize,
     epoch: Epoch,
     handshake: Handshake,
@@ -125,16 +125,6 @@ impl Session {
     fn new(me: Arc<Identity>, role: Role) -> Session {
         let opening = Opening::of(&me.name);
         Session { me, role, opening, hundreds: Hundreds::none() }
-    }
-
-    /// Whether reports are understood here, and need not be kept as they came.
-    pub(super) fn may_report(&self, batch: &Batch) -> bool {
-        matches!(self.role, Role::Client | Role::Classic(_)) && !batch.keeps_lines()
-    }
-
-    /// The latest time that a report may have which comes in at `received`, if there is one.
-    pub(super) fn latest(&self, received: Moment) -> Option<Moment> {
-        self.me.clock_lead_max.map(|lead| received.after(lead))
     }
 
     /// Takes one line that came in at `received`: its replies and sightings go into the batch.

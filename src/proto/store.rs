@@ -8,7 +8,7 @@ use std::ops::Range;
 use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
-use super::entry::{Entry, Newness, Teller, wins_tie};
+use super::entry::{Entry, Teller, narrow, trimmed, wins_tie};
 use super::hidden::Passed;
 use super::order::Order;
 use super::seeded::Seed;
@@ -275,7 +275,7 @@ impl Store {
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + entry.line.len() as u64 - record.line.len() as u64;
         record.line.set(entry.line);
-        record.client = entry.client_range();
+        record.client = narrow(entry.client);
         record.moment = entry.moment;
         record.teller = entry.teller;
         record.digest = digest;
@@ -283,18 +283,18 @@ impl Store {
         true
     }
 
+    /// By its parts, for an entry that is passed on as a whole has to be put together first.
     #[inline(never)]
     fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, teller: Teller) {
-        let entry = Entry { line, client, moment, teller, newness: Newness::GreaterSighting };
-        let bucket = Bucket::of(&entry.line[entry.client.0..entry.client.1]);
-        let digest = record_hash(entry.text());
+        let bucket = Bucket::of(&line[client.0..client.1]);
+        let digest = record_hash(trimmed(line));
         let index = self.records.len() as u32;
-        self.line_bytes += entry.line.len() as u64;
+        self.line_bytes += line.len() as u64;
         self.records.push(Record {
             line: StoredLine::new(line),
-            client: entry.client_range(),
-            moment: entry.moment,
-            teller: entry.teller,
+            client: narrow(client),
+            moment,
+            teller,
             digest,
             bucket,
         });
@@ -312,7 +312,6 @@ impl Default for Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::trimmed;
     use super::*;
 
     impl Store {

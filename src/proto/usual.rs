@@ -1,7 +1,7 @@
 //! Reports in the form in which nearly all come, read in one go: `IAMAT kiwi +34.068930-118.445127 1520023934.918963`.
 //!
 //! It is a part of the grammar in [`super::command`]: single spaces, a name of printable ASCII, one to seven places
-//! behind the point, ten digits of seconds and up to nine behind their point, a line feed. What is read here is what
+//! behind each point, ten digits of seconds and up to nine behind their point, a line feed. What is read here is what
 //! is read there; every other line, be it good or bad, is left to it.
 
 use super::digits::{Digits, each, eight, one};

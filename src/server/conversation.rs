@@ -158,7 +158,13 @@ impl<'a> Conversation<'a> {
         self.batch.keep_lines(self.shared.crowded.load(Ordering::Relaxed));
         let mut lines = 0;
         let mut after = After::GoOn;
-        while let Some(line) = framing.next_line() {
+        loop {
+            // Where lines are logged, each is looked at by itself.
+            if !self.verbose {
+                let replies_bytes_max = self.shared.output.replies_bytes_max;
+                lines += self.session.reports(framing, received, replies_bytes_max, &mut self.batch);
+            }
+            let Some(line) = framing.next_line() else { break };
             lines += 1;
             after = self.line(line, received)?;
             match after {

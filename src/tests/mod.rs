@@ -17,6 +17,7 @@ mod logging;
 mod merge;
 mod peers;
 mod pure;
+mod reports;
 mod resend;
 mod stopping;
 mod tidy;

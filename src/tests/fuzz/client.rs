@@ -36,9 +36,11 @@ const ANSWERS: [&str; 3] = [
 pub(crate) fn check(data: &[u8]) {
     let [choice, stream @ ..] = data else { return };
     let me = identity((choice % 2 == 1).then_some(Duration::from_secs(CLOCK_LEAD_S_MAX)));
-    let in_pieces = converse(&me, stream, Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4)));
-    let at_once = converse(&me, stream, Pieces::new(0, usize::MAX));
-    same(&in_pieces, &at_once);
+    let pieces = || Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4));
+    let at_once = converse(&me, stream, Pieces::new(0, usize::MAX), false);
+    for takes_several in [false, true] {
+        same(&converse(&me, stream, pieces(), takes_several), &at_once);
+    }
 }
 
 /// Two replies must be the same; if they are not, what can be read of them is shown.
@@ -55,8 +57,8 @@ pub(crate) fn identity(clock_lead_max: Option<Duration>) -> Arc<Identity> {
     Arc::new(me)
 }
 
-/// Talks to a server that knows nothing, and gives all that it replies.
-fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
+/// Talks to a server that knows nothing, which may take several reports at once, and gives all that it replies.
+fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u8> {
     let (mut node, mut session) = (Node::new(me.clone()), Session::client(me.clone()));
     let (mut batch, mut model, mut news, mut all) = (Batch::default(), Model::default(), 0, Vec::new());
     let mut framing = Framing::new(LINE_BYTES_MAX, 1);
@@ -64,7 +66,16 @@ fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces) -> Vec<u8
         let count = pieces.read(framing.space(), &mut stream);
         framing.filled(count);
         let mut closed = false;
-        while let Some(line) = framing.next_line() {
+        loop {
+            if takes_several {
+                let begins = batch.replies().len();
+                session.reports(&mut framing, RECEIVED, usize::MAX, &mut batch);
+                // Whether they are right is compared in the end.
+                batch.replies()[begins..]
+                    .split_inclusive(|&byte| byte == b'\n')
+                    .for_each(|it| model.report(it));
+            }
+            let Some(line) = framing.next_line() else { break };
             closed = matches!(line, Line::TooLong(_));
             news += answer(line, &mut session, &mut node, &mut batch, &mut model);
         }
