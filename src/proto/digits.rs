@@ -45,8 +45,8 @@ impl Digits {
         self.values.wrapping_shl(64 - self.bits)
     }
 
-    /// The digits as those of a number with one byte for each: such numbers compare as the digits do. Without a digit it
-    /// is beyond all of seven digits.
+    /// The digits as those of a number with one byte for each: such numbers compare as the digits do. Without a digit
+    /// it is beyond all of seven digits.
     #[inline(always)]
     pub(super) fn spread(self) -> u64 {
         self.aligned().swap_bytes()

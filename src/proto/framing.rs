@@ -148,8 +148,8 @@ impl Framing {
         Some(Line::Whole(&self.buffer[start..end]))
     }
 
-    /// What has been read and not been given out, `bytes_max` of it, and as many bytes behind it as a window has; `None`
-    /// if lines must be shorter than a window.
+    /// What has been read and not been given out, `bytes_max` of it, and as many bytes behind it as a window has.
+    /// `None` if lines must be shorter than a window.
     pub(super) fn ahead(&self, bytes_max: usize) -> Option<&[u8]> {
         let end = self.unread.start + self.unread.len().min(bytes_max) + WINDOW_BYTES;
         (self.line_bytes_max >= WINDOW_BYTES).then(|| &self.buffer[self.unread.start..end])

@@ -165,8 +165,6 @@ impl Node {
     }
 
     /// The same, and appends what is to be kept to the records. Its replies may be sent when these are.
-    // Not within its caller, which is then left with too few registers.
-    #[inline(never)]
     pub fn settle_recorded(&mut self, batch: &mut Batch, mut records: Option<&mut Vec<u8>>) -> Settled {
         let mut settled = Settled::default();
         let mut refused = Vec::new();

@@ -14,8 +14,6 @@ impl Session {
     /// Takes usual reports that came in at `received` from the front of what has been read, until a line has another
     /// form; returns how many. All replies have no more than `replies_bytes_max` bytes then. It comes to
     /// the same as [`Framing::next_line`] and [`Session::line`] for each, which take every line, but costs a third.
-    // Not within its caller, which would be left with too few registers.
-    #[inline(never)]
     pub fn reports(
         &mut self,
         framing: &mut Framing,

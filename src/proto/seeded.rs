@@ -1,7 +1,7 @@
 //! The hash of names in the store's table. It is seeded, so that nobody can choose names that meet in it.
 //!
-//! foldhash takes a third of the instructions of SipHash, the hash of the standard library's maps, and promises less: its
-//! secret could be derived by somebody who sees hashes. Nobody sees these. What is left to see is how long a reply
+//! foldhash takes a third of the instructions of SipHash, the hash of the standard library's maps, and promises less:
+//! its secret could be derived by somebody who sees hashes. Nobody sees these. What is left to see is how long a reply
 //! takes, in which a single search is a few nanoseconds.
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -3,8 +3,6 @@
 //! The merge is a total order, so arrival order, duplicates and replays do not matter: flooding, catching
 //! up, restoring and simulating are all one operation. Records are never removed.
 
-use std::ops::Range;
-
 use hashbrown::HashTable;
 
 use super::digest::{BUCKETS, Bucket, Digest, record_hash};
@@ -12,7 +10,7 @@ use super::entry::{Entry, Teller, narrow, trimmed, wins_tie};
 use super::hidden::Passed;
 use super::order::Order;
 use super::seeded::Seed;
-use super::stored::StoredLine;
+use super::stored::{Record, StoredLine};
 use super::time::Moment;
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
@@ -65,16 +63,6 @@ struct Slot {
     record: u32,
 }
 
-#[derive(Debug)]
-struct Record {
-    line: StoredLine,
-    client: Range<u32>,
-    moment: Moment,
-    teller: Teller,
-    digest: u64,
-    bucket: Bucket,
-}
-
 /// What one step of a walk came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walked {
@@ -84,12 +72,6 @@ pub struct Walked {
     pub lines: usize,
     /// What was overtaken by a change with a greater number than the last that may be told.
     pub passed: Option<Passed>,
-}
-
-impl Record {
-    fn client(&self) -> &[u8] {
-        self.line.part(self.client.start as usize..self.client.end as usize)
-    }
 }
 
 impl Store {

@@ -1,9 +1,27 @@
-//! A line as a record keeps it: within the record if it is as short as nearly all are, so that storing costs no
-//! allocation, and looking at it no second way to memory.
+//! What is kept of one client. Its line is within the record if it is as short as nearly all are, so that storing costs
+//! no allocation, and looking at it no second way to memory.
+
+use std::ops::Range;
+
+use super::digest::Bucket;
+use super::entry::Teller;
+use super::time::Moment;
 
 /// The bytes of a line that is kept within its record: those of a name of 50 bytes with seven decimal places, in a herd
 /// whose servers have short names. With them and what else it has, a line takes 120 bytes.
 const SHORT_BYTES_MAX: usize = 118;
+
+/// The newest sighting of one client.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) line: StoredLine,
+    /// Where the client's name stands in the line.
+    pub(super) client: Range<u32>,
+    pub(super) moment: Moment,
+    pub(super) teller: Teller,
+    pub(super) digest: u64,
+    pub(super) bucket: Bucket,
+}
 
 /// A line.
 #[derive(Debug)]
@@ -11,6 +29,14 @@ pub(super) enum StoredLine {
     /// The first so many bytes.
     Short(u8, [u8; SHORT_BYTES_MAX]),
     Long(Box<[u8]>),
+}
+
+impl Record {
+    /// The client's name.
+    #[inline(always)]
+    pub(super) fn client(&self) -> &[u8] {
+        self.line.part(self.client.start as usize..self.client.end as usize)
+    }
 }
 
 impl StoredLine {
@@ -64,7 +90,7 @@ impl StoredLine {
 
     /// A part of it. What is behind its end must not be asked for.
     #[inline(always)]
-    pub(super) fn part(&self, part: std::ops::Range<usize>) -> &[u8] {
+    pub(super) fn part(&self, part: Range<usize>) -> &[u8] {
         match self {
             StoredLine::Short(_, bytes) => &bytes[part],
             StoredLine::Long(bytes) => &bytes[part],
