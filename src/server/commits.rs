@@ -24,13 +24,6 @@ use crate::proto::journal::FRAME_HEAD_BYTES;
 use crate::proto::node::{Node, Settled};
 use crate::proto::order::Kept;
 
-/// Rounds that one of those who wait writes for the others before its own reply leaves, where a round is a matter of
-/// microseconds. Whoever is woken to write the next one may have to wait for a processor, and all others with it.
-const ROUNDS_AT_ONCE_MAX: u32 = 8;
-
-/// Looks at whether somebody else has written it before falling asleep, where a round is a matter of microseconds.
-const LOOKS: usize = if cfg!(feature = "interleavings") { 1 } else { 200 };
-
 /// How far a conversation has come: a commit that covers it covers all that was merged before.
 pub(super) type Mark = u64;
 
@@ -78,8 +71,6 @@ struct State {
     is_busy: bool,
     /// How often somebody has begun to.
     round: usize,
-    /// The last round that anybody has waited for.
-    wanted: usize,
     /// Why nothing is kept, if so.
     failed: Option<Arc<str>>,
 }
@@ -139,7 +130,6 @@ impl Commits {
             return Ok(false);
         }
         let mut state = self.state.lock();
-        let mut is_in_hope = !self.is_synced;
         loop {
             if let Some(why) = &state.failed {
                 return Err(NotKept(Arc::clone(why)));
@@ -154,39 +144,16 @@ impl Commits {
             }
             let is_taken = mark <= self.taken_mark.load(Ordering::Acquire);
             let round = if is_taken { state.round } else { state.round + 1 };
-            state.wanted = state.wanted.max(round);
-            if std::mem::take(&mut is_in_hope) {
-                drop(state);
-                if self.is_soon_kept(mark) {
-                    return Ok(false);
-                }
-                state = self.state.lock();
-            } else {
-                self.rounds[round % 2].wait(&mut state);
-            }
+            self.rounds[round % 2].wait(&mut state);
         }
         state.begin();
         drop(state);
-        let mut rounds_left = if self.is_synced { 1 } else { ROUNDS_AT_ONCE_MAX };
-        loop {
-            let done = {
-                let mut writer = self.writer.lock();
-                self.write(&mut writer).map(|()| self.keep(&writer))
-            };
-            rounds_left -= 1;
-            if done.is_err() || rounds_left == 0 || !self.goes_on() {
-                self.release(done.as_ref().err());
-                return done.map(|()| true).map_err(|error| NotKept(words(&error)));
-            }
-        }
-    }
-
-    /// Looks for as long as a write takes whether somebody else keeps this.
-    fn is_soon_kept(&self, mark: Mark) -> bool {
-        (0..LOOKS).any(|_| {
-            std::hint::spin_loop();
-            self.kept_mark.load(Ordering::Acquire) >= mark
-        })
+        let done = {
+            let mut writer = self.writer.lock();
+            self.write(&mut writer).map(|()| self.keep(&writer))
+        };
+        self.release(done.as_ref().err());
+        done.map(|()| true).map_err(|error| NotKept(words(&error)))
     }
 
     /// The number of the last change that no crash can undo.
@@ -241,17 +208,6 @@ impl Commits {
             self.rounds[next % 2].wait(&mut state);
         }
         self.turn_off(&mut state, error);
-    }
-
-    /// Ends a round, and begins the next if somebody waits for that.
-    fn goes_on(&self) -> bool {
-        let mut state = self.state.lock();
-        let is_wanted = state.wanted > state.round;
-        if is_wanted {
-            self.rounds[state.round % 2].notify_all();
-            state.begin();
-        }
-        is_wanted
     }
 
     fn release(&self, error: Option<&io::Error>) {
