@@ -128,10 +128,16 @@ impl Order {
         let (latest, kept) = (&self.latest, self.kept);
         let chunk = &mut self.chunks[at];
         let before = chunk.len();
-        chunk.retain(|change| {
-            let overtaken_by = latest[change.record as usize];
-            overtaken_by == change.number || (change.number <= kept.perhaps && overtaken_by > kept.surely)
-        });
+        // Every report pays for this, so what can come back is only asked for where there is something.
+        if kept.surely >= self.last {
+            chunk.retain(|change| latest[change.record as usize] == change.number);
+        } else {
+            chunk.retain(|change| {
+                let overtaken_by = latest[change.record as usize];
+                let comes_back = overtaken_by > kept.surely && change.number <= kept.perhaps;
+                overtaken_by == change.number || comes_back
+            });
+        }
         self.entries -= before - chunk.len();
         let joins = at > 0 && self.chunks[at - 1].len() + self.chunks[at].len() <= CHUNK_ENTRIES;
         if joins || self.chunks[at].is_empty() {
