@@ -5,9 +5,9 @@
 //! threaded server, event-driven ones and the simulator run the same rules.
 //!
 //! Read in this order: [`session`] (one conversation), [`node`] (one member), [`store`] (what it remembers),
-//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; `reports` and `usual` for the short
-//! way that nearly all reports take; [`trust`] for who is believed; [`journal`] and [`recovery`] for what survives
-//! a crash.
+//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; `reports` and `usual` for the
+//! short way that nearly all reports take; [`trust`] for who is believed; [`journal`] and [`recovery`] for what
+//! survives a crash.
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
