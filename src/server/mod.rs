@@ -153,7 +153,9 @@ impl Server {
         let bind = |address, input_bytes_max| {
             listen(address, output, input_bytes_max).map_err(|error| ServeError::Bind { address, error })
         };
-        let (clients, peers) = (bind(member.client, Some(INPUT_BYTES_MAX))?, bind(member.peer, None)?);
+        // Whoever gets through to the client port finds the other one open too.
+        let peers = bind(member.peer, None)?;
+        let clients = bind(member.client, Some(INPUT_BYTES_MAX))?;
         let neighbours = config.herd.neighbours(&config.name);
         let callers = Callers::new(neighbours.len());
         let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();

@@ -24,14 +24,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Opens both ports, with tokens from `first_token`.
+    /// Opens both ports, with tokens from `first_token`. Whoever gets through to that of the clients finds the other one
+    /// open too.
     pub(crate) fn open(
         &mut self,
         shared: &Shared,
         registry: &Registry,
         first_token: usize,
     ) -> io::Result<()> {
-        for (address, port) in [(shared.clients, Port::Client), (shared.peers, Port::Peer)] {
+        for (address, port) in [(shared.peers, Port::Peer), (shared.clients, Port::Client)] {
             let mut listener = TcpListener::from_std(listen_nonblocking(address, Opened::Once)?);
             registry.register(&mut listener, Token(first_token + self.doors.len()), Interest::READABLE)?;
             self.doors.push((listener, port));

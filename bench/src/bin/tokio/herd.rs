@@ -66,12 +66,18 @@ impl Herd {
     }
 }
 
+/// Opens the port of the neighbours. It comes before that of the clients, so that whoever gets through to that finds this
+/// one open too.
+pub(crate) fn open_peers(herd: &Herd) -> io::Result<std::net::TcpListener> {
+    listen_nonblocking(herd.shared.peers, Opened::Once)
+}
+
 /// Serves until stopped, then finishes what is in hand and drains the links. `loops` is how many threads
 /// accept clients.
-pub(crate) async fn serve(herd: Arc<Herd>, loops: u16) -> io::Result<()> {
+pub(crate) async fn serve(herd: Arc<Herd>, peers: std::net::TcpListener, loops: u16) -> io::Result<()> {
     let shared = &herd.shared;
-    let clients = open(shared, Port::Client, if loops == 1 { Opened::Once } else { Opened::ByMany })?;
-    let peers = open(shared, Port::Peer, Opened::Once)?;
+    let clients = open_clients(shared, if loops == 1 { Opened::Once } else { Opened::ByMany })?;
+    let peers = TcpListener::from_std(peers)?;
     let mut links = JoinSet::new();
     for (neighbour, &address) in shared.neighbours.iter().enumerate() {
         links.spawn(link::run(Arc::clone(&herd), neighbour, address));
@@ -93,7 +99,7 @@ pub(crate) async fn serve(herd: Arc<Herd>, loops: u16) -> io::Result<()> {
 
 /// Serves clients on one more thread, until stopped.
 pub(crate) async fn serve_more_clients(herd: Arc<Herd>) -> io::Result<()> {
-    let clients = open(&herd.shared, Port::Client, Opened::ByMany)?;
+    let clients = open_clients(&herd.shared, Opened::ByMany)?;
     accept_until_stopped(&herd, vec![(clients, Port::Client)]).await;
     Ok(())
 }
@@ -115,10 +121,6 @@ async fn accept_until_stopped(herd: &Arc<Herd>, listeners: Vec<(TcpListener, Por
     ended
 }
 
-fn open(shared: &Shared, port: Port, opened: Opened) -> io::Result<TcpListener> {
-    let address = match port {
-        Port::Client => shared.clients,
-        Port::Peer => shared.peers,
-    };
-    TcpListener::from_std(listen_nonblocking(address, opened)?)
+fn open_clients(shared: &Shared, opened: Opened) -> io::Result<TcpListener> {
+    TcpListener::from_std(listen_nonblocking(shared.clients, opened)?)
 }

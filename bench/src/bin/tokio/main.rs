@@ -52,6 +52,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
     let herd = Arc::new(Herd::new(shared, args.style));
     let stopper = Arc::clone(&herd);
     life::on_signal(move || stopper.stop())?;
+    let peers = herd::open_peers(&herd)?;
     match args.flavor {
         Flavor::Multi => {
             let mut builder = Builder::new_multi_thread();
@@ -60,7 +61,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
             }
             let runtime = finished(builder, args.style, calls_max)?;
             // On a worker, where accepting shares the reactor with serving.
-            runtime.block_on(async { runtime.spawn(herd::serve(herd, 1)).await })??;
+            runtime.block_on(async { runtime.spawn(herd::serve(herd, peers, 1)).await })??;
         }
         Flavor::Current => {
             let threads = args.threads.unwrap_or(1);
@@ -74,7 +75,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
                     std::thread::Builder::new()
                         .spawn_scoped(scope, move || runtime.block_on(herd::serve_more_clients(herd)))?;
                 }
-                first.block_on(herd::serve(herd, threads))
+                first.block_on(herd::serve(herd, peers, threads))
             })?;
         }
     }
