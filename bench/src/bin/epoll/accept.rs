@@ -24,8 +24,8 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    /// Opens both ports, with tokens from `first_token`. Whoever gets through to that of the clients finds the other one
-    /// open too.
+    /// Opens both ports, with tokens from `first_token`. Whoever gets through to that of the clients finds the
+    /// other one open too.
     pub(crate) fn open(
         &mut self,
         shared: &Shared,

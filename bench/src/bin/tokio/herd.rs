@@ -66,8 +66,8 @@ impl Herd {
     }
 }
 
-/// Opens the port of the neighbours. It comes before that of the clients, so that whoever gets through to that finds this
-/// one open too.
+/// Opens the port of the neighbours. It comes before that of the clients, so that whoever gets through to that finds
+/// this one open too.
 pub(crate) fn open_peers(herd: &Herd) -> io::Result<std::net::TcpListener> {
     listen_nonblocking(herd.shared.peers, Opened::Once)
 }
