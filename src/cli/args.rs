@@ -148,6 +148,9 @@ pub(super) struct RawServe {
     /// What each flush is made to take longer, to measure what a slower disk would do.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, hide = true)]
     pub(super) flush_delay: Duration,
+    /// Never make the journal smaller, to measure what that costs.
+    #[arg(long, hide = true)]
+    pub(super) journal_only_grows: bool,
     /// How often to log how the server is: what it knows, how each link is, what was counted and which limits were hit.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     pub(super) status_every: Duration,

@@ -71,6 +71,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             durability: raw.durability,
             dir: raw.data_dir.unwrap_or_else(|| PathBuf::from("data").join(&raw.name)),
             flush_delay: raw.flush_delay,
+            only_grows: raw.journal_only_grows,
         },
         places: PlacesArgs {
             choice: raw.places,

@@ -24,4 +24,6 @@ pub struct JournalOptions {
     pub dir: PathBuf,
     /// What each flush is made to take longer, to measure what a slower disk would do.
     pub flush_delay: Duration,
+    /// Whether it is never made smaller, to measure what that costs.
+    pub only_grows: bool,
 }

@@ -29,10 +29,14 @@ pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 128;
 /// nothing gets no larger buffer filled.
 pub const STRANGER_LINE_BYTES_MAX: usize = 1024;
 
-/// The bytes read at once from a client: about a hundred pipelined reports.
+/// The bytes that a buffer begins with, some five reports: most connections never have more on the way. It doubles each
+/// time that it has been filled.
+pub const FIRST_READ_BYTES: usize = 512;
+
+/// The most bytes read at once from a client: about a hundred pipelined reports.
 pub const CLIENT_READ_BYTES: usize = 8 * 1024;
 
-/// The bytes read at once from a neighbour, who sends in bulk.
+/// The most bytes read at once from a neighbour, who sends in bulk.
 pub const PEER_READ_BYTES: usize = 64 * 1024;
 
 /// What was cut out of the stream.
@@ -48,6 +52,10 @@ pub enum Line<'a> {
 #[derive(Debug)]
 pub struct Framing {
     buffer: Vec<u8>,
+    /// The bytes that the buffer may grow to.
+    buffer_bytes_max: usize,
+    /// Whether the last read has filled it.
+    is_filled: bool,
     /// What has been read and not yet been given out.
     unread: Range<usize>,
     /// How much of `unread` is known to hold no line feed.
@@ -87,10 +95,18 @@ impl Framing {
     /// For lines of at most `line_bytes_max` bytes, reading up to `read_bytes` at once (more if a line needs it).
     pub fn new(line_bytes_max: usize, read_bytes: usize) -> Framing {
         // A whole line with CRLF must fit, with a byte to spare so that `space` is never empty.
-        let size = read_bytes.max(line_bytes_max + 3);
-        // The window at the start of every line must be in the buffer.
-        let buffer = vec![0; size + WINDOW_BYTES];
-        Framing { buffer, unread: 0..0, searched: 0, line_bytes_max, end_ends_line: true, ended: false }
+        let room = read_bytes.max(line_bytes_max + 3);
+        Framing {
+            // The window at the start of every line must be in the buffer.
+            buffer: vec![0; room.min(FIRST_READ_BYTES) + WINDOW_BYTES],
+            buffer_bytes_max: room + WINDOW_BYTES,
+            is_filled: false,
+            unread: 0..0,
+            searched: 0,
+            line_bytes_max,
+            end_ends_line: true,
+            ended: false,
+        }
     }
 
     /// The same where the end of the stream ends no line. A neighbour that is killed while it writes leaves half
@@ -100,11 +116,21 @@ impl Framing {
         Framing { end_ends_line: false, ..self }
     }
 
+    /// The same with all the room that it may have from the beginning.
+    #[must_use]
+    pub fn roomy(mut self) -> Framing {
+        self.buffer.resize(self.buffer_bytes_max, 0);
+        self
+    }
+
     /// Where to read into.
     pub fn space(&mut self) -> &mut [u8] {
         if self.unread.start > 0 {
             self.buffer.copy_within(self.unread.clone(), 0);
             self.unread = 0..self.unread.len();
+        }
+        if self.is_filled {
+            self.grow();
         }
         let end = self.buffer.len() - WINDOW_BYTES;
         &mut self.buffer[self.unread.end..end]
@@ -114,6 +140,7 @@ impl Framing {
     pub fn filled(&mut self, count: usize) {
         self.ended |= count == 0;
         self.unread.end += count;
+        self.is_filled = self.unread.end + WINDOW_BYTES == self.buffer.len();
     }
 
     /// The next complete line, or a line that is too long, or `None` if more must be read first.
@@ -171,6 +198,13 @@ impl Framing {
     /// The part of a line that has come whose end has not. Once all complete lines were taken, that is.
     pub fn partial(&self) -> &[u8] {
         &self.buffer[self.unread.clone()]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.is_filled = false;
+        let bytes = (self.buffer.len() * 2).min(self.buffer_bytes_max);
+        self.buffer.resize(bytes, 0);
     }
 }
 
@@ -238,7 +272,7 @@ mod tests {
         let long = vec![b'x'; STRANGER_LINE_BYTES_MAX + 1];
         let stream = [b"HELLO\n", &*long, b"\n"].concat();
         let framing = || {
-            let mut framing = Framing::for_stranger();
+            let mut framing = Framing::for_stranger().roomy();
             framing.space()[..stream.len()].copy_from_slice(&stream);
             framing.filled(stream.len());
             assert_eq!(framing.next_line(), Some(Line::Whole(b"HELLO")));
@@ -249,6 +283,26 @@ mod tests {
         trusted.trust();
         assert_eq!(trusted.next_line(), Some(Line::Whole(&long)));
         assert!(trusted.space().len() > PEER_LINE_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_room_doubles_when_it_has_been_filled_and_has_a_bound() {
+        let mut framing = Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES);
+        let mut rooms = Vec::new();
+        for _ in 0..7 {
+            let space = framing.space();
+            rooms.push(space.len());
+            space.fill(b'\n');
+            let count = space.len();
+            framing.filled(count);
+            while framing.next_line().is_some() {}
+        }
+        assert_eq!(rooms[0], FIRST_READ_BYTES);
+        assert!(rooms.windows(2).all(|pair| pair[1] <= 2 * pair[0] + WINDOW_BYTES), "{rooms:?}");
+        assert_eq!(rooms[5..], [CLIENT_READ_BYTES; 2]);
+        // What does not fill it lets it be.
+        framing.filled(framing.buffer.len() / 2);
+        assert_eq!(framing.space().len() + framing.unread.len(), CLIENT_READ_BYTES);
     }
 
     #[test]

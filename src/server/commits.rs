@@ -33,6 +33,8 @@ pub(super) struct Commits {
     pub(super) is_synced: bool,
     /// What a flush takes longer than it does, for measuring.
     pub(super) flush_delay: Duration,
+    /// Whether the journal is never made smaller, for measuring.
+    pub(super) only_grows: bool,
     pub(super) keeper: Keeper,
     /// Taken after the store's lock, never before.
     pub(super) pending: Mutex<Pending>,
@@ -88,6 +90,7 @@ impl Commits {
         Commits {
             is_synced: options.durability == Durability::Sync,
             flush_delay: options.flush_delay,
+            only_grows: options.only_grows,
             keeper: Keeper::default(),
             pending: Mutex::new(pending),
             state: Mutex::default(),

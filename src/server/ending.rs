@@ -65,6 +65,9 @@ pub(super) fn let_replies_leave(socket: &TcpStream) {
 }
 
 /// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.
+// Not inlined: its buffer would be a page more on the stack of every thread.
+#[cold]
+#[inline(never)]
 pub(super) fn linger(mut socket: &TcpStream) {
     hang_up(socket, Half::Write);
     if socket.set_read_timeout(Some(LINGER_WAIT)).is_err() {

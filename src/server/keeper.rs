@@ -140,7 +140,7 @@ fn attempt(shared: &Shared, commits: &Commits, has_failed: bool) -> bool {
 }
 
 fn is_too_large(shared: &Shared, commits: &Commits) -> bool {
-    if commits.failure().is_some() {
+    if commits.only_grows || commits.failure().is_some() {
         return false;
     }
     let stored = {

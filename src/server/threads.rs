@@ -27,8 +27,13 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Memory that must be there before a thread is started: a process that finds none for a small buffer ends, so what
 /// is left is kept for those who are served. The allocator reserves up to 64 MiB for a thread; only a larger piece is
-/// certain to be asked of the system, and given back at once.
-const HEADROOM_BYTES: usize = 65 << 20;
+/// certain to be asked of the system, and given back at once. Room for the stacks of [`THREADS_PER_LOOK`] threads is
+/// in it, too.
+const HEADROOM_BYTES: usize = 80 << 20;
+
+/// Threads that are started until the system is asked for that memory again: asking makes all processors forget what
+/// they know of the process's memory, which a storm of connections notices.
+const THREADS_PER_LOOK: u64 = 16;
 
 /// Hands accepted connections to threads.
 pub(super) struct Threads<'scope, 'env> {
@@ -86,7 +91,7 @@ impl<'scope, 'env> Threads<'scope, 'env> {
             Port::Client => Err(connection),
         };
         let Err(connection) = kept.or_else(|connection| self.idle.hand(connection)) else { return };
-        if !is_memory_left() {
+        if self.started.is_multiple_of(THREADS_PER_LOOK) && !is_memory_left() {
             self.refuse(connection, Cause::Memory, "memory", "no memory is left; raise the limit on it");
             return;
         }

@@ -108,7 +108,7 @@ fn replies_that_are_long_enough_let_the_others_wait() {
     let stream = "IAMAT k +1.0+1.0 1520023934.9\n".repeat(50);
     let me = Arc::new(Identity::new(ServerName::parse("Alford").unwrap(), Vec::new(), Epoch(1)));
     for most in [0, 100, 1_000, 4_000] {
-        let (mut framing, mut session) = (Framing::for_client(), Session::client(me.clone()));
+        let (mut framing, mut session) = (Framing::for_client().roomy(), Session::client(me.clone()));
         let mut batch = Batch::default();
         framing.space()[..stream.len()].copy_from_slice(stream.as_bytes());
         framing.filled(stream.len());

@@ -45,7 +45,7 @@ impl Server {
         let me = Arc::new(Identity::new(ServerName::parse(NAME)?, neighbours, Epoch(1)));
         Ok(Server {
             node: RwLock::new(Node::new(Arc::clone(&me))),
-            framing: Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES),
+            framing: Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES).roomy(),
             session: Session::client(me),
             batch: Batch::default(),
             filled: 0,

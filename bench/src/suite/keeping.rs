@@ -38,6 +38,9 @@ const PROBES: (f64, u32) = (1_000.0, 10);
 /// What the log says behind the number of clients that were known at a start.
 const RECOVERED: &str = " clients recovered";
 
+/// The setting in which the journal is never made smaller, which tells what that costs from what a journal costs.
+const ONLY_GROWS: &str = "os, only grows";
+
 /// How long it is measured.
 const GROWTH_TIME: Duration = Duration::from_secs(15);
 
@@ -100,7 +103,7 @@ fn killed_and_started(bench: &Bench<'_>, variant: &Variant, folder: &Path) -> Re
 pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()> {
     let at = point(&[("growth_per_second", format!("{:.0}", GROWTH.0))]);
     let rounds = bench.rounds(1, 3);
-    let variants = ["none", "os"].map(|durability| called(threads, durability));
+    let variants = ["none", "os", ONLY_GROWS].map(|name| called(threads, name));
     let records = take_turns(bench, &at, &how(rounds, GROWTH_TIME), rounds, &variants, |bench, variant| {
         let folder = bench.scratch().join(format!("pauses-{}", std::process::id()));
         let figures = probed(bench, variant, &folder);
@@ -111,7 +114,7 @@ pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()>
     for record in records {
         let figure = |name| record.spread(name).map_or("-".to_owned(), |it| format!("{:.0}", it.median));
         bench.say(&format!(
-            "while the journal grows, {:<5} p50 {} us, p99 {} us, p99.9 {} us, longest {} us; made smaller {} times, \
+            "while the journal grows, {:<14} p50 {} us, p99 {} us, p99.9 {} us, longest {} us; made smaller {} times, \
              at most {} MiB",
             record.variant,
             figure("p50_us"),
@@ -127,7 +130,10 @@ pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()>
 
 fn probed(bench: &Bench<'_>, variant: &Variant, folder: &Path) -> Result<Figures, String> {
     let folder_name = folder.display().to_string();
-    let extra = ["--durability", &variant.name, "--data-dir", &folder_name].map(str::to_owned);
+    let is_never_smaller = variant.name == ONLY_GROWS;
+    let durability = if is_never_smaller { "os" } else { &variant.name };
+    let mut extra = ["--durability", durability, "--data-dir", &folder_name].map(str::to_owned).to_vec();
+    extra.extend(is_never_smaller.then(|| "--journal-only-grows".to_owned()));
     let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
     let options = |(rate, connections): (f64, u32)| Options {
         rate: Some(rate),
