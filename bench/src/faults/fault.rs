@@ -86,9 +86,9 @@ const DELAY: Duration = Duration::from_millis(200);
 /// All faults, in the order in which they are tried.
 pub(super) const FAULTS: &[Fault] = &[
     quick(fault("nothing", "no fault", What::Nothing, 3)),
-    quick(fault("kill-leaf", "kill -9 of a leaf, away for 3 s, back empty", What::Kill(LEAF), 3)),
-    quick(fault("kill-hub", "kill -9 of the hub, away for 3 s, back empty", What::Kill(HUB), 3)),
-    fault("cut-kill-leaf", "a leaf cut off for 3 s, then kill -9, back empty", What::CutAndKill(LEAF), 3),
+    quick(fault("kill-leaf", "kill -9 of a leaf, away for 3 s", What::Kill(LEAF), 3)),
+    quick(fault("kill-hub", "kill -9 of the hub, away for 3 s", What::Kill(HUB), 3)),
+    fault("cut-kill-leaf", "a leaf cut off for 3 s, then kill -9", What::CutAndKill(LEAF), 3),
     fault("freeze-hub", "SIGSTOP of the hub for 10 s", What::Freeze(HUB), 10),
     quick(fault("partition-5", "two groups cut from each other for 5 s", What::Partition(ONE_SIDE), 5)),
     fault("partition-30", "two groups cut from each other for 30 s", What::Partition(ONE_SIDE), 30),

@@ -155,8 +155,7 @@ fn figures(trial: &Trial) -> Figures {
     let mut figures = Figures::from([
         (table::ACKNOWLEDGED.to_owned(), trial.acknowledged as f64),
         (table::PER_SECOND.to_owned(), trial.per_second_before),
-        (table::LOST.to_owned(), trial.losses.lost as f64),
-        (table::DIED.to_owned(), trial.losses.died as f64),
+        (table::LOST.to_owned(), trial.lost as f64),
         (table::WARNINGS.to_owned(), trial.warnings as f64),
     ]);
     if let Some(seconds) = trial.converge_seconds {

@@ -32,8 +32,6 @@ const READ_BYTES: usize = 64 * 1024;
 /// Somebody who reports to one server.
 #[derive(Debug)]
 pub(super) struct Reporter<'a> {
-    /// The number of the server.
-    pub(super) server: usize,
     pub(super) name: &'a str,
     pub(super) address: SocketAddr,
     pub(super) book: &'a Mutex<Book>,
@@ -66,10 +64,8 @@ impl Reporter<'_> {
     fn converse(&self, mut socket: &TcpStream) -> io::Result<()> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(TICK))?;
-        let life = self.book.lock().life(self.server);
         let sent_until_ns = clock::monotonic_ns();
-        let mut conversation =
-            Conversation { reporter: self, life, on_the_way: VecDeque::new(), sent_until_ns };
+        let mut conversation = Conversation { reporter: self, on_the_way: VecDeque::new(), sent_until_ns };
         let (mut lines, mut replies, mut space) = (String::new(), Vec::new(), vec![0; READ_BYTES]);
         let mut over_at_ns = None;
         loop {
@@ -103,7 +99,6 @@ impl Reporter<'_> {
 
 struct Conversation<'a> {
     reporter: &'a Reporter<'a>,
-    life: u32,
     on_the_way: VecDeque<Report>,
     /// All that was due until then was sent, or will not be.
     sent_until_ns: u64,
@@ -155,7 +150,7 @@ impl Conversation<'_> {
             if skew.is_none_or(|skew| skew.trim().is_empty() || skew.trim().contains(' ')) {
                 return Err(odd());
             }
-            book.acknowledge(reporter.server, self.life, report);
+            book.acknowledge(report);
         }
         drop(book);
         replies.drain(..=end);

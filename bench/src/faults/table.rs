@@ -12,7 +12,6 @@ use super::fault::FAULTS;
 pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 pub(super) const PER_SECOND: &str = "acknowledged_per_second_before";
 pub(super) const LOST: &str = "lost";
-pub(super) const DIED: &str = "died_with_their_server";
 pub(super) const CONVERGE_SECONDS: &str = "converge_seconds";
 pub(super) const WARNINGS: &str = "warnings";
 
@@ -22,14 +21,13 @@ pub(super) const AIM_SECONDS: &str = "aim_seconds";
 /// From this many rounds on, each round's time is shown: it is the distribution that matters.
 const DISTRIBUTION_ROUNDS_MIN: usize = 5;
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 9] = [
     "fault",
     "what it does",
     "rounds",
     "acknowledged",
     "a second before",
     "lost",
-    "died with their server",
     "converged, median / worst",
     "aim",
     "warnings",
@@ -76,7 +74,6 @@ fn row(record: &Record) -> Vec<String> {
         format!("{:.0}", sum(record, ACKNOWLEDGED)),
         median(PER_SECOND),
         or_failed(sum(record, LOST), |lost| lost > 0.0),
-        format!("{:.0}", sum(record, DIED)),
         converged(record),
         aim(record),
         median(WARNINGS),

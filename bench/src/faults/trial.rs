@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use proxyherd::config::Member;
 
 use super::agreement::{Found, Survey};
-use super::book::{Book, Losses};
+use super::book::Book;
 use super::delay;
 use super::enclosure::OWN_FOLDER;
 use super::fault::{Fault, What, dropped, steps};
@@ -52,7 +52,8 @@ pub(super) struct Trial {
     pub(super) acknowledged: u64,
     /// Reports before the fault.
     pub(super) per_second_before: f64,
-    pub(super) losses: Losses,
+    /// Clients whose latest acknowledged report nobody knows any more.
+    pub(super) lost: usize,
     /// From the end of the fault, or of the load, until all servers were known to agree; `None` if they did not.
     pub(super) converge_seconds: Option<f64>,
     /// Warnings in the logs of all servers.
@@ -76,9 +77,8 @@ impl Trial {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Losses { lost, died } = self.losses;
         write!(f, "{} acknowledged, {:.0}/s before, ", self.acknowledged, self.per_second_before)?;
-        write!(f, "{lost} lost, {died} died with their server, {} warnings, ", self.warnings)?;
+        write!(f, "{} lost, {} warnings, ", self.lost, self.warnings)?;
         match self.converge_seconds {
             Some(seconds) => write!(f, "converged in {seconds:.2} s")?,
             None => {
@@ -119,11 +119,7 @@ impl<'a> Setting<'a> {
             Err(ended) => ended,
         })?;
         let seconds = (WARM_UP + BEFORE + self.fault.lasts).as_secs();
-        let book = Book::new(
-            herd.members().len(),
-            self.options.clients as usize,
-            seconds * u64::from(self.options.rate),
-        );
+        let book = Book::new(self.options.clients as usize, seconds * u64::from(self.options.rate));
         let book = Mutex::new(book);
         let mut survey = Survey::new(herd, &book.lock().names());
         let (load_over, delay_over) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -136,7 +132,7 @@ impl<'a> Setting<'a> {
             let reports = book.lock().acknowledged() - before.0;
             let seconds = seconds_since(before.1);
             let mut chance = fastrand::Rng::with_seed(self.options.seed + u64::from(round));
-            self.fault(scope, &mut servers, &book, &delay_over, &mut chance)?;
+            self.fault(scope, &mut servers, &delay_over, &mut chance)?;
             let healed_ns = clock::monotonic_ns();
             load_over.store(true, Ordering::Relaxed);
             let (found, converge_seconds) = converge(&mut servers, &mut survey, &reporters, healed_ns)?;
@@ -151,7 +147,7 @@ impl<'a> Setting<'a> {
         Ok(Trial {
             acknowledged: book.acknowledged(),
             per_second_before,
-            losses: book.losses(&found.known_ns),
+            lost: book.lost(&found.known_ns),
             converge_seconds,
             warnings,
             differing: found.differing,
@@ -170,13 +166,13 @@ impl<'a> Setting<'a> {
     {
         let members = self.network.herd.members();
         let rate = f64::from(self.options.rate) / members.len() as f64;
-        let spawn = |(server, member): (usize, &'a Member)| {
+        let spawn = |member: &'a Member| {
             let (name, address) = (member.name.as_str(), member.client);
-            let reporter = Reporter { server, name, address, book, rate, over };
+            let reporter = Reporter { name, address, book, rate, over };
             let builder = Builder::new().name(format!("reports-{name}"));
             builder.spawn_scoped(scope, || reporter.run()).map_err(|error| format!("no thread: {error}"))
         };
-        members.iter().enumerate().map(spawn).collect()
+        members.iter().map(spawn).collect()
     }
 
     /// Does what the fault does, for as long as it lasts, and undoes it unless it stays.
@@ -184,7 +180,6 @@ impl<'a> Setting<'a> {
         &self,
         scope: &'scope Scope<'scope, '_>,
         servers: &mut Servers<'_>,
-        book: &Mutex<Book>,
         delay_over: &'scope AtomicBool,
         chance: &mut fastrand::Rng,
     ) -> Result<(), String>
@@ -196,7 +191,6 @@ impl<'a> Setting<'a> {
             What::Nothing => thread::sleep(lasts),
             What::Kill(at) => {
                 servers.kill(at)?;
-                book.lock().killed(at);
                 thread::sleep(lasts);
                 servers.restart(at)?;
             }
@@ -204,7 +198,6 @@ impl<'a> Setting<'a> {
                 self.network.cut(&dropped(what))?;
                 thread::sleep(lasts);
                 servers.kill(at)?;
-                book.lock().killed(at);
                 self.network.heal()?;
                 servers.restart(at)?;
             }
