@@ -22,8 +22,8 @@
 //! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
 //!
 //! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::session`], then
-//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. Reports in their usual form are taken many at
-//! once by `proto::reports`, on a shorter way to the same end. A wrong line's way ends in [`proto::command`], or in
+//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. Lines in their usual form are taken many at
+//! once by `proto::usual_lines`, on a shorter way to the same end. A wrong line's way ends in [`proto::command`], or in
 //! [`proto::peer`] if a server said it.
 //!
 //! # What does not exist here

@@ -122,7 +122,7 @@ impl Talk {
         let mut lines = 0;
         let pause = loop {
             if !self.verbose {
-                lines += self.session.reports(framing, received, REPLIES_BYTES_MAX, &mut turn.batch);
+                lines += self.session.usual_lines(framing, received, REPLIES_BYTES_MAX, &mut turn.batch);
             }
             let Some(line) = framing.next_line() else { break Pause::Empty };
             lines += 1;

@@ -12,6 +12,7 @@ use super::peer::Epoch;
 use super::sighting::Sighting;
 use super::time::{Moment, Skew};
 use super::usual::{CLIENT, Usual, WINDOW_BYTES};
+use super::usual_at::UsualAt;
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -58,6 +59,15 @@ struct Pending {
     original: Option<Span>,
     /// `None` for a client's own report.
     told: Option<(Teller, Newness)>,
+}
+
+impl Pending {
+    /// A client's own report, which has not been kept as it came.
+    #[inline(always)]
+    fn new(line: (usize, usize), client: (usize, usize), moment: Moment) -> Pending {
+        let (line, client) = (Span::new(line.0, line.1), Span::new(client.0, client.1));
+        Pending { line, client, moment, original: None, told: None }
+    }
 }
 
 /// From where to where. What a batch holds has far less than four gigabytes.
@@ -147,13 +157,8 @@ impl Batch {
         let end = out.len() + usual.end - CLIENT;
         out.extend_from_slice(&window[CLIENT..]);
         out.truncate(end);
-        self.pending.push(Pending {
-            line: Span::new(start, out.len()),
-            client: Span::new(client, client + usual.client_end - CLIENT),
-            moment: usual.moment,
-            original: None,
-            told: None,
-        });
+        let client = (client, client + usual.client_end - CLIENT);
+        self.pending.push(Pending::new((start, out.len()), client, usual.moment));
     }
 
     /// Replies to a client's report, which came as `line`, and notes it to be merged. Replies begin with `opening`.
@@ -174,28 +179,25 @@ impl Batch {
         out.push(b' ');
         out.extend_from_slice(report.time.text().as_bytes());
         out.push(b'\n');
-        self.pending.push(Pending {
-            line: Span::new(start, out.len()),
-            client: Span::new(client, client_end),
-            moment: report.time.moment(),
-            original,
-            told: None,
-        });
+        let pending = Pending::new((start, out.len()), (client, client_end), report.time.moment());
+        self.pending.push(Pending { original, ..pending });
     }
 
     /// Notes what a neighbour told, to be merged.
     pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
         let start = self.told.len();
         sighting.push_to(&mut self.told);
-        let (client, client_end) = sighting.client_range();
-        let client = Span::new(client, client_end);
-        self.pending.push(Pending {
-            line: Span::new(start, self.told.len()),
-            client,
-            moment: sighting.time.moment(),
-            original: None,
-            told: Some((teller, newness)),
-        });
+        let pending = Pending::new((start, self.told.len()), sighting.client_range(), sighting.time.moment());
+        self.pending.push(Pending { told: Some((teller, newness)), ..pending });
+    }
+
+    /// The same for a line in its usual form, which is the one in which it is stored.
+    #[inline(always)]
+    pub(super) fn tell_usual(&mut self, line: &[u8], usual: &UsualAt, teller: Teller, newness: Newness) {
+        let start = self.told.len();
+        self.told.extend_from_slice(line);
+        let pending = Pending::new((start, self.told.len()), usual.client, usual.moment);
+        self.pending.push(Pending { told: Some((teller, newness)), ..pending });
     }
 
     /// Notes how far a neighbour has come with what it told before.
@@ -225,11 +227,10 @@ impl Batch {
     pub(super) fn settled(&mut self) {
         if self.keeps_promises {
             let reports = self.pending.iter().filter(|pending| pending.told.is_none());
-            let promise = |pending: &Pending| Promise {
-                line: pending.line.range(),
-                client: pending.client.start as usize,
-            };
-            self.promises.extend(reports.map(promise));
+            self.promises.extend(reports.map(|Pending { line, client, .. }| Promise {
+                line: line.range(),
+                client: client.start as usize,
+            }));
         }
         self.pending.clear();
         self.told.clear();

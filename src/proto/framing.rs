@@ -176,10 +176,10 @@ impl Framing {
     }
 
     /// What has been read and not been given out, `bytes_max` of it, and as many bytes behind it as a window has.
-    /// `None` if lines must be shorter than a window.
-    pub(super) fn ahead(&self, bytes_max: usize) -> Option<&[u8]> {
+    /// `None` if lines must be shorter than `line_bytes`.
+    pub(super) fn ahead(&self, bytes_max: usize, line_bytes: usize) -> Option<&[u8]> {
         let end = self.unread.start + self.unread.len().min(bytes_max) + WINDOW_BYTES;
-        (self.line_bytes_max >= WINDOW_BYTES).then(|| &self.buffer[self.unread.start..end])
+        (self.line_bytes_max >= line_bytes).then(|| &self.buffer[self.unread.start..end])
     }
 
     /// Whole lines of so many bytes have been taken of what is [`Framing::ahead`].

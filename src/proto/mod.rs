@@ -5,9 +5,9 @@
 //! threaded server, event-driven ones and the simulator run the same rules.
 //!
 //! Read in this order: [`session`] (one conversation), [`node`] (one member), [`store`] (what it remembers),
-//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; `reports` and `usual` for the
-//! short way that nearly all reports take; [`trust`] for who is believed; [`journal`] and [`recovery`] for what
-//! survives a crash.
+//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; `usual_lines`, `usual` and
+//! `usual_at` for the short way that nearly all lines take; [`trust`] for who is believed; [`journal`] and [`recovery`]
+//! for what survives a crash.
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
@@ -32,7 +32,6 @@ pub mod order;
 pub mod peer;
 pub mod recovery;
 mod repair;
-mod reports;
 pub mod search;
 mod seeded;
 pub mod session;
@@ -42,3 +41,5 @@ mod stored;
 pub mod time;
 pub mod trust;
 mod usual;
+mod usual_at;
+mod usual_lines;

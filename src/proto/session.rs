@@ -1,6 +1,6 @@
 //! One conversation: a client's, or on the peer port a neighbour's once it has said hello.
 //!
-//! A driver calls [`Session::reports`], then [`Session::line`] for the next line of its framing, does what the step
+//! A driver calls [`Session::usual_lines`], then [`Session::line`] for the next line of its framing, does what the step
 //! says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
@@ -25,7 +25,7 @@ use super::opening::Opening;
 use super::peer::{Ack, Beat, Call, Epoch, Greeting, Welcome, at_line, call};
 use super::time::Moment;
 use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
-use super::usual::Hundreds;
+use super::usual_lines::Before;
 
 /// One conversation.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Session {
     pub(super) me: Arc<Identity>,
     pub(super) role: Role,
     pub(super) opening: Opening,
-    pub(super) hundreds: Hundreds,
+    pub(super) before: Before,
 }
 
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Session {
 
     fn new(me: Arc<Identity>, role: Role) -> Session {
         let opening = Opening::of(&me.name);
-        Session { me, role, opening, hundreds: Hundreds::none() }
+        Session { me, role, opening, before: Before::default() }
     }
 
     /// Takes one line that came in at `received`: its replies and sightings go into the batch.

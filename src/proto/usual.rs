@@ -49,12 +49,14 @@ pub(super) struct Hundreds {
     value: u64,
 }
 
-impl Hundreds {
+impl Default for Hundreds {
     /// Those of no line.
-    pub(super) fn none() -> Hundreds {
+    fn default() -> Hundreds {
         Hundreds { digits: *b"00000000", value: 0 }
     }
+}
 
+impl Hundreds {
     #[inline(always)]
     fn of(&mut self, digits: [u8; 8]) -> Option<u64> {
         if digits != self.digits { self.others(digits) } else { Some(self.value) }
@@ -72,9 +74,12 @@ impl Usual {
     /// Reads the line at the start of the window; `None` for every other form. It may end behind what has come.
     #[inline(always)]
     pub(super) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
-        if !window.starts_with(WORD) {
-            return None;
-        }
+        if window.starts_with(WORD) { Usual::behind_word(window, hundreds) } else { None }
+    }
+
+    /// The same for a window that has anything of the length of the word in front.
+    #[inline(always)]
+    pub(super) fn behind_word(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
         let client_end = name_end(window)?;
         let latitude = client_end + 1;
         let longitude = latitude + degrees(window, latitude, LATITUDE_BOUND)?;

@@ -162,7 +162,7 @@ impl<'a> Conversation<'a> {
             // Where lines are logged, each is looked at by itself.
             if !self.verbose {
                 let replies_bytes_max = self.shared.output.replies_bytes_max;
-                lines += self.session.reports(framing, received, replies_bytes_max, &mut self.batch);
+                lines += self.session.usual_lines(framing, received, replies_bytes_max, &mut self.batch);
             }
             let Some(line) = framing.next_line() else { break };
             lines += 1;

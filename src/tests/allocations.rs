@@ -147,7 +147,7 @@ impl Conversation {
             bytes = &bytes[count..];
             let received = Moment { seconds: 1_700_000_000, nanos: 0 };
             loop {
-                self.session.reports(&mut self.framing, received, usize::MAX, &mut self.batch);
+                self.session.usual_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
                 let Some(line) = self.framing.next_line() else { break };
                 match self.session.line(line, received, &mut self.batch) {
                     Step::Next | Step::Refused(_) => {}

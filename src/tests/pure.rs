@@ -228,7 +228,7 @@ impl Conversation {
     fn lines(&mut self, node: &mut Node) {
         let received = Moment { seconds: 1_700_000_000, nanos: 5 };
         loop {
-            self.session.reports(&mut self.framing, received, usize::MAX, &mut self.batch);
+            self.session.usual_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
             let Some(line) = self.framing.next_line() else { break };
             let (Line::Whole(text) | Line::TooLong(text)) = line;
             match self.session.line(line, received, &mut self.batch) {

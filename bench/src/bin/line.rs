@@ -1,11 +1,12 @@
-//! Counts the instructions of a client's report, from the bytes in the buffer to the bytes of the reply, and times it.
+//! Counts the instructions of a client's report, from the bytes in the buffer to the bytes of the reply, and those of
+//! what a neighbour tells, and times them.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use proxyherd_bench::life::Failure;
-use proxyherd_bench::line::stream::{Places, Reports, Shape};
+use proxyherd_bench::line::stream::{Places, Reports, Shape, Speaker};
 use proxyherd_bench::line::{instructions, time};
 use proxyherd_bench::suite::spread::Spread;
 use serde_json::{Map, Value, json};
@@ -13,15 +14,18 @@ use serde_json::{Map, Value, json};
 /// How many lines there are in a buffer. The first is the one that is quoted.
 const LINES_PER_BUFFER: [usize; 3] = [16, 1, 64];
 
-/// The four streams, by the names that they have in the results.
-const STREAMS: [(&str, Reports, Places); 4] = [
-    ("known_1_7", Reports::Known, Places::OneToSeven),
-    ("new_1_7", Reports::New, Places::OneToSeven),
-    ("known_6", Reports::Known, Places::Six),
-    ("new_6", Reports::New, Places::Six),
+/// The streams, by the names that they have in the results.
+const STREAMS: [(&str, Speaker, Reports, Places); 6] = [
+    ("known_1_7", Speaker::Client, Reports::Known, Places::OneToSeven),
+    ("new_1_7", Speaker::Client, Reports::New, Places::OneToSeven),
+    ("known_6", Speaker::Client, Reports::Known, Places::Six),
+    ("new_6", Speaker::Client, Reports::New, Places::Six),
+    ("told_known_6", Speaker::Neighbour, Reports::Known, Places::Six),
+    ("told_new_6", Speaker::Neighbour, Reports::New, Places::Six),
 ];
 
-/// Counts the instructions of a client's report, from the bytes in the buffer to the bytes of the reply, and times it.
+/// Counts the instructions of a client's report, from the bytes in the buffer to the bytes of the reply, and those of
+/// what a neighbour tells, and times them.
 #[derive(Parser)]
 #[command(name = "line", version)]
 struct Options {
@@ -37,6 +41,9 @@ struct Options {
     /// Take one stream and say how many lines counted: this is what callgrind watches.
     #[arg(long)]
     once: bool,
+    /// Who says that stream.
+    #[arg(long, requires = "once", default_value = "client")]
+    speaker: Speaker,
     /// The reports of that stream.
     #[arg(long, requires = "once", default_value = "known")]
     reports: Reports,
@@ -62,8 +69,9 @@ fn main() -> ExitCode {
 fn work(options: &Options) -> Result<(), Failure> {
     let mut said = io::stdout();
     if options.once {
-        let &Options { reports, places, lines_per_buffer, .. } = options;
-        let lines = instructions::once(Shape { reports, places, lines_per_buffer: lines_per_buffer.into() })?;
+        let &Options { speaker, reports, places, lines_per_buffer, .. } = options;
+        let lines_per_buffer = lines_per_buffer.into();
+        let lines = instructions::once(Shape { speaker, reports, places, lines_per_buffer })?;
         return Ok(writeln!(said, "{lines}")?);
     }
     let figures = if options.time { timed(options.rounds)? } else { counted()? };
@@ -102,8 +110,8 @@ fn timed(rounds: u32) -> Result<Figures, Failure> {
 fn each(per_line: impl Fn(Shape) -> Result<f64, Failure>) -> Result<Figures, Failure> {
     let mut figures = Figures::default();
     for (streams, lines_per_buffer) in figures.iter_mut().zip(LINES_PER_BUFFER) {
-        for (figure, (_, reports, places)) in streams.iter_mut().zip(STREAMS) {
-            *figure = per_line(Shape { reports, places, lines_per_buffer })?;
+        for (figure, (_, speaker, reports, places)) in streams.iter_mut().zip(STREAMS) {
+            *figure = per_line(Shape { speaker, reports, places, lines_per_buffer })?;
         }
     }
     Ok(figures)

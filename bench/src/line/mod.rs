@@ -1,4 +1,5 @@
-//! What one report of a client costs between a read and a write, in instructions and in time.
+//! What one report of a client costs between a read and a write, in instructions and in time; and one line that a
+//! neighbour tells.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -30,7 +31,7 @@ const KNOWN_PASSES: u64 = 5;
 /// # Errors
 /// If a line was no report, or no news: then what was measured is something else.
 pub fn run(shape: Shape, mut measured: impl FnMut(&mut Server, &Pass, Moment)) -> Result<u64, Failure> {
-    let mut server = Server::new()?;
+    let mut server = Server::new(shape.speaker)?;
     let (warm_up, counted) = match shape.reports {
         Reports::Known => (WARM_UP_PASSES, KNOWN_PASSES),
         Reports::New => (0, 1),

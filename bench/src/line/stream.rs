@@ -1,11 +1,11 @@
-//! Reports as real ones are: 10,000 clients in shuffled order, every report news.
+//! Reports as real ones are: 10,000 clients in shuffled order, every report news; and what a neighbour tells of them.
 
 use std::fmt::{self, Write};
 use std::ops::Range;
 
 use clap::ValueEnum;
 
-use super::turn::NAME;
+use super::turn::{NAME, NEIGHBOUR};
 
 /// Clients that report: as many as a busy server has, and more records than a processor's nearest cache holds.
 pub const CLIENTS: usize = 10_000;
@@ -29,6 +29,15 @@ pub enum Reports {
     New,
 }
 
+/// Who says the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Speaker {
+    /// A client: `IAMAT`.
+    Client,
+    /// A neighbour, of clients of any server of a herd of five: `AT`.
+    Neighbour,
+}
+
 /// How many digits are behind the points of a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Places {
@@ -43,6 +52,8 @@ pub enum Places {
 /// What a stream consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// Who says them.
+    pub speaker: Speaker,
     /// Whose reports.
     pub reports: Reports,
     /// How exact their places are.
@@ -51,8 +62,12 @@ pub struct Shape {
     pub lines_per_buffer: usize,
 }
 
+/// The servers to which clients of a neighbour's lines have reported.
+const ORIGINS: [&str; 5] = [NEIGHBOUR, "Ball", "Holiday", "Wilkes", "Welsh"];
+
 /// One report of every client, in an order of its own.
 pub struct Pass {
+    speaker: Speaker,
     text: Vec<u8>,
     /// Where each buffer ends in the text.
     ends: Vec<usize>,
@@ -64,6 +79,16 @@ impl Reports {
         match self {
             Reports::Known => "known",
             Reports::New => "new",
+        }
+    }
+}
+
+impl Speaker {
+    /// As it is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Speaker::Client => "client",
+            Speaker::Neighbour => "neighbour",
         }
     }
 }
@@ -87,16 +112,25 @@ impl Pass {
         let (mut text, mut ends) = (String::new(), Vec::new());
         for some in clients.chunks(shape.lines_per_buffer) {
             for &client in some {
-                let sent = received_second(number) as i64 * 1_000_000_000 - random.i64(SKEW_NANOS);
+                let skew = random.i64(SKEW_NANOS);
+                let sent = received_second(number) as i64 * 1_000_000_000 - skew;
                 let (seconds, nanos) = (sent / 1_000_000_000, sent % 1_000_000_000);
                 let latitude = degrees(&mut random, 90, shape.places);
                 let longitude = degrees(&mut random, 180, shape.places);
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "IAMAT {} {latitude}{longitude} {seconds}.{nanos:09}", Name(client));
+                let _ = match shape.speaker {
+                    Speaker::Client => write!(text, "IAMAT"),
+                    Speaker::Neighbour => {
+                        let (sign, size) = (if skew < 0 { '-' } else { '+' }, skew.abs());
+                        let origin = ORIGINS[random.usize(..ORIGINS.len())];
+                        write!(text, "AT {origin} {sign}{}.{:09}", size / 1_000_000_000, size % 1_000_000_000)
+                    }
+                };
+                let _ = writeln!(text, " {} {latitude}{longitude} {seconds}.{nanos:09}", Name(client));
             }
             ends.push(text.len());
         }
-        Pass { text: text.into_bytes(), ends }
+        Pass { speaker: shape.speaker, text: text.into_bytes(), ends }
     }
 
     /// What is read at once, one after the other.
@@ -110,8 +144,12 @@ impl Pass {
         CLIENTS as u64
     }
 
-    /// The bytes of all replies: `IAMAT` becomes `AT`, the name of the server and a skew of less than ten seconds.
+    /// The bytes of all replies: `IAMAT` becomes `AT`, the name of the server and a skew of less than ten seconds. What
+    /// a neighbour tells is not replied to.
     pub fn reply_bytes(&self) -> usize {
+        if self.speaker == Speaker::Neighbour {
+            return 0;
+        }
         let more = format!("AT {NAME} +0.123456789").len() - "IAMAT".len();
         self.text.len() + CLIENTS * more
     }
@@ -153,13 +191,15 @@ mod tests {
 
     #[test]
     fn a_pass_has_one_report_of_every_client() {
-        for places in [Places::OneToSeven, Places::Six] {
-            let shape = Shape { reports: Reports::Known, places, lines_per_buffer: 64 };
+        let speakers = [(Speaker::Client, 1), (Speaker::Neighbour, 3)];
+        let all = speakers.map(|speaker| [Places::OneToSeven, Places::Six].map(|places| (speaker, places)));
+        for ((speaker, name), places) in all.into_iter().flatten() {
+            let shape = Shape { speaker, reports: Reports::Known, places, lines_per_buffer: 64 };
             let pass = Pass::new(shape, 2);
             let text = String::from_utf8(pass.text.clone()).unwrap();
             assert_eq!(pass.buffers().map(<[u8]>::len).sum::<usize>(), text.len());
             assert_eq!(pass.buffers().next().unwrap().iter().filter(|&&byte| byte == b'\n').count(), 64);
-            let names: BTreeSet<&str> = text.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+            let names: BTreeSet<&str> = text.lines().map(|line| line.split(' ').nth(name).unwrap()).collect();
             assert_eq!((text.lines().count(), names.len()), (CLIENTS, CLIENTS));
             assert!(names.iter().all(|name| NAME_BYTES.contains(&name.len())));
             let place = |line: &str| line.rsplit('.').nth(1).unwrap().split(' ').next().unwrap().len();

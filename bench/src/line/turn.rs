@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use proxyherd::proto::batch::Batch;
-use proxyherd::proto::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX};
+use proxyherd::proto::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line};
 use proxyherd::proto::name::ServerName;
 use proxyherd::proto::node::{Identity, Neighbour, Node};
-use proxyherd::proto::peer::Epoch;
+use proxyherd::proto::peer::{Epoch, PEER_VERSION};
 use proxyherd::proto::session::{Session, Step};
 use proxyherd::proto::time::Moment;
+use proxyherd::proto::trust::Nonce;
 
-use super::stream::Pass;
+use super::stream::{Pass, Speaker};
 use crate::life::Failure;
 use crate::shared::REPLIES_BYTES_MAX;
 
 /// The name of the server, which is in every reply.
 pub const NAME: &str = "Alford";
+
+/// The name of the neighbour that tells it of others.
+pub const NEIGHBOUR: &str = "Hamilton";
 
 /// A member of a herd, and one conversation with clients of it.
 pub struct Server {
@@ -35,18 +39,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// One that knows nobody. It has two neighbours, and nobody asks what is due to them.
+    /// One that knows nobody, in conversation with this speaker. It has two neighbours, and nobody asks what is due to
+    /// them.
     ///
     /// # Errors
-    /// If it has no name.
-    pub fn new() -> Result<Server, Failure> {
-        let neighbours = ["Hamilton", "Welsh"].map(ServerName::parse).into_iter();
+    /// If it has no name, or does not welcome its neighbour.
+    pub fn new(speaker: Speaker) -> Result<Server, Failure> {
+        let neighbours = [NEIGHBOUR, "Welsh"].map(ServerName::parse).into_iter();
         let neighbours = neighbours.map(|name| name.map(Neighbour::herd)).collect::<Result<_, _>>()?;
         let me = Arc::new(Identity::new(ServerName::parse(NAME)?, neighbours, Epoch(1)));
+        let mut node = Node::new(Arc::clone(&me));
+        let (session, framing) = match speaker {
+            Speaker::Client => (Session::client(me), Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES)),
+            Speaker::Neighbour => (met(me, &mut node)?, Framing::for_peer()),
+        };
         Ok(Server {
-            node: RwLock::new(Node::new(Arc::clone(&me))),
-            framing: Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES).roomy(),
-            session: Session::client(me),
+            node: RwLock::new(node),
+            framing: framing.roomy(),
+            session,
             batch: Batch::default(),
             filled: 0,
             news: 0,
@@ -74,7 +84,7 @@ impl Server {
     pub fn turn(&mut self, received: Moment) {
         self.framing.filled(self.filled);
         loop {
-            self.session.reports(&mut self.framing, received, REPLIES_BYTES_MAX, &mut self.batch);
+            self.session.usual_lines(&mut self.framing, received, REPLIES_BYTES_MAX, &mut self.batch);
             let Some(line) = self.framing.next_line() else { break };
             match self.session.line(line, received, &mut self.batch) {
                 Step::Next => {}
@@ -108,4 +118,16 @@ impl Server {
         let replies = format!("the replies have {answered} bytes instead of {owed}");
         Err(format!("of {lines} lines {news} were news and {strange} no reports, {replies}").into())
     }
+}
+
+/// A conversation with a neighbour that has been welcomed.
+fn met(me: Arc<Identity>, node: &mut Node) -> Result<Session, Failure> {
+    let mut batch = Batch::default();
+    let hello = format!("HELLO {PEER_VERSION} {NEIGHBOUR} {NAME} {:016x} {}", 2, Nonce([3; 32]));
+    let mut session = Session::peer(me, Nonce([4; 32]));
+    for line in [&hello, "PROOF -"] {
+        session.line(Line::Whole(line.as_bytes()), Moment::default(), &mut batch);
+    }
+    session.meet(node, &mut batch);
+    if session.is_peer() { Ok(session) } else { Err("the neighbour is not welcomed".into()) }
 }

@@ -28,14 +28,16 @@ pub(crate) fn check(data: &[u8]) {
     let hello = format!("HELLO {PEER_VERSION} Bolden Alford {:016x} {NONCE}\nPROOF -\n", EPOCH.0);
     let hello: &[u8] = if choice % 2 == 1 { hello.as_bytes() } else { b"" };
     let stream = [hello, said].concat();
-    let in_pieces = converse(&stream, Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4)));
-    let at_once = converse(&stream, Pieces::new(0, usize::MAX));
-    same(&in_pieces, &at_once);
+    let pieces = || Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4));
+    let at_once = converse(&stream, Pieces::new(0, usize::MAX), false);
+    for takes_several in [false, true] {
+        same(&converse(&stream, pieces(), takes_several), &at_once);
+    }
 }
 
 /// Says all of `stream` to a server that knows nothing, its `IAMAT` lines as a client and the others on the peer
-/// port, and gives all that is replied.
-fn converse(mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
+/// port, where several may be taken at once, and gives all that is replied.
+fn converse(mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u8> {
     let me = identity(None);
     let mut node = Node::new(me.clone());
     let (mut client, mut peer) = (Session::client(me.clone()), Peer::new(me));
@@ -46,7 +48,11 @@ fn converse(mut stream: &[u8], mut pieces: Pieces) -> Vec<u8> {
         let count = pieces.read(framing.space(), &mut stream);
         framing.filled(count);
         let mut closed = false;
-        while let Some(line) = framing.next_line() {
+        loop {
+            if takes_several {
+                peer.usual_lines(&mut framing, &mut of_peer, &mut model);
+            }
+            let Some(line) = framing.next_line() else { break };
             // Two conversations settle when they like. Here they do so in the order of the lines, as the model does.
             if matches!(line, Line::Whole(text) if text.starts_with(b"IAMAT ")) {
                 news += node.settle(&mut of_peer).news;
@@ -95,6 +101,21 @@ impl Peer {
     fn new(me: Arc<Identity>) -> Peer {
         let session = Session::peer(me.clone(), NONCE);
         Peer { session, me, said_hello: None, met: None, position: 0 }
+    }
+
+    /// Has lines taken that are usual. Nothing is replied to them.
+    fn usual_lines(&mut self, framing: &mut Framing, batch: &mut Batch, model: &mut Model) {
+        let (begins, before) = (batch.replies().len(), framing.partial().to_vec());
+        let count = self.session.usual_lines(framing, RECEIVED, usize::MAX, batch);
+        let taken = &before[..before.len() - framing.partial().len()];
+        let lines: Vec<&[u8]> = taken.split_inclusive(|&byte| byte == b'\n').collect();
+        assert_eq!((lines.len() as u64, batch.replies().len()), (count, begins));
+        for line in lines {
+            assert!(self.met.is_some(), "{:?} is believed", line.escape_ascii().to_string());
+            let text = line.strip_suffix(b"\n").expect("half a line is taken");
+            assert!(naive::at(text).is_some());
+            model.told(text);
+        }
     }
 
     /// Has a line taken, and says whether the conversation ends with it, and how much was settled that was news.

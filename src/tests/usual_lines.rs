@@ -1,4 +1,5 @@
-//! Reports that are taken several at once come to the same as lines that are taken one by one.
+//! Reports, and what neighbours tell, come to the same if they are taken several at once as if they are taken one by
+//! one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +10,36 @@ use proptest::sample::select;
 
 use crate::proto::batch::Batch;
 use crate::proto::entry::Teller;
-use crate::proto::framing::{Framing, LINE_BYTES_MAX};
+use crate::proto::framing::{Framing, LINE_BYTES_MAX, Line};
 use crate::proto::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::Epoch;
+use crate::proto::peer::{Epoch, PEER_VERSION};
 use crate::proto::session::{Session, Step};
 use crate::proto::time::Moment;
+use crate::proto::trust::Nonce;
 
 const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
+
+/// The epoch of the neighbour.
+const EPOCH: Epoch = Epoch(9);
 
 /// A server and a conversation with it.
 #[derive(Clone, Debug)]
 struct Conduct {
     name: String,
     clock_lead_max: Option<Duration>,
-    is_classic: bool,
+    speaker: Speaker,
     keeps_lines: bool,
     line_bytes_max: usize,
     replies_bytes_max: usize,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+enum Speaker {
+    Client,
+    Classic,
+    Neighbour,
 }
 
 /// What came of a stream.
@@ -40,6 +53,8 @@ struct Outcome {
     number: u64,
     total: u64,
     stored: Vec<u8>,
+    /// What a neighbour is still to be told who has told us the rest.
+    due: Vec<u8>,
 }
 
 proptest! {
@@ -56,14 +71,7 @@ proptest! {
 
 #[test]
 fn all_usual_reports_are_taken_at_once_and_no_others() {
-    let conduct = Conduct {
-        name: "Alford".into(),
-        clock_lead_max: Some(Duration::from_secs(60)),
-        is_classic: false,
-        keeps_lines: false,
-        line_bytes_max: LINE_BYTES_MAX,
-        replies_bytes_max: usize::MAX,
-    };
+    let conduct = usual(Speaker::Client);
     let name = |bytes| "n".repeat(bytes);
     let usual = [
         "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997",
@@ -104,6 +112,56 @@ fn all_usual_reports_are_taken_at_once_and_no_others() {
 }
 
 #[test]
+fn all_that_a_neighbour_usually_tells_is_taken_at_once_and_nothing_else() {
+    let conduct = usual(Speaker::Neighbour);
+    let name = |bytes| "n".repeat(bytes);
+    let usual = [
+        "AT Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997",
+        "AT A -1234567.000000000 k -0.0+0.0 1520023934.9",
+        // Nobody but those who told it can tell whether a time of a neighbour's client is too late.
+        "AT 9.x_-z +00.123456789 k +1.0+1.0 9999999999.9",
+        &format!("AT {} +0.263873386 {} +34.068930-118.445127 1520023934.918963997", name(64), name(62)),
+    ];
+    for told in usual {
+        // Twice, for the second time the origin is known.
+        let stream = format!("{told}\n{}\n", told.replace(" +34", " +35"));
+        let (outcome, at_once) = converse(stream.as_bytes(), &[], &conduct, true);
+        assert_eq!((outcome.replies, at_once), (Vec::new(), 2), "{told}");
+    }
+    let others = [
+        "AT  A +0.123456789 k +1.0+1.0 1520023934.9",
+        "AT A +0.12345678 k +1.0+1.0 1520023934.9",
+        "AT A +0.1234567890 k +1.0+1.0 1520023934.9",
+        "AT A +12345678.123456789 k +1.0+1.0 1520023934.9",
+        "AT A +.123456789 k +1.0+1.0 1520023934.9",
+        "AT A 0.123456789 k +1.0+1.0 1520023934.9",
+        "AT A +0.123456789  k +1.0+1.0 1520023934.9",
+        "AT A +0.123456789 k +1+1.0 1520023934.9",
+        "AT A +0.123456789 k +1.0+1.0 1520023934.9\r",
+        "AT A +0.123456789 k +1.0+1.0 1520023934.9 A",
+        "AT A +0.123456789 \u{e9} +1.0+1.0 1520023934.9",
+        "AT -A +0.123456789 k +1.0+1.0 1520023934.9",
+        "AT +0.123456789 k +1.0+1.0 1520023934.9",
+        "UPTO 3",
+        "",
+        "\n+0.123456789 k +1.0+1.0 1520023934.9",
+        "IAMAT k +1.0+1.0 1520023934.9",
+        &format!("AT {} +0.123456789 k +1.0+1.0 1520023934.9", name(65)),
+    ];
+    for other in others {
+        assert_eq!(converse(format!("{other}\n").as_bytes(), &[], &conduct, true).1, 0, "{other}");
+    }
+    // Who has proved nothing is not believed.
+    let stream = format!("{}\n", usual[0]);
+    assert_eq!(
+        converse(stream.as_bytes(), &[], &Conduct { speaker: Speaker::Client, ..conduct.clone() }, true).1,
+        0
+    );
+    let two = format!("{}\n{}\n", usual[0], usual[0].replace("kiwi", "lime"));
+    assert_eq!(converse(two.as_bytes(), &[two.len() - 3], &conduct, true).1, 2);
+}
+
+#[test]
 fn replies_that_are_long_enough_let_the_others_wait() {
     let stream = "IAMAT k +1.0+1.0 1520023934.9\n".repeat(50);
     let me = Arc::new(Identity::new(ServerName::parse("Alford").unwrap(), Vec::new(), Epoch(1)));
@@ -112,10 +170,32 @@ fn replies_that_are_long_enough_let_the_others_wait() {
         let mut batch = Batch::default();
         framing.space()[..stream.len()].copy_from_slice(stream.as_bytes());
         framing.filled(stream.len());
-        let lines = session.reports(&mut framing, RECEIVED, most, &mut batch);
+        let lines = session.usual_lines(&mut framing, RECEIVED, most, &mut batch);
         assert!(batch.replies().len() <= most && lines < 50);
         assert!(lines > 0 || most < 1_000);
     }
+}
+
+/// What most servers are like.
+fn usual(speaker: Speaker) -> Conduct {
+    Conduct {
+        name: "Alford".into(),
+        clock_lead_max: Some(Duration::from_secs(60)),
+        speaker,
+        keeps_lines: false,
+        line_bytes_max: LINE_BYTES_MAX,
+        replies_bytes_max: usize::MAX,
+    }
+}
+
+/// A conversation with a neighbour that has been welcomed.
+fn met(me: Arc<Identity>, node: &mut Node) -> Session {
+    let hello = format!("HELLO {PEER_VERSION} Parker {} {:016x} {}", me.name, EPOCH.0, Nonce([1; 32]));
+    let (mut session, mut batch) = (Session::peer(me, Nonce([2; 32])), Batch::default());
+    session.line(Line::Whole(hello.as_bytes()), RECEIVED, &mut batch);
+    assert_eq!(session.line(Line::Whole(b"PROOF -"), RECEIVED, &mut batch), Step::Meet(0));
+    session.meet(node, &mut batch);
+    session
 }
 
 /// Says a stream in pieces; answers what came of it and how many lines were taken several at once.
@@ -125,7 +205,11 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
     me.clock_lead_max = conduct.clock_lead_max;
     let me = Arc::new(me);
     let mut node = Node::new(me.clone()).bounded(if conduct.keeps_lines { 3 } else { 1_000_000 });
-    let mut session = if conduct.is_classic { Session::classic(me, vec![0]) } else { Session::client(me) };
+    let mut session = match conduct.speaker {
+        Speaker::Client => Session::client(me),
+        Speaker::Classic => Session::classic(me, vec![0]),
+        Speaker::Neighbour => met(me, &mut node),
+    };
     let mut framing = Framing::new(conduct.line_bytes_max, 1_000);
     let mut batch = Batch::default();
     batch.keep_lines(conduct.keeps_lines);
@@ -144,7 +228,7 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
         rest = &rest[count..];
         loop {
             if at_once {
-                reports += session.reports(&mut framing, RECEIVED, conduct.replies_bytes_max, &mut batch);
+                reports += session.usual_lines(&mut framing, RECEIVED, conduct.replies_bytes_max, &mut batch);
             }
             let Some(line) = framing.next_line() else { break };
             lines += 1;
@@ -156,11 +240,15 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
         batch.sent();
         closed |= count == 0;
     }
-    let mut stored = Vec::new();
-    node.store().walk(0, u64::MAX, Teller::NOBODY, usize::MAX, &mut stored);
+    let walked = |teller| {
+        let mut lines = Vec::new();
+        node.store().walk(0, u64::MAX, teller, usize::MAX, &mut lines);
+        lines
+    };
+    let (stored, due) = (walked(Teller::NOBODY), walked(Teller::neighbour(0, EPOCH)));
     let (number, total) = (node.store().last_number(), node.store().digest().total());
     let lines = lines + reports;
-    (Outcome { replies: all, lines, news, stale, refused, number, total, stored }, reports)
+    (Outcome { replies: all, lines, news, stale, refused, number, total, stored, due }, reports)
 }
 
 fn conduct() -> impl Strategy<Value = Conduct> {
@@ -171,12 +259,14 @@ fn conduct() -> impl Strategy<Value = Conduct> {
         "x123456789-x123456789-x123456789-x123456789-x123456789-x12345678",
     ]);
     let lead = prop_oneof![Just(None), Just(Some(Duration::from_secs(1_000)))];
-    let limits = (select(&[100_usize, 128, 256, LINE_BYTES_MAX]), select(&[0_usize, 500, 3_000, 1_000_000]));
-    (names, lead, any::<bool>(), prop::bool::weighted(0.1), limits).prop_map(
-        |(name, clock_lead_max, is_classic, keeps_lines, (line_bytes_max, replies_bytes_max))| Conduct {
+    let limits =
+        (select(&[100_usize, 128, 200, 256, LINE_BYTES_MAX]), select(&[0_usize, 500, 3_000, 1_000_000]));
+    let speakers = select(&[Speaker::Client, Speaker::Classic, Speaker::Neighbour]);
+    (names, lead, speakers, prop::bool::weighted(0.1), limits).prop_map(
+        |(name, clock_lead_max, speaker, keeps_lines, (line_bytes_max, replies_bytes_max))| Conduct {
             name: name.into(),
             clock_lead_max,
-            is_classic,
+            speaker,
             keeps_lines,
             line_bytes_max,
             replies_bytes_max,
@@ -188,10 +278,24 @@ fn conduct() -> impl Strategy<Value = Conduct> {
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let edits = vec((any::<usize>(), hostile_byte(), any::<bool>()), 1..4);
     prop_oneof![
-        6 => report(),
-        3 => (report(), edits).prop_map(|(line, edits)| edited(line, &edits)),
+        4 => report(),
+        4 => told(),
+        4 => (prop_oneof![report(), told()], edits).prop_map(|(line, edits)| edited(line, &edits)),
         1 => vec(hostile_byte(), 0..150),
     ]
+}
+
+/// What a neighbour tells, with a beginning that is usual or not, and sometimes how far it has come.
+fn told() -> impl Strategy<Value = Vec<u8>> {
+    let origin =
+        prop_oneof![6 => select(&["Alford", "B", "Parker"]).prop_map(str::to_owned), 1 => "[-.A-z]{1,70}"];
+    let skew = prop_oneof![6 => "[+-][0-9]{1,2}\\.[0-9]{9}", 2 => "[+-]?[0-9]{0,9}\\.?[0-9]{0,10}"];
+    let sender = prop_oneof![9 => Just(""), 1 => Just(" B")];
+    let at = (origin, skew, report(), sender).prop_map(|(origin, skew, report, sender)| {
+        let fields = report.strip_prefix(b"IAMAT").unwrap().strip_suffix(b"\n").unwrap();
+        [b"AT ", origin.as_bytes(), b" ", skew.as_bytes(), fields, sender.as_bytes(), b"\n"].concat()
+    });
+    prop_oneof![9 => at, 1 => (0..100_u64).prop_map(|position| format!("UPTO {position}\n").into_bytes())]
 }
 
 /// Fields that are usual, and a few that are not.

@@ -1,0 +1,87 @@
+//! What neighbours tell, in the form in which nearly all of it comes, read in one go:
+//! `AT Alford +0.263873386 kiwi +34.068930-118.445127 1520023934.918963`.
+//!
+//! It is a part of the grammar in [`super::peer`]: single spaces, nine places of the skew, and then what stands in a
+//! report behind its word, as [`super::usual`] reads it. Every other line, be it good or bad, is left to that grammar.
+
+use super::digits::{Digits, eight, one};
+use super::name::{SERVER_NAME_BYTES_MAX, ServerName};
+use super::time::Moment;
+use super::usual::{CLIENT, Hundreds, Usual, WINDOW_BYTES};
+
+/// The first word, and the space behind it.
+const WORD: &[u8; 3] = b"AT ";
+
+/// The sign, at most seven digits, the point, nine digits, and the space behind.
+const SKEW_BYTES_MAX: usize = 1 + 7 + 1 + 9 + 1;
+
+/// The most bytes of a line that is read here.
+pub(super) const USUAL_AT_BYTES_MAX: usize =
+    WORD.len() + SERVER_NAME_BYTES_MAX + " ".len() + SKEW_BYTES_MAX + WINDOW_BYTES - CLIENT;
+
+/// An `AT` line, by where its parts are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UsualAt {
+    /// Where the client's name begins, and where it ends.
+    pub(super) client: (usize, usize),
+    /// Where the line ends, behind its line feed.
+    pub(super) end: usize,
+    /// The client's time.
+    pub(super) moment: Moment,
+}
+
+/// How the line before began, up to where its skew did: most lines have the same origin, whose name need not be looked
+/// at again.
+#[derive(Debug, Default)]
+pub(super) struct Origin(Vec<u8>);
+
+impl Origin {
+    /// Where the skew begins.
+    #[inline(always)]
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let is_same = !self.0.is_empty() && bytes.starts_with(&self.0);
+        if is_same { Some(self.0.len()) } else { self.other(bytes) }
+    }
+
+    #[cold]
+    fn other(&mut self, bytes: &[u8]) -> Option<usize> {
+        let name = bytes.strip_prefix(WORD)?;
+        let name = &name[..name.len().min(SERVER_NAME_BYTES_MAX + 1)];
+        let name = &name[..memchr::memchr(b' ', name)?];
+        if !std::str::from_utf8(name).is_ok_and(ServerName::is_one) {
+            return None;
+        }
+        let end = WORD.len() + name.len() + 1;
+        self.0.clear();
+        self.0.extend_from_slice(&bytes[..end]);
+        Some(end)
+    }
+}
+
+impl UsualAt {
+    /// Reads the line at the start of these bytes, which may end behind what has come; `None` for every other form.
+    #[inline(always)]
+    pub(super) fn read(bytes: &[u8], origin: &mut Origin, hundreds: &mut Hundreds) -> Option<UsualAt> {
+        let skew = origin.end(bytes)?;
+        let client = skew + skew_bytes(bytes.get(skew..)?.first_chunk()?)?;
+        let start = client - CLIENT;
+        let usual = Usual::behind_word(bytes.get(start..)?.first_chunk()?, hundreds)?;
+        Some(UsualAt {
+            client: (client, start + usual.client_end),
+            end: start + usual.end,
+            moment: usual.moment,
+        })
+    }
+}
+
+/// The length of a skew with nine places, and of the space behind it.
+#[inline(always)]
+fn skew_bytes(bytes: &[u8; SKEW_BYTES_MAX]) -> Option<usize> {
+    let whole = Digits::of(*bytes[1..].first_chunk()?)?;
+    let point = 1 + whole.len();
+    let fraction = &bytes[point + 1..];
+    eight(*fraction.first_chunk()?)?;
+    one(*fraction.get(8)?)?;
+    let is_one = matches!(bytes[0], b'+' | b'-') && !whole.is_empty() && bytes[point] == b'.';
+    (is_one && fraction.get(9) == Some(&b' ')).then_some(point + 11)
+}

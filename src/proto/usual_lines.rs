@@ -1,0 +1,99 @@
+//! Usual lines, taken as many at once as stand in a buffer one behind the other: a client's reports, and what a
+//! neighbour tells.
+
+use super::batch::Batch;
+use super::entry::Newness;
+use super::framing::Framing;
+use super::opening::OPENING_BYTES_MAX;
+use super::peer::Epoch;
+use super::session::{Role, Session};
+use super::time::Moment;
+use super::usual::{Hundreds, USUAL_BYTES_MIN, Usual, WINDOW_BYTES};
+use super::usual_at::{Origin, USUAL_AT_BYTES_MAX, UsualAt};
+
+/// The most bytes of replies to one byte of usual reports.
+const REPLY_BYTES_PER_BYTE_MAX: usize = (OPENING_BYTES_MAX + USUAL_BYTES_MIN).div_ceil(USUAL_BYTES_MIN);
+
+/// What is known of the line before, which most lines have in common with it.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    hundreds: Hundreds,
+    origin: Origin,
+}
+
+impl Session {
+    /// Takes usual lines that came in at `received` from the front of what has been read, until a line has another
+    /// form; returns how many. All replies have no more than `replies_bytes_max` bytes then. It comes to
+    /// the same as [`Framing::next_line`] and [`Session::line`] for each, which take every line, but costs a third.
+    pub fn usual_lines(
+        &mut self,
+        framing: &mut Framing,
+        received: Moment,
+        replies_bytes_max: usize,
+        batch: &mut Batch,
+    ) -> u64 {
+        let before = batch.waiting();
+        match self.role {
+            // Reports that must be kept as they came are not taken here.
+            Role::Client | Role::Classic(_) if !batch.keeps_lines() => {
+                self.reports(framing, received, replies_bytes_max, batch);
+            }
+            Role::Peer(neighbour, epoch, _) => self.told(neighbour, epoch, framing, batch),
+            Role::Client | Role::Classic(_) | Role::Stranger(_) | Role::Challenged(_) => {}
+        }
+        (batch.waiting() - before) as u64
+    }
+
+    #[inline(always)]
+    fn reports(
+        &mut self,
+        framing: &mut Framing,
+        received: Moment,
+        replies_bytes_max: usize,
+        batch: &mut Batch,
+    ) {
+        let room = replies_bytes_max.saturating_sub(batch.replies().len());
+        let Some(ahead) = framing.ahead(room / REPLY_BYTES_PER_BYTE_MAX, WINDOW_BYTES) else { return };
+        let latest = self.latest(received);
+        let Session { opening, before: Before { hundreds, .. }, .. } = self;
+        let (mut rest, mut window) = (ahead, ahead.first_chunk());
+        while let Some(usual) = window.and_then(|window| Usual::read(window, hundreds)) {
+            // A line that has come whole has a window behind it. The rest of one that has not may seem to be what was
+            // there before.
+            let Some(behind) = rest.get(usual.end..) else { break };
+            let next = behind.first_chunk::<WINDOW_BYTES>();
+            let (Some(report), Some(_)) = (window, next) else { break };
+            if latest.is_some_and(|latest| usual.moment > latest) {
+                break;
+            }
+            batch.usual(opening, report, &usual, received);
+            (rest, window) = (behind, next);
+        }
+        let taken = ahead.len() - rest.len();
+        framing.took(taken);
+    }
+
+    /// What this neighbour tells. Nothing is replied to it.
+    fn told(&mut self, neighbour: usize, epoch: Epoch, framing: &mut Framing, batch: &mut Batch) {
+        let Some(ahead) = framing.ahead(usize::MAX, USUAL_AT_BYTES_MAX) else { return };
+        let teller = self.me.teller(neighbour, epoch);
+        let Before { hundreds, origin } = &mut self.before;
+        let mut rest = ahead;
+        while let Some(usual) = UsualAt::read(rest, origin, hundreds) {
+            // As above.
+            let Some((line, behind)) = rest.split_at_checked(usual.end) else { break };
+            if behind.len() < WINDOW_BYTES {
+                break;
+            }
+            batch.tell_usual(line, &usual, teller, Newness::GreaterSighting);
+            rest = behind;
+        }
+        let taken = ahead.len() - rest.len();
+        framing.took(taken);
+    }
+
+    /// The latest time that a report may have which comes in at `received`, if there is one.
+    pub(super) fn latest(&self, received: Moment) -> Option<Moment> {
+        self.me.clock_lead_max.map(|lead| received.after(lead))
+    }
+}
