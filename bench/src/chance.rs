@@ -2,8 +2,8 @@
 
 use std::io;
 
-use proxyherd::proto::peer::Epoch;
-use proxyherd::proto::trust::Nonce;
+use proxyherd::proto::model::epoch::Epoch;
+use proxyherd::proto::peering::auth::Nonce;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 /// A nonce for one connection.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use proxyherd::proto::time::Moment;
+use proxyherd::proto::model::time::Moment;
 use rustix::time::{ClockId, clock_gettime};
 
 /// The time of day, for skews. A clock before 1970 reads as 1970.

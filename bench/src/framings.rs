@@ -4,7 +4,7 @@
 //! connection that is idle between lines gives its framing back: that saves 8 KiB for each, and the buffers
 //! in use stay in the processor's cache.
 
-use proxyherd::proto::framing::Framing;
+use proxyherd::proto::line::framing::Framing;
 
 use crate::shared::Port;
 

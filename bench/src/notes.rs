@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use proxyherd::logging::Escaped;
-use proxyherd::proto::link::{Answered, LinkError, SILENCE_MAX};
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
+use proxyherd::proto::peering::link::{Answered, LinkError, SILENCE_MAX};
 
 use crate::shared::Shared;
 use crate::stats::Count;

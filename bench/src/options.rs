@@ -9,7 +9,7 @@ use proxyherd::config::{
     CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
 };
 use proxyherd::places;
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
 use proxyherd::proto::node::Dialect;
 
 /// What every variant is told.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use proxyherd::config::Config;
 use proxyherd::places::Places;
-use proxyherd::proto::framing::Framing;
+use proxyherd::proto::line::framing::Framing;
+use proxyherd::proto::line::session::Session;
 use proxyherd::proto::node::{Identity, Node};
-use proxyherd::proto::session::Session;
 
 use crate::callers::Callers;
 use crate::chance;

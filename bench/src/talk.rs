@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 
 use proxyherd::logging::Escaped;
 use proxyherd::places::{Answer, PlacesError};
-use proxyherd::proto::batch::Batch;
-use proxyherd::proto::framing::{Framing, Line};
-use proxyherd::proto::link::SILENCE_MAX;
-use proxyherd::proto::search::Search;
-use proxyherd::proto::session::{Refusal, Session, Step};
-use proxyherd::proto::time::Moment;
+use proxyherd::proto::line::batch::Batch;
+use proxyherd::proto::line::framing::{Framing, Line};
+use proxyherd::proto::line::query::Search;
+use proxyherd::proto::line::session::{Refusal, Session, Step};
+use proxyherd::proto::model::time::Moment;
+use proxyherd::proto::peering::link::SILENCE_MAX;
 
 use crate::callers::Present;
 use crate::notes::level_of;

@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 
 use super::*;
 use crate::config::{Limits, WhenFull};
-use crate::proto::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
 
 /// What `line`, split at spaces, asks for.
 fn job(line: &str) -> Result<Job, ConfigError> {

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use conversation::{Input, Replies, converse};
 
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// How long connecting may take, all addresses of a host together.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

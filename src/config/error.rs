@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::file::HERD_FILE_BYTES_MAX;
 use super::herd::SERVERS_MAX;
-use crate::proto::name::{BadServerName, ServerName};
-use crate::proto::trust::BadSecret;
+use crate::proto::model::name::{BadServerName, ServerName};
+use crate::proto::peering::auth::BadSecret;
 
 /// Names listed in one message; more than these would bury the sentence.
 const NAMES_SHOWN_MAX: usize = 12;

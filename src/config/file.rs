@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::error::{AddressUse, ConfigError};
 use super::herd::{Herd, Member};
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
 /// The most bytes of a herd file: a thousand servers with forty links each fit twice.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::error::{AddressUse, ConfigError};
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
 /// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::proto::framing::LINE_BYTES_MAX;
-pub use crate::proto::framing::{LINE_BYTES_CEILING, LINE_BYTES_FLOOR};
+use crate::proto::line::framing::LINE_BYTES_MAX;
+pub use crate::proto::line::framing::{LINE_BYTES_CEILING, LINE_BYTES_FLOOR};
 pub use crate::proto::store::{CLIENTS_CEILING, CLIENTS_MAX};
 
 /// Client connections a server holds at once if nothing else is asked for: a thread each, and about 16,000

@@ -21,9 +21,9 @@ pub use journal::{Durability, JournalOptions};
 pub use limits::*;
 pub use trust::{SECRET_VARIABLE, Trust};
 
-use crate::proto::name::ServerName;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
 use crate::proto::node::{Dialect, Identity, Neighbour};
-use crate::proto::peer::Epoch;
 
 /// Bytes after which a log file is set aside if nothing else is asked for: small enough to open in an editor.
 pub const LOG_FILE_BYTES_DEFAULT: u64 = 64 << 20;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{AddressUse, ConfigError};
 use super::herd::Member;
-use crate::proto::trust::{SECRET_BYTES_MAX, Secret};
+use crate::proto::peering::auth::{SECRET_BYTES_MAX, Secret};
 
 /// Where the secret is taken from if no file is named.
 pub const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn without_a_secret_only_this_machine_is_listened_to() {
         let at = |client: &str, peer: &str| {
-            let name = crate::proto::name::ServerName::parse("A").unwrap();
+            let name = crate::proto::model::name::ServerName::parse("A").unwrap();
             Member::herd(name, client.parse().unwrap(), peer.parse().unwrap())
         };
         let home = at("127.0.0.1:1", "[::1]:2");
@@ -103,7 +103,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         fs::write(&path, "of the file, 0123456789\n").unwrap();
-        let secret = |text: &[u8]| Trust::Secret(crate::proto::trust::Secret::parse(text).unwrap());
+        let secret = |text: &[u8]| Trust::Secret(crate::proto::peering::auth::Secret::parse(text).unwrap());
         let variable = Some("of the variable, 0123456789".into());
         let trust = Trust::of(Some(&path), variable.clone(), true).unwrap();
         assert_eq!(trust, secret(b"of the file, 0123456789"));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// Why a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]

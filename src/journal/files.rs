@@ -8,9 +8,9 @@ use std::str::FromStr;
 
 use super::error::OpenError;
 use super::{end, flush_folder, remove};
-use crate::proto::journal::{Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, next_frame};
-use crate::proto::name::ServerName;
-use crate::proto::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::wal::record::{Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, next_frame};
 
 /// The file that is locked.
 const LOCK: &str = "lock";
@@ -214,7 +214,7 @@ fn check(path: &Path, server: &ServerName) -> Result<(), OpenError> {
 pub(super) fn heading(bytes: &[u8]) -> Option<(Heading, usize)> {
     match next_frame(bytes) {
         Next::Frame(payload) => {
-            let length = payload.len() + crate::proto::journal::FRAME_HEAD_BYTES;
+            let length = payload.len() + crate::proto::wal::record::FRAME_HEAD_BYTES;
             Heading::parse(payload).map(|heading| (heading, length))
         }
         Next::Damaged(_) | Next::Short(_) | Next::Lost => None,

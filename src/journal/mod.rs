@@ -1,5 +1,5 @@
 //! The files of a journal, which make what a server has acknowledged survive it. What stands in them, and what is
-//! believed of it, is for [`crate::proto::journal`] and [`crate::proto::recovery`] to say; here are folders and files.
+//! believed of it, is for [`crate::proto::wal::record`] and [`crate::proto::wal::recovery`] to say; here are folders and files.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -33,10 +33,10 @@ pub use error::OpenError;
 pub use found::Found;
 pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
 
-use crate::proto::journal::{FRAME_HEAD_BYTES, Heading, Record, seal};
-use crate::proto::name::ServerName;
-use crate::proto::peer::Epoch;
-use crate::proto::recovery::{Memory, Recovery};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, Record, seal};
+use crate::proto::wal::recovery::{Memory, Recovery};
 use files::{FileName, Folder};
 use reading::{ReadAll, read_all};
 

@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use super::Found;
 use super::error::OpenError;
 use super::files::{FileName, Folder, Kind, heading};
-use crate::proto::journal::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
-use crate::proto::recovery::Recovery;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
+use crate::proto::wal::recovery::Recovery;
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 1 << 20;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED};
 use super::{end, flush_folder, remove};
-use crate::proto::journal::{Heading, seal};
+use crate::proto::wal::record::{Heading, seal};
 
 /// What a next file and a snapshot before it would be.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::escaped::Message;
 use super::writer::Counts;
 use super::{Entry, flush};
 use crate::config::WhenFull;
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// The target of what our own code logs begins so. Packages log too, and some of them what nobody may read: the
 /// HTTP client prints addresses with the key in them.

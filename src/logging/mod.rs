@@ -30,7 +30,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{LevelFilter, Log};
 
 use crate::config::{LOG_FILE_BYTES_MIN, LogOptions, WhenFull};
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 use front::{Front, Tee};
 use rotate::Rotating;
 use writer::{Counts, Writer};

@@ -11,7 +11,7 @@ use log::Level;
 
 use super::front::write_line;
 use super::{Entry, LogReport};
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// A batch is written when it has grown to this size, though more may be queued: what a file system takes in
 /// one write without effort.

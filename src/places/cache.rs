@@ -53,7 +53,7 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::places::clock;
-    use crate::proto::search::Nearby;
+    use crate::proto::line::query::Nearby;
 
     fn question(radius_m: u32) -> Question {
         Question::from(&Nearby { latitude: 1.0, longitude: 2.0, radius_m })

@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
     use crate::places::index::Index;
-    use crate::proto::search::Nearby;
+    use crate::proto::line::query::Nearby;
 
     const UCLA: Nearby = Nearby { latitude: 34.068_930, longitude: -118.445_127, radius_m: 10_000 };
 

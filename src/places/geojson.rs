@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_large_file_is_read_whole_and_can_be_searched() {
         use crate::places::{Choice, Options, open};
-        use crate::proto::search::Nearby;
+        use crate::proto::line::query::Nearby;
 
         const COUNT: usize = 100_000;
         let mut file = std::io::BufWriter::new(tempfile::NamedTempFile::new().unwrap());

@@ -8,7 +8,7 @@ use super::key::Key;
 use super::place::{Place, is_on_the_globe};
 use super::request::{Body, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
-use crate::proto::search::{Nearby, PLACES_MAX};
+use crate::proto::line::query::{Nearby, PLACES_MAX};
 
 /// Google's own address.
 pub(super) const BASE: &str = "https://places.googleapis.com";

@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::request::{Health, Reading, Reply, Request, Rules, Terms};
 use super::{Answer, PlacesError};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 /// Google's own address.
 pub(super) const BASE: &str = "https://maps.googleapis.com";

@@ -8,7 +8,7 @@ use rstar::RTree;
 use rstar::primitives::GeomWithData;
 
 use super::place::Place;
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 /// The smallest radius of curvature of the Earth (WGS 84: along a meridian at the equator), a little
 /// less for rounding: one radian between two points on the unit sphere is never fewer metres than this.

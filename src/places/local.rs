@@ -4,7 +4,7 @@ use super::answer::{Answer, Frame};
 use super::index::Index;
 use super::place::Place;
 use super::{Places, PlacesError};
-use crate::proto::search::{Nearby, PLACES_MAX};
+use crate::proto::line::query::{Nearby, PLACES_MAX};
 
 /// Answers from an index; never fails and never waits.
 pub(super) struct Local {

@@ -29,7 +29,7 @@ mod request;
 mod single_flight;
 mod turnstile;
 
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 pub use answer::Answer;
 pub use choice::{BadChoice, Choice};

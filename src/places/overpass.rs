@@ -11,7 +11,7 @@ use super::osm::{self, tag};
 use super::place::{Place, is_on_the_globe};
 use super::request::{Body, Health, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
-use crate::proto::search::{Nearby, PLACES_MAX};
+use crate::proto::line::query::{Nearby, PLACES_MAX};
 
 /// The main public server.
 pub(super) const BASE: &str = "https://overpass-api.de";

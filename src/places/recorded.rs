@@ -4,7 +4,7 @@
 use super::local::Local;
 use super::request::Reply;
 use super::{Answer, Choice, Places, PlacesError, catalogue, geojson, google, google_legacy, overpass};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 /// The answer that a question about `near` would get from `choice`, if that replied with this HTTP status and body;
 /// for [`Choice::File`], whatever its path, if `body` were what is in the file.

@@ -16,7 +16,7 @@ use super::request::{Health, Question, Reading, Rules};
 use super::single_flight::SingleFlight;
 use super::turnstile::Turnstile;
 use super::{Answer, Places, PlacesError};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 /// Between two attempts: long enough for a hiccup to pass, short against the overall deadline.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

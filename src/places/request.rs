@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::{Answer, PlacesError};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 /// A question as something that can be compared: equal ones are one call, and share a kept answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
 //! Mistakes that the rules or a driver could make, planted by tests to show that the checks would find them. No
-//! release build has any of them: see [`super::node::Identity::has`].
+//! release build has any of them: see [`crate::proto::node::Identity::has`].
 
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,35 +11,10 @@
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
-pub mod backoff;
-pub mod batch;
 pub(crate) mod bug;
-pub mod classic;
-pub mod command;
-pub mod digest;
-mod digits;
-pub mod entry;
-pub mod framing;
-mod hidden;
-pub mod journal;
-pub mod link;
-mod link_error;
-pub mod location;
-pub mod name;
+pub mod line;
+pub mod model;
 pub mod node;
-mod opening;
-pub mod order;
-pub mod peer;
-pub mod recovery;
-mod repair;
-pub mod search;
-mod seeded;
-pub mod session;
-pub mod sighting;
+pub mod peering;
 pub mod store;
-mod stored;
-pub mod time;
-pub mod trust;
-mod usual;
-mod usual_at;
-mod usual_lines;
+pub mod wal;

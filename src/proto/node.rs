@@ -6,18 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{Batch, Reached};
-use super::bug::Bug;
-use super::command::WhatsAt;
-use super::entry::Teller;
-use super::journal::Record;
-use super::name::ServerName;
-use super::order::Kept;
-use super::peer::{Ack, Beat, Epoch};
-use super::recovery::Memory;
-use super::search::Search;
-use super::store::{Merged, Store};
-use super::trust::Secret;
+use crate::proto::bug::Bug;
+use crate::proto::line::batch::{Batch, Reached};
+use crate::proto::line::command::WhatsAt;
+use crate::proto::line::query::Search;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::peering::auth::Secret;
+use crate::proto::peering::grammar::{Ack, Beat};
+use crate::proto::store::change_log::Kept;
+use crate::proto::store::update::Teller;
+use crate::proto::store::{Merged, Store};
+use crate::proto::wal::record::Record;
+use crate::proto::wal::recovery::Memory;
 
 /// The number of the last change that a crash could not undo, where it forgets everything, and numbers with it.
 pub const ALL_IS_KEPT: u64 = u64::MAX;
@@ -107,7 +108,7 @@ impl Identity {
     }
 
     /// As whom a neighbour with the memory of this epoch tells us things.
-    pub(super) fn teller(&self, neighbour: usize, epoch: Epoch) -> Teller {
+    pub(crate) fn teller(&self, neighbour: usize, epoch: Epoch) -> Teller {
         Teller::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::CLASSIC } else { epoch })
     }
 
@@ -240,7 +241,7 @@ impl Node {
     }
 
     /// A neighbour has come, with the memory of this epoch. What its former life told us counts no more.
-    pub(super) fn meet(&mut self, neighbour: usize, epoch: Epoch) {
+    pub(crate) fn meet(&mut self, neighbour: usize, epoch: Epoch) {
         let heard = &mut self.heard[neighbour];
         if heard.epoch != epoch {
             let position = if self.me.has(Bug::EpochIgnored) { heard.position } else { 0 };
@@ -249,7 +250,7 @@ impl Node {
     }
 
     /// The answer to a neighbour's beat. What it told before must have been merged.
-    pub(super) fn ack(&self, neighbour: usize, epoch: Epoch, beat: &Beat) -> Ack {
+    pub(crate) fn ack(&self, neighbour: usize, epoch: Epoch, beat: &Beat) -> Ack {
         let digest = self.store.digest();
         let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
         Ack { position: self.heard(neighbour, epoch), number: self.store.last_number(), sums }

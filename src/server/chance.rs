@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::proto::peer::Epoch;
-use crate::proto::trust::Nonce;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::peering::auth::Nonce;
 
 /// A nonce for one connection.
 ///

@@ -13,9 +13,9 @@ use super::shutdown::hang_up;
 use super::status::LinkState;
 use super::sync::{Receiver, TcpStream};
 use crate::logging::Escaped;
-use crate::proto::backoff::Backoff;
-use crate::proto::classic::ClassicLink;
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
+use crate::proto::peering::backoff::Backoff;
+use crate::proto::peering::legacy::ClassicLink;
 
 /// How long to wait for the neighbour to close after us. It says nothing, so this is all that shows that it has read;
 /// one that keeps its connections open must not slow down everything.

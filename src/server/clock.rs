@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::sync;
-use crate::proto::time::Moment;
+use crate::proto::model::time::Moment;
 
 /// The time of day, for skews. A clock before 1970 reads as 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]

@@ -19,10 +19,10 @@ use super::sync::{Condvar, Mutex, RwLock};
 use super::writing::Writer;
 use crate::config::{Durability, JournalOptions};
 use crate::journal::Journal;
-use crate::proto::batch::Batch;
-use crate::proto::journal::FRAME_HEAD_BYTES;
+use crate::proto::line::batch::Batch;
 use crate::proto::node::{Node, Settled};
-use crate::proto::order::Kept;
+use crate::proto::store::change_log::Kept;
+use crate::proto::wal::record::FRAME_HEAD_BYTES;
 
 /// How far a conversation has come: a commit that covers it covers all that was merged before.
 pub(super) type Mark = u64;

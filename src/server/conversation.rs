@@ -18,10 +18,10 @@ use super::sync::TcpStream;
 use super::warnings::Cause;
 use super::{chance, clock};
 use crate::logging::Escaped;
-use crate::proto::batch::Batch;
-use crate::proto::framing::{CLIENT_READ_BYTES, Framing, Line};
-use crate::proto::session::{Refusal, Session, Step};
-use crate::proto::time::Moment;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{CLIENT_READ_BYTES, Framing, Line};
+use crate::proto::line::session::{Refusal, Session, Step};
+use crate::proto::model::time::Moment;
 
 /// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
 /// goes on sending would never see the end otherwise.

@@ -13,7 +13,7 @@ use super::patience::Late;
 use super::shutdown::hang_up;
 use super::sync::TcpStream;
 use super::warnings::Cause;
-use crate::proto::link::SILENCE_MAX;
+use crate::proto::peering::link::SILENCE_MAX;
 
 /// How long replies may take to leave when the server stops.
 const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };

@@ -18,10 +18,10 @@ use super::warnings::Cause;
 use super::watcher::Watcher;
 use super::{chance, clock};
 use crate::logging::Escaped;
-use crate::proto::backoff::Backoff;
-use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{Answered, Link, LinkError, SILENCE_MAX};
-use crate::proto::name::ServerName;
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::model::name::ServerName;
+use crate::proto::peering::backoff::Backoff;
+use crate::proto::peering::link::{Answered, Link, LinkError, SILENCE_MAX};
 
 /// How long connecting to a neighbour may take: one that is there answers within a round trip.
 pub(super) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);

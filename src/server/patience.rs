@@ -11,8 +11,8 @@ use super::clock;
 use super::listen::Port;
 use super::sync::TcpStream;
 use crate::config::Limits;
-use crate::proto::framing::Framing;
-use crate::proto::link::SILENCE_MAX;
+use crate::proto::line::framing::Framing;
+use crate::proto::peering::link::SILENCE_MAX;
 
 /// The deadlines of one conversation.
 pub(super) struct Patience<'a> {

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::shared::Shared;
-use crate::proto::batch::Batch;
-use crate::proto::digest::{Bucket, Digest, record_hash};
-use crate::proto::entry::Teller;
+use crate::proto::line::batch::Batch;
+use crate::proto::store::digest::{Bucket, Digest, record_hash};
+use crate::proto::store::update::Teller;
 use crate::proto::store::{Store, WALK_RECORDS_MAX};
 
 /// Panics with nothing held.

@@ -8,9 +8,9 @@ use super::conversation::{After, Conversation};
 use super::turns::Turn;
 use super::warnings::Cause;
 use crate::places::{Answer, PlacesError};
-use crate::proto::batch::KEPT_BYTES_MAX;
-use crate::proto::command::WhatsAt;
-use crate::proto::search::Nearby;
+use crate::proto::line::batch::KEPT_BYTES_MAX;
+use crate::proto::line::command::WhatsAt;
+use crate::proto::line::query::Nearby;
 
 impl<'a> Conversation<'a> {
     /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it

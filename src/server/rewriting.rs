@@ -11,9 +11,9 @@ use super::shared::Shared;
 use super::slips::{self, Slip};
 use super::writing::Writer;
 use crate::journal::{Plan, Snapshot};
-use crate::proto::entry::Teller;
-use crate::proto::journal::{FRAME_HEAD_BYTES, Record};
 use crate::proto::store::WALK_RECORDS_MAX;
+use crate::proto::store::update::Teller;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
 /// Bytes of a snapshot that are written at once.
 const SNAPSHOT_FRAME_BYTES: usize = 256 << 10;

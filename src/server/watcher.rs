@@ -12,8 +12,8 @@ use super::slips::{self, Slip, in_order};
 use super::sync::{AtomicBool, TcpStream};
 use super::warnings::Cause;
 use crate::logging::Escaped;
-use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{Answered, SILENCE_MAX};
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::peering::link::{Answered, SILENCE_MAX};
 
 /// Reads what the neighbour says on a link, which is acknowledgements and complaints, and notices when it is gone.
 pub(super) struct Watcher<'a> {

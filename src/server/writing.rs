@@ -8,7 +8,7 @@ use std::thread;
 use super::commits::{Commits, Mark};
 use super::slips::{self, Slip};
 use crate::journal::{Journal, Plan};
-use crate::proto::journal::{FRAME_HEAD_BYTES, Record};
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
 /// Room that the buffer keeps between commits: what a few hundred connections have at once.
 const KEPT_BYTES_MAX: usize = 256 * 1024;

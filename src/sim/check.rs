@@ -9,9 +9,10 @@ use super::World;
 use super::event::SenderId;
 use super::server::Life;
 use super::witness::Witness;
-use crate::proto::link::BEAT_EVERY;
-use crate::proto::peer::{Answer, answer, at_line};
-use crate::proto::sighting::Sighting;
+use crate::proto::model::sighting::Sighting;
+use crate::proto::model::sighting::at_line;
+use crate::proto::peering::grammar::{Answer, answer};
+use crate::proto::peering::link::BEAT_EVERY;
 
 /// Beats for which a herd that agrees is watched.
 const REST_BEATS: u32 = 4;

@@ -8,8 +8,8 @@ use super::event::{End, Event, SenderId};
 use super::server::Server;
 use super::{World, from_ms, from_us};
 use crate::proto::bug::Bug;
-use crate::proto::journal::records;
-use crate::proto::order::Kept;
+use crate::proto::store::change_log::Kept;
+use crate::proto::wal::record::records;
 
 /// How long what was recorded waits for its commit, and that of a slow server in addition.
 const COMMIT_US: std::ops::Range<u64> = 50..20_000;

@@ -3,10 +3,10 @@
 //! What is written stays when the process is killed; when the power fails, what was flushed stays, and any part of the
 //! rest from its beginning on. Who starts flushes all that it has recovered before it tells anybody of it.
 
-use crate::proto::journal::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, next_frame, seal};
-use crate::proto::name::ServerName;
-use crate::proto::peer::Epoch;
-use crate::proto::recovery::{Memory, Recovery};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::wal::record::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, next_frame, seal};
+use crate::proto::wal::recovery::{Memory, Recovery};
 
 /// When what a server has recorded counts as kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +132,11 @@ impl File {
 
 /// What was recorded in one frame or more, with any records in each.
 fn frames(records: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
-    let count = journal::records(records).count();
+    let count = record::records(records).count();
     let cuts: [usize; FRAMES_MAX - 1] = std::array::from_fn(|_| rng.usize(..=count));
     let mut frames = Vec::new();
     let mut frame = vec![0; FRAME_HEAD_BYTES];
-    for (index, record) in journal::records(records).flatten().enumerate() {
+    for (index, record) in record::records(records).flatten().enumerate() {
         if cuts.contains(&index) && index > 0 {
             seal(&mut frame);
             frames.append(&mut frame);

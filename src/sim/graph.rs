@@ -1,6 +1,6 @@
 //! Who is linked to whom: the shapes that a herd is tried in.
 
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// The most servers of a simulated herd. With a few links each they fit into some hundred megabytes.
 pub const SERVERS_MAX: usize = 10_000;

@@ -3,8 +3,8 @@
 use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
 use super::{World, from_ms, from_us};
-use crate::proto::framing::{Framing, PEER_LINE_BYTES_MAX};
-use crate::proto::link::SILENCE_MAX;
+use crate::proto::line::framing::{Framing, PEER_LINE_BYTES_MAX};
+use crate::proto::peering::link::SILENCE_MAX;
 
 /// The bytes that a connection holds before a writer has to wait: small, so that senders do fall behind.
 const WINDOW_BYTES: usize = 4 * 1024;

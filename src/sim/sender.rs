@@ -11,12 +11,12 @@ use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
 use super::server::{Life, Neighbour};
 use super::{World, from_ms, from_us};
-use crate::proto::backoff::Backoff;
 use crate::proto::bug::Bug;
-use crate::proto::framing::Line;
-use crate::proto::link::{Answered, Due, Link};
+use crate::proto::line::framing::Line;
 use crate::proto::node::{ALL_IS_KEPT, Identity};
-use crate::proto::trust::Nonce;
+use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::backoff::Backoff;
+use crate::proto::peering::link::{Answered, Due, Link};
 
 /// How long a caller waits for each answer until it is welcomed.
 const ANSWER_MS_MAX: u64 = 2_000;

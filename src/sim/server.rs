@@ -9,12 +9,12 @@ use super::event::{Event, SenderId};
 use super::sender::Sender;
 use super::{Options, World};
 use crate::proto::bug::Bug;
-use crate::proto::name::ServerName;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour as Named, Node};
-use crate::proto::order::Kept;
-use crate::proto::peer::Epoch;
-use crate::proto::recovery::{Memory, Recovery};
-use crate::proto::time::Moment;
+use crate::proto::store::change_log::Kept;
+use crate::proto::wal::recovery::{Memory, Recovery};
 
 /// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
 const SCHEDULING_NS: u64 = 200_000;

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 
-use crate::proto::batch::Batch;
-use crate::proto::framing::{
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{
     CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
 };
-use crate::proto::link::Link;
-use crate::proto::name::ServerName;
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::time::Moment;
 use crate::proto::node::ALL_IS_KEPT;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::Epoch;
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
+use crate::proto::peering::link::Link;
 use crate::tests::peers::{NONCE, met};
 
 const CLIENTS: usize = 1_000;

@@ -51,8 +51,8 @@ use super::harness::{TestServer, WAIT, alone, catalogue, config, eventually, her
 use super::peers::{call, hello};
 use crate::config::Config;
 use crate::places::{Answer, Places, PlacesError};
-use crate::proto::peer::Epoch;
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
+use crate::proto::model::epoch::Epoch;
 use crate::server::clock;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";

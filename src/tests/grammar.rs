@@ -7,19 +7,21 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::proto::batch::Batch;
-use crate::proto::command::{ClientCommand, RADIUS_KM_MAX, client_command};
-use crate::proto::digest::{BUCKETS, Sums};
-use crate::proto::framing::{Line, PEER_LINE_BYTES_MAX};
-use crate::proto::name::ServerName;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::command::{ClientCommand, RADIUS_KM_MAX, client_command};
+use crate::proto::line::framing::{Line, PEER_LINE_BYTES_MAX};
+use crate::proto::line::query::{PLACES_MAX, results_beyond};
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::sighting::at_line;
+use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
-use crate::proto::peer::{
-    Ack, Answer, Beat, Call, Epoch, Greeting, Welcome, answer, at_line, call, push_proof, push_up_to,
+use crate::proto::peering::auth::{Nonce, Proof};
+use crate::proto::peering::grammar::{
+    Ack, Answer, Beat, Call, Greeting, Welcome, answer, call, push_proof, push_up_to,
 };
-use crate::proto::search::{PLACES_MAX, results_beyond};
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
-use crate::proto::trust::{Nonce, Proof};
+use crate::proto::store::digest::{BUCKETS, Sums};
 
 /// The six characters that separate fields.
 const WHITE_SPACE: [char; 6] = [' ', '\t', '\r', '\n', '\x0c', '\x0b'];

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::config::{Config, Herd, JournalOptions, Limits, LogOptions, Member, PlacesArgs, Trust};
 use crate::places::{self, Places};
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 use crate::server::{Server, Stopper, clock};
 use crate::tests::free_address::free_address;
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::harness::{Talk, TestServer, WAIT, alone, catalogue, config, eventually, herd};
 use crate::config::{Config, Limits};
 use crate::places::{Answer, Places, PlacesError};
-use crate::proto::peer::Epoch;
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
+use crate::proto::model::epoch::Epoch;
 use crate::server::clock;
 use crate::tests::peers::{call, hello};
 

@@ -15,7 +15,7 @@ use crate::config::{LOG_FILE_BYTES_MIN, LogOptions, WhenFull};
 use crate::logging::{
     Escaped, LOG_LINE_BYTES_MAX, LogReport, LoggingError, start, start_with, with_terminal,
 };
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// Long enough for any machine; only a failing test waits for it.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -9,16 +9,17 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::proto::batch::Batch;
-use crate::proto::entry::Teller;
-use crate::proto::framing::Line;
-use crate::proto::name::ServerName;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::Line;
+use crate::proto::line::session::Session;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::sighting::Sighting;
+use crate::proto::model::sighting::at_line;
+use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::{Epoch, at_line};
-use crate::proto::session::Session;
-use crate::proto::sighting::Sighting;
 use crate::proto::store::WALK_RECORDS_MAX;
-use crate::proto::time::{Moment, Skew, Timestamp};
+use crate::proto::store::update::Teller;
 use crate::tests::peers::met;
 
 const CLIENTS: [&str; 4] = ["a", "b", "\u{a0}", "a\u{1}"];

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::proto::batch::Batch;
-use crate::proto::framing::Line;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::Line;
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::time::Moment;
 use crate::proto::node::Node;
-use crate::proto::peer::Epoch;
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
-use crate::proto::trust::Nonce;
+use crate::proto::peering::auth::Nonce;
 use crate::tests::harness::Talk;
 
 /// What a test says in place of a number that nobody can foretell.

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use super::transcripts::run::{Herd, Talk, run};
 use super::transcripts::{each_transcript, format::Transcript, transcript};
-use crate::proto::batch::Batch;
-use crate::proto::framing::{Framing, Line};
-use crate::proto::link::{Answered, Link};
-use crate::proto::name::ServerName;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::time::Moment;
 use crate::proto::node::ALL_IS_KEPT;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::Epoch;
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
+use crate::proto::peering::link::{Answered, Link};
 use crate::tests::peers::NONCE;
 
 /// What a provider finds: as many as it is asked for.

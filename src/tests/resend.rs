@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::free_address::free_address;
 use super::harness::{Talk, TestServer, catalogue, config, eventually};
 use crate::config::{Herd, Member};
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 
 /// The clients that are known when the link is cut, and those that change meanwhile.
 const CLIENTS: usize = 5_000;

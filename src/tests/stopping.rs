@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{TestServer, WAIT, alone, catalogue, herd};
 use crate::places::{Answer, Places, PlacesError};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 use crate::server::clock;
 
 #[test]

@@ -236,7 +236,7 @@ fn what_is_only_spoken_of_breaks_nothing() {
     for (path, text) in [
         ("src/proto/store.rs", "// Neither std::net nor an Instant is used here; see crate::server.\n"),
         ("src/proto/store.rs", "/// Not `tokio`, no `.await`.\nfn catalog() { catalog::f(\"std::io\") }\n"),
-        ("src/places/mod.rs", "use crate::proto::search;\nuse std::io;\nlog::info!(\"x\");\n"),
+        ("src/places/mod.rs", "use crate::proto::line::query;\nuse std::io;\nlog::info!(\"x\");\n"),
         ("src/server/clock.rs", "use crate::{config, places};\nfn f() { std::thread::sleep(d) }\n"),
         ("src/server/mod.rs", "use super::config;\nfn set_handler() {}\nstruct Handlers2;\n"),
         ("bench/src/event.rs", "async fn f() { tokio::g().await }\n"),

@@ -6,9 +6,9 @@ use std::net::TcpListener;
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use super::peers::{NONCE, call, hello};
 use crate::config::{Config, Herd, Trust};
-use crate::proto::name::ServerName;
-use crate::proto::peer::Epoch;
-use crate::proto::trust::{Handshake, Nonce, Role, Secret, prove};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::peering::auth::{Handshake, Nonce, Role, Secret, prove};
 
 const NEWS: &str = "AT Bolden +0.5 kiwi +1+1 5";
 

@@ -8,15 +8,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::proto::batch::Batch;
-use crate::proto::entry::Teller;
-use crate::proto::framing::{Framing, LINE_BYTES_MAX, Line};
-use crate::proto::name::ServerName;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, Line};
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::{Epoch, PEER_VERSION};
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
-use crate::proto::trust::Nonce;
+use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::grammar::PEER_VERSION;
+use crate::proto::store::update::Teller;
 
 const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 

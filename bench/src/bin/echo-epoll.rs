@@ -9,7 +9,7 @@ use clap::Parser;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use proxyherd::config::Config;
-use proxyherd::proto::framing::CLIENT_READ_BYTES;
+use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, listen_nonblocking, note_accept_failure};
 use proxyherd_bench::options::Common;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Parser;
 use crossbeam_channel::{Receiver, bounded};
 use proxyherd::config::Config;
-use proxyherd::proto::framing::CLIENT_READ_BYTES;
+use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{
     ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,

@@ -15,7 +15,7 @@ use std::thread;
 use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd::places::Places;
-use proxyherd::proto::search::Nearby;
+use proxyherd::proto::line::query::Nearby;
 use proxyherd_bench::clock;
 use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{Opened, listen};

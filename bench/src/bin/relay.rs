@@ -13,7 +13,7 @@ use std::thread::{self, Builder, Scope};
 use clap::Parser;
 use parking_lot::Mutex;
 use proxyherd::config::Config;
-use proxyherd::proto::framing::CLIENT_READ_BYTES;
+use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{Opened, listen, note_accept_failure};
 use proxyherd_bench::options::Common;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proxyherd::journal::{Journal, Opened};
-use proxyherd::proto::journal::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
-use proxyherd::proto::name::ServerName;
-use proxyherd::proto::peer::Epoch;
+use proxyherd::proto::model::epoch::Epoch;
+use proxyherd::proto::model::name::ServerName;
+use proxyherd::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
 
 use super::{Engine, Failure, Report};
 

@@ -16,8 +16,8 @@ use std::io;
 use std::path::Path;
 
 use clap::ValueEnum;
-use proxyherd::proto::journal::{FRAME_HEAD_BYTES, Record};
-use proxyherd::proto::recovery::Recovery;
+use proxyherd::proto::wal::record::{FRAME_HEAD_BYTES, Record};
+use proxyherd::proto::wal::recovery::Recovery;
 
 /// Why something could not be measured.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    use proxyherd::proto::journal::records;
+    use proxyherd::proto::wal::record::records;
 
     #[test]
     fn every_candidate_gives_back_what_was_put_in() {

@@ -13,7 +13,7 @@ pub mod stream;
 pub mod time;
 pub mod turn;
 
-use proxyherd::proto::time::Moment;
+use proxyherd::proto::model::time::Moment;
 
 use crate::life::Failure;
 use stream::{Pass, Reports, Shape, received_second};

@@ -4,14 +4,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use proxyherd::proto::batch::Batch;
-use proxyherd::proto::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line};
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::line::batch::Batch;
+use proxyherd::proto::line::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line};
+use proxyherd::proto::line::session::{Session, Step};
+use proxyherd::proto::model::epoch::Epoch;
+use proxyherd::proto::model::name::ServerName;
+use proxyherd::proto::model::time::Moment;
 use proxyherd::proto::node::{Identity, Neighbour, Node};
-use proxyherd::proto::peer::{Epoch, PEER_VERSION};
-use proxyherd::proto::session::{Session, Step};
-use proxyherd::proto::time::Moment;
-use proxyherd::proto::trust::Nonce;
+use proxyherd::proto::peering::auth::Nonce;
+use proxyherd::proto::peering::grammar::PEER_VERSION;
 
 use super::stream::{Pass, Speaker};
 use crate::life::Failure;

@@ -217,7 +217,7 @@ fn push_number(number: u64, out: &mut Vec<u8>) {
 }
 
 fn push_digits(number: u64, width: usize, out: &mut Vec<u8>) {
-    proxyherd::proto::time::push_digits(out, number, width);
+    proxyherd::proto::model::time::push_digits(out, number, width);
 }
 
 #[cfg(test)]

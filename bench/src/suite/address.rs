@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proxyherd::config::{Herd, Member};
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
 use socket2::{Domain, Socket, Type};
 
 /// The names of the default herd, in the order of their numbers in a [`Shape`].

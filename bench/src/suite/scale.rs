@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
 use proxyherd::sim::graph::{Graph, SERVERS_MAX};
 use proxyherd::sim::{EPOCH_NS, Options, World};
 

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 
 use super::model::TcpStream;
-use crate::proto::batch::Batch;
-use crate::proto::framing::{Framing, Line};
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::time::Moment;
 use crate::proto::node::Node;
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
 use crate::server::chance;
 
 pub(super) struct Neighbour {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::model::{TcpListener, TcpStream};
 use crate::config::{Config, Durability, Herd, JournalOptions, Member};
 use crate::places::Places;
-use crate::proto::name::ServerName;
+use crate::proto::model::name::ServerName;
 use crate::server::accept::Accepted;
 use crate::server::listen::Port;
 use crate::server::shared::Shared;

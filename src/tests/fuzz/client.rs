@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::framing::Pieces;
 use super::model::Model;
 use super::naive::{self, Said};
-use crate::proto::batch::Batch;
-use crate::proto::framing::{Framing, Line};
-use crate::proto::name::ServerName;
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::Epoch;
-use crate::proto::session::{Session, Step};
-use crate::proto::time::Moment;
 
 pub(crate) const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 

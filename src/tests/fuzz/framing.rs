@@ -1,7 +1,7 @@
 //! A stream in pieces: the same lines as of the stream in one, and never more than there is room for.
 
 use super::naive;
-use crate::proto::framing::{Framing, Line};
+use crate::proto::line::framing::{Framing, Line};
 
 /// The first byte is the bound of a line, and whether the end ends one; the second how much is read at once; the
 /// third the seed of the pieces. What follows is the stream.

@@ -1,10 +1,11 @@
 //! One line: what is understood is what a second opinion understands, and comes back when it is printed.
 
 use super::naive::{self, Said};
-use crate::proto::command::{ClientCommand, ParseError, client_command};
-use crate::proto::peer::{Answer, Call, answer, call, push_proof, push_up_to};
-use crate::proto::sighting::Sighting;
-use crate::proto::time::{Skew, Timestamp};
+use crate::proto::line::command::{ClientCommand, client_command};
+use crate::proto::model::fields::ParseError;
+use crate::proto::model::sighting::Sighting;
+use crate::proto::model::time::{Skew, Timestamp};
+use crate::proto::peering::grammar::{Answer, Call, answer, call, push_proof, push_up_to};
 
 /// `data` is read as one line, for a line feed is white space like any other, and as lines.
 pub(crate) fn check(data: &[u8]) {

@@ -1,7 +1,7 @@
 //! A journal of any bytes: what is believed of it is what was written, and it ends.
 
-use crate::proto::journal::{FRAME_HEAD_BYTES, Next, NotARecord, Record, next_frame, records, seal};
-use crate::proto::recovery::Recovery;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, Next, NotARecord, Record, next_frame, records, seal};
+use crate::proto::wal::recovery::Recovery;
 
 /// The first byte says whether what follows is taken as it is, or made frames of first; then the second is the length
 /// of each payload, and the third and the fourth say which byte is damaged in the end.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::naive::{self, Decimal};
-use crate::proto::digest::{Bucket, Digest, record_hash};
-use crate::proto::entry::Teller;
-use crate::proto::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::store::digest::{Bucket, Digest, record_hash};
+use crate::proto::store::update::Teller;
 use crate::proto::store::{Store, WALK_RECORDS_MAX};
 
 /// A neighbour that has told nothing: there are not as many.

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use crate::proto::framing::Line;
-use crate::proto::time::Moment;
+use crate::proto::line::framing::Line;
+use crate::proto::model::time::Moment;
 
 /// The six characters that separate fields.
 const WHITE_SPACE: [char; 6] = [' ', '\t', '\r', '\n', '\x0c', '\x0b'];

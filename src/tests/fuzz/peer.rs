@@ -7,14 +7,15 @@ use super::client::{self, LINE_BYTES_MAX, RECEIVED, identity, same};
 use super::framing::Pieces;
 use super::model::Model;
 use super::naive;
-use crate::proto::batch::Batch;
-use crate::proto::command::ParseError;
-use crate::proto::entry::Teller;
-use crate::proto::framing::{Framing, Line};
+use crate::proto::line::batch::Batch;
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::line::session::{Session, Step};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::fields::ParseError;
 use crate::proto::node::{Identity, Node};
-use crate::proto::peer::{Call, Epoch, PEER_VERSION, call};
-use crate::proto::session::{Session, Step};
-use crate::proto::trust::Nonce;
+use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::grammar::{Call, PEER_VERSION, call};
+use crate::proto::store::update::Teller;
 
 /// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.
 const EPOCH: Epoch = Epoch(0xb0);

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::image::{FRESH, FrameAt, Image, Look, folder, frame, known, open};
 use super::{FIRST, after_a_snapshot, append, three_lives, up_to};
 use crate::journal::{Opened, Replaced};
-use crate::proto::journal::{FRAME_HEAD_BYTES, MAGIC};
-use crate::proto::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC};
 
 const FIRST_FILE: &str = "journal-0000000001.log";
 const MIDDLE_FILE: &str = "journal-0000000002.log";

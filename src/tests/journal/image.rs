@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::journal::{Found, Journal, OpenError, Opened};
-use crate::proto::entry::Teller;
-use crate::proto::journal::{FRAME_HEAD_BYTES, Heading, MAGIC, Next, Record, next_frame};
-use crate::proto::name::ServerName;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peer::Epoch;
+use crate::proto::store::update::Teller;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, MAGIC, Next, Record, next_frame};
 
 /// The epoch of the neighbour that tells us things.
 const NEIGHBOURS: Epoch = Epoch(0xb0b);
@@ -153,7 +153,7 @@ impl Image {
         let mut from = MAGIC.len();
         while from < bytes.len() {
             let Next::Frame(payload) = next_frame(&bytes[from..]) else { panic!("{name} at {from}") };
-            let records = crate::proto::journal::records(payload).map_while(Result::ok);
+            let records = crate::proto::wal::record::records(payload).map_while(Result::ok);
             let number = |record| match record {
                 Record::Sighting(number, _) => Some(number),
                 Record::Heard(..) | Record::Stopped => None,

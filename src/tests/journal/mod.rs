@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use image::{FRESH, Image, folder, frame, known, open};
 
 use crate::journal::{Journal, Opened, Replaced};
-use crate::proto::journal::{FRAME_HEAD_BYTES, Record};
-use crate::proto::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
 /// The first epoch of the tests' journals.
 const FIRST: u64 = 0xa1;

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::image::{FRESH, Image, folder, known, name, open};
 use super::{FIRST, after_a_snapshot, append, three_lives, up_to};
 use crate::journal::{Journal, OpenError};
-use crate::proto::journal::{Heading, MAGIC};
-use crate::proto::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::wal::record::{Heading, MAGIC};
 
 /// The sentence with which a folder is refused.
 fn refused(folder: &Path) -> String {

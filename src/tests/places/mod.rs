@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::server::LocalServer;
 use super::{Answer, Choice, Key, Options, Places, clock, open};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 const NEAR: Nearby = Nearby { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
 const ELSEWHERE: Nearby = Nearby { latitude: 51.5, longitude: 0.0, radius_m: 2_000 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{NEAR, options, status_of};
 use crate::config::PlacesArgs;
 use crate::places::{Choice, Options, open};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 #[test]
 fn a_provider_that_cannot_work_is_refused_in_one_sentence() {

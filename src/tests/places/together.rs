@@ -12,7 +12,7 @@ use crate::places::request::Question;
 use crate::places::single_flight::SingleFlight;
 use crate::places::turnstile::Turnstile;
 use crate::places::{Answer, Choice, Options, Places, PlacesError, clock};
-use crate::proto::search::Nearby;
+use crate::proto::line::query::Nearby;
 
 #[test]
 fn equal_questions_at_once_are_one_call() {

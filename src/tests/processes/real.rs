@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use proxyherd::config::{self, Member};
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_open, prlimit};
 use tempfile::TempDir;

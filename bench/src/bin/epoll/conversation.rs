@@ -5,9 +5,9 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use proxyherd::proto::framing::Framing;
-use proxyherd::proto::link::SILENCE_MAX;
-use proxyherd::proto::time::Moment;
+use proxyherd::proto::line::framing::Framing;
+use proxyherd::proto::model::time::Moment;
+use proxyherd::proto::peering::link::SILENCE_MAX;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
 use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, Port};

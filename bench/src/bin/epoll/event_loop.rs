@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
-use proxyherd::proto::link::SILENCE_MAX;
+use proxyherd::proto::peering::link::SILENCE_MAX;
 use proxyherd_bench::shared::{DRAIN_WAIT_MAX, FINISH_WAIT_MAX, LINGER_WAIT, WRITE_WAIT_MAX};
 
 use crate::accept::Doors;

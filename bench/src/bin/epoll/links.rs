@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use mio::{Registry, Token};
-use proxyherd::proto::backoff::Backoff;
+use proxyherd::proto::peering::backoff::Backoff;
 use proxyherd_bench::clock;
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, Shared, WELCOME_WAIT_MAX};
 

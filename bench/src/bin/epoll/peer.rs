@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use proxyherd::proto::framing::{Framing, Line};
-use proxyherd::proto::link::{Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
+use proxyherd::proto::line::framing::{Framing, Line};
 use proxyherd::proto::node::ALL_IS_KEPT;
+use proxyherd::proto::peering::link::{Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
 use proxyherd_bench::shared::{Shared, UNSENT_BYTES_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;

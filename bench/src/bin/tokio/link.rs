@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use proxyherd::proto::backoff::Backoff;
-use proxyherd::proto::framing::{Framing, Line};
-use proxyherd::proto::link::{Answered, Link, LinkError, SILENCE_MAX};
+use proxyherd::proto::line::framing::{Framing, Line};
 use proxyherd::proto::node::ALL_IS_KEPT;
+use proxyherd::proto::peering::backoff::Backoff;
+use proxyherd::proto::peering::link::{Answered, Link, LinkError, SILENCE_MAX};
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;

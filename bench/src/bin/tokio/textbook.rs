@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxyherd::proto::framing::{LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
-use proxyherd::proto::link::SILENCE_MAX;
+use proxyherd::proto::line::framing::{LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
+use proxyherd::proto::peering::link::SILENCE_MAX;
 use proxyherd_bench::clock;
 use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};

@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::net::Shutdown;
 use std::sync::Arc;
 
-use proxyherd::proto::framing::Framing;
-use proxyherd::proto::link::SILENCE_MAX;
+use proxyherd::proto::line::framing::Framing;
+use proxyherd::proto::peering::link::SILENCE_MAX;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
 use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};

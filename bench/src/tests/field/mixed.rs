@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use proxyherd::config::{Herd, Member};
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 

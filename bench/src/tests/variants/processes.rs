@@ -9,7 +9,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::Instant;
 
 use proxyherd::config::{Herd, Member};
-use proxyherd::proto::name::ServerName;
+use proxyherd::proto::model::name::ServerName;
 use proxyherd_bench::clock;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;

@@ -4,7 +4,7 @@
 //! says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
-//!    [`super::search::Search::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
+//!    [`crate::proto::line::query::Search::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
 //! 3. [`Step::Meet`]: call [`Session::meet`] under the write lock, end the older conversation of that neighbour if
 //!    there is one, and wake the link to it.
 //! 4. [`Step::Beat`]: settle the batch, and call [`Session::beat`] under the read lock.
@@ -12,32 +12,35 @@
 //!
 //! Before a turn it tells the batch whether lines must be kept ([`Batch::keep_lines`]).
 //! When no complete line is left it settles the batch under the write lock, sends the replies, and wakes
-//! every link if there was news. A neighbour that has said nothing for [`super::link::SILENCE_MAX`] is gone.
+//! every link if there was news. A neighbour that has said nothing for [`crate::proto::peering::link::SILENCE_MAX`] is gone.
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Reached};
-use super::command::{ClientCommand, ParseError, WhatsAt, client_command};
-use super::entry::{Newness, Teller};
-use super::framing::Line;
-use super::node::{Identity, Node};
-use super::opening::Opening;
-use super::peer::{Ack, Beat, Call, Epoch, Greeting, Welcome, at_line, call};
-use super::time::Moment;
-use super::trust::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
-use super::usual_lines::Before;
+use crate::proto::line::batch::{Batch, Reached};
+use crate::proto::line::command::{ClientCommand, WhatsAt, client_command};
+use crate::proto::line::fast::Before;
+use crate::proto::line::fast::reply_prefix::Opening;
+use crate::proto::line::framing::Line;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::fields::ParseError;
+use crate::proto::model::sighting::at_line;
+use crate::proto::model::time::Moment;
+use crate::proto::node::{Identity, Node};
+use crate::proto::peering::auth::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
+use crate::proto::peering::grammar::{Ack, Beat, Call, Greeting, Welcome, call};
+use crate::proto::store::update::{Newness, Teller};
 
 /// One conversation.
 #[derive(Debug)]
 pub struct Session {
-    pub(super) me: Arc<Identity>,
-    pub(super) role: Role,
-    pub(super) opening: Opening,
-    pub(super) before: Before,
+    pub(crate) me: Arc<Identity>,
+    pub(crate) role: Role,
+    pub(crate) opening: Opening,
+    pub(crate) before: Before,
 }
 
 #[derive(Debug)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Client,
     /// On the client port, from where these neighbours of the classic dialect are.
     Classic(Vec<usize>),
@@ -50,7 +53,7 @@ pub(super) enum Role {
 }
 
 #[derive(Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     neighbour: usize,
     epoch: Epoch,
     handshake: Handshake,

@@ -1,43 +1,4 @@
-//! The grammar of clients: one line to one typed command, or why not. That of neighbours is in [`super::peer`].
-
-use super::location::Location;
-use super::name::ClientId;
-use super::search::PLACES_MAX;
-use super::time::Timestamp;
-
-/// The largest radius of a `WHATSAT`, in kilometres; what Google Places allows.
-pub const RADIUS_KM_MAX: u8 = 50;
-
-/// What a client may say.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ClientCommand<'a> {
-    /// `IAMAT <client> <location> <time>`: where I am.
-    IAmAt(IAmAt<'a>),
-    /// `WHATSAT <client> <radius> <limit>`: where that client is, and what is near it.
-    WhatsAt(WhatsAt<'a>),
-}
-
-/// A client's report of its own place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct IAmAt<'a> {
-    /// Who reports.
-    pub client: ClientId<'a>,
-    /// Where it is.
-    pub location: Location<'a>,
-    /// When, by its own clock.
-    pub time: Timestamp<'a>,
-}
-
-/// A question about a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WhatsAt<'a> {
-    /// About whom.
-    pub client: ClientId<'a>,
-    /// Kilometres around that client, 1 to [`RADIUS_KM_MAX`].
-    pub radius_km: u8,
-    /// The most places wanted, 1 to [`PLACES_MAX`].
-    pub limit: u8,
-}
+//! A line as its first word and the fields after it, and what may be wrong with a line.
 
 /// Why a line is not a command. The sender gets its line back; this is for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,41 +44,14 @@ pub enum ParseError {
     Proof,
 }
 
-/// Reads what a client sent.
-pub fn client_command(line: &[u8]) -> Result<ClientCommand<'_>, ParseError> {
-    let fields = Fields::of(line)?;
-    match fields.word {
-        "IAMAT" => {
-            let [client, location, time] = fields.exactly()?;
-            let location = Location::parse(location).ok_or(ParseError::Location)?;
-            let time = Timestamp::parse(time).ok_or(ParseError::Time)?;
-            Ok(ClientCommand::IAmAt(IAmAt { client: ClientId(client), location, time }))
-        }
-        "WHATSAT" => {
-            let [client, radius, limit] = fields.exactly()?;
-            let radius_km = one_to(RADIUS_KM_MAX, radius).ok_or(ParseError::Radius)?;
-            let limit = one_to(PLACES_MAX, limit).ok_or(ParseError::Limit)?;
-            Ok(ClientCommand::WhatsAt(WhatsAt { client: ClientId(client), radius_km, limit }))
-        }
-        _ => Err(ParseError::UnknownWord),
-    }
-}
-
-/// An integer from 1 to `max` in digits alone: no sign, no point.
-fn one_to(max: u8, text: &str) -> Option<u8> {
-    let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
-    let value = text.parse().ok().filter(|_| digits_only)?;
-    (1..=max).contains(&value).then_some(value)
-}
-
 /// The first word of a line and the fields after it.
-pub(super) struct Fields<'a> {
-    pub(super) word: &'a str,
+pub(crate) struct Fields<'a> {
+    pub(crate) word: &'a str,
     rest: &'a str,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(line: &'a [u8]) -> Result<Fields<'a>, ParseError> {
+    pub(crate) fn of(line: &'a [u8]) -> Result<Fields<'a>, ParseError> {
         let text = std::str::from_utf8(line).map_err(|_| ParseError::NotUtf8)?;
         let mut fields = Fields { word: "", rest: text };
         fields.word = fields.take().ok_or(ParseError::Blank)?;
@@ -125,7 +59,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field: a run of anything but white space.
-    pub(super) fn take(&mut self) -> Option<&'a str> {
+    pub(crate) fn take(&mut self) -> Option<&'a str> {
         let text = self.rest.trim_start_matches(is_white_space);
         let end = text.bytes().position(|byte| is_white_space(char::from(byte))).unwrap_or(text.len());
         let (field, rest) = text.split_at(end);
@@ -133,14 +67,14 @@ impl<'a> Fields<'a> {
         (!field.is_empty()).then_some(field)
     }
 
-    pub(super) fn exactly<const N: usize>(self) -> Result<[&'a str; N], ParseError> {
+    pub(crate) fn exactly<const N: usize>(self) -> Result<[&'a str; N], ParseError> {
         match self.exactly_or_one_more()? {
             (fields, None) => Ok(fields),
             (_, Some(_)) => Err(ParseError::FieldCount),
         }
     }
 
-    pub(super) fn exactly_or_one_more<const N: usize>(
+    pub(crate) fn exactly_or_one_more<const N: usize>(
         mut self,
     ) -> Result<([&'a str; N], Option<&'a str>), ParseError> {
         let mut fields = [""; N];

@@ -9,8 +9,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::name::ServerName;
-use super::peer::PEER_VERSION;
+use crate::proto::model::name::ServerName;
+use crate::proto::peering::grammar::PEER_VERSION;
 
 /// The fewest bytes of a secret: a guess at 16 random ones does not succeed.
 pub const SECRET_BYTES_MIN: usize = 16;

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::usual::WINDOW_BYTES;
+use crate::proto::line::fast::report::WINDOW_BYTES;
 
 /// The most bytes of a client's line if nothing else is asked for, its terminator not counted. Real reports have
 /// under 120 bytes; more leaves room for long client names and keeps what one connection can make the server hold
@@ -177,13 +177,13 @@ impl Framing {
 
     /// What has been read and not been given out, `bytes_max` of it, and as many bytes behind it as a window has.
     /// `None` if lines must be shorter than `line_bytes`.
-    pub(super) fn ahead(&self, bytes_max: usize, line_bytes: usize) -> Option<&[u8]> {
+    pub(crate) fn ahead(&self, bytes_max: usize, line_bytes: usize) -> Option<&[u8]> {
         let end = self.unread.start + self.unread.len().min(bytes_max) + WINDOW_BYTES;
         (self.line_bytes_max >= line_bytes).then(|| &self.buffer[self.unread.start..end])
     }
 
     /// Whole lines of so many bytes have been taken of what is [`Framing::ahead`].
-    pub(super) fn took(&mut self, bytes: usize) {
+    pub(crate) fn took(&mut self, bytes: usize) {
         if bytes > 0 {
             self.unread.start += bytes;
             self.searched = 0;

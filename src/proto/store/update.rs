@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::peer::Epoch;
-use super::time::{Moment, Timestamp};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::time::{Moment, Timestamp};
 
 /// Who told us of a sighting, so that it is not sent straight back: a neighbour during one life of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +53,20 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// The line without its line feed.
-    pub(super) fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         &self.line[..self.line.len() - 1]
     }
 }
 
 /// Where in a line the client's name stands, as a record keeps it.
-pub(super) fn narrow(client: (usize, usize)) -> Range<u32> {
+pub(crate) fn narrow(client: (usize, usize)) -> Range<u32> {
     // A line has some ten thousand bytes at most: see the limits of `framing`.
     client.0 as u32..client.1 as u32
 }
 
 /// Whether a line wins over the stored one, their times being equal in whole nanoseconds.
 #[cold]
-pub(super) fn wins_tie(line: &[u8], newness: Newness, stored: &[u8]) -> bool {
+pub(crate) fn wins_tie(line: &[u8], newness: Newness, stored: &[u8]) -> bool {
     let by_time = time_of(line).cmp(&time_of(stored));
     match (by_time, newness) {
         (Ordering::Less, _) | (Ordering::Equal, Newness::LaterTime) => false,
@@ -83,6 +83,6 @@ fn time_of(line: &[u8]) -> Option<Timestamp<'_>> {
 }
 
 /// A line without its line feed.
-pub(super) fn trimmed(line: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }

@@ -5,14 +5,14 @@
 
 use std::ops::Range;
 
-use super::command::IAmAt;
-use super::entry::{Entry, Newness, Teller};
-use super::opening::Opening;
-use super::peer::Epoch;
-use super::sighting::Sighting;
-use super::time::{Moment, Skew};
-use super::usual::{CLIENT, Usual, WINDOW_BYTES};
-use super::usual_at::UsualAt;
+use crate::proto::line::command::IAmAt;
+use crate::proto::line::fast::at_line::UsualAt;
+use crate::proto::line::fast::reply_prefix::Opening;
+use crate::proto::line::fast::report::{CLIENT, Usual, WINDOW_BYTES};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::sighting::Sighting;
+use crate::proto::model::time::{Moment, Skew};
+use crate::proto::store::update::{Entry, Newness, Teller};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -43,10 +43,10 @@ struct Promise {
 
 /// A neighbour, by its index, has said everything up to a position of an epoch of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reached {
-    pub(super) neighbour: usize,
-    pub(super) epoch: Epoch,
-    pub(super) position: u64,
+pub(crate) struct Reached {
+    pub(crate) neighbour: usize,
+    pub(crate) epoch: Epoch,
+    pub(crate) position: u64,
 }
 
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Batch {
     }
 
     /// Whether the lines of reports are kept as they come, for reports may be refused when they are merged and must
-    /// then be copied back. To be told before each turn what [`super::node::Settled::crowded`] said last, on
+    /// then be copied back. To be told before each turn what [`crate::proto::node::Settled::crowded`] said last, on
     /// whatever connection: it changes rarely, and where it comes too late a line is copied back with single spaces.
     pub fn keep_lines(&mut self, crowded: bool) {
         self.keeps_lines = crowded;
@@ -131,18 +131,18 @@ impl Batch {
     }
 
     /// Whether reports must come line by line, to be kept as they are.
-    pub(super) fn keeps_lines(&self) -> bool {
+    pub(crate) fn keeps_lines(&self) -> bool {
         self.keeps_lines
     }
 
     /// How many sightings wait to be merged.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.pending.len()
     }
 
     /// The same as [`Batch::report`] for a report in its usual form, at the start of this window.
     #[inline(always)]
-    pub(super) fn usual(
+    pub(crate) fn usual(
         &mut self,
         opening: &Opening,
         window: &[u8; WINDOW_BYTES],
@@ -162,7 +162,7 @@ impl Batch {
     }
 
     /// Replies to a client's report, which came as `line`, and notes it to be merged. Replies begin with `opening`.
-    pub(super) fn report(&mut self, opening: &Opening, line: &[u8], report: &IAmAt<'_>, received: Moment) {
+    pub(crate) fn report(&mut self, opening: &Opening, line: &[u8], report: &IAmAt<'_>, received: Moment) {
         let original = self.keeps_lines.then(|| {
             let start = self.lines.len();
             self.lines.extend_from_slice(line);
@@ -184,7 +184,7 @@ impl Batch {
     }
 
     /// Notes what a neighbour told, to be merged.
-    pub(super) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
+    pub(crate) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
         let start = self.told.len();
         sighting.push_to(&mut self.told);
         let pending = Pending::new((start, self.told.len()), sighting.client_range(), sighting.time.moment());
@@ -193,7 +193,7 @@ impl Batch {
 
     /// The same for a line in its usual form, which is the one in which it is stored.
     #[inline(always)]
-    pub(super) fn tell_usual(&mut self, line: &[u8], usual: &UsualAt, teller: Teller, newness: Newness) {
+    pub(crate) fn tell_usual(&mut self, line: &[u8], usual: &UsualAt, teller: Teller, newness: Newness) {
         let start = self.told.len();
         self.told.extend_from_slice(line);
         let pending = Pending::new((start, self.told.len()), usual.client, usual.moment);
@@ -201,17 +201,17 @@ impl Batch {
     }
 
     /// Notes how far a neighbour has come with what it told before.
-    pub(super) fn tell_reached(&mut self, reached: Reached) {
+    pub(crate) fn tell_reached(&mut self, reached: Reached) {
         self.reached = Some(reached);
     }
 
     /// What holds when everything pending is merged.
-    pub(super) fn reached(&self) -> Option<Reached> {
+    pub(crate) fn reached(&self) -> Option<Reached> {
         self.reached
     }
 
     /// What waits to be merged, in order.
-    pub(super) fn pending(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub(crate) fn pending(&self) -> impl Iterator<Item = Entry<'_>> {
         self.pending.iter().map(|pending| {
             let (text, teller, newness) = match pending.told {
                 None => (&self.replies, Teller::CLIENT, Newness::LaterTime),
@@ -224,7 +224,7 @@ impl Batch {
     }
 
     /// Forgets what waited: it has been merged.
-    pub(super) fn settled(&mut self) {
+    pub(crate) fn settled(&mut self) {
         if self.keeps_promises {
             let reports = self.pending.iter().filter(|pending| pending.told.is_none());
             self.promises.extend(reports.map(|Pending { line, client, .. }| Promise {
@@ -259,7 +259,7 @@ impl Batch {
 
     /// Makes error lines of the replies to these pending reports, by their places in order.
     #[cold]
-    pub(super) fn take_back(&mut self, refused: &[usize]) {
+    pub(crate) fn take_back(&mut self, refused: &[usize]) {
         let mut pending = std::mem::take(&mut self.pending);
         let mut replies = Vec::with_capacity(self.replies.len());
         let mut copied = 0;

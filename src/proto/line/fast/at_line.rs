@@ -1,13 +1,13 @@
 //! What neighbours tell, in the form in which nearly all of it comes, read in one go:
 //! `AT Alford +0.263873386 kiwi +34.068930-118.445127 1520023934.918963`.
 //!
-//! It is a part of the grammar in [`super::peer`]: single spaces, nine places of the skew, and then what stands in a
-//! report behind its word, as [`super::usual`] reads it. Every other line, be it good or bad, is left to that grammar.
+//! It is a part of the grammar in [`crate::proto::peering::grammar`]: single spaces, nine places of the skew, and then what stands in a
+//! report behind its word, as [`crate::proto::line::fast::report`] reads it. Every other line, be it good or bad, is left to that grammar.
 
-use super::digits::{Digits, eight, one};
-use super::name::{SERVER_NAME_BYTES_MAX, ServerName};
-use super::time::Moment;
-use super::usual::{CLIENT, Hundreds, Usual, WINDOW_BYTES};
+use crate::proto::line::fast::report::{CLIENT, Hundreds, Usual, WINDOW_BYTES};
+use crate::proto::model::digits::{Digits, eight, one};
+use crate::proto::model::name::{SERVER_NAME_BYTES_MAX, ServerName};
+use crate::proto::model::time::Moment;
 
 /// The first word, and the space behind it.
 const WORD: &[u8; 3] = b"AT ";
@@ -16,24 +16,24 @@ const WORD: &[u8; 3] = b"AT ";
 const SKEW_BYTES_MAX: usize = 1 + 7 + 1 + 9 + 1;
 
 /// The most bytes of a line that is read here.
-pub(super) const USUAL_AT_BYTES_MAX: usize =
+pub(crate) const USUAL_AT_BYTES_MAX: usize =
     WORD.len() + SERVER_NAME_BYTES_MAX + " ".len() + SKEW_BYTES_MAX + WINDOW_BYTES - CLIENT;
 
 /// An `AT` line, by where its parts are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UsualAt {
+pub(crate) struct UsualAt {
     /// Where the client's name begins, and where it ends.
-    pub(super) client: (usize, usize),
+    pub(crate) client: (usize, usize),
     /// Where the line ends, behind its line feed.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// The client's time.
-    pub(super) moment: Moment,
+    pub(crate) moment: Moment,
 }
 
 /// How the line before began, up to where its skew did: most lines have the same origin, whose name need not be looked
 /// at again.
 #[derive(Debug, Default)]
-pub(super) struct Origin(Vec<u8>);
+pub(crate) struct Origin(Vec<u8>);
 
 impl Origin {
     /// Where the skew begins.
@@ -61,7 +61,7 @@ impl Origin {
 impl UsualAt {
     /// Reads the line at the start of these bytes, which may end behind what has come; `None` for every other form.
     #[inline(always)]
-    pub(super) fn read(bytes: &[u8], origin: &mut Origin, hundreds: &mut Hundreds) -> Option<UsualAt> {
+    pub(crate) fn read(bytes: &[u8], origin: &mut Origin, hundreds: &mut Hundreds) -> Option<UsualAt> {
         let skew = origin.end(bytes)?;
         let client = skew + skew_bytes(bytes.get(skew..)?.first_chunk()?)?;
         let start = client - CLIENT;

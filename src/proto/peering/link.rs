@@ -8,20 +8,21 @@
 //!    whenever there is news, and at [`Link::beat_at`].
 //! 4. If [`Link::is_silent`], or when the connection ends, close it and call [`Link::hung_up`].
 //!
-//! A neighbour of the classic dialect knows none of that: see [`super::classic`].
+//! A neighbour of the classic dialect knows none of that: see [`crate::proto::peering::legacy`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bug::Bug;
-use super::entry::Teller;
-use super::hidden::{Hidden, Passed};
-pub use super::link_error::LinkError;
-use super::node::{ALL_IS_KEPT, Identity, Node};
-use super::peer::{Ack, Answer, Beat, Epoch, Greeting, Welcome, answer, push_proof, push_up_to};
-use super::repair::{Compared, Repair};
-use super::store::WALK_RECORDS_MAX;
-use super::trust::{Handshake, Nonce, Role, is_proved, prove};
+use crate::proto::bug::Bug;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::node::{ALL_IS_KEPT, Identity, Node};
+use crate::proto::peering::anti_entropy::{Compared, Repair};
+use crate::proto::peering::auth::{Handshake, Nonce, Role, is_proved, prove};
+use crate::proto::peering::grammar::{Ack, Answer, Beat, Greeting, Welcome, answer, push_proof, push_up_to};
+pub use crate::proto::peering::link_error::LinkError;
+use crate::proto::store::WALK_RECORDS_MAX;
+use crate::proto::store::cursor::{Hidden, Passed};
+use crate::proto::store::update::Teller;
 
 /// How often each side of a link hears from the other.
 pub const BEAT_EVERY: Duration = Duration::from_secs(1);

@@ -1,24 +1,24 @@
 //! Reports in the form in which nearly all come, read in one go: `IAMAT kiwi +34.068930-118.445127 1520023934.918963`.
 //!
-//! It is a part of the grammar in [`super::command`]: single spaces, a name of printable ASCII, one to seven places
+//! It is a part of the grammar in [`crate::proto::line::command`]: single spaces, a name of printable ASCII, one to seven places
 //! behind each point, ten digits of seconds and up to nine behind their point, a line feed. What is read here is what
 //! is read there; every other line, be it good or bad, is left to it.
 
-use super::digits::{Digits, each, eight, one};
-use super::time::Moment;
+use crate::proto::model::digits::{Digits, each, eight, one};
+use crate::proto::model::time::Moment;
 
 /// The bytes to be looked at from the start of a line on, whether they have come or not: a name of 64 bytes fits with
 /// all that may follow it.
-pub(super) const WINDOW_BYTES: usize = 128;
+pub(crate) const WINDOW_BYTES: usize = 128;
 
 /// The fewest bytes of a line that is read here.
-pub(super) const USUAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
+pub(crate) const USUAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
 
 /// The first word, and the space behind it.
 const WORD: &[u8; 6] = b"IAMAT ";
 
 /// Where the client's name begins.
-pub(super) const CLIENT: usize = WORD.len();
+pub(crate) const CLIENT: usize = WORD.len();
 
 /// The sign, at most seven digits, the point, at most seven digits, and what ends them.
 const DEGREES_BYTES: usize = 1 + 7 + 1 + 8;
@@ -33,18 +33,18 @@ const LONGITUDE_BOUND: u64 = 0x01_08_00;
 
 /// A report, by where its parts are in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Usual {
+pub(crate) struct Usual {
     /// Where the client's name ends, which begins at [`CLIENT`].
-    pub(super) client_end: usize,
+    pub(crate) client_end: usize,
     /// Where the line ends, behind its line feed.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// The client's time.
-    pub(super) moment: Moment,
+    pub(crate) moment: Moment,
 }
 
 /// The hundreds of seconds of the line before: most lines have the same, which need not be computed again.
 #[derive(Debug)]
-pub(super) struct Hundreds {
+pub(crate) struct Hundreds {
     digits: [u8; 8],
     value: u64,
 }
@@ -73,13 +73,13 @@ impl Hundreds {
 impl Usual {
     /// Reads the line at the start of the window; `None` for every other form. It may end behind what has come.
     #[inline(always)]
-    pub(super) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
+    pub(crate) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
         if window.starts_with(WORD) { Usual::behind_word(window, hundreds) } else { None }
     }
 
     /// The same for a window that has anything of the length of the word in front.
     #[inline(always)]
-    pub(super) fn behind_word(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
+    pub(crate) fn behind_word(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
         let client_end = name_end(window)?;
         let latitude = client_end + 1;
         let longitude = latitude + degrees(window, latitude, LATITUDE_BOUND)?;

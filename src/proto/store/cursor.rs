@@ -26,11 +26,11 @@ pub struct Passed {
 
 /// The passed changes of a link.
 #[derive(Debug, Default)]
-pub(super) struct Hidden(Vec<Passed>);
+pub(crate) struct Hidden(Vec<Passed>);
 
 impl Passed {
     /// The changes `before` and one that comes after them.
-    pub(super) fn and(before: Option<Passed>, number: u64, overtaken_by: u64) -> Passed {
+    pub(crate) fn and(before: Option<Passed>, number: u64, overtaken_by: u64) -> Passed {
         let Passed { first, overtaken_by: most } = before.unwrap_or(Passed { first: number, overtaken_by });
         Passed { first, overtaken_by: most.max(overtaken_by) }
     }
@@ -39,13 +39,13 @@ impl Passed {
 impl Hidden {
     /// The position up to which a neighbour has everything, whatever happens to us, when a walk has come to `reached`
     /// past these.
-    pub(super) fn safe(&self, reached: u64, passed: Option<Passed>, kept: u64) -> u64 {
+    pub(crate) fn safe(&self, reached: u64, passed: Option<Passed>, kept: u64) -> u64 {
         let open = self.0.iter().chain(&passed).filter(|passed| passed.overtaken_by > kept);
         open.map(|passed| passed.first - 1).fold(reached, u64::min)
     }
 
     /// A walk has come past these.
-    pub(super) fn pass(&mut self, passed: Option<Passed>, kept: u64) {
+    pub(crate) fn pass(&mut self, passed: Option<Passed>, kept: u64) {
         self.0.retain(|passed| passed.overtaken_by > kept);
         self.0.extend(passed);
     }

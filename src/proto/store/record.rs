@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::digest::Bucket;
-use super::entry::Teller;
-use super::time::Moment;
+use crate::proto::model::time::Moment;
+use crate::proto::store::digest::Bucket;
+use crate::proto::store::update::Teller;
 
 /// The bytes of a line that is kept within its record: those of a name of 50 bytes with seven decimal places, in a herd
 /// whose servers have short names. With them and what else it has, a line takes 120 bytes.
@@ -13,19 +13,19 @@ const SHORT_BYTES_MAX: usize = 118;
 
 /// The newest sighting of one client.
 #[derive(Debug)]
-pub(super) struct Record {
-    pub(super) line: StoredLine,
+pub(crate) struct Record {
+    pub(crate) line: StoredLine,
     /// Where the client's name stands in the line.
-    pub(super) client: Range<u32>,
-    pub(super) moment: Moment,
-    pub(super) teller: Teller,
-    pub(super) digest: u64,
-    pub(super) bucket: Bucket,
+    pub(crate) client: Range<u32>,
+    pub(crate) moment: Moment,
+    pub(crate) teller: Teller,
+    pub(crate) digest: u64,
+    pub(crate) bucket: Bucket,
 }
 
 /// A line.
 #[derive(Debug)]
-pub(super) enum StoredLine {
+pub(crate) enum StoredLine {
     /// The first so many bytes.
     Short(u8, [u8; SHORT_BYTES_MAX]),
     Long(Box<[u8]>),
@@ -34,14 +34,14 @@ pub(super) enum StoredLine {
 impl Record {
     /// The client's name.
     #[inline(always)]
-    pub(super) fn client(&self) -> &[u8] {
+    pub(crate) fn client(&self) -> &[u8] {
         self.line.part(self.client.start as usize..self.client.end as usize)
     }
 }
 
 impl StoredLine {
     #[inline(always)]
-    pub(super) fn new(line: &[u8]) -> StoredLine {
+    pub(crate) fn new(line: &[u8]) -> StoredLine {
         let mut bytes = [0; SHORT_BYTES_MAX];
         match bytes.get_mut(..line.len()) {
             Some(to) => {
@@ -53,7 +53,7 @@ impl StoredLine {
     }
 
     #[inline(always)]
-    pub(super) fn set(&mut self, line: &[u8]) {
+    pub(crate) fn set(&mut self, line: &[u8]) {
         match self {
             StoredLine::Short(len, bytes) if line.len() <= SHORT_BYTES_MAX => {
                 bytes[..line.len()].copy_from_slice(line);
@@ -73,7 +73,7 @@ impl StoredLine {
     }
 
     #[inline(always)]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             StoredLine::Short(len, bytes) => &bytes[..usize::from(*len)],
             StoredLine::Long(bytes) => bytes,
@@ -81,7 +81,7 @@ impl StoredLine {
     }
 
     #[inline(always)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             StoredLine::Short(len, _) => usize::from(*len),
             StoredLine::Long(bytes) => bytes.len(),
@@ -90,7 +90,7 @@ impl StoredLine {
 
     /// A part of it. What is behind its end must not be asked for.
     #[inline(always)]
-    pub(super) fn part(&self, part: Range<usize>) -> &[u8] {
+    pub(crate) fn part(&self, part: Range<usize>) -> &[u8] {
         match self {
             StoredLine::Short(_, bytes) => &bytes[part],
             StoredLine::Long(bytes) => &bytes[part],

@@ -1,10 +1,10 @@
 //! How the replies of a server to reports begin: `AT`, its name, and the skew, which alone differs.
 
-use super::name::{SERVER_NAME_BYTES_MAX, ServerName};
-use super::time::{SHORT_SKEW_BYTES, Skew};
+use crate::proto::model::name::{SERVER_NAME_BYTES_MAX, ServerName};
+use crate::proto::model::time::{SHORT_SKEW_BYTES, Skew};
 
 /// The longest beginning of a usual reply: `AT`, the longest name, a skew of less than ten seconds, and three spaces.
-pub(super) const OPENING_BYTES_MAX: usize = "AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES;
+pub(crate) const OPENING_BYTES_MAX: usize = "AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES;
 
 /// The bytes that are copied for every reply, for a fixed number costs less than as many as there are: those of a name
 /// of 30 bytes.
@@ -12,7 +12,7 @@ const SHORT_BYTES_MAX: usize = 48;
 
 /// The beginning of a server's replies.
 #[derive(Clone, Debug)]
-pub(super) struct Opening {
+pub(crate) struct Opening {
     /// With nothing where the skew will be, and behind it.
     text: [u8; SHORT_BYTES_MAX],
     /// What does not fit there, of a server with a long name.
@@ -23,7 +23,7 @@ pub(super) struct Opening {
 
 impl Opening {
     /// That of the server with this name.
-    pub(super) fn of(name: &ServerName) -> Opening {
+    pub(crate) fn of(name: &ServerName) -> Opening {
         let mut text = [b"AT ", name.as_str().as_bytes(), b" "].concat();
         let skew = text.len();
         text.resize((skew + SHORT_SKEW_BYTES + 1).max(SHORT_BYTES_MAX), b' ');
@@ -35,7 +35,7 @@ impl Opening {
 
     /// Appends the beginning of a reply, up to where the client's name follows.
     #[inline(always)]
-    pub(super) fn push_to(&self, skew: Skew, out: &mut Vec<u8>) {
+    pub(crate) fn push_to(&self, skew: Skew, out: &mut Vec<u8>) {
         let at = out.len() + self.skew;
         out.extend_from_slice(&self.text);
         if !self.more.is_empty() {
@@ -61,7 +61,7 @@ fn push_long(skew: Skew, at: usize, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::time::Moment;
+    use crate::proto::model::time::Moment;
 
     #[test]
     fn a_reply_begins_with_the_name_and_the_skew() {

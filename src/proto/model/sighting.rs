@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::location::Location;
-use super::name::ClientId;
-use super::time::Timestamp;
+use crate::proto::model::fields::{Fields, ParseError};
+use crate::proto::model::location::Location;
+use crate::proto::model::name::{ClientId, ServerName};
+use crate::proto::model::time::Timestamp;
 
 /// One sighting of one client, borrowed from the line that told of it.
 ///
@@ -37,7 +38,7 @@ impl Sighting<'_> {
     }
 
     /// Where in that line the client's name stands.
-    pub(super) fn client_range(&self) -> (usize, usize) {
+    pub(crate) fn client_range(&self) -> (usize, usize) {
         // `AT`, the origin and the skew come before the client, each with a space behind it.
         let client = "AT   ".len() + self.origin.len() + self.skew.len();
         (client, client + self.client.0.len())
@@ -69,3 +70,33 @@ impl PartialEq for Sighting<'_> {
 }
 
 impl Eq for Sighting<'_> {}
+
+/// Reads an `AT` line alone, as it is stored, or as a classic neighbour sends it: perhaps with the name of the sender.
+pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
+    let fields = Fields::of(line)?;
+    if fields.word == "AT" { sighting(fields) } else { Err(ParseError::UnknownWord) }
+}
+
+/// A sighting, and the seventh field, in which implementations of the course name the sender.
+pub(crate) fn sighting(fields: Fields<'_>) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
+    let ([origin, skew, client, location, time], sender) = fields.exactly_or_one_more()?;
+    if !ServerName::is_one(origin) {
+        return Err(ParseError::ServerName);
+    }
+    if !is_skew(skew) {
+        return Err(ParseError::Skew);
+    }
+    let location = Location::parse(location).ok_or(ParseError::Location)?;
+    let time = Timestamp::parse(time).ok_or(ParseError::Time)?;
+    Ok((Sighting { origin, skew, client: ClientId(client), location, time }, sender))
+}
+
+/// Whether `text` is a sign, digits and perhaps a fraction.
+fn is_skew(text: &str) -> bool {
+    let Some(size) = text.strip_prefix(['+', '-']) else { return false };
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    match size.split_once('.') {
+        Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
+        None => all_digits(size),
+    }
+}

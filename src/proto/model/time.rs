@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::digits::text8;
+use crate::proto::model::digits::text8;
 
 /// The most digits a client's seconds may have: they then always fit a `u64`.
 pub const SECONDS_DIGITS_MAX: usize = 18;
@@ -18,7 +18,7 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 const NANOS_DIGITS: usize = 9;
 
 /// The bytes of a skew of less than ten seconds: a sign, a digit, the point, nine digits.
-pub(super) const SHORT_SKEW_BYTES: usize = 1 + 1 + 1 + NANOS_DIGITS;
+pub(crate) const SHORT_SKEW_BYTES: usize = 1 + 1 + 1 + NANOS_DIGITS;
 
 /// A point in time: whole seconds and nanoseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,7 +135,7 @@ impl Skew {
 
     /// The text of a skew of less than ten seconds, as nearly all are.
     #[inline(always)]
-    pub(super) fn short_text(&self) -> Option<[u8; SHORT_SKEW_BYTES]> {
+    pub(crate) fn short_text(&self) -> Option<[u8; SHORT_SKEW_BYTES]> {
         if self.size.seconds > 9 {
             return None;
         }

@@ -15,11 +15,11 @@ static SHARED: OnceLock<SharedSeed> = OnceLock::new();
 
 /// A secret that no other store has.
 #[derive(Clone, Debug)]
-pub(super) struct Seed(SeedableRandomState);
+pub(crate) struct Seed(SeedableRandomState);
 
 impl Seed {
     /// A secret from the random numbers of the operating system.
-    pub(super) fn random() -> Seed {
+    pub(crate) fn random() -> Seed {
         let random = RandomState::new();
         let shared = SHARED.get_or_init(|| SharedSeed::from_u64(random.hash_one(0)));
         Seed(SeedableRandomState::with_seed(random.hash_one(1), shared))
@@ -27,7 +27,7 @@ impl Seed {
 
     /// The hash of a name.
     #[inline(always)]
-    pub(super) fn hash(&self, name: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, name: &[u8]) -> u64 {
         // Hashing it as a value would hash its length too, which keeps values apart that follow each other.
         let mut hasher = self.0.build_hasher();
         hasher.write(name);

@@ -3,13 +3,13 @@
 //! In such a number the first byte of the text is the lowest one.
 
 /// The same byte eight times.
-pub(super) const fn each(byte: u8) -> u64 {
+pub(crate) const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
 /// Digits at the start of eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Digits {
+pub(crate) struct Digits {
     /// The values of the digits, first digit first. What stands behind them is there too.
     values: u64,
     /// How many bits they are long: eight for each.
@@ -20,7 +20,7 @@ impl Digits {
     /// The run of digits at the start of these bytes, which may be empty; `None` if all eight are digits, for then the
     /// run may go on.
     #[inline(always)]
-    pub(super) fn of(bytes: [u8; 8]) -> Option<Digits> {
+    pub(crate) fn of(bytes: [u8; 8]) -> Option<Digits> {
         let values = u64::from_le_bytes(bytes) ^ each(b'0');
         let stops = no_digits(values);
         // A carry goes upwards, so the lowest mark is right.
@@ -29,13 +29,13 @@ impl Digits {
 
     /// How many there are, below eight.
     #[inline(always)]
-    pub(super) fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.bits as usize / 8
     }
 
     /// Whether there is none.
     #[inline(always)]
-    pub(super) fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.bits == 0
     }
 
@@ -48,26 +48,26 @@ impl Digits {
     /// The digits as those of a number with one byte for each: such numbers compare as the digits do. Without a digit
     /// it is beyond all of seven digits.
     #[inline(always)]
-    pub(super) fn spread(self) -> u64 {
+    pub(crate) fn spread(self) -> u64 {
         self.aligned().swap_bytes()
     }
 
     /// What the digits say. There must be one at least.
-    pub(super) fn value(self) -> u64 {
+    pub(crate) fn value(self) -> u64 {
         value8(self.aligned())
     }
 }
 
 /// The value of eight digits; `None` if one of these bytes is something else.
 #[inline(always)]
-pub(super) fn eight(bytes: [u8; 8]) -> Option<u64> {
+pub(crate) fn eight(bytes: [u8; 8]) -> Option<u64> {
     let values = u64::from_le_bytes(bytes) ^ each(b'0');
     (no_digits(values) == 0).then(|| value8(values))
 }
 
 /// The value of one digit; `None` if it is something else.
 #[inline(always)]
-pub(super) fn one(byte: u8) -> Option<u64> {
+pub(crate) fn one(byte: u8) -> Option<u64> {
     let value = byte ^ b'0';
     (value < 10).then_some(u64::from(value))
 }
@@ -89,7 +89,7 @@ fn value8(values: u64) -> u64 {
 
 /// The eight decimal digits of a number below 10^8, as text.
 #[inline(always)]
-pub(super) fn text8(number: u32) -> [u8; 8] {
+pub(crate) fn text8(number: u32) -> [u8; 8] {
     // The same the other way round. The factors divide by 100 and by 10, exactly for what can be there.
     let number = u64::from(number);
     let fours = (number / 10_000) | (number % 10_000) << 32;

@@ -5,14 +5,14 @@
 //! sides, and still differs, although everything that either side knew one beat ago has been merged by the other,
 //! has drifted apart. Both sides find that out for themselves and tell the whole bucket again.
 
-use super::bug::Bug;
-use super::digest::{BUCKETS, Sums};
-use super::node::Identity;
-use super::store::Store;
+use crate::proto::bug::Bug;
+use crate::proto::node::Identity;
+use crate::proto::store::Store;
+use crate::proto::store::digest::{BUCKETS, Sums};
 
 /// Both sides' fingerprints at one beat.
 #[derive(Debug)]
-pub(super) struct Compared {
+pub(crate) struct Compared {
     ours: Sums,
     theirs: Sums,
     our_number: u64,
@@ -21,14 +21,14 @@ pub(super) struct Compared {
 
 /// The buckets to be told again, and how far that has come.
 #[derive(Debug)]
-pub(super) struct Repair {
+pub(crate) struct Repair {
     chosen: Box<[bool; BUCKETS]>,
     next_record: usize,
 }
 
 impl Compared {
     /// Our store, and the fingerprint of a neighbour whose last change has `their_number`.
-    pub(super) fn of(store: &Store, their_number: u64, theirs: Sums) -> Compared {
+    pub(crate) fn of(store: &Store, their_number: u64, theirs: Sums) -> Compared {
         let ours = store.digest().sums().clone();
         Compared { ours, theirs, our_number: store.last_number(), their_number }
     }
@@ -41,7 +41,7 @@ impl Compared {
 impl Repair {
     /// What has drifted apart between two beats, if anything has: `acknowledged` is how far the neighbour has merged
     /// what we told it, `heard` how far we have merged what it told us.
-    pub(super) fn of(
+    pub(crate) fn of(
         me: &Identity,
         before: &Compared,
         now: &Compared,
@@ -60,18 +60,18 @@ impl Repair {
     }
 
     /// How many buckets have drifted apart.
-    pub(super) fn buckets(&self) -> usize {
+    pub(crate) fn buckets(&self) -> usize {
         self.chosen.iter().filter(|&&chosen| chosen).count()
     }
 
     /// Appends the next lines, of what has no greater number than `until`; returns where to go on, or `None` if that
     /// was all.
-    pub(super) fn push_next_to(&self, store: &Store, until: u64, out: &mut Vec<u8>) -> Option<usize> {
+    pub(crate) fn push_next_to(&self, store: &Store, until: u64, out: &mut Vec<u8>) -> Option<usize> {
         store.walk_buckets(&self.chosen, self.next_record, until, out)
     }
 
     /// What came before this record has been told.
-    pub(super) fn go_on_at(&mut self, record: usize) {
+    pub(crate) fn go_on_at(&mut self, record: usize) {
         self.next_record = record;
     }
 }

@@ -1,12 +1,11 @@
 //! The grammar of neighbours: what a caller says on our peer port, and what a callee answers on a link.
 
-use super::command::{Fields, ParseError};
-use super::digest::{BUCKETS, Sums};
-use super::location::Location;
-use super::name::{ClientId, ServerName};
-use super::sighting::Sighting;
-use super::time::Timestamp;
-use super::trust::{Nonce, Proof};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::fields::{Fields, ParseError};
+use crate::proto::model::name::ServerName;
+use crate::proto::model::sighting::{Sighting, sighting};
+use crate::proto::peering::auth::{Nonce, Proof};
+use crate::proto::store::digest::{BUCKETS, Sums};
 
 /// The version of the dialect that this implementation speaks.
 pub const PEER_VERSION: u32 = 2;
@@ -51,16 +50,6 @@ pub struct Greeting {
     pub epoch: Epoch,
     /// The speaker's number for this connection.
     pub nonce: Nonce,
-}
-
-/// One life of a server's memory, drawn at random when the memory began: a neighbour that comes back with
-/// another epoch has forgotten what it was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(pub u64);
-
-impl Epoch {
-    /// What neighbours of the classic dialect have, who do not say.
-    pub(super) const CLASSIC: Epoch = Epoch(0);
 }
 
 /// A sign of life of a caller.
@@ -132,12 +121,6 @@ pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
     }
 }
 
-/// Reads an `AT` line alone, as it is stored, or as a classic neighbour sends it: perhaps with the name of the sender.
-pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
-    let fields = Fields::of(line)?;
-    if fields.word == "AT" { sighting(fields) } else { Err(ParseError::UnknownWord) }
-}
-
 impl Greeting {
     /// Appends the greeting as a line that begins with `word`.
     pub fn push_to(&self, word: &str, out: &mut Vec<u8>) {
@@ -200,20 +183,6 @@ fn shown(proof: Option<Proof>) -> String {
     proof.map_or_else(|| NO_PROOF.to_owned(), |proof| proof.to_string())
 }
 
-/// A sighting, and the seventh field, in which implementations of the course name the sender.
-fn sighting(fields: Fields<'_>) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
-    let ([origin, skew, client, location, time], sender) = fields.exactly_or_one_more()?;
-    if !ServerName::is_one(origin) {
-        return Err(ParseError::ServerName);
-    }
-    if !is_skew(skew) {
-        return Err(ParseError::Skew);
-    }
-    let location = Location::parse(location).ok_or(ParseError::Location)?;
-    let time = Timestamp::parse(time).ok_or(ParseError::Time)?;
-    Ok((Sighting { origin, skew, client: ClientId(client), location, time }, sender))
-}
-
 /// The version is read first, for another one may have other fields.
 fn greeting(mut fields: Fields<'_>) -> Result<Greeting, ParseError> {
     let version = fields.take().ok_or(ParseError::FieldCount)?;
@@ -255,14 +224,4 @@ fn decimal(text: &str) -> Result<u64, ParseError> {
 fn hexadecimal(text: &str) -> Result<u64, ParseError> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     u64::from_str_radix(text, 16).ok().filter(|_| is_plain).ok_or(ParseError::Number)
-}
-
-/// Whether `text` is a sign, digits and perhaps a fraction.
-fn is_skew(text: &str) -> bool {
-    let Some(size) = text.strip_prefix(['+', '-']) else { return false };
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    match size.split_once('.') {
-        Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
-        None => all_digits(size),
-    }
 }

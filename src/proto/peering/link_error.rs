@@ -1,6 +1,6 @@
 //! What may be wrong with the neighbour at the other end of a link.
 
-use super::command::ParseError;
+use crate::proto::model::fields::ParseError;
 
 /// Why a connection to a neighbour is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

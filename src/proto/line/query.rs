@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::command::WhatsAt;
-use super::peer::at_line;
+use crate::proto::line::command::WhatsAt;
+use crate::proto::model::sighting::at_line;
 
 /// The most places a client may ask for, and what every provider is asked for: one answer then serves
 /// every limit, and is cut to the client's own by [`Search::finish`].
@@ -39,7 +39,7 @@ pub struct Search {
 
 impl Search {
     /// From the client's stored `AT` line and the question.
-    pub(super) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Search> {
+    pub(crate) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Search> {
         let (sighting, _) = at_line(line).ok()?;
         let (latitude, longitude) = sighting.location.degrees();
         let nearby = Nearby { latitude, longitude, radius_m: u32::from(ask.radius_km) * 1000 };
@@ -96,7 +96,7 @@ pub fn results_beyond(answer: &str, limit: usize) -> Result<std::ops::Range<usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::name::ClientId;
+    use crate::proto::model::name::ClientId;
 
     const LINE: &str = "AT Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503\n";
 

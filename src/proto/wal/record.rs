@@ -18,10 +18,10 @@
 //! | `H` | epoch (8), position (8), length of the name (1), a neighbour's name |
 //! | `Z` | nothing: the file ends here, for the server has stopped or goes on in another, and all before it is kept |
 //!
-//! with all numbers little endian. Who recovers merges the sightings in their order; see [`super::recovery`].
+//! with all numbers little endian. Who recovers merges the sightings in their order; see [`crate::proto::wal::recovery`].
 
-use super::name::ServerName;
-use super::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
 
 /// What every file of a journal begins with. The number is the version of the format.
 pub const MAGIC: &[u8] = b"proxyherd journal 1\n";

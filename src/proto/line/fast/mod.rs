@@ -1,22 +1,26 @@
 //! Usual lines, taken as many at once as stand in a buffer one behind the other: a client's reports, and what a
 //! neighbour tells.
 
-use super::batch::Batch;
-use super::entry::Newness;
-use super::framing::Framing;
-use super::opening::OPENING_BYTES_MAX;
-use super::peer::Epoch;
-use super::session::{Role, Session};
-use super::time::Moment;
-use super::usual::{Hundreds, USUAL_BYTES_MIN, Usual, WINDOW_BYTES};
-use super::usual_at::{Origin, USUAL_AT_BYTES_MAX, UsualAt};
+pub(crate) mod at_line;
+pub(crate) mod reply_prefix;
+pub(crate) mod report;
+
+use crate::proto::line::batch::Batch;
+use crate::proto::line::fast::at_line::{Origin, USUAL_AT_BYTES_MAX, UsualAt};
+use crate::proto::line::fast::reply_prefix::OPENING_BYTES_MAX;
+use crate::proto::line::fast::report::{Hundreds, USUAL_BYTES_MIN, Usual, WINDOW_BYTES};
+use crate::proto::line::framing::Framing;
+use crate::proto::line::session::{Role, Session};
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::time::Moment;
+use crate::proto::store::update::Newness;
 
 /// The most bytes of replies to one byte of usual reports.
 const REPLY_BYTES_PER_BYTE_MAX: usize = (OPENING_BYTES_MAX + USUAL_BYTES_MIN).div_ceil(USUAL_BYTES_MIN);
 
 /// What is known of the line before, which most lines have in common with it.
 #[derive(Debug, Default)]
-pub(super) struct Before {
+pub(crate) struct Before {
     hundreds: Hundreds,
     origin: Origin,
 }
@@ -93,7 +97,7 @@ impl Session {
     }
 
     /// The latest time that a report may have which comes in at `received`, if there is one.
-    pub(super) fn latest(&self, received: Moment) -> Option<Moment> {
+    pub(crate) fn latest(&self, received: Moment) -> Option<Moment> {
         self.me.clock_lead_max.map(|lead| received.after(lead))
     }
 }

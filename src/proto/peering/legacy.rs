@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::entry::Teller;
-use super::node::{Identity, Node};
-use super::peer::Epoch;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::node::{Identity, Node};
+use crate::proto::store::update::Teller;
 
 /// The sending side of a link to a classic neighbour.
 #[derive(Debug)]

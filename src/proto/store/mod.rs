@@ -3,15 +3,22 @@
 //! The merge is a total order, so arrival order, duplicates and replays do not matter: flooding, catching
 //! up, restoring and simulating are all one operation. Records are never removed.
 
+pub mod change_log;
+pub mod cursor;
+pub mod digest;
+pub(crate) mod hasher;
+pub(crate) mod record;
+pub mod update;
+
 use hashbrown::HashTable;
 
-use super::digest::{BUCKETS, Bucket, Digest, record_hash};
-use super::entry::{Entry, Teller, narrow, trimmed, wins_tie};
-use super::hidden::{Passed, Walked};
-use super::order::{Kept, Order};
-use super::seeded::Seed;
-use super::stored::{Record, StoredLine};
-use super::time::Moment;
+use crate::proto::model::time::Moment;
+use crate::proto::store::change_log::{Kept, Order};
+use crate::proto::store::cursor::{Passed, Walked};
+use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
+use crate::proto::store::hasher::Seed;
+use crate::proto::store::record::{Record, StoredLine};
+use crate::proto::store::update::{Entry, Teller, narrow, trimmed, wins_tie};
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
 /// with real reports.
@@ -292,8 +299,8 @@ mod tests {
 
     impl Store {
         /// Replaces a record that is known, without making it a change that anybody is told of.
-        pub(in crate::proto) fn plant(&mut self, line: &[u8]) {
-            let (told, _) = crate::proto::peer::at_line(line).unwrap();
+        pub(crate) fn plant(&mut self, line: &[u8]) {
+            let (told, _) = crate::proto::model::sighting::at_line(line).unwrap();
             let moment = told.time.moment();
             let client = told.client.0.as_bytes();
             let Some(record) = self.records.iter_mut().find(|record| record.client() == client) else {

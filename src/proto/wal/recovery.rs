@@ -9,11 +9,12 @@
 //! epoch, which tells neighbours that we still have all that they know of us. It is kept only if nothing can be
 //! missing but the tail of a commit that nobody was told of.
 
-use super::entry::{Entry, Newness, Teller};
-use super::journal::{Heading, NotARecord, Record, records};
-use super::name::ServerName;
-use super::peer::{Epoch, at_line};
-use super::store::Store;
+use crate::proto::model::epoch::Epoch;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::sighting::at_line;
+use crate::proto::store::Store;
+use crate::proto::store::update::{Entry, Newness, Teller};
+use crate::proto::wal::record::{Heading, NotARecord, Record, records};
 
 /// How far above the highest number that was recovered numbering goes on. Numbers that were given but not kept may
 /// be known to others; nobody gives so many between two commits.
@@ -41,9 +42,9 @@ pub struct Recovery {
 #[derive(Debug)]
 pub struct Memory {
     /// The sightings, in their old order and with their old numbers.
-    pub(super) store: Store,
+    pub(crate) store: Store,
     /// By neighbour: what it had told us, in which epoch of its own.
-    pub(super) heard: Vec<(ServerName, Epoch, u64)>,
+    pub(crate) heard: Vec<(ServerName, Epoch, u64)>,
 }
 
 impl Recovery {

@@ -1,0 +1,11 @@
+//! One life of a server's memory.
+
+/// One life of a server's memory, drawn at random when the memory began: a neighbour that comes back with
+/// another epoch has forgotten what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// What neighbours of the classic dialect have, who do not say.
+    pub(crate) const CLASSIC: Epoch = Epoch(0);
+}

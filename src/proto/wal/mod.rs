@@ -1,0 +1,4 @@
+//! The write-ahead log's rules: what a record means, and what a server believes of its records after a crash.
+
+pub mod record;
+pub mod recovery;
