@@ -21,10 +21,10 @@
 //! | [`sim`] | the rules under virtual time, with faults, from a seed: uses [`proto`] alone |
 //! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
 //!
-//! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::session`], then
-//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. Lines in their usual form are taken many at
-//! once by `proto::usual_lines`, on a shorter way to the same end. A wrong line's way ends in [`proto::command`], or in
-//! [`proto::peer`] if a server said it.
+//! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::line::session`], then
+//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. Lines in canonical form are taken many at
+//! once by `proto::line::fast`, on a shorter way to the same end. A wrong line's way ends in
+//! [`proto::line::command`], or in [`proto::peering::grammar`] if a server said it.
 //!
 //! # What does not exist here
 //!

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxyherd::logging::Escaped;
 use proxyherd::proto::model::name::ServerName;
-use proxyherd::proto::peering::link::{Answered, LinkError, SILENCE_MAX};
+use proxyherd::proto::peering::link::{Answered, LinkError, PEER_TIMEOUT};
 
 use crate::shared::Shared;
 use crate::stats::Count;
@@ -91,7 +91,7 @@ impl Shared {
     /// Counts and logs that a link is cut because its neighbour must be gone.
     pub fn note_silent(&self, neighbour: usize) {
         self.stats.add(Count::LinksSilent, 1);
-        let wait = SILENCE_MAX.as_secs();
+        let wait = PEER_TIMEOUT.as_secs();
         log::warn!("link to {}: it has said nothing for {wait} s", self.name_of(neighbour));
     }
 

@@ -12,10 +12,10 @@ use proxyherd::logging::Escaped;
 use proxyherd::places::{Answer, PlacesError};
 use proxyherd::proto::line::batch::Batch;
 use proxyherd::proto::line::framing::{Framing, Line};
-use proxyherd::proto::line::query::Search;
+use proxyherd::proto::line::query::Query;
 use proxyherd::proto::line::session::{Refusal, Session, Step};
 use proxyherd::proto::model::time::Moment;
-use proxyherd::proto::peering::link::SILENCE_MAX;
+use proxyherd::proto::peering::link::PEER_TIMEOUT;
 
 use crate::callers::Present;
 use crate::notes::level_of;
@@ -53,7 +53,7 @@ pub enum Pause {
     /// A neighbour, by its index, has proved to be here: call [`Talk::met`], send the replies, wake the link to it.
     Met(usize),
     /// A question that takes its time: send the replies, ask, and let [`Talk::answered`] reply.
-    Ask(Search),
+    Ask(Query),
     /// Send the replies and close.
     Close,
 }
@@ -72,7 +72,7 @@ impl Talk {
         Ok(Talk { port, from, session, present: None, verbose })
     }
 
-    /// Whether the other side has proved to be a neighbour. When it has said nothing for [`SILENCE_MAX`], it is gone.
+    /// Whether the other side has proved to be a neighbour. When it has said nothing for [`PEER_TIMEOUT`], it is gone.
     pub fn is_peer(&self) -> bool {
         self.session.is_peer()
     }
@@ -97,7 +97,7 @@ impl Talk {
     /// Counts that a neighbour has said nothing for too long, and says so as the reason for closing.
     pub fn silent(&self, shared: &Shared) -> io::Error {
         shared.stats.add(Count::CallersSilent, 1);
-        let what = format!("it has said nothing for {} s", SILENCE_MAX.as_secs());
+        let what = format!("it has said nothing for {} s", PEER_TIMEOUT.as_secs());
         log::warn!("{} {}: {what}", self.port, self.from);
         io::Error::new(io::ErrorKind::TimedOut, what)
     }
@@ -122,7 +122,7 @@ impl Talk {
         let mut lines = 0;
         let pause = loop {
             if !self.verbose {
-                lines += self.session.usual_lines(framing, received, REPLIES_BYTES_MAX, &mut turn.batch);
+                lines += self.session.canonical_lines(framing, received, REPLIES_BYTES_MAX, &mut turn.batch);
             }
             let Some(line) = framing.next_line() else { break Pause::Empty };
             lines += 1;
@@ -173,11 +173,11 @@ impl Talk {
                 self.answered(shared, turn, &search, shared.places.nearby(search.nearby()));
                 return None;
             }
-            Step::Meet(neighbour) => {
+            Step::Authenticated(neighbour) => {
                 self.session.meet(&mut shared.node.write(), &mut turn.batch);
                 pause = Some(Pause::Met(neighbour));
             }
-            Step::Beat(beat) => {
+            Step::Heartbeat(beat) => {
                 turn.settle(shared);
                 self.session.beat(&shared.node.read(), &beat, true, &mut turn.batch);
             }
@@ -197,7 +197,7 @@ impl Talk {
         &self,
         shared: &Shared,
         turn: &mut Turn,
-        search: &Search,
+        search: &Query,
         answer: Result<Answer, PlacesError>,
     ) {
         let answer = answer.unwrap_or_else(|error| {
@@ -258,7 +258,7 @@ impl Turn {
     }
 }
 
-/// Counts a caller that is turned away, as what it is.
+/// Counts a initiator that is turned away, as what it is.
 fn count_caller(shared: &Shared, why: Refusal) {
     match why {
         Refusal::Version => shared.stats.add(Count::CallersOfOtherVersion, 1),

@@ -19,7 +19,7 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a server may say nothing after it has been sent everything. The slowest reply waits for a
 /// provider of places, whose own deadline is well within this.
-pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Addresses of one host that are tried, so that each gets a useful share of the deadline.
 const ADDRESSES_MAX: usize = 4;
@@ -112,7 +112,7 @@ pub fn run(options: &Options, output: &mut impl Write) -> Result<Replies, Client
             Input::Stream(File::from(stdin))
         }
     };
-    converse(&stream, input, output, SILENCE_MAX)
+    converse(&stream, input, output, PEER_TIMEOUT)
 }
 
 /// Connects to `server` within [`CONNECT_DEADLINE`].

@@ -36,7 +36,7 @@ pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, Record, seal};
-use crate::proto::wal::recovery::{Memory, Recovery};
+use crate::proto::wal::recovery::{Recovered, Recovery};
 use files::{FileName, Folder};
 use reading::{ReadAll, read_all};
 
@@ -64,7 +64,7 @@ pub struct Opened {
     /// The journal, to be appended to.
     pub journal: Journal,
     /// What was recovered.
-    pub memory: Memory,
+    pub memory: Recovered,
     /// The epoch of the memory.
     pub epoch: Epoch,
     /// What was found, for the log.

@@ -12,7 +12,7 @@ const FAILURES_MAX: u32 = 5;
 const REST: Duration = Duration::from_secs(10);
 
 /// The longest silence that a provider can ask for: a wrong header must not switch it off for a day.
-const SILENCE_MAX: Duration = Duration::from_secs(600);
+const PEER_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What is known of a provider's health.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Breaker {
             }
             Health::AsksForSilence(silence) => {
                 self.failures = 0;
-                self.silent_until = Some(now + silence.min(SILENCE_MAX));
+                self.silent_until = Some(now + silence.min(PEER_TIMEOUT));
             }
         }
     }

@@ -53,10 +53,10 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::places::clock;
-    use crate::proto::line::query::Nearby;
+    use crate::proto::line::query::NearbyQuery;
 
     fn question(radius_m: u32) -> Question {
-        Question::from(&Nearby { latitude: 1.0, longitude: 2.0, radius_m })
+        Question::from(&NearbyQuery { latitude: 1.0, longitude: 2.0, radius_m })
     }
 
     #[test]

@@ -33,9 +33,9 @@ mod tests {
 
     use super::*;
     use crate::places::index::Index;
-    use crate::proto::line::query::Nearby;
+    use crate::proto::line::query::NearbyQuery;
 
-    const UCLA: Nearby = Nearby { latitude: 34.068_930, longitude: -118.445_127, radius_m: 10_000 };
+    const UCLA: NearbyQuery = NearbyQuery { latitude: 34.068_930, longitude: -118.445_127, radius_m: 10_000 };
 
     #[test]
     fn every_line_is_a_place_in_range_with_a_name_of_its_own() {
@@ -83,7 +83,7 @@ mod tests {
     fn no_place_strays_from_its_city() {
         let places = places();
         for place in &places {
-            let near = Nearby { latitude: place.latitude, longitude: place.longitude, radius_m: 50_000 };
+            let near = NearbyQuery { latitude: place.latitude, longitude: place.longitude, radius_m: 50_000 };
             let index =
                 Index::new(places.iter().filter(|other| city(other) == city(place)).cloned().collect());
             let others = places.iter().filter(|other| city(other) == city(place)).count();

@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_large_file_is_read_whole_and_can_be_searched() {
         use crate::places::{Choice, Options, open};
-        use crate::proto::line::query::Nearby;
+        use crate::proto::line::query::NearbyQuery;
 
         const COUNT: usize = 100_000;
         let mut file = std::io::BufWriter::new(tempfile::NamedTempFile::new().unwrap());
@@ -254,7 +254,7 @@ mod tests {
         let options = Options { choice: Choice::File(file.path().to_owned()), ..Options::default() };
         let places = open(&options).unwrap();
         let took = started.elapsed();
-        let near = Nearby { latitude: 1.0, longitude: 0.1, radius_m: 50_000 };
+        let near = NearbyQuery { latitude: 1.0, longitude: 0.1, radius_m: 50_000 };
         let answer = places.nearby(&near).unwrap();
         let value: Value = serde_json::from_str(answer.as_str()).unwrap();
         assert_eq!(value["results"][0]["place_id"], "node/5401");

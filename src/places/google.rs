@@ -8,7 +8,7 @@ use super::key::Key;
 use super::place::{Place, is_on_the_globe};
 use super::request::{Body, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
-use crate::proto::line::query::{Nearby, PLACES_MAX};
+use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
 
 /// Google's own address.
 pub(super) const BASE: &str = "https://places.googleapis.com";
@@ -26,7 +26,7 @@ pub(super) struct Google {
 }
 
 impl Rules for Google {
-    fn request(&self, near: &Nearby) -> Request {
+    fn request(&self, near: &NearbyQuery) -> Request {
         let text = json!({
             "maxResultCount": PLACES_MAX,
             "rankPreference": "DISTANCE",
@@ -47,7 +47,7 @@ impl Rules for Google {
         }
     }
 
-    fn read(&self, _near: &Nearby, reply: Reply) -> Reading {
+    fn read(&self, _near: &NearbyQuery, reply: Reply) -> Reading {
         read(&reply)
     }
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::places::request::Health;
 
-    const NEAR: Nearby = Nearby { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
+    const NEAR: NearbyQuery = NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
 
     fn rules() -> Google {
         Google { endpoint: format!("{BASE}{PATH}"), key: Key::parse("AIza-secret", "here").unwrap() }

@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::request::{Health, Reading, Reply, Request, Rules, Terms};
 use super::{Answer, PlacesError};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 /// Google's own address.
 pub(super) const BASE: &str = "https://maps.googleapis.com";
@@ -18,8 +18,8 @@ pub(super) struct GoogleLegacy {
 }
 
 impl Rules for GoogleLegacy {
-    fn request(&self, near: &Nearby) -> Request {
-        let Nearby { latitude, longitude, radius_m } = near;
+    fn request(&self, near: &NearbyQuery) -> Request {
+        let NearbyQuery { latitude, longitude, radius_m } = near;
         // Adding zero makes a negative zero positive. Rust prints degrees without an exponent.
         let (latitude, longitude) = (latitude + 0.0, longitude + 0.0);
         let key = percent_encoded(self.key.reveal());
@@ -27,7 +27,7 @@ impl Rules for GoogleLegacy {
         Request { url: format!("{}?{query}", self.endpoint), headers: Vec::new(), body: None }
     }
 
-    fn read(&self, _near: &Nearby, reply: Reply) -> Reading {
+    fn read(&self, _near: &NearbyQuery, reply: Reply) -> Reading {
         read(reply)
     }
 
@@ -69,7 +69,7 @@ fn percent_encoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const NEAR: Nearby = Nearby { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
+    const NEAR: NearbyQuery = NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
 
     fn rules(key: &str) -> GoogleLegacy {
         GoogleLegacy { endpoint: format!("{BASE}{PATH}"), key: Key::parse(key, "here").unwrap() }
@@ -88,7 +88,7 @@ mod tests {
              ?location=34.06893,-118.445127&radius=10000&key=AIza-secret"
         );
         assert!(request.headers.is_empty() && request.body.is_none());
-        let tiny = Nearby { latitude: -0.0, longitude: 1e-7, radius_m: 1_000 };
+        let tiny = NearbyQuery { latitude: -0.0, longitude: 1e-7, radius_m: 1_000 };
         let url = rules("&key=a+b%").request(&tiny).url;
         assert!(url.ends_with("?location=0,0.0000001&radius=1000&key=%26key%3Da%2Bb%25"), "{url}");
     }

@@ -8,7 +8,7 @@ use rstar::RTree;
 use rstar::primitives::GeomWithData;
 
 use super::place::Place;
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 /// The smallest radius of curvature of the Earth (WGS 84: along a meridian at the equator), a little
 /// less for rounding: one radian between two points on the unit sphere is never fewer metres than this.
@@ -37,7 +37,7 @@ impl Index {
 
     /// The nearest `count` places within the radius (itself included), nearest first; places equally far
     /// come in the order in which they were given.
-    pub(crate) fn nearest(&self, near: &Nearby, count: usize) -> Vec<&Place> {
+    pub(crate) fn nearest(&self, near: &NearbyQuery, count: usize) -> Vec<&Place> {
         if !(near.latitude.is_finite() && near.longitude.is_finite()) {
             return Vec::new();
         }
@@ -60,13 +60,13 @@ impl Index {
         best.into_iter().map(|(_, number)| &self.places[number]).collect()
     }
 
-    fn metres(&self, near: &Nearby, place: &Place) -> f64 {
+    fn metres(&self, near: &NearbyQuery, place: &Place) -> f64 {
         self.earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
     }
 }
 
 /// Puts `places` in order of their distance on the ellipsoid from the point of `near`.
-pub(crate) fn sort_by_distance(near: &Nearby, places: &mut [Place]) {
+pub(crate) fn sort_by_distance(near: &NearbyQuery, places: &mut [Place]) {
     let earth = Geodesic::wgs84();
     let metres = |place: &Place| -> f64 {
         earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
@@ -104,13 +104,13 @@ mod tests {
         points.iter().enumerate().map(place).collect()
     }
 
-    fn found(points: &[(f64, f64)], near: &Nearby, count: usize) -> Vec<usize> {
+    fn found(points: &[(f64, f64)], near: &NearbyQuery, count: usize) -> Vec<usize> {
         let index = Index::new(places(points));
         index.nearest(near, count).iter().map(|place| place.id.parse().unwrap()).collect()
     }
 
     /// The same question answered by measuring every place.
-    fn by_force(points: &[(f64, f64)], near: &Nearby, count: usize) -> Vec<usize> {
+    fn by_force(points: &[(f64, f64)], near: &NearbyQuery, count: usize) -> Vec<usize> {
         let earth = Geodesic::wgs84();
         let mut all: Vec<(f64, usize)> = points
             .iter()
@@ -125,18 +125,18 @@ mod tests {
     #[test]
     fn the_date_line_is_no_wall() {
         let points = [(0.0, 179.99), (0.0, -179.99), (0.0, 179.0), (0.0, 0.0)];
-        let near = Nearby { latitude: 0.0, longitude: -180.0, radius_m: 50_000 };
+        let near = NearbyQuery { latitude: 0.0, longitude: -180.0, radius_m: 50_000 };
         assert_eq!(found(&points, &near, 20), [0, 1]);
-        let near = Nearby { longitude: 179.995, ..near };
+        let near = NearbyQuery { longitude: 179.995, ..near };
         assert_eq!(found(&points, &near, 20), [0, 1]);
     }
 
     #[test]
     fn the_poles_are_ordinary_places() {
         let points = [(89.9, 0.0), (89.8, 180.0), (89.7, -90.0), (-90.0, 0.0), (89.0, 0.0)];
-        let near = Nearby { latitude: 90.0, longitude: 123.0, radius_m: 50_000 };
+        let near = NearbyQuery { latitude: 90.0, longitude: 123.0, radius_m: 50_000 };
         assert_eq!(found(&points, &near, 20), [0, 1, 2]);
-        let near = Nearby { latitude: -90.0, longitude: 0.0, radius_m: 1_000 };
+        let near = NearbyQuery { latitude: -90.0, longitude: 0.0, radius_m: 1_000 };
         assert_eq!(found(&points, &near, 20), [3]);
     }
 
@@ -145,7 +145,7 @@ mod tests {
         // One degree of longitude on the equator is 111,319.49 m; this is 10,000.0 m and a hair.
         let degrees = 10_000.0 / 111_319.490_793_273_57;
         let points = [(0.0, degrees * (1.0 - 1e-9)), (0.0, degrees * (1.0 + 1e-9))];
-        let near = Nearby { latitude: 0.0, longitude: 0.0, radius_m: 10_000 };
+        let near = NearbyQuery { latitude: 0.0, longitude: 0.0, radius_m: 10_000 };
         assert_eq!(found(&points, &near, 20), [0]);
         // Along a meridian a degree is shorter by 0.7 %, which a sphere would not know.
         let points = [(10_000.0 / 110_574.4, 0.0), (10_000.0 / 110_574.0, 0.0)];
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn equally_far_places_keep_their_order_and_the_count_holds() {
         let points = vec![(10.0, 10.0); 50];
-        let near = Nearby { latitude: 10.0, longitude: 10.0, radius_m: 1_000 };
+        let near = NearbyQuery { latitude: 10.0, longitude: 10.0, radius_m: 1_000 };
         assert_eq!(found(&points, &near, 20), (0..20).collect::<Vec<_>>());
         assert_eq!(found(&[], &near, 20), Vec::<usize>::new());
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_question_about_nowhere_finds_nothing() {
         for nowhere in [f64::NAN, f64::INFINITY] {
-            let near = Nearby { latitude: nowhere, longitude: 0.0, radius_m: 50_000 };
+            let near = NearbyQuery { latitude: nowhere, longitude: 0.0, radius_m: 50_000 };
             assert_eq!(found(&[(0.0, 0.0)], &near, 20), Vec::<usize>::new());
         }
     }
@@ -195,7 +195,7 @@ mod tests {
         ) {
             let scattered = around.iter().map(|(a, b)| folded((latitude + a, longitude + b)));
             let points: Vec<_> = scattered.chain(anywhere.iter().copied()).collect();
-            let near = Nearby { latitude, longitude, radius_m: radius_km * 1_000 };
+            let near = NearbyQuery { latitude, longitude, radius_m: radius_km * 1_000 };
             prop_assert_eq!(found(&points, &near, count), by_force(&points, &near, count));
         }
     }

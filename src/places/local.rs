@@ -4,7 +4,7 @@ use super::answer::{Answer, Frame};
 use super::index::Index;
 use super::place::Place;
 use super::{Places, PlacesError};
-use crate::proto::line::query::{Nearby, PLACES_MAX};
+use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
 
 /// Answers from an index; never fails and never waits.
 pub(super) struct Local {
@@ -20,7 +20,7 @@ impl Local {
 }
 
 impl Places for Local {
-    fn nearby(&self, near: &Nearby) -> Result<Answer, PlacesError> {
+    fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
         let found = self.index.nearest(near, usize::from(PLACES_MAX));
         Ok(Answer::of(found, Frame { attributions: &[], provider: Some(self.provider) }))
     }

@@ -29,7 +29,7 @@ mod request;
 mod single_flight;
 mod turnstile;
 
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 pub use answer::Answer;
 pub use choice::{BadChoice, Choice};
@@ -42,7 +42,7 @@ pub use recorded::answer_in;
 pub trait Places: Send + Sync {
     /// Up to `PLACES_MAX` places around a point, nearest first where the provider lets us. A network
     /// provider may take as long as the overall deadline; no lock may be held meanwhile.
-    fn nearby(&self, near: &Nearby) -> Result<Answer, PlacesError>;
+    fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError>;
 
     /// Whether [`Places::nearby`] may wait for the network. The driver then writes out finished replies
     /// before it asks.

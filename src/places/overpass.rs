@@ -11,7 +11,7 @@ use super::osm::{self, tag};
 use super::place::{Place, is_on_the_globe};
 use super::request::{Body, Health, Reading, Reply, Request, Rules, Terms, object};
 use super::{Answer, PlacesError};
-use crate::proto::line::query::{Nearby, PLACES_MAX};
+use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
 
 /// The main public server.
 pub(super) const BASE: &str = "https://overpass-api.de";
@@ -34,8 +34,8 @@ pub(super) struct Overpass {
 }
 
 impl Rules for Overpass {
-    fn request(&self, near: &Nearby) -> Request {
-        let Nearby { latitude, longitude, radius_m } = near;
+    fn request(&self, near: &NearbyQuery) -> Request {
+        let NearbyQuery { latitude, longitude, radius_m } = near;
         let (latitude, longitude) = (latitude + 0.0, longitude + 0.0);
         let text = format!(
             "[out:json][timeout:25];nwr(around:{radius_m},{latitude},{longitude})[amenity][name];\
@@ -45,7 +45,7 @@ impl Rules for Overpass {
         Request { url: self.endpoint.clone(), headers: Vec::new(), body: Some(body) }
     }
 
-    fn read(&self, near: &Nearby, reply: Reply) -> Reading {
+    fn read(&self, near: &NearbyQuery, reply: Reply) -> Reading {
         read(near, &reply)
     }
 
@@ -55,7 +55,7 @@ impl Rules for Overpass {
 }
 
 /// What a reply to a question about `near` means.
-pub(super) fn read(near: &Nearby, reply: &Reply) -> Reading {
+pub(super) fn read(near: &NearbyQuery, reply: &Reply) -> Reading {
     match reply.status {
         200 => {}
         406 => return Reading::of_status(reply, "HTTP status 406: it does not like the User-Agent"),
@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    const NEAR: Nearby = Nearby { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
+    const NEAR: NearbyQuery = NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
 
     fn read_after(status: u16, retry_after: Option<Duration>, text: &str) -> Reading {
         let rules = Overpass { endpoint: format!("{BASE}{PATH}") };

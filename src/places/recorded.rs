@@ -4,11 +4,16 @@
 use super::local::Local;
 use super::request::Reply;
 use super::{Answer, Choice, Places, PlacesError, catalogue, geojson, google, google_legacy, overpass};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 /// The answer that a question about `near` would get from `choice`, if that replied with this HTTP status and body;
 /// for [`Choice::File`], whatever its path, if `body` were what is in the file.
-pub fn answer_in(choice: &Choice, near: &Nearby, status: u16, body: Vec<u8>) -> Result<Answer, PlacesError> {
+pub fn answer_in(
+    choice: &Choice,
+    near: &NearbyQuery,
+    status: u16,
+    body: Vec<u8>,
+) -> Result<Answer, PlacesError> {
     let reply = |body| Reply::new(status, None, body);
     match choice {
         Choice::Catalogue => Local::new(catalogue::places(), "catalogue").nearby(near),

@@ -16,7 +16,7 @@ use super::request::{Health, Question, Reading, Rules};
 use super::single_flight::SingleFlight;
 use super::turnstile::Turnstile;
 use super::{Answer, Places, PlacesError};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 /// Between two attempts: long enough for a hiccup to pass, short against the overall deadline.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -67,7 +67,7 @@ impl Remote {
     }
 
     /// The way of the one who calls for all that ask the same.
-    fn ask(&self, near: &Nearby, question: Question, deadline: Instant) -> Result<Answer, PlacesError> {
+    fn ask(&self, near: &NearbyQuery, question: Question, deadline: Instant) -> Result<Answer, PlacesError> {
         // Another may have landed between our first look and our becoming the one who calls.
         if let Some(answer) = self.kept(question) {
             return Ok(answer);
@@ -92,7 +92,7 @@ impl Remote {
     }
 
     /// One call, if leave is given: what was learned, or why there was none.
-    fn attempt(&self, near: &Nearby, deadline: Instant) -> Result<Reading, PlacesError> {
+    fn attempt(&self, near: &NearbyQuery, deadline: Instant) -> Result<Reading, PlacesError> {
         self.breaker.lock().permit(clock::now())?;
         let reading = self.call(near, deadline);
         // A call that we broke off ourselves says nothing about the provider.
@@ -103,7 +103,7 @@ impl Remote {
         Ok(reading)
     }
 
-    fn call(&self, near: &Nearby, deadline: Instant) -> Reading {
+    fn call(&self, near: &NearbyQuery, deadline: Instant) -> Reading {
         let time = deadline.saturating_duration_since(clock::now());
         match self.network.call(&self.rules.request(near), time) {
             Ok(mut reply) => {
@@ -131,7 +131,7 @@ impl Remote {
 }
 
 impl Places for Remote {
-    fn nearby(&self, near: &Nearby) -> Result<Answer, PlacesError> {
+    fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
         if self.turnstile.is_closed() {
             return Err(PlacesError::Stopped);
         }

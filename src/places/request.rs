@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::{Answer, PlacesError};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 /// A question as something that can be compared: equal ones are one call, and share a kept answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question([u64; 3]);
 
-impl From<&Nearby> for Question {
-    fn from(near: &Nearby) -> Question {
+impl From<&NearbyQuery> for Question {
+    fn from(near: &NearbyQuery) -> Question {
         // Adding zero makes a negative zero positive; both are the same place.
         let bits = |degrees: f64| (degrees + 0.0).to_bits();
         Question([bits(near.latitude), bits(near.longitude), u64::from(near.radius_m)])
@@ -83,10 +83,10 @@ pub(crate) enum Health {
 /// One provider: how to ask it, how to read what it says, and what it allows. No network in it.
 pub(crate) trait Rules: Send + Sync {
     /// The request for everything near a point.
-    fn request(&self, near: &Nearby) -> Request;
+    fn request(&self, near: &NearbyQuery) -> Request;
 
     /// What the reply to that request means.
-    fn read(&self, near: &Nearby, reply: Reply) -> Reading;
+    fn read(&self, near: &NearbyQuery, reply: Reply) -> Reading;
 
     /// What may be done with this provider.
     fn terms(&self) -> Terms;

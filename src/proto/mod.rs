@@ -1,13 +1,19 @@
 //! The rules of the herd: grammar, merging, flooding, conversations, what a link owes its neighbour.
 //!
 //! Nothing in here touches a socket, a thread, a clock, a lock, a log or a file. Time is an argument, and
-//! effects are values: replies and lines in buffers that the driver lends, and [`session::Step`]s. So the
+//! effects are values: replies and lines in buffers that the driver lends, and [`line::session::Step`]s. So the
 //! threaded server, event-driven ones and the simulator run the same rules.
 //!
-//! Read in this order: [`session`] (one conversation), [`node`] (one member), [`store`] (what it remembers),
-//! [`link`] (what it owes its neighbours); [`command`] and [`peer`] for the grammar; `usual_lines`, `usual` and
-//! `usual_at` for the short way that nearly all lines take; [`trust`] for who is believed; [`journal`] and [`recovery`]
-//! for what survives a crash.
+//! Each folder knows only those above it:
+//!
+//! | folder | what is in it |
+//! |---|---|
+//! | [`model`] | the values: names, times, locations, the sighting and its `AT` line |
+//! | [`store`] | records, the one rule of merging, the log of changes, digests |
+//! | [`wal`] | what a journal record means, and what is believed of a journal after a crash |
+//! | [`node`] | what one member decides |
+//! | [`mod@line`] | the line protocol: framing, commands, a conversation, the fast path |
+//! | [`peering`] | the protocol between servers: grammar, auth, links, anti-entropy, the legacy dialect |
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 

@@ -9,19 +9,19 @@ use std::time::Duration;
 use crate::proto::bug::Bug;
 use crate::proto::line::batch::{Batch, Reached};
 use crate::proto::line::command::WhatsAt;
-use crate::proto::line::query::Search;
+use crate::proto::line::query::Query;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::peering::auth::Secret;
-use crate::proto::peering::grammar::{Ack, Beat};
-use crate::proto::store::change_log::Kept;
-use crate::proto::store::update::Teller;
+use crate::proto::peering::grammar::{Ack, Heartbeat};
+use crate::proto::store::change_log::Flushed;
+use crate::proto::store::update::Source;
 use crate::proto::store::{Merged, Store};
 use crate::proto::wal::record::Record;
-use crate::proto::wal::recovery::Memory;
+use crate::proto::wal::recovery::Recovered;
 
 /// The number of the last change that a crash could not undo, where it forgets everything, and numbers with it.
-pub const ALL_IS_KEPT: u64 = u64::MAX;
+pub const NO_WAL: u64 = u64::MAX;
 
 /// What of a member never changes while it runs, so that it is shared without a lock.
 #[derive(Debug)]
@@ -69,19 +69,19 @@ pub struct Node {
     me: Arc<Identity>,
     store: Store,
     /// By neighbour: what has been merged of what it told.
-    heard: Vec<Heard>,
+    heard: Vec<ReceivedUpTo>,
 }
 
 /// How far a neighbour has told us things, in one life of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Heard {
+struct ReceivedUpTo {
     epoch: Epoch,
     position: u64,
 }
 
 /// What became of a settled batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct Applied {
     /// Sightings that were news: stored, and to be passed on.
     pub news: usize,
     /// Sightings that were known or overtaken.
@@ -108,8 +108,8 @@ impl Identity {
     }
 
     /// As whom a neighbour with the memory of this epoch tells us things.
-    pub(crate) fn teller(&self, neighbour: usize, epoch: Epoch) -> Teller {
-        Teller::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::CLASSIC } else { epoch })
+    pub(crate) fn teller(&self, neighbour: usize, epoch: Epoch) -> Source {
+        Source::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::CLASSIC } else { epoch })
     }
 
     /// Whether a test has planted this mistake.
@@ -141,7 +141,7 @@ impl Neighbour {
 impl Node {
     /// A member that knows nothing yet.
     pub fn new(me: Arc<Identity>) -> Node {
-        let heard = vec![Heard { epoch: me.epoch, position: 0 }; me.neighbours.len()];
+        let heard = vec![ReceivedUpTo { epoch: me.epoch, position: 0 }; me.neighbours.len()];
         Node { me, store: Store::new(), heard }
     }
 
@@ -162,13 +162,13 @@ impl Node {
     }
 
     /// Merges all that is pending in the batch, in order. Its replies may be sent after this.
-    pub fn settle(&mut self, batch: &mut Batch) -> Settled {
+    pub fn settle(&mut self, batch: &mut Batch) -> Applied {
         self.settle_recorded(batch, None)
     }
 
     /// The same, and appends what is to be kept to the records. Its replies may be sent when these are.
-    pub fn settle_recorded(&mut self, batch: &mut Batch, mut records: Option<&mut Vec<u8>>) -> Settled {
-        let mut settled = Settled::default();
+    pub fn settle_recorded(&mut self, batch: &mut Batch, mut records: Option<&mut Vec<u8>>) -> Applied {
+        let mut settled = Applied::default();
         let mut refused = Vec::new();
         if self.me.has(Bug::PositionRecordedFirst) {
             self.record_reached(batch, &mut records);
@@ -178,7 +178,7 @@ impl Node {
                 Merged::News => {
                     settled.news += 1;
                     if let Some(records) = &mut records {
-                        Record::Sighting(self.store.last_number(), entry.line).push_to(records);
+                        Record::Sighting(self.store.last_seq(), entry.line).push_to(records);
                     }
                 }
                 Merged::Stale => settled.stale += 1,
@@ -195,20 +195,20 @@ impl Node {
             batch.take_back(&refused);
         }
         batch.settled();
-        Settled { refused: refused.len(), crowded: self.store.is_crowded(), ..settled }
+        Applied { refused: refused.len(), crowded: self.store.is_crowded(), ..settled }
     }
 
     /// So much would be left by a crash now. Where nothing is said, it takes everything.
-    pub fn keep(&mut self, kept: Kept) {
+    pub fn keep(&mut self, kept: Flushed) {
         self.store.keep(kept);
     }
 
     /// What is remembered, with a memory of before if a journal has kept it.
-    pub fn remembering(me: Arc<Identity>, memory: Memory) -> Node {
+    pub fn remembering(me: Arc<Identity>, memory: Recovered) -> Node {
         let mut node = Node::new(me);
         for (name, epoch, position) in memory.heard {
             if let Some(neighbour) = node.me.neighbour(&name) {
-                node.heard[neighbour] = Heard { epoch, position };
+                node.heard[neighbour] = ReceivedUpTo { epoch, position };
             }
         }
         Node { store: memory.store, ..node }
@@ -218,14 +218,14 @@ impl Node {
     pub fn record_heard(&self, records: &mut Vec<u8>) {
         for (heard, neighbour) in self.heard.iter().zip(&self.me.neighbours) {
             if heard.position > 0 {
-                Record::Heard(neighbour.name.as_str(), heard.epoch, heard.position).push_to(records);
+                Record::ReceivedUpTo(neighbour.name.as_str(), heard.epoch, heard.position).push_to(records);
             }
         }
     }
 
     /// The answer to a question so far as this member knows it; `None` for a client nobody has seen.
-    pub fn search(&self, ask: &WhatsAt<'_>) -> Option<Search> {
-        Search::new(self.store.line_of(ask.client.0.as_bytes())?, ask)
+    pub fn search(&self, ask: &WhatsAt<'_>) -> Option<Query> {
+        Query::new(self.store.line_of(ask.client.0.as_bytes())?, ask)
     }
 
     /// Changes what is known without telling anybody, as a fault would.
@@ -245,15 +245,15 @@ impl Node {
         let heard = &mut self.heard[neighbour];
         if heard.epoch != epoch {
             let position = if self.me.has(Bug::EpochIgnored) { heard.position } else { 0 };
-            *heard = Heard { epoch, position };
+            *heard = ReceivedUpTo { epoch, position };
         }
     }
 
     /// The answer to a neighbour's beat. What it told before must have been merged.
-    pub(crate) fn ack(&self, neighbour: usize, epoch: Epoch, beat: &Beat) -> Ack {
+    pub(crate) fn ack(&self, neighbour: usize, epoch: Epoch, beat: &Heartbeat) -> Ack {
         let digest = self.store.digest();
         let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
-        Ack { position: self.heard(neighbour, epoch), number: self.store.last_number(), sums }
+        Ack { position: self.heard(neighbour, epoch), number: self.store.last_seq(), sums }
     }
 
     /// Where it comes to more than was known: beats of a herd at rest are not worth a record.
@@ -262,7 +262,7 @@ impl Node {
         let heard = self.heard[reached.neighbour];
         if heard.epoch == reached.epoch && heard.position < reached.position {
             let name = self.me.neighbours[reached.neighbour].name.as_str();
-            Record::Heard(name, reached.epoch, reached.position).push_to(records);
+            Record::ReceivedUpTo(name, reached.epoch, reached.position).push_to(records);
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Admitted<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Client(Option<IpAddr>),
-    Stranger,
+    Unauthenticated,
     /// Neighbours are few, and none is kept out by whoever else has come.
     Neighbour,
 }
@@ -92,7 +92,7 @@ impl Admission {
                     return Err(Refused::HelloPending);
                 }
                 open.strangers += 1;
-                Place::Stranger
+                Place::Unauthenticated
             }
         };
         Ok(Admitted { admission: self, place })
@@ -102,7 +102,7 @@ impl Admission {
 impl Admitted<'_> {
     /// A stranger has proved to be a neighbour, which makes room for another stranger.
     pub(super) fn said_hello(&mut self) {
-        if matches!(self.place, Place::Stranger) {
+        if matches!(self.place, Place::Unauthenticated) {
             self.admission.0.lock().strangers -= 1;
             self.place = Place::Neighbour;
         }
@@ -123,7 +123,7 @@ impl Drop for Admitted<'_> {
                     }
                 }
             }
-            Place::Stranger => open.strangers -= 1,
+            Place::Unauthenticated => open.strangers -= 1,
             Place::Neighbour => {}
         }
     }

@@ -15,7 +15,7 @@ use super::sync::{Receiver, TcpStream};
 use crate::logging::Escaped;
 use crate::proto::model::name::ServerName;
 use crate::proto::peering::backoff::Backoff;
-use crate::proto::peering::legacy::ClassicLink;
+use crate::proto::peering::legacy::LegacyLink;
 
 /// How long to wait for the neighbour to close after us. It says nothing, so this is all that shows that it has read;
 /// one that keeps its connections open must not slow down everything.
@@ -25,7 +25,7 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_millis(200);
 pub(super) struct ClassicSender<'a> {
     pub(super) shared: &'a Shared,
     pub(super) name: ServerName,
-    pub(super) link: ClassicLink,
+    pub(super) link: LegacyLink,
     pub(super) address: SocketAddr,
     pub(super) bell: &'a Bell,
     pub(super) state: &'a LinkState,
@@ -43,7 +43,7 @@ impl<'a> ClassicSender<'a> {
         ClassicSender {
             shared,
             name: shared.me.neighbours[neighbour].name.clone(),
-            link: ClassicLink::new(Arc::clone(&shared.me), neighbour),
+            link: LegacyLink::new(Arc::clone(&shared.me), neighbour),
             address,
             bell: &shared.bells[neighbour],
             state: &shared.links[neighbour],

@@ -20,8 +20,8 @@ use super::writing::Writer;
 use crate::config::{Durability, JournalOptions};
 use crate::journal::Journal;
 use crate::proto::line::batch::Batch;
-use crate::proto::node::{Node, Settled};
-use crate::proto::store::change_log::Kept;
+use crate::proto::node::{Applied, Node};
+use crate::proto::store::change_log::Flushed;
 use crate::proto::wal::record::FRAME_HEAD_BYTES;
 
 /// How far a conversation has come: a commit that covers it covers all that was merged before.
@@ -105,16 +105,16 @@ impl Commits {
     }
 
     /// Settles a batch and records what came of it. Nothing of it may leave before a commit that covers the mark.
-    pub(super) fn settle(&self, node: &RwLock<Node>, batch: &mut Batch) -> (Settled, Mark) {
+    pub(super) fn settle(&self, node: &RwLock<Node>, batch: &mut Batch) -> (Applied, Mark) {
         let mut node = node.write();
         let mut pending = self.pending.lock();
-        node.keep(Kept { surely: self.kept_number(), perhaps: pending.taken });
+        node.keep(Flushed { durable: self.kept_number(), written: pending.taken });
         let before = pending.frame.len();
         let records = (!pending.is_off).then_some(&mut pending.frame);
         let settled = node.settle_recorded(batch, records);
         if pending.frame.len() > before || (pending.is_off && settled.news > 0) {
             pending.mark += 1;
-            pending.number = node.store().last_number();
+            pending.number = node.store().last_seq();
         }
         (settled, pending.mark)
     }

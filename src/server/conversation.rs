@@ -162,7 +162,7 @@ impl<'a> Conversation<'a> {
             // Where lines are logged, each is looked at by itself.
             if !self.verbose {
                 let replies_bytes_max = self.shared.output.replies_bytes_max;
-                lines += self.session.usual_lines(framing, received, replies_bytes_max, &mut self.batch);
+                lines += self.session.canonical_lines(framing, received, replies_bytes_max, &mut self.batch);
             }
             let Some(line) = framing.next_line() else { break };
             lines += 1;
@@ -205,11 +205,11 @@ impl<'a> Conversation<'a> {
                 log::debug!("{} {} said what is not understood: {why}", self.port, self.from);
             }
             Step::Ask(ask) => return self.answer(text, &ask),
-            Step::Meet(neighbour) => {
+            Step::Authenticated(neighbour) => {
                 self.meet(neighbour);
                 after = After::Trust;
             }
-            Step::Beat(beat) => {
+            Step::Heartbeat(beat) => {
                 self.settle();
                 let is_kept = self.commit().is_ok();
                 self.session.beat(&self.shared.node.read(), &beat, is_kept, &mut self.batch);

@@ -13,7 +13,7 @@ use super::patience::Late;
 use super::shutdown::hang_up;
 use super::sync::TcpStream;
 use super::warnings::Cause;
-use crate::proto::peering::link::SILENCE_MAX;
+use crate::proto::peering::link::PEER_TIMEOUT;
 
 /// How long replies may take to leave when the server stops.
 const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
@@ -46,8 +46,8 @@ impl Conversation<'_> {
                 let wait = humantime::format_duration(limits.idle_time_max.unwrap_or_default());
                 shared.hit(Cause::IdleTime, format_args!("{port} {from} has said nothing for {wait}"));
             }
-            Late::Beat => {
-                let wait = humantime::format_duration(SILENCE_MAX);
+            Late::Heartbeat => {
+                let wait = humantime::format_duration(PEER_TIMEOUT);
                 shared.hit(Cause::CallerSilent, format_args!("{port} {from} has said nothing for {wait}"));
             }
         }

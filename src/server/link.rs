@@ -21,7 +21,7 @@ use crate::logging::Escaped;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::model::name::ServerName;
 use crate::proto::peering::backoff::Backoff;
-use crate::proto::peering::link::{Answered, Link, LinkError, SILENCE_MAX};
+use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
 
 /// How long connecting to a neighbour may take: one that is there answers within a round trip.
 pub(super) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -108,7 +108,7 @@ impl<'a> Sender<'a> {
         let is_registered = !slips::has(Slip::DialUnregistered);
         let _registered = is_registered.then(|| self.shared.dialling.register(&socket));
         socket.set_nodelay(true)?;
-        socket.set_write_timeout(Some(SILENCE_MAX))?;
+        socket.set_write_timeout(Some(PEER_TIMEOUT))?;
         SockRef::from(&*socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         let hello = self.link.lock().hello(chance::nonce()?);
         (&*socket).write_all(&hello)?;
@@ -117,7 +117,7 @@ impl<'a> Sender<'a> {
             match self.next_answer(&socket, &mut framing)? {
                 Answered::Reply(line) => (&*socket).write_all(&line)?,
                 Answered::Up => {
-                    socket.set_read_timeout(Some(SILENCE_MAX))?;
+                    socket.set_read_timeout(Some(PEER_TIMEOUT))?;
                     return Ok((socket, framing));
                 }
                 Answered::Acknowledged | Answered::Differs(_) => {
@@ -204,8 +204,8 @@ impl<'a> Sender<'a> {
                     continue;
                 }
             }
-            let beat_at = self.link.lock().beat_at().unwrap_or_default();
-            errands::wait_for_any(&self.errands, beat_at.saturating_sub(clock::ticks()));
+            let heartbeat_at = self.link.lock().heartbeat_at().unwrap_or_default();
+            errands::wait_for_any(&self.errands, heartbeat_at.saturating_sub(clock::ticks()));
         }
     }
 
@@ -246,7 +246,7 @@ pub(super) fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
 /// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
 fn by_its_name(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
-        let seconds = SILENCE_MAX.as_secs();
+        let seconds = PEER_TIMEOUT.as_secs();
         return io::Error::new(io::ErrorKind::TimedOut, format!("it has taken nothing for {seconds} s"));
     }
     error

@@ -13,7 +13,7 @@ use crate::proto::node::{Identity, Node};
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a server starts with.
-pub(super) struct Memory {
+pub(super) struct Recovered {
     pub(super) me: Arc<Identity>,
     pub(super) node: Node,
     pub(super) commits: Option<Commits>,
@@ -25,13 +25,18 @@ pub(super) struct Memory {
 ///
 /// # Errors
 /// If there are no random numbers, or the journal cannot be used.
-pub(super) fn recover(config: &Config) -> Result<Memory, ServeError> {
+pub(super) fn recover(config: &Config) -> Result<Recovered, ServeError> {
     let fresh = chance::epoch().map_err(ServeError::Random)?;
     let options = &config.journal;
     let is_synced = match options.durability {
         Durability::None => {
             let me = Arc::new(config.identity(fresh));
-            return Ok(Memory { node: Node::new(Arc::clone(&me)), me, commits: None, must_rewrite: false });
+            return Ok(Recovered {
+                node: Node::new(Arc::clone(&me)),
+                me,
+                commits: None,
+                must_rewrite: false,
+            });
         }
         Durability::Os => false,
         Durability::Sync => true,
@@ -50,9 +55,9 @@ pub(super) fn recover(config: &Config) -> Result<Memory, ServeError> {
     log::log!(level, "journal in {}: {}", options.dir.display(), opened.found);
     let me = Arc::new(config.identity(opened.epoch));
     let node = Node::remembering(Arc::clone(&me), opened.memory);
-    let commits = Commits::new(opened.journal, options, node.store().last_number());
+    let commits = Commits::new(opened.journal, options, node.store().last_seq());
     if let Some(error) = &opened.no_room {
         commits.fail(error);
     }
-    Ok(Memory { me, node, commits: Some(commits), must_rewrite })
+    Ok(Recovered { me, node, commits: Some(commits), must_rewrite })
 }

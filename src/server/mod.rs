@@ -77,7 +77,7 @@ use beginners::Beginners;
 use callers::Callers;
 use errands::{Bell, Errand};
 use listen::{INPUT_BYTES_MAX, Output, Port, listen};
-use memory::Memory;
+use memory::Recovered;
 use running::Serving;
 use shared::Shared;
 use shutdown::Sockets;
@@ -148,7 +148,7 @@ impl Server {
                 member.peer
             );
         }
-        let Memory { me, node, commits, must_rewrite } = memory::recover(config)?;
+        let Recovered { me, node, commits, must_rewrite } = memory::recover(config)?;
         // Neighbours send in bulk, and have proved who they are.
         let bind = |address, input_bytes_max| {
             listen(address, output, input_bytes_max).map_err(|error| ServeError::Bind { address, error })

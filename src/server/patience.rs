@@ -12,7 +12,7 @@ use super::listen::Port;
 use super::sync::TcpStream;
 use crate::config::Limits;
 use crate::proto::line::framing::Framing;
-use crate::proto::peering::link::SILENCE_MAX;
+use crate::proto::peering::link::PEER_TIMEOUT;
 
 /// The deadlines of one conversation.
 pub(super) struct Patience<'a> {
@@ -31,7 +31,7 @@ pub(super) struct Patience<'a> {
 enum Who {
     Client,
     /// On the peer port: when it must have said hello.
-    Stranger(Instant),
+    Unauthenticated(Instant),
     Neighbour,
 }
 
@@ -62,7 +62,7 @@ pub(super) enum Late {
     /// Anything of a client.
     Idle,
     /// A neighbour's beat.
-    Beat,
+    Heartbeat,
 }
 
 impl<'a> Patience<'a> {
@@ -71,7 +71,7 @@ impl<'a> Patience<'a> {
         socket.set_write_timeout(Some(limits.reply_time_max))?;
         let who = match port {
             Port::Client => Who::Client,
-            Port::Peer => Who::Stranger(clock::deadline(limits.hello_time_max)),
+            Port::Peer => Who::Unauthenticated(clock::deadline(limits.hello_time_max)),
         };
         Ok(Patience {
             socket,
@@ -98,7 +98,7 @@ impl<'a> Patience<'a> {
     pub(super) fn read(&mut self, framing: &mut Framing) -> io::Result<Arrived> {
         loop {
             let deadline = match self.who {
-                Who::Stranger(by) => Some((by, Late::Hello)),
+                Who::Unauthenticated(by) => Some((by, Late::Hello)),
                 Who::Client if framing.is_mid_line() => match self.line_by {
                     Some(by) => Some((by, Late::Line)),
                     None => match self.read_at_once(framing)? {
@@ -113,7 +113,7 @@ impl<'a> Patience<'a> {
                 Who::Client | Who::Neighbour => None,
             };
             let wait = match deadline {
-                None if self.who == Who::Neighbour => Some(SILENCE_MAX),
+                None if self.who == Who::Neighbour => Some(PEER_TIMEOUT),
                 None => self.idle_time_max,
                 Some((by, late)) => {
                     let left = by.saturating_duration_since(clock::instant());
@@ -131,7 +131,7 @@ impl<'a> Patience<'a> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if deadline.is_none() {
                         let is_neighbour = self.who == Who::Neighbour;
-                        return Ok(Arrived::Late(if is_neighbour { Late::Beat } else { Late::Idle }));
+                        return Ok(Arrived::Late(if is_neighbour { Late::Heartbeat } else { Late::Idle }));
                     }
                 }
                 Err(error) => return Err(error),

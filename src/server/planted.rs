@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use super::shared::Shared;
 use crate::proto::line::batch::Batch;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
-use crate::proto::store::update::Teller;
-use crate::proto::store::{Store, WALK_RECORDS_MAX};
+use crate::proto::store::update::Source;
+use crate::proto::store::{SCAN_RECORDS_MAX, Store};
 
 /// Panics with nothing held.
 pub(crate) const PANIC: &str = "PLANTED panic";
@@ -50,8 +50,8 @@ pub(super) fn line(text: &[u8], shared: &Shared, batch: &mut Batch) -> bool {
 fn check(store: &Store) -> usize {
     let mut lines = Vec::new();
     let mut position = 0;
-    while position < store.last_number() {
-        position = store.walk(position, u64::MAX, Teller::NOBODY, WALK_RECORDS_MAX, &mut lines).reached;
+    while position < store.last_seq() {
+        position = store.scan_after(position, u64::MAX, Source::NOBODY, SCAN_RECORDS_MAX, &mut lines).reached;
     }
     let mut digest = Digest::empty();
     let mut count = 0;

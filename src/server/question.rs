@@ -10,7 +10,7 @@ use super::warnings::Cause;
 use crate::places::{Answer, PlacesError};
 use crate::proto::line::batch::KEPT_BYTES_MAX;
 use crate::proto::line::command::WhatsAt;
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 impl<'a> Conversation<'a> {
     /// Answers a question. The provider is asked with no lock held, and with all earlier replies sent if it
@@ -55,7 +55,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Asks the provider, unless that costs calls of which this connection has had its share.
-    fn nearby(&mut self, near: &Nearby) -> Result<Answer, PlacesError> {
+    fn nearby(&mut self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
         if self.shared.places.may_wait() {
             let most = self.shared.limits.places_calls_per_minute;
             let seconds = |wait: Duration| wait.as_millis().div_ceil(1_000) as u64;

@@ -11,8 +11,8 @@ use super::shared::Shared;
 use super::slips::{self, Slip};
 use super::writing::Writer;
 use crate::journal::{Plan, Snapshot};
-use crate::proto::store::WALK_RECORDS_MAX;
-use crate::proto::store::update::Teller;
+use crate::proto::store::SCAN_RECORDS_MAX;
+use crate::proto::store::update::Source;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
 /// Bytes of a snapshot that are written at once.
@@ -61,7 +61,7 @@ fn switch(shared: &Shared, commits: &Commits, plan: &Plan, has_failed: bool) -> 
             // While this is held nothing is merged, so nothing recorded.
             let node = shared.node.read();
             node.record_heard(&mut heard);
-            let last = node.store().last_number();
+            let last = node.store().last_seq();
             if has_failed {
                 commits.resume_recording(last);
             } else {
@@ -112,7 +112,7 @@ impl Copy<'_> {
             let reached = {
                 let node = shared.node.read();
                 let push = |number, line: &[u8]| Record::Sighting(number, line).push_to(&mut frame);
-                node.store().visit(position, last, Teller::NOBODY, WALK_RECORDS_MAX, push).reached
+                node.store().scan(position, last, Source::NOBODY, SCAN_RECORDS_MAX, push).reached
             };
             // Nothing is left of what changed before `last`.
             position = if reached == position { last } else { reached };

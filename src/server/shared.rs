@@ -18,7 +18,7 @@ use super::turns::Turns;
 use super::warnings::Warnings;
 use crate::config::Limits;
 use crate::places::Places;
-use crate::proto::node::ALL_IS_KEPT;
+use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Node};
 
 /// What all threads of a server share.
@@ -57,7 +57,7 @@ pub(super) struct Shared {
 impl Shared {
     /// The number of the last change that no crash can undo, which is what neighbours may be told of.
     pub(super) fn kept_number(&self) -> u64 {
-        self.commits.as_ref().map_or(ALL_IS_KEPT, Commits::kept_number)
+        self.commits.as_ref().map_or(NO_WAL, Commits::kept_number)
     }
 
     /// The neighbours of the classic dialect that are where this connection comes from.

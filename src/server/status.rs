@@ -43,12 +43,12 @@ impl LinkState {
     }
 
     /// In words, for a server whose last change has this number.
-    fn words(&self, last_number: u64) -> String {
+    fn words(&self, last_seq: u64) -> String {
         let since = self.since.load(Ordering::Relaxed);
         let turned = Duration::from_nanos(since >> 1);
         let seconds = Duration::from_secs(clock::ticks().saturating_sub(turned).as_secs());
         let for_long = humantime::format_duration(seconds);
-        let behind = |position: &AtomicU64| last_number.saturating_sub(position.load(Ordering::Relaxed));
+        let behind = |position: &AtomicU64| last_seq.saturating_sub(position.load(Ordering::Relaxed));
         match (since, since & 1) {
             (0, _) => "has never been up".to_owned(),
             (_, 0) => format!("down for {for_long}, behind by {}", behind(&self.acknowledged)),
@@ -70,19 +70,19 @@ pub(super) fn say_every(shared: &Shared, every: Duration, stop: &Receiver<()>) {
 
 /// Says how the server is.
 pub(super) fn say(shared: &Shared) {
-    let (clients, digest, last_number) = {
+    let (clients, digest, last_seq) = {
         let node = shared.node.read();
-        (node.store().len(), node.store().digest().total(), node.store().last_number())
+        (node.store().len(), node.store().digest().total(), node.store().last_seq())
     };
     let open = shared.admission.clients_open();
     log::info!("status: clients={clients} digest={digest:016x} connections={open} {}", shared.stats);
     if let Some(commits) = &shared.commits {
         let (bytes, files) = commits.size();
         let how = commits.failure().map_or_else(|| "kept".to_owned(), |why| format!("nothing {why}"));
-        let unkept = last_number.saturating_sub(commits.kept_number());
+        let unkept = last_seq.saturating_sub(commits.kept_number());
         log::info!("status: journal: {how}, {unkept} changes not yet, {} KiB in {files} files", bytes >> 10);
     }
     for (neighbour, link) in shared.me.neighbours.iter().zip(&shared.links) {
-        log::info!("status: link to {}: {}", neighbour.name, link.words(last_number));
+        log::info!("status: link to {}: {}", neighbour.name, link.words(last_seq));
     }
 }

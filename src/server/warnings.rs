@@ -70,13 +70,13 @@ causes! {
     Descriptors => out_of_descriptors,
     /// A question that the provider of places could not answer.
     Places => places_failures,
-    /// A caller that speaks another version.
+    /// A initiator that speaks another version.
     CallerVersion => callers_of_other_version,
-    /// A caller that meant another server.
+    /// A initiator that meant another server.
     CallerAstray => callers_astray,
-    /// A caller that is no neighbour.
+    /// A initiator that is no neighbour.
     CallerUnknown => callers_unknown,
-    /// A caller that did not prove to be the neighbour that it said it was.
+    /// A initiator that did not prove to be the neighbour that it said it was.
     CallerUnproved => callers_unproved,
     /// A link to a neighbour that did not prove to be it.
     LinkUnproved => links_unproved,

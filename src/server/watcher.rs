@@ -13,7 +13,7 @@ use super::sync::{AtomicBool, TcpStream};
 use super::warnings::Cause;
 use crate::logging::Escaped;
 use crate::proto::line::framing::{Framing, Line};
-use crate::proto::peering::link::{Answered, SILENCE_MAX};
+use crate::proto::peering::link::{Answered, PEER_TIMEOUT};
 
 /// Reads what the neighbour says on a link, which is acknowledgements and complaints, and notices when it is gone.
 pub(super) struct Watcher<'a> {
@@ -35,7 +35,7 @@ impl Watcher<'_> {
                 Ok(count) => framing.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let wait = humantime::format_duration(SILENCE_MAX);
+                    let wait = humantime::format_duration(PEER_TIMEOUT);
                     let what = format_args!("link to {name}: it has said nothing for {wait}");
                     self.sender.shared.hit(Cause::LinkSilent, what);
                     break;

@@ -12,7 +12,7 @@ use super::witness::Witness;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::sighting::at_line;
 use crate::proto::peering::grammar::{Answer, answer};
-use crate::proto::peering::link::BEAT_EVERY;
+use crate::proto::peering::link::HEARTBEAT_EVERY;
 
 /// Beats for which a herd that agrees is watched.
 const REST_BEATS: u32 = 4;
@@ -108,10 +108,10 @@ impl World {
         let deadline_ns = self.now_ns.saturating_add(within.as_nanos() as u64);
         if self.options.heartbeats {
             while self.check_rest().is_err() && self.now_ns < deadline_ns && self.witness.repeated == 0 {
-                self.happen_for(BEAT_EVERY);
+                self.happen_for(HEARTBEAT_EVERY);
             }
             // What is wrong with a rest shows when it goes on.
-            self.happen_for(REST_BEATS * BEAT_EVERY);
+            self.happen_for(REST_BEATS * HEARTBEAT_EVERY);
         } else {
             self.happen_until(deadline_ns);
         }
@@ -169,7 +169,7 @@ impl World {
         let Some(life) = &self.servers[id.server].life else { return };
         let Ok(Answer::Welcome(welcome)) = answer(line) else { return };
         let began = life.senders[id.neighbour].link.position();
-        let known = welcome.position <= life.node.store().last_number();
+        let known = welcome.position <= life.node.store().last_seq();
         self.witness.ahead += u64::from(!known);
         self.witness.resent += u64::from(life.me.catch_up && known && began != Some(welcome.position));
     }
@@ -190,7 +190,7 @@ impl World {
         for server in &self.servers {
             let Some(life) = &server.life else { continue };
             for (sender, far) in life.senders.iter().zip(&server.neighbours) {
-                let last = Some(life.node.store().last_number());
+                let last = Some(life.node.store().last_seq());
                 let acknowledged = sender.link.acknowledged_position() >= last || !self.options.heartbeats;
                 let told_all = sender.link.position() == last && acknowledged;
                 if self.servers[far.server].life.is_some() && self.wires[far.link].up && !told_all {

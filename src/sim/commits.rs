@@ -8,7 +8,7 @@ use super::event::{End, Event, SenderId};
 use super::server::Server;
 use super::{World, from_ms, from_us};
 use crate::proto::bug::Bug;
-use crate::proto::store::change_log::Kept;
+use crate::proto::store::change_log::Flushed;
 use crate::proto::wal::record::records;
 
 /// How long what was recorded waits for its commit, and that of a slow server in addition.
@@ -40,7 +40,7 @@ pub(super) struct Commits {
 pub(super) enum Reply {
     /// What clients were promised: lines that a server has from then on, or greater ones.
     Client(Vec<Vec<u8>>),
-    /// Bytes to the caller of a connection, where the conversation goes on after them.
+    /// Bytes to the initiator of a connection, where the conversation goes on after them.
     Peer(usize, Vec<u8>),
 }
 
@@ -73,7 +73,7 @@ impl World {
     pub(super) fn reply_now(&mut self, server: usize, reply: Reply) {
         match reply {
             Reply::Peer(conn, bytes) => {
-                self.transmit(conn, End::Caller, &bytes);
+                self.transmit(conn, End::Initiator, &bytes);
                 let conversation = self.conns[conn].as_mut().and_then(|conn| conn.conversation.as_mut());
                 let unread = conversation.and_then(|conversation| conversation.unread.take());
                 if let Some(unread) = unread.filter(|unread| !unread.is_empty()) {
@@ -117,10 +117,10 @@ impl World {
         }
         disk.commit(&commits.pending, &mut self.rng);
         commits.pending.clear();
-        let number = life.node.store().last_number();
+        let number = life.node.store().last_seq();
         commits.has_kept |= number > commits.kept_number;
         commits.kept_number = number;
-        life.node.keep(Kept { surely: number, perhaps: number });
+        life.node.keep(Flushed { durable: number, written: number });
         commits.is_planned = false;
         let (waiting, has_news) =
             (std::mem::take(&mut commits.waiting), std::mem::take(&mut commits.has_news));

@@ -159,11 +159,11 @@ impl Conversation {
                         None => batch.refuse(text),
                     }
                 }
-                Step::Meet(neighbour) => {
+                Step::Authenticated(neighbour) => {
                     session.meet(node, batch);
                     heard.met = Some(neighbour);
                 }
-                Step::Beat(beat) => {
+                Step::Heartbeat(beat) => {
                     heard.news += settle(node, batch);
                     session.beat(node, &beat, true, batch);
                 }

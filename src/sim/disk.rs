@@ -6,7 +6,7 @@
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::wal::record::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, next_frame, seal};
-use crate::proto::wal::recovery::{Memory, Recovery};
+use crate::proto::wal::recovery::{Recovered, Recovery};
 
 /// When what a server has recorded counts as kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ struct File {
 
 impl Disk {
     /// Recovers what is there. The end of a commit that was not finished is cut off.
-    pub(super) fn recover(&mut self, mut recovery: Recovery) -> (Memory, Option<Epoch>) {
+    pub(super) fn recover(&mut self, mut recovery: Recovery) -> (Recovered, Option<Epoch>) {
         self.files.iter_mut().for_each(|file| file.read(&mut recovery));
         self.flush();
         recovery.finish(&self.boot())

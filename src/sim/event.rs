@@ -14,9 +14,9 @@ pub(super) struct SenderId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The server that has dialled, whose sender writes.
-    Caller,
+    Initiator,
     /// The server that was called, where a conversation reads.
-    Callee,
+    Responder,
 }
 
 /// What happens. An event whose connection or attempt is gone by then says nothing any more.
@@ -29,10 +29,10 @@ pub(super) enum Event {
     /// A sender writes what it has copied.
     Write { sender: SenderId, conn: usize },
     /// A sender's next beat is due.
-    Beat { sender: SenderId, conn: usize },
-    /// The callee must have answered by now.
+    Heartbeat { sender: SenderId, conn: usize },
+    /// The responder must have answered by now.
     Unanswered { sender: SenderId, conn: usize },
-    /// The callee looks whether it has heard of the caller.
+    /// The responder looks whether it has heard of the initiator.
     Listen { conn: usize },
     /// Bytes come in at one end.
     Arrive { conn: usize, at: End, bytes: Vec<u8> },
@@ -83,7 +83,7 @@ impl Queue {
     /// Whether nothing is planned but what happens whenever nothing happens.
     pub(super) fn is_idle(&self) -> bool {
         self.heap.iter().all(|Reverse(planned)| {
-            matches!(planned.event, Event::Beat { .. } | Event::Listen { .. } | Event::Dial { .. })
+            matches!(planned.event, Event::Heartbeat { .. } | Event::Listen { .. } | Event::Dial { .. })
         })
     }
 

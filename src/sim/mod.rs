@@ -216,7 +216,7 @@ impl World {
                 self.note("write", conn, b"");
                 self.write(sender, conn);
             }
-            Event::Beat { sender, conn } => {
+            Event::Heartbeat { sender, conn } => {
                 self.note("beat", conn, b"");
                 self.beat(sender, conn);
             }
@@ -234,18 +234,18 @@ impl World {
                 let Some(bytes) = self.receive(conn, at, bytes) else { return };
                 self.note("arrive", conn, &bytes);
                 match at {
-                    End::Callee => self.hear_peer(conn, Some(&bytes)),
-                    End::Caller => self.answered(conn, &bytes),
+                    End::Responder => self.hear_peer(conn, Some(&bytes)),
+                    End::Initiator => self.answered(conn, &bytes),
                 }
             }
             Event::HangUp { conn, at } => {
                 self.note("hang-up", conn, b"");
                 match at {
-                    End::Callee => {
+                    End::Responder => {
                         self.hear_peer(conn, None);
-                        self.leave(conn, End::Callee);
+                        self.leave(conn, End::Responder);
                     }
-                    End::Caller => self.caller_hung_up(conn),
+                    End::Initiator => self.caller_hung_up(conn),
                 }
             }
         }
@@ -257,14 +257,14 @@ impl World {
             Event::Dial { sender, .. }
             | Event::Walk { sender, .. }
             | Event::Write { sender, .. }
-            | Event::Beat { sender, .. }
+            | Event::Heartbeat { sender, .. }
             | Event::Unanswered { sender, .. } => Some(sender.server),
             Event::Commit { server, .. } | Event::Flush { server, .. } => Some(server),
-            Event::Arrive { conn, at: End::Caller, .. } | Event::HangUp { conn, at: End::Caller } => {
+            Event::Arrive { conn, at: End::Initiator, .. } | Event::HangUp { conn, at: End::Initiator } => {
                 self.conns[conn].as_ref().map(|conn| conn.sender.server)
             }
             Event::Arrive { conn, .. } | Event::HangUp { conn, .. } | Event::Listen { conn } => {
-                self.conns[conn].as_ref().map(|conn| conn.callee)
+                self.conns[conn].as_ref().map(|conn| conn.responder)
             }
         }
     }

@@ -4,7 +4,7 @@ use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
 use super::{World, from_ms, from_us};
 use crate::proto::line::framing::{Framing, PEER_LINE_BYTES_MAX};
-use crate::proto::peering::link::SILENCE_MAX;
+use crate::proto::peering::link::PEER_TIMEOUT;
 
 /// The bytes that a connection holds before a writer has to wait: small, so that senders do fall behind.
 const WINDOW_BYTES: usize = 4 * 1024;
@@ -19,15 +19,15 @@ const HANG_UP_MS: u64 = 50;
 #[derive(Debug)]
 pub(super) struct Conn {
     pub sender: SenderId,
-    pub callee: usize,
+    pub responder: usize,
     link: usize,
-    /// What cuts the answers for the caller; gone when the caller has hung up.
+    /// What cuts the answers for the initiator; gone when the initiator has hung up.
     pub answers: Option<Framing>,
-    /// What reads at the callee; gone when the callee has hung up.
+    /// What reads at the responder; gone when the responder has hung up.
     pub conversation: Option<Conversation>,
-    /// When the callee last heard of the caller.
+    /// When the responder last heard of the initiator.
     pub heard_ns: u64,
-    /// What is on its way to the callee and to the caller.
+    /// What is on its way to the responder and to the initiator.
     there: Pipe,
     back: Pipe,
     ended: bool,
@@ -67,19 +67,19 @@ impl Wire {
 impl Conn {
     fn pipe(&mut self, to: End) -> &mut Pipe {
         match to {
-            End::Callee => &mut self.there,
-            End::Caller => &mut self.back,
+            End::Responder => &mut self.there,
+            End::Initiator => &mut self.back,
         }
     }
 }
 
 impl World {
-    /// Opens a connection for the sender; the callee begins a conversation.
+    /// Opens a connection for the sender; the responder begins a conversation.
     pub(super) fn connect(&mut self, sender: SenderId, conversation: Conversation) -> usize {
-        let (callee, link) = self.far_end(sender);
+        let (responder, link) = self.far_end(sender);
         self.conns.push(Some(Conn {
             sender,
-            callee,
+            responder,
             link,
             answers: Some(Framing::new(PEER_LINE_BYTES_MAX, 1).whole_lines_only()),
             conversation: Some(conversation),
@@ -121,7 +121,7 @@ impl World {
     /// A dark wire has light again: what was kept for it is sent again.
     pub(super) fn send_held(&mut self, link: usize) {
         for id in 0..self.conns.len() {
-            for to in [End::Callee, End::Caller] {
+            for to in [End::Responder, End::Initiator] {
                 let Some(conn) = self.conns[id].as_mut().filter(|conn| conn.link == link) else { continue };
                 let pipe = conn.pipe(to);
                 let held = std::mem::take(&mut pipe.held);
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// Whether the caller may write now; if not, it is told to try again when it may.
+    /// Whether the initiator may write now; if not, it is told to try again when it may.
     pub(super) fn may_write(&mut self, id: usize) -> bool {
         let Some(conn) = self.conns[id].as_mut() else { return false };
         let full = conn.there.in_flight_bytes > WINDOW_BYTES;
@@ -147,7 +147,7 @@ impl World {
         if lost {
             return None;
         }
-        if at == End::Callee {
+        if at == End::Responder {
             conn.heard_ns = now_ns;
         }
         let pipe = conn.pipe(at);
@@ -160,14 +160,14 @@ impl World {
         Some(bytes)
     }
 
-    /// The callee looks whether it has heard of the caller, now and then, for as long as the connection lives.
+    /// The responder looks whether it has heard of the initiator, now and then, for as long as the connection lives.
     pub(super) fn listen(&mut self, id: usize) {
         let Some(conn) = self.conns[id].as_ref().filter(|conn| conn.conversation.is_some()) else { return };
-        let silent_ns = conn.heard_ns + SILENCE_MAX.as_nanos() as u64;
+        let silent_ns = conn.heard_ns + PEER_TIMEOUT.as_nanos() as u64;
         if self.now_ns < silent_ns {
             self.queue.plan(silent_ns, Event::Listen { conn: id });
         } else {
-            self.give_up(id, End::Callee);
+            self.give_up(id, End::Responder);
         }
     }
 
@@ -177,7 +177,7 @@ impl World {
         if !self.end(id) {
             return;
         }
-        for at in [End::Caller, End::Callee] {
+        for at in [End::Initiator, End::Responder] {
             let Some(conn) = self.conns[id].as_mut() else { return };
             let late = self.rng.u8(..10) == 0;
             let wait_ms = if late { LATE_HANG_UP_MS } else { HANG_UP_MS };
@@ -193,7 +193,7 @@ impl World {
         let was_open = self.end(id);
         self.queue.plan(self.now_ns, Event::HangUp { conn: id, at });
         if was_open && !dark {
-            let other = if at == End::Caller { End::Callee } else { End::Caller };
+            let other = if at == End::Initiator { End::Responder } else { End::Initiator };
             let seen_ns = self.now_ns + self.rng.u64(from_us(1)..from_ms(HANG_UP_MS));
             self.queue.plan(seen_ns, Event::HangUp { conn: id, at: other });
         }
@@ -206,7 +206,7 @@ impl World {
             return false;
         }
         conn.ended = true;
-        for at in [End::Caller, End::Callee] {
+        for at in [End::Initiator, End::Responder] {
             let pipe = conn.pipe(at);
             let last_ns = pipe.last_arrival_ns.max(self.now_ns);
             let kept = [self.now_ns, self.rng.u64(self.now_ns..=last_ns), last_ns];
@@ -233,15 +233,15 @@ impl World {
 
     /// Ends all connections of a server that has crashed, which itself will learn nothing.
     pub(super) fn sever_server(&mut self, server: usize) {
-        self.sever_where(|conn| conn.sender.server == server || conn.callee == server);
+        self.sever_where(|conn| conn.sender.server == server || conn.responder == server);
         for id in 0..self.conns.len() {
             let Some(conn) = &self.conns[id] else { continue };
-            let (calls, called) = (conn.sender.server == server, conn.callee == server);
+            let (calls, called) = (conn.sender.server == server, conn.responder == server);
             if calls {
-                self.leave(id, End::Caller);
+                self.leave(id, End::Initiator);
             }
             if called {
-                self.leave(id, End::Callee);
+                self.leave(id, End::Responder);
             }
         }
     }
@@ -250,8 +250,8 @@ impl World {
     pub(super) fn leave(&mut self, id: usize, end: End) {
         let Some(conn) = self.conns[id].as_mut() else { return };
         match end {
-            End::Caller => conn.answers = None,
-            End::Callee => conn.conversation = None,
+            End::Initiator => conn.answers = None,
+            End::Responder => conn.conversation = None,
         }
         if conn.answers.is_none() && conn.conversation.is_none() {
             self.conns[id] = None;

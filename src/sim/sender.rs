@@ -13,12 +13,12 @@ use super::server::{Life, Neighbour};
 use super::{World, from_ms, from_us};
 use crate::proto::bug::Bug;
 use crate::proto::line::framing::Line;
-use crate::proto::node::{ALL_IS_KEPT, Identity};
+use crate::proto::node::{Identity, NO_WAL};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::backoff::Backoff;
 use crate::proto::peering::link::{Answered, Due, Link};
 
-/// How long a caller waits for each answer until it is welcomed.
+/// How long a initiator waits for each answer until it is welcomed.
 const ANSWER_MS_MAX: u64 = 2_000;
 
 /// How long it takes to see that nobody can be reached through a dark wire.
@@ -93,9 +93,9 @@ impl World {
 
     pub(super) fn dial(&mut self, id: SenderId, attempt: u64) {
         let (chance, nonces) = (self.rng.f32(), [self.nonce(), self.nonce()]);
-        let (callee, link) = self.far_end(id);
+        let (responder, link) = self.far_end(id);
         let (up, dark) = (self.wires[link].up, self.wires[link].dark);
-        let answering = self.servers[callee].life.as_ref().filter(|_| up && !dark);
+        let answering = self.servers[responder].life.as_ref().filter(|_| up && !dark);
         let conversation = answering.map(|life| Conversation::with_peer(&life.me, nonces[0]));
         let Some(sender) = self.sender(id).filter(|sender| sender.attempt == attempt) else { return };
         let Some(conversation) = conversation else {
@@ -107,21 +107,21 @@ impl World {
         if let Some(sender) = self.sender(id) {
             sender.conn = Some(conn);
         }
-        self.transmit(conn, End::Callee, &hello);
+        self.transmit(conn, End::Responder, &hello);
         if self.options.heartbeats {
             self.queue.plan(self.now_ns + from_ms(ANSWER_MS_MAX), Event::Unanswered { sender: id, conn });
             self.listen(conn);
         }
     }
 
-    /// The callee must have welcomed the caller by now.
+    /// The responder must have welcomed the initiator by now.
     pub(super) fn unanswered(&mut self, id: SenderId, conn: usize) {
         if self.sender_on(id, conn).is_some_and(|sender| !sender.link.is_live()) {
-            self.give_up(conn, End::Caller);
+            self.give_up(conn, End::Initiator);
         }
     }
 
-    /// Bytes reach the caller: answers to what it has said.
+    /// Bytes reach the initiator: answers to what it has said.
     pub(super) fn answered(&mut self, conn_id: usize, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -152,7 +152,7 @@ impl World {
         let Some(Life { node, senders, .. }) = self.servers[id.server].life.as_mut() else { return };
         let sender = &mut senders[id.neighbour];
         match sender.link.answered(node, line, now) {
-            Ok(Answered::Reply(reply)) => self.transmit(conn, End::Callee, &reply),
+            Ok(Answered::Reply(reply)) => self.transmit(conn, End::Responder, &reply),
             Ok(Answered::Up) => {
                 sender.backoff.reset();
                 self.check_start(id, line);
@@ -179,13 +179,13 @@ impl World {
         let beating = self.options.heartbeats;
         let now_ns = self.now_ns;
         let Some(sender) = self.sender_on(id, conn).filter(|sender| beating && !sender.beats) else { return };
-        let Some(at) = sender.link.beat_at() else { return };
+        let Some(at) = sender.link.heartbeat_at() else { return };
         sender.beats = true;
         let at_ns = (at + skipped).as_nanos() as u64;
-        self.queue.plan(at_ns.max(now_ns), Event::Beat { sender: id, conn });
+        self.queue.plan(at_ns.max(now_ns), Event::Heartbeat { sender: id, conn });
     }
 
-    /// A beat is due, or the callee has been silent for too long.
+    /// A beat is due, or the responder has been silent for too long.
     pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
         let now = self.ticks();
         let deaf = self.has(Bug::SilenceMissed);
@@ -195,18 +195,18 @@ impl World {
             return;
         }
         sender.beats = false;
-        let kept = commits.as_ref().map_or(ALL_IS_KEPT, |commits| commits.kept_number);
-        let owes = sender.link.position() < Some(node.store().last_number().min(kept));
+        let kept = commits.as_ref().map_or(NO_WAL, |commits| commits.kept_number);
+        let owes = sender.link.position() < Some(node.store().last_seq().min(kept));
         self.witness.asleep += u64::from(!sender.busy && owes);
         if sender.link.is_silent(now) && !deaf {
-            self.give_up(conn, End::Caller);
+            self.give_up(conn, End::Initiator);
         } else {
             self.wake(id);
-            // A sender that is stuck in a write still looks whether the callee lives.
+            // A sender that is stuck in a write still looks whether the responder lives.
             let Some(sender) = self.sender_on(id, conn) else { return };
             if sender.copied.is_some() {
                 sender.beats = true;
-                self.queue.plan(self.now_ns + from_ms(1_000), Event::Beat { sender: id, conn });
+                self.queue.plan(self.now_ns + from_ms(1_000), Event::Heartbeat { sender: id, conn });
             }
         }
     }
@@ -228,7 +228,7 @@ impl World {
         let (now, moves_early) = (self.ticks(), self.has(Bug::PositionBeforeWrite));
         let Some(life) = self.servers[id.server].life.as_mut() else { return };
         let Life { node, senders, commits, .. } = life;
-        let kept = commits.as_ref().map_or(ALL_IS_KEPT, |commits| commits.kept_number);
+        let kept = commits.as_ref().map_or(NO_WAL, |commits| commits.kept_number);
         let sender = &mut senders[id.neighbour];
         if sender.conn != Some(conn) {
             return;
@@ -261,7 +261,7 @@ impl World {
         sender.link.written(due, now);
         sender.busy = !one_walk;
         self.witness_lines(id, conn, &lines);
-        self.transmit(conn, End::Callee, &lines);
+        self.transmit(conn, End::Responder, &lines);
         if one_walk {
             self.plan_beat(id, conn);
         } else {
@@ -269,10 +269,10 @@ impl World {
         }
     }
 
-    /// The caller learns that the connection has ended.
+    /// The initiator learns that the connection has ended.
     pub(super) fn caller_hung_up(&mut self, conn: usize) {
         let Some(id) = self.conns[conn].as_ref().map(|conn| conn.sender) else { return };
-        self.leave(conn, End::Caller);
+        self.leave(conn, End::Initiator);
         let chance = self.rng.f32();
         if self.has(Bug::HangUpMissed) {
             return;

@@ -13,8 +13,8 @@ use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour as Named, Node};
-use crate::proto::store::change_log::Kept;
-use crate::proto::wal::recovery::{Memory, Recovery};
+use crate::proto::store::change_log::Flushed;
+use crate::proto::wal::recovery::{Recovered, Recovery};
 
 /// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
 const SCHEDULING_NS: u64 = 200_000;
@@ -109,9 +109,9 @@ impl World {
             Some(memory) => Node::remembering(me.clone(), memory),
             None => Node::new(me.clone()),
         };
-        let number = node.store().last_number();
+        let number = node.store().last_seq();
         if self.options.durability != Durability::None {
-            node.keep(Kept { surely: number, perhaps: number });
+            node.keep(Flushed { durable: number, written: number });
         }
         let this = &mut self.servers[server];
         this.starts += 1;
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    fn recover(&mut self, server: usize) -> (Option<Memory>, Option<Epoch>) {
+    fn recover(&mut self, server: usize) -> (Option<Recovered>, Option<Epoch>) {
         if self.options.durability == Durability::None {
             return (None, None);
         }
@@ -160,7 +160,7 @@ impl World {
         let is_in_commit = std::mem::take(&mut this.is_doomed) || self.rng.bool();
         if let Some(Life { me, node, commits: Some(commits), .. }) = this.life.take() {
             if commits.has_kept {
-                this.given = (me.epoch, node.store().last_number());
+                this.given = (me.epoch, node.store().last_seq());
             }
             if !commits.pending.is_empty() && is_in_commit {
                 this.disk.commit_partly(&commits.pending, &mut self.rng);
@@ -198,14 +198,14 @@ impl World {
         heard.replies
     }
 
-    /// Bytes, or the end of the stream, reach the callee of a connection.
+    /// Bytes, or the end of the stream, reach the responder of a connection.
     pub(super) fn hear_peer(&mut self, id: usize, bytes: Option<&[u8]>) {
-        let Some(callee) = self.conns[id].as_ref().map(|conn| conn.callee) else { return };
-        let received = self.clock_of(callee);
+        let Some(responder) = self.conns[id].as_ref().map(|conn| conn.responder) else { return };
+        let received = self.clock_of(responder);
         let Some(conversation) = self.conns[id].as_mut().and_then(|conn| conn.conversation.as_mut()) else {
             return;
         };
-        let Some(life) = &mut self.servers[callee].life else { return };
+        let Some(life) = &mut self.servers[responder].life else { return };
         let mut records = life.commits.as_mut().map(|commits| &mut commits.pending);
         let heard = match (bytes, conversation.unread.as_mut()) {
             (Some(bytes), Some(unread)) => return unread.extend_from_slice(bytes),
@@ -218,11 +218,11 @@ impl World {
         };
         conversation.unread = records.filter(|records| !records.is_empty()).map(|_| Vec::new());
         self.witness.refused += heard.refused as u64;
-        self.reply(callee, Reply::Peer(id, heard.replies));
-        self.settled(callee, heard.news);
+        self.reply(responder, Reply::Peer(id, heard.replies));
+        self.settled(responder, heard.news);
         if let Some(neighbour) = heard.met {
             self.sever_older(id);
-            self.neighbour_is_back(SenderId { server: callee, neighbour });
+            self.neighbour_is_back(SenderId { server: responder, neighbour });
         }
         if heard.close {
             self.sever(id);

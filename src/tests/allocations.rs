@@ -16,7 +16,7 @@ use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
-use crate::proto::node::ALL_IS_KEPT;
+use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::link::Link;
 use crate::tests::peers::{NONCE, met};
@@ -126,7 +126,7 @@ impl Server {
         for (reports, told) in reports.chunks(turns(reports)).zip(told.chunks(turns(told))) {
             news += self.clients.run(&mut self.node, reports);
             news += self.peer.run(&mut self.node, told);
-            while let Some(due) = link.due(&self.node, ALL_IS_KEPT, Duration::ZERO, sent) {
+            while let Some(due) = link.due(&self.node, NO_WAL, Duration::ZERO, sent) {
                 link.written(due, Duration::ZERO);
                 sent.clear();
             }
@@ -147,11 +147,11 @@ impl Conversation {
             bytes = &bytes[count..];
             let received = Moment { seconds: 1_700_000_000, nanos: 0 };
             loop {
-                self.session.usual_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
+                self.session.canonical_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
                 let Some(line) = self.framing.next_line() else { break };
                 match self.session.line(line, received, &mut self.batch) {
                     Step::Next | Step::Refused(_) => {}
-                    step @ (Step::Ask(_) | Step::Meet(_) | Step::Beat(_) | Step::Close(_)) => {
+                    step @ (Step::Ask(_) | Step::Authenticated(_) | Step::Heartbeat(_) | Step::Close(_)) => {
                         panic!("{step:?}")
                     }
                 }

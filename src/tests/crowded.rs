@@ -27,7 +27,9 @@ fn batch_of(node: &mut Node, session: &mut Session, batch: &mut Batch, lines: &[
     for line in lines {
         match session.line(Line::Whole(line.as_bytes()), NOON, batch) {
             Step::Next | Step::Refused(_) => {}
-            step @ (Step::Ask(_) | Step::Meet(_) | Step::Beat(_) | Step::Close(_)) => panic!("{step:?}"),
+            step @ (Step::Ask(_) | Step::Authenticated(_) | Step::Heartbeat(_) | Step::Close(_)) => {
+                panic!("{step:?}")
+            }
         }
     }
     node.settle(batch);

@@ -51,7 +51,7 @@ use super::harness::{TestServer, WAIT, alone, catalogue, config, eventually, her
 use super::peers::{call, hello};
 use crate::config::Config;
 use crate::places::{Answer, Places, PlacesError};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 use crate::proto::model::epoch::Epoch;
 use crate::server::clock;
 
@@ -299,11 +299,11 @@ fn a_neighbours_line_that_was_cut_off_is_no_news() {
 
 /// A provider that hands every question to the test, and waits for what that makes of it.
 struct Asked {
-    questions: Sender<Nearby>,
+    questions: Sender<NearbyQuery>,
     answers: Receiver<Result<Answer, PlacesError>>,
 }
 
-type Said = (Receiver<Nearby>, Sender<Result<Answer, PlacesError>>);
+type Said = (Receiver<NearbyQuery>, Sender<Result<Answer, PlacesError>>);
 
 impl Asked {
     fn start() -> (TestServer, Said) {
@@ -314,7 +314,7 @@ impl Asked {
 }
 
 impl Places for Asked {
-    fn nearby(&self, near: &Nearby) -> Result<Answer, PlacesError> {
+    fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
         self.questions.send(*near).unwrap();
         self.answers.recv_timeout(WAIT).unwrap()
     }
@@ -335,7 +335,7 @@ fn a_radius_is_in_kilometres_for_clients_and_in_metres_for_providers() {
     assert_eq!(talk.ask("WHATSAT kiwi 10 2"), line);
     assert_eq!(talk.line(), r#"{"results":[1,2],"status":"OK"}"#);
     assert_eq!(talk.line(), "");
-    let near = Nearby { latitude: 27.5916, longitude: -86.564, radius_m: 10_000 };
+    let near = NearbyQuery { latitude: 27.5916, longitude: -86.564, radius_m: 10_000 };
     assert_eq!(asked.try_recv(), Ok(near));
 }
 

@@ -19,9 +19,9 @@ use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::{Nonce, Proof};
 use crate::proto::peering::grammar::{
-    Ack, Answer, Beat, Call, Greeting, Welcome, answer, call, push_proof, push_up_to,
+    Ack, Answer, Call, Greeting, Heartbeat, Welcome, answer, call, push_proof, push_up_to,
 };
-use crate::proto::store::digest::{BUCKETS, Sums};
+use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
 /// The six characters that separate fields.
 const WHITE_SPACE: [char; 6] = [' ', '\t', '\r', '\n', '\x0c', '\x0b'];
@@ -120,12 +120,12 @@ proptest! {
             let welcome = Welcome { proof, position: epoch };
             prop_assert_eq!(answer(&printed(&|out| welcome.push_to(out))).unwrap(), Answer::Welcome(welcome));
         }
-        let beat = Beat { position: epoch, total: !epoch };
+        let beat = Heartbeat { position: epoch, total: !epoch };
         let line = printed(&|out| beat.push_to(out));
-        prop_assert_eq!(call(&line).unwrap(), Call::Beat(beat));
+        prop_assert_eq!(call(&line).unwrap(), Call::Heartbeat(beat));
         let line = printed(&|out| push_up_to(epoch, out));
         prop_assert_eq!(call(&line).unwrap(), Call::UpTo(epoch));
-        let sums: Sums = sums.into_boxed_slice().try_into().unwrap();
+        let sums: BucketDigests = sums.into_boxed_slice().try_into().unwrap();
         for sums in [None, Some(sums)] {
             let ack = Ack { position: epoch, number: !epoch, sums };
             let line = printed(&|out| ack.push_to(out));
@@ -194,7 +194,9 @@ fn say(line: &[u8]) -> (Vec<u8>, usize) {
     match session.line(Line::Whole(line), RECEIVED, &mut batch) {
         Step::Next | Step::Refused(_) => {}
         Step::Ask(_) => batch.refuse(line),
-        step @ (Step::Meet(_) | Step::Beat(_) | Step::Close(_)) => panic!("{step:?} for a client's line"),
+        step @ (Step::Authenticated(_) | Step::Heartbeat(_) | Step::Close(_)) => {
+            panic!("{step:?} for a client's line")
+        }
     }
     let news = node.settle(&mut batch).news;
     (batch.replies().to_vec(), news)

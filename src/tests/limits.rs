@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::harness::{Talk, TestServer, WAIT, alone, catalogue, config, eventually, herd};
 use crate::config::{Config, Limits};
 use crate::places::{Answer, Places, PlacesError};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 use crate::proto::model::epoch::Epoch;
 use crate::server::clock;
 use crate::tests::peers::{call, hello};
@@ -240,7 +240,7 @@ struct Counted {
 }
 
 impl Places for Counted {
-    fn nearby(&self, _: &Nearby) -> Result<Answer, PlacesError> {
+    fn nearby(&self, _: &NearbyQuery) -> Result<Answer, PlacesError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Answer::parse("{\"results\":[],\"status\":\"OK\"}".to_owned())
     }

@@ -18,8 +18,8 @@ use crate::proto::model::sighting::Sighting;
 use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::store::WALK_RECORDS_MAX;
-use crate::proto::store::update::Teller;
+use crate::proto::store::SCAN_RECORDS_MAX;
+use crate::proto::store::update::Source;
 use crate::tests::peers::met;
 
 const CLIENTS: [&str; 4] = ["a", "b", "\u{a0}", "a\u{1}"];
@@ -61,7 +61,7 @@ proptest! {
                 let mut member = Member::new();
                 member.tell_all(0, &groups[group]);
                 // What it learned from others it passes on to whom it has not heard it from.
-                all.tell_all(group % 2, &member.due(0, Teller::CLIENT));
+                all.tell_all(group % 2, &member.due(0, Source::CLIENT));
             }
             all.known()
         };
@@ -131,8 +131,8 @@ proptest! {
         changes in vec((0..150_u32, 0..3_usize), 0..700), from in any::<prop::sample::Index>(),
     ) {
         let mut member = Member::new();
-        let tellers = [member.tellers[0], member.tellers[1], Teller::CLIENT];
-        let mut model: BTreeMap<u32, (u64, Teller, String)> = BTreeMap::new();
+        let tellers = [member.tellers[0], member.tellers[1], Source::CLIENT];
+        let mut model: BTreeMap<u32, (u64, Source, String)> = BTreeMap::new();
         for (time, &(client, teller)) in changes.iter().enumerate() {
             let line = match teller {
                 2 => {
@@ -148,7 +148,7 @@ proptest! {
             model.insert(client, (time as u64 + 1, tellers[teller], line));
         }
         let last = changes.len() as u64;
-        prop_assert_eq!(member.node.store().last_number(), last);
+        prop_assert_eq!(member.node.store().last_seq(), last);
         let position = from.index(changes.len() + 1) as u64;
         for except in tellers {
             let mut expected: Vec<_> = model
@@ -166,7 +166,7 @@ proptest! {
 struct Member {
     node: Node,
     peers: [Session; 2],
-    tellers: [Teller; 2],
+    tellers: [Source; 2],
     client: Session,
     batch: Batch,
 }
@@ -178,7 +178,7 @@ impl Member {
         let me = Arc::new(Identity::new(name("Alford"), neighbours, Epoch(1)));
         let mut node = Node::new(me.clone());
         let peers = [0, 1].map(|neighbour| met(&mut node, neighbour, Epoch(2)).0);
-        let tellers = [0, 1].map(|neighbour| Teller::neighbour(neighbour, Epoch(2)));
+        let tellers = [0, 1].map(|neighbour| Source::neighbour(neighbour, Epoch(2)));
         Member { node, peers, tellers, client: Session::client(me), batch: Batch::default() }
     }
 
@@ -213,16 +213,16 @@ impl Member {
     }
 
     /// All lines that walking from `position` yields, in order.
-    fn due(&self, mut position: u64, except: Teller) -> Vec<String> {
+    fn due(&self, mut position: u64, except: Source) -> Vec<String> {
         let store = self.node.store();
         let mut lines = Vec::new();
-        while position < store.last_number() {
+        while position < store.last_seq() {
             let mut out = Vec::new();
-            let reached = store.walk(position, u64::MAX, except, WALK_RECORDS_MAX, &mut out).reached;
+            let reached = store.scan_after(position, u64::MAX, except, SCAN_RECORDS_MAX, &mut out).reached;
             let text = String::from_utf8(out).unwrap();
             let before = lines.len();
             lines.extend(text.split_inclusive('\n').map(str::to_owned));
-            assert!(lines.len() - before <= WALK_RECORDS_MAX, "a step has a bound");
+            assert!(lines.len() - before <= SCAN_RECORDS_MAX, "a step has a bound");
             assert!(reached > position, "a step gets on");
             position = reached;
         }

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod busy;
+mod canonical_lines;
 mod convergence;
 mod crowded;
 mod durability;
@@ -22,4 +23,3 @@ mod stopping;
 mod tidy;
 mod transcripts;
 mod trust;
-mod usual_lines;

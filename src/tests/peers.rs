@@ -30,7 +30,7 @@ pub(crate) fn met(node: &mut Node, neighbour: usize, epoch: Epoch) -> (Session, 
     assert_eq!(step, Step::Next, "{hello} is not understood");
     batch.sent();
     let step = session.line(Line::Whole(b"PROOF -"), Moment::default(), &mut batch);
-    assert_eq!(step, Step::Meet(neighbour));
+    assert_eq!(step, Step::Authenticated(neighbour));
     session.meet(node, &mut batch);
     (session, String::from_utf8(batch.replies().to_vec()).unwrap())
 }

@@ -14,7 +14,7 @@ use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
-use crate::proto::node::ALL_IS_KEPT;
+use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::link::{Answered, Link};
 use crate::tests::peers::NONCE;
@@ -160,7 +160,7 @@ impl State {
                     wire.greet(from, to);
                 }
                 let mut lines = Vec::new();
-                while let Some(due) = wire.link.due(from, ALL_IS_KEPT, Duration::ZERO, &mut lines) {
+                while let Some(due) = wire.link.due(from, NO_WAL, Duration::ZERO, &mut lines) {
                     quiet = false;
                     wire.far_end.receive(to, &lines);
                     wire.link.written(due, Duration::ZERO);
@@ -228,7 +228,7 @@ impl Conversation {
     fn lines(&mut self, node: &mut Node) {
         let received = Moment { seconds: 1_700_000_000, nanos: 5 };
         loop {
-            self.session.usual_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
+            self.session.canonical_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
             let Some(line) = self.framing.next_line() else { break };
             let (Line::Whole(text) | Line::TooLong(text)) = line;
             match self.session.line(line, received, &mut self.batch) {
@@ -240,8 +240,8 @@ impl Conversation {
                         None => self.batch.refuse(text),
                     }
                 }
-                Step::Meet(_) => self.session.meet(node, &mut self.batch),
-                Step::Beat(beat) => {
+                Step::Authenticated(_) => self.session.meet(node, &mut self.batch),
+                Step::Heartbeat(beat) => {
                     node.settle(&mut self.batch);
                     self.session.beat(node, &beat, true, &mut self.batch);
                 }

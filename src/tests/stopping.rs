@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{TestServer, WAIT, alone, catalogue, herd};
 use crate::places::{Answer, Places, PlacesError};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 use crate::server::clock;
 
 #[test]
@@ -41,7 +41,7 @@ struct Slow {
 }
 
 impl Places for Slow {
-    fn nearby(&self, _: &Nearby) -> Result<Answer, PlacesError> {
+    fn nearby(&self, _: &NearbyQuery) -> Result<Answer, PlacesError> {
         self.asked.send(()).unwrap();
         self.stopped.1.recv_timeout(WAIT).unwrap();
         Err(PlacesError::Stopped)

@@ -30,10 +30,10 @@ fn proof(text: &str, role: Role, challenge: &str) -> String {
     let name = |name| ServerName::parse(name).unwrap();
     let theirs = Nonce::parse(challenge.rsplit(' ').next().unwrap()).unwrap();
     let handshake = Handshake {
-        caller: name("Bolden"),
-        callee: name("Alford"),
-        caller_nonce: NONCE,
-        callee_nonce: theirs,
+        initiator: name("Bolden"),
+        responder: name("Alford"),
+        initiator_nonce: NONCE,
+        responder_nonce: theirs,
     };
     format!("PROOF {}", prove(Some(&secret(text)), role, &handshake).unwrap())
 }
@@ -61,14 +61,14 @@ fn who_proves_the_secret_is_believed_and_nobody_else() {
     let right = "the secret of this herd";
 
     let (talk, challenge) = challenged(&server);
-    refused(talk, &proof("the secret of another", Role::Caller, &challenge));
+    refused(talk, &proof("the secret of another", Role::Initiator, &challenge));
     let (talk, challenge) = challenged(&server);
-    refused(talk, &proof(right, Role::Callee, &challenge));
+    refused(talk, &proof(right, Role::Responder, &challenge));
     let (talk, _) = challenged(&server);
     refused(talk, "PROOF -");
     // A proof that was good on another connection, as somebody who listens could have it.
     let (mut first, challenge) = challenged(&server);
-    let good = proof(right, Role::Caller, &challenge);
+    let good = proof(right, Role::Initiator, &challenge);
     let (talk, _) = challenged(&server);
     refused(talk, &good);
     // News between the hello and the proof.
@@ -106,7 +106,7 @@ fn a_link_tells_nothing_to_one_that_cannot_prove_to_be_the_neighbour() {
     alford.client().ask("IAMAT kiwi +1+1 5");
     let challenge = format!("CHALLENGE 2 Bolden Alford 0000000000000001 {NONCE}");
     for welcome in [
-        // No proof, a made-up one, and the caller's own, reflected.
+        // No proof, a made-up one, and the initiator's own, reflected.
         "WELCOME - 0".to_owned(),
         format!("WELCOME {NONCE} 0"),
         "reflect".to_owned(),

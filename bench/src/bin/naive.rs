@@ -15,7 +15,7 @@ use std::thread;
 use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd::places::Places;
-use proxyherd::proto::line::query::Nearby;
+use proxyherd::proto::line::query::NearbyQuery;
 use proxyherd_bench::clock;
 use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{Opened, listen};
@@ -114,7 +114,7 @@ impl Server {
         let report = clients.get(client)?.clone();
         drop(clients);
         let Report { line, latitude, longitude, .. } = report;
-        let answer = self.places.nearby(&Nearby { latitude, longitude, radius_m: radius_km * 1000 });
+        let answer = self.places.nearby(&NearbyQuery { latitude, longitude, radius_m: radius_km * 1000 });
         let answer = answer.unwrap_or_else(|error| error.to_answer());
         let mut json: Value = serde_json::from_str(answer.as_str()).ok()?;
         json["results"].as_array_mut()?.truncate(limit as usize);

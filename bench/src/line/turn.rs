@@ -85,11 +85,15 @@ impl Server {
     pub fn turn(&mut self, received: Moment) {
         self.framing.filled(self.filled);
         loop {
-            self.session.usual_lines(&mut self.framing, received, REPLIES_BYTES_MAX, &mut self.batch);
+            self.session.canonical_lines(&mut self.framing, received, REPLIES_BYTES_MAX, &mut self.batch);
             let Some(line) = self.framing.next_line() else { break };
             match self.session.line(line, received, &mut self.batch) {
                 Step::Next => {}
-                Step::Refused(_) | Step::Ask(_) | Step::Meet(_) | Step::Beat(_) | Step::Close(_) => {
+                Step::Refused(_)
+                | Step::Ask(_)
+                | Step::Authenticated(_)
+                | Step::Heartbeat(_)
+                | Step::Close(_) => {
                     self.strange += 1;
                 }
             }

@@ -21,7 +21,7 @@ use super::tally::Tally;
 use super::timer::Timer;
 
 /// How long a server may be silent while something waits for it.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
+pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is read at once. A pipeline of 64 reports fits twenty times.
 const SCRATCH_BYTES: usize = 128 * 1024;
@@ -171,8 +171,8 @@ impl<'a> Engine<'a> {
         }
         if events.is_empty() && waiting > 0 {
             let silent_ns = clock::monotonic_ns().saturating_sub(self.heard_ns);
-            if silent_ns > clock::ns(SILENCE_MAX) {
-                let (address, seconds) = (self.shared.target, SILENCE_MAX.as_secs());
+            if silent_ns > clock::ns(PEER_TIMEOUT) {
+                let (address, seconds) = (self.shared.target, PEER_TIMEOUT.as_secs());
                 return Err(LoadError::Silent { address, seconds, waiting: waiting as u64 });
             }
         }

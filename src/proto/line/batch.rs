@@ -6,13 +6,13 @@
 use std::ops::Range;
 
 use crate::proto::line::command::IAmAt;
-use crate::proto::line::fast::at_line::UsualAt;
-use crate::proto::line::fast::reply_prefix::Opening;
-use crate::proto::line::fast::report::{CLIENT, Usual, WINDOW_BYTES};
+use crate::proto::line::fast::at_line::CanonicalAt;
+use crate::proto::line::fast::reply_prefix::ReplyPrefix;
+use crate::proto::line::fast::report::{CLIENT, CanonicalReport, WINDOW_BYTES};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::{Moment, Skew};
-use crate::proto::store::update::{Entry, Newness, Teller};
+use crate::proto::store::update::{MergeRule, Source, Update};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -58,7 +58,7 @@ struct Pending {
     /// Where in `lines` the report stands as it came, if it was kept.
     original: Option<Span>,
     /// `None` for a client's own report.
-    told: Option<(Teller, Newness)>,
+    told: Option<(Source, MergeRule)>,
 }
 
 impl Pending {
@@ -112,7 +112,7 @@ impl Batch {
     }
 
     /// Whether the lines of reports are kept as they come, for reports may be refused when they are merged and must
-    /// then be copied back. To be told before each turn what [`crate::proto::node::Settled::crowded`] said last, on
+    /// then be copied back. To be told before each turn what [`crate::proto::node::Applied::crowded`] said last, on
     /// whatever connection: it changes rarely, and where it comes too late a line is copied back with single spaces.
     pub fn keep_lines(&mut self, crowded: bool) {
         self.keeps_lines = crowded;
@@ -144,9 +144,9 @@ impl Batch {
     #[inline(always)]
     pub(crate) fn usual(
         &mut self,
-        opening: &Opening,
+        opening: &ReplyPrefix,
         window: &[u8; WINDOW_BYTES],
-        usual: &Usual,
+        usual: &CanonicalReport,
         received: Moment,
     ) {
         let out = &mut self.replies;
@@ -162,7 +162,13 @@ impl Batch {
     }
 
     /// Replies to a client's report, which came as `line`, and notes it to be merged. Replies begin with `opening`.
-    pub(crate) fn report(&mut self, opening: &Opening, line: &[u8], report: &IAmAt<'_>, received: Moment) {
+    pub(crate) fn report(
+        &mut self,
+        opening: &ReplyPrefix,
+        line: &[u8],
+        report: &IAmAt<'_>,
+        received: Moment,
+    ) {
         let original = self.keeps_lines.then(|| {
             let start = self.lines.len();
             self.lines.extend_from_slice(line);
@@ -184,7 +190,7 @@ impl Batch {
     }
 
     /// Notes what a neighbour told, to be merged.
-    pub(crate) fn tell(&mut self, sighting: &Sighting<'_>, teller: Teller, newness: Newness) {
+    pub(crate) fn tell(&mut self, sighting: &Sighting<'_>, teller: Source, newness: MergeRule) {
         let start = self.told.len();
         sighting.push_to(&mut self.told);
         let pending = Pending::new((start, self.told.len()), sighting.client_range(), sighting.time.moment());
@@ -193,7 +199,13 @@ impl Batch {
 
     /// The same for a line in its usual form, which is the one in which it is stored.
     #[inline(always)]
-    pub(crate) fn tell_usual(&mut self, line: &[u8], usual: &UsualAt, teller: Teller, newness: Newness) {
+    pub(crate) fn push_canonical_at(
+        &mut self,
+        line: &[u8],
+        usual: &CanonicalAt,
+        teller: Source,
+        newness: MergeRule,
+    ) {
         let start = self.told.len();
         self.told.extend_from_slice(line);
         let pending = Pending::new((start, self.told.len()), usual.client, usual.moment);
@@ -211,15 +223,15 @@ impl Batch {
     }
 
     /// What waits to be merged, in order.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub(crate) fn pending(&self) -> impl Iterator<Item = Update<'_>> {
         self.pending.iter().map(|pending| {
             let (text, teller, newness) = match pending.told {
-                None => (&self.replies, Teller::CLIENT, Newness::LaterTime),
+                None => (&self.replies, Source::CLIENT, MergeRule::LaterTime),
                 Some((teller, newness)) => (&self.told, teller, newness),
             };
             let line = &text[pending.line.range()];
             let client = (pending.client.start as usize, pending.client.end as usize);
-            Entry { line, client, moment: pending.moment, teller, newness }
+            Update { line, client, moment: pending.moment, teller, newness }
         })
     }
 

@@ -7,7 +7,7 @@ use crate::proto::line::command::WhatsAt;
 use crate::proto::model::sighting::at_line;
 
 /// The most places a client may ask for, and what every provider is asked for: one answer then serves
-/// every limit, and is cut to the client's own by [`Search::finish`].
+/// every limit, and is cut to the client's own by [`Query::finish`].
 pub const PLACES_MAX: u8 = 20;
 
 /// What is answered in place of a provider's text that is not of the agreed shape.
@@ -20,7 +20,7 @@ const NO_ANSWER: &str = r#"{
 
 /// A question to a provider of places.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Nearby {
+pub struct NearbyQuery {
     /// Degrees north of the equator, -90 to 90.
     pub latitude: f64,
     /// Degrees east of Greenwich, -180 to 180.
@@ -31,23 +31,23 @@ pub struct Nearby {
 
 /// A question whose first half, where the client is, has been answered.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Search {
+pub struct Query {
     line: Vec<u8>,
-    nearby: Nearby,
+    nearby: NearbyQuery,
     limit: usize,
 }
 
-impl Search {
+impl Query {
     /// From the client's stored `AT` line and the question.
-    pub(crate) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Search> {
+    pub(crate) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Query> {
         let (sighting, _) = at_line(line).ok()?;
         let (latitude, longitude) = sighting.location.degrees();
-        let nearby = Nearby { latitude, longitude, radius_m: u32::from(ask.radius_km) * 1000 };
-        Some(Search { line: line.to_vec(), nearby, limit: usize::from(ask.limit) })
+        let nearby = NearbyQuery { latitude, longitude, radius_m: u32::from(ask.radius_km) * 1000 };
+        Some(Query { line: line.to_vec(), nearby, limit: usize::from(ask.limit) })
     }
 
     /// What to ask a provider.
-    pub fn nearby(&self) -> &Nearby {
+    pub fn nearby(&self) -> &NearbyQuery {
         &self.nearby
     }
 
@@ -102,10 +102,10 @@ mod tests {
 
     fn reply(answer: &str, limit: u8) -> String {
         let ask = WhatsAt { client: ClientId("kiwi.cs.ucla.edu"), radius_km: 10, limit };
-        let search = Search::new(LINE.as_bytes(), &ask).unwrap();
+        let search = Query::new(LINE.as_bytes(), &ask).unwrap();
         assert_eq!(
             search.nearby(),
-            &Nearby { latitude: 34.068930, longitude: -118.445127, radius_m: 10_000 }
+            &NearbyQuery { latitude: 34.068930, longitude: -118.445127, radius_m: 10_000 }
         );
         let mut out = Vec::new();
         search.finish(answer, &mut out);

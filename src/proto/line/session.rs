@@ -1,25 +1,25 @@
 //! One conversation: a client's, or on the peer port a neighbour's once it has said hello.
 //!
-//! A driver calls [`Session::usual_lines`], then [`Session::line`] for the next line of its framing, does what the step
+//! A driver calls [`Session::canonical_lines`], then [`Session::line`] for the next line of its framing, does what the step
 //! says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
-//!    [`crate::proto::line::query::Search::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
-//! 3. [`Step::Meet`]: call [`Session::meet`] under the write lock, end the older conversation of that neighbour if
+//!    [`crate::proto::line::query::Query::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
+//! 3. [`Step::Authenticated`]: call [`Session::meet`] under the write lock, end the older conversation of that neighbour if
 //!    there is one, and wake the link to it.
-//! 4. [`Step::Beat`]: settle the batch, and call [`Session::beat`] under the read lock.
+//! 4. [`Step::Heartbeat`]: settle the batch, and call [`Session::beat`] under the read lock.
 //! 5. [`Step::Close`]: settle, send the replies, close the connection.
 //!
-//! Before a turn it tells the batch whether lines must be kept ([`Batch::keep_lines`]).
+//! LineCache a turn it tells the batch whether lines must be kept ([`Batch::keep_lines`]).
 //! When no complete line is left it settles the batch under the write lock, sends the replies, and wakes
-//! every link if there was news. A neighbour that has said nothing for [`crate::proto::peering::link::SILENCE_MAX`] is gone.
+//! every link if there was news. A neighbour that has said nothing for [`crate::proto::peering::link::PEER_TIMEOUT`] is gone.
 
 use std::sync::Arc;
 
 use crate::proto::line::batch::{Batch, Reached};
 use crate::proto::line::command::{ClientCommand, WhatsAt, client_command};
-use crate::proto::line::fast::Before;
-use crate::proto::line::fast::reply_prefix::Opening;
+use crate::proto::line::fast::LineCache;
+use crate::proto::line::fast::reply_prefix::ReplyPrefix;
 use crate::proto::line::framing::Line;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::ParseError;
@@ -27,16 +27,16 @@ use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
-use crate::proto::peering::grammar::{Ack, Beat, Call, Greeting, Welcome, call};
-use crate::proto::store::update::{Newness, Teller};
+use crate::proto::peering::grammar::{Ack, Call, Greeting, Heartbeat, Welcome, call};
+use crate::proto::store::update::{MergeRule, Source};
 
 /// One conversation.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) me: Arc<Identity>,
     pub(crate) role: Role,
-    pub(crate) opening: Opening,
-    pub(crate) before: Before,
+    pub(crate) opening: ReplyPrefix,
+    pub(crate) before: LineCache,
 }
 
 #[derive(Debug)]
@@ -45,15 +45,15 @@ pub(crate) enum Role {
     /// On the client port, from where these neighbours of the classic dialect are.
     Classic(Vec<usize>),
     /// On the peer port, before the hello; with our nonce.
-    Stranger(Nonce),
+    Unauthenticated(Nonce),
     /// It has said hello and must prove it.
-    Challenged(Box<Caller>),
+    Challenged(Box<Initiator>),
     /// A neighbour in an epoch of its memory, and how far it was last told that we have come.
     Peer(usize, Epoch, u64),
 }
 
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct Initiator {
     neighbour: usize,
     epoch: Epoch,
     handshake: Handshake,
@@ -69,9 +69,9 @@ pub enum Step<'a> {
     /// A question that needs the store and a provider.
     Ask(WhatsAt<'a>),
     /// A neighbour, by its index, has proved that it is here.
-    Meet(usize),
+    Authenticated(usize),
     /// A neighbour's sign of life, which wants to be answered.
-    Beat(Beat),
+    Heartbeat(Heartbeat),
     /// Send the replies and close; this is why.
     Close(Refusal),
 }
@@ -122,12 +122,12 @@ impl Session {
 
     /// A conversation on the peer port. The nonce must be one that nobody can foretell.
     pub fn peer(me: Arc<Identity>, nonce: Nonce) -> Session {
-        Session::new(me, Role::Stranger(nonce))
+        Session::new(me, Role::Unauthenticated(nonce))
     }
 
     fn new(me: Arc<Identity>, role: Role) -> Session {
-        let opening = Opening::of(&me.name);
-        Session { me, role, opening, before: Before::default() }
+        let opening = ReplyPrefix::of(&me.name);
+        Session { me, role, opening, before: LineCache::default() }
     }
 
     /// Takes one line that came in at `received`: its replies and sightings go into the batch.
@@ -142,8 +142,8 @@ impl Session {
         let step = match &self.role {
             Role::Client => self.client_line(text, received, batch),
             Role::Classic(neighbours) => self.classic_line(neighbours, text, received, batch),
-            Role::Stranger(nonce) => self.stranger_line(*nonce, text, batch),
-            Role::Challenged(caller) => self.challenged_line(caller, text),
+            Role::Unauthenticated(nonce) => self.stranger_line(*nonce, text, batch),
+            Role::Challenged(initiator) => self.challenged_line(initiator, text),
             Role::Peer(neighbour, epoch, _) => self.peer_line(*neighbour, *epoch, text, batch),
         };
         match step {
@@ -166,10 +166,10 @@ impl Session {
 
     /// Makes this the conversation of a neighbour that has proved it, and welcomes it.
     pub fn meet(&mut self, node: &mut Node, batch: &mut Batch) {
-        let Role::Challenged(caller) = &self.role else { return };
-        let Caller { neighbour, epoch, ref handshake } = **caller;
+        let Role::Challenged(initiator) = &self.role else { return };
+        let Initiator { neighbour, epoch, ref handshake } = **initiator;
         node.meet(neighbour, epoch);
-        let proof = prove(self.me.secret.as_ref(), ProofRole::Callee, handshake);
+        let proof = prove(self.me.secret.as_ref(), ProofRole::Responder, handshake);
         let position = node.heard(neighbour, epoch);
         Welcome { proof, position }.push_to(batch.reply());
         self.role = Role::Peer(neighbour, epoch, position);
@@ -177,7 +177,7 @@ impl Session {
 
     /// Answers a beat; all that came before it has been settled. If that is not kept, the neighbour is told no more
     /// than before: it must have it all the longer.
-    pub fn beat(&mut self, node: &Node, beat: &Beat, is_kept: bool, batch: &mut Batch) {
+    pub fn beat(&mut self, node: &Node, beat: &Heartbeat, is_kept: bool, batch: &mut Batch) {
         if let Role::Peer(neighbour, epoch, acknowledged) = &mut self.role {
             let ack = node.ack(*neighbour, *epoch, beat);
             if is_kept {
@@ -212,18 +212,20 @@ impl Session {
         let Ok((sighting, sender)) = at_line(text) else { return self.client_line(text, received, batch) };
         let is_sender = |&&index: &&usize| Some(self.me.neighbours[index].name.as_str()) == sender;
         let teller = match (neighbours.iter().find(is_sender), neighbours) {
-            (Some(&one), _) | (None, &[one]) => Teller::neighbour(one, Epoch::CLASSIC),
+            (Some(&one), _) | (None, &[one]) => Source::neighbour(one, Epoch::CLASSIC),
             // It may be sent back to the one that said it, which knows it.
-            (None, _) => Teller::CLIENT,
+            (None, _) => Source::CLIENT,
         };
-        batch.tell(&sighting, teller, Newness::LaterTime);
+        batch.tell(&sighting, teller, MergeRule::LaterTime);
         Ok((Step::Next, None))
     }
 
     fn stranger_line<'a>(&self, nonce: Nonce, text: &'a [u8], batch: &mut Batch) -> Outcome<'a> {
         let hello = match call(text)? {
             Call::Hello(hello) => hello,
-            Call::At(_) | Call::UpTo(_) | Call::Beat(_) | Call::Proof(_) => return Err(Refusal::NotProved),
+            Call::At(_) | Call::UpTo(_) | Call::Heartbeat(_) | Call::Proof(_) => {
+                return Err(Refusal::NotProved);
+            }
         };
         if hello.to != self.me.name {
             return Err(Refusal::NotMe);
@@ -232,23 +234,23 @@ impl Session {
         let (from, to) = (self.me.name.clone(), hello.from.clone());
         Greeting { from, to, epoch: self.me.epoch, nonce }.push_to("CHALLENGE", batch.reply());
         let handshake = Handshake {
-            caller: hello.from,
-            callee: hello.to,
-            caller_nonce: hello.nonce,
-            callee_nonce: nonce,
+            initiator: hello.from,
+            responder: hello.to,
+            initiator_nonce: hello.nonce,
+            responder_nonce: nonce,
         };
-        let caller = Caller { neighbour, epoch: hello.epoch, handshake };
-        Ok((Step::Next, Some(Role::Challenged(Box::new(caller)))))
+        let initiator = Initiator { neighbour, epoch: hello.epoch, handshake };
+        Ok((Step::Next, Some(Role::Challenged(Box::new(initiator)))))
     }
 
-    fn challenged_line<'a>(&self, caller: &Caller, text: &'a [u8]) -> Outcome<'a> {
+    fn challenged_line<'a>(&self, initiator: &Initiator, text: &'a [u8]) -> Outcome<'a> {
         let proof = match call(text)? {
             Call::Proof(proof) => proof,
             Call::Hello(_) => return Err(Refusal::SecondHello),
-            Call::At(_) | Call::UpTo(_) | Call::Beat(_) => return Err(Refusal::NotProved),
+            Call::At(_) | Call::UpTo(_) | Call::Heartbeat(_) => return Err(Refusal::NotProved),
         };
-        if is_proved(self.me.secret.as_ref(), ProofRole::Caller, &caller.handshake, proof) {
-            Ok((Step::Meet(caller.neighbour), None))
+        if is_proved(self.me.secret.as_ref(), ProofRole::Initiator, &initiator.handshake, proof) {
+            Ok((Step::Authenticated(initiator.neighbour), None))
         } else {
             Err(Refusal::WrongProof)
         }
@@ -263,16 +265,16 @@ impl Session {
     ) -> Outcome<'a> {
         match call(text)? {
             Call::At(sighting) => {
-                batch.tell(&sighting, self.me.teller(neighbour, epoch), Newness::GreaterSighting);
+                batch.tell(&sighting, self.me.teller(neighbour, epoch), MergeRule::GreaterSighting);
                 Ok((Step::Next, None))
             }
             Call::UpTo(position) => {
                 batch.tell_reached(Reached { neighbour, epoch, position });
                 Ok((Step::Next, None))
             }
-            Call::Beat(beat) => {
+            Call::Heartbeat(beat) => {
                 batch.tell_reached(Reached { neighbour, epoch, position: beat.position });
-                Ok((Step::Beat(beat), None))
+                Ok((Step::Heartbeat(beat), None))
             }
             Call::Hello(_) | Call::Proof(_) => Err(Refusal::SecondHello),
         }

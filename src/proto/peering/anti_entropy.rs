@@ -8,13 +8,13 @@
 use crate::proto::bug::Bug;
 use crate::proto::node::Identity;
 use crate::proto::store::Store;
-use crate::proto::store::digest::{BUCKETS, Sums};
+use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
 /// Both sides' fingerprints at one beat.
 #[derive(Debug)]
 pub(crate) struct Compared {
-    ours: Sums,
-    theirs: Sums,
+    ours: BucketDigests,
+    theirs: BucketDigests,
     our_number: u64,
     their_number: u64,
 }
@@ -28,9 +28,9 @@ pub(crate) struct Repair {
 
 impl Compared {
     /// Our store, and the fingerprint of a neighbour whose last change has `their_number`.
-    pub(crate) fn of(store: &Store, their_number: u64, theirs: Sums) -> Compared {
+    pub(crate) fn of(store: &Store, their_number: u64, theirs: BucketDigests) -> Compared {
         let ours = store.digest().sums().clone();
-        Compared { ours, theirs, our_number: store.last_number(), their_number }
+        Compared { ours, theirs, our_number: store.last_seq(), their_number }
     }
 
     fn is_as(&self, before: &Compared, bucket: usize) -> bool {
@@ -67,7 +67,7 @@ impl Repair {
     /// Appends the next lines, of what has no greater number than `until`; returns where to go on, or `None` if that
     /// was all.
     pub(crate) fn push_next_to(&self, store: &Store, until: u64, out: &mut Vec<u8>) -> Option<usize> {
-        store.walk_buckets(&self.chosen, self.next_record, until, out)
+        store.scan_buckets(&self.chosen, self.next_record, until, out)
     }
 
     /// What came before this record has been told.

@@ -44,22 +44,22 @@ pub struct Proof([u8; BYTES]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The one that has dialled.
-    Caller,
+    Initiator,
     /// The one that was dialled.
-    Callee,
+    Responder,
 }
 
 /// What both ends of one connection have said before they prove.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     /// Who has dialled.
-    pub caller: ServerName,
+    pub initiator: ServerName,
     /// Who was dialled.
-    pub callee: ServerName,
-    /// The caller's nonce.
-    pub caller_nonce: Nonce,
-    /// The callee's nonce.
-    pub callee_nonce: Nonce,
+    pub responder: ServerName,
+    /// The initiator's nonce.
+    pub initiator_nonce: Nonce,
+    /// The responder's nonce.
+    pub responder_nonce: Nonce,
 }
 
 impl Secret {
@@ -71,13 +71,15 @@ impl Secret {
     }
 
     fn mac(&self, role: Role, handshake: &Handshake) -> Hmac<Sha256> {
-        let Handshake { caller, callee, caller_nonce, callee_nonce } = handshake;
+        let Handshake { initiator, responder, initiator_nonce, responder_nonce } = handshake;
         let role = match role {
-            Role::Caller => "caller",
-            Role::Callee => "callee",
+            Role::Initiator => "caller",
+            Role::Responder => "callee",
         };
         // No field can hold a space, so no two handshakes have the same text.
-        let text = format!("proxyherd {PEER_VERSION} {role} {caller} {callee} {caller_nonce} {callee_nonce}");
+        let text = format!(
+            "proxyherd {PEER_VERSION} {role} {initiator} {responder} {initiator_nonce} {responder_nonce}"
+        );
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(text.as_bytes());
         mac
@@ -166,10 +168,10 @@ mod tests {
     fn handshake() -> Handshake {
         let name = |text| ServerName::parse(text).unwrap();
         Handshake {
-            caller: name("Alford"),
-            callee: name("Bolden"),
-            caller_nonce: Nonce([1; BYTES]),
-            callee_nonce: Nonce([2; BYTES]),
+            initiator: name("Alford"),
+            responder: name("Bolden"),
+            initiator_nonce: Nonce([1; BYTES]),
+            responder_nonce: Nonce([2; BYTES]),
         }
     }
 
@@ -177,7 +179,7 @@ mod tests {
     fn a_proof_is_the_specified_one() {
         // printf 'proxyherd 2 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
         let secret = Secret::parse(b"0123456789abcdef\n").unwrap();
-        let proof = prove(Some(&secret), Role::Caller, &handshake()).unwrap();
+        let proof = prove(Some(&secret), Role::Initiator, &handshake()).unwrap();
         assert_eq!(proof.to_string(), "bda42f190bf0c6b2a2ae8f791151aaf2c74f1bc4b46fc024a9bb4105f8792fe3");
     }
 
@@ -185,24 +187,24 @@ mod tests {
     fn a_proof_is_good_for_one_role_in_one_connection_between_two_servers_with_one_secret() {
         let (secret, other) = (Secret::parse(&[7; 20]).unwrap(), Secret::parse(&[8; 20]).unwrap());
         let good = handshake();
-        let proof = prove(Some(&secret), Role::Caller, &good);
+        let proof = prove(Some(&secret), Role::Initiator, &good);
         let holds = |secret, role, handshake: &Handshake| is_proved(secret, role, handshake, proof);
-        assert!(holds(Some(&secret), Role::Caller, &good));
-        assert!(!holds(Some(&secret), Role::Callee, &good), "it could be reflected");
-        assert!(!holds(Some(&other), Role::Caller, &good));
-        assert!(!holds(None, Role::Caller, &good));
+        assert!(holds(Some(&secret), Role::Initiator, &good));
+        assert!(!holds(Some(&secret), Role::Responder, &good), "it could be reflected");
+        assert!(!holds(Some(&other), Role::Initiator, &good));
+        assert!(!holds(None, Role::Initiator, &good));
         let name = |text| ServerName::parse(text).unwrap();
         for wrong in [
-            Handshake { caller: name("Powell"), ..good.clone() },
-            Handshake { callee: name("Powell"), ..good.clone() },
-            Handshake { caller_nonce: Nonce([3; BYTES]), ..good.clone() },
-            Handshake { callee_nonce: Nonce([3; BYTES]), ..good.clone() },
-            Handshake { caller: name("Bolden"), callee: name("Alford"), ..good.clone() },
+            Handshake { initiator: name("Powell"), ..good.clone() },
+            Handshake { responder: name("Powell"), ..good.clone() },
+            Handshake { initiator_nonce: Nonce([3; BYTES]), ..good.clone() },
+            Handshake { responder_nonce: Nonce([3; BYTES]), ..good.clone() },
+            Handshake { initiator: name("Bolden"), responder: name("Alford"), ..good.clone() },
         ] {
-            assert!(!holds(Some(&secret), Role::Caller, &wrong), "{wrong:?}");
+            assert!(!holds(Some(&secret), Role::Initiator, &wrong), "{wrong:?}");
         }
-        assert!(is_proved(None, Role::Caller, &good, None), "a herd without a secret proves nothing");
-        assert!(!is_proved(Some(&secret), Role::Caller, &good, None));
+        assert!(is_proved(None, Role::Initiator, &good, None), "a herd without a secret proves nothing");
+        assert!(!is_proved(Some(&secret), Role::Initiator, &good, None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Before the first failure.
+    /// LineCache the first failure.
     pub fn new() -> Backoff {
         Backoff { next: FIRST }
     }

@@ -1,11 +1,11 @@
-//! The grammar of neighbours: what a caller says on our peer port, and what a callee answers on a link.
+//! The grammar of neighbours: what a initiator says on our peer port, and what a responder answers on a link.
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
 use crate::proto::peering::auth::{Nonce, Proof};
-use crate::proto::store::digest::{BUCKETS, Sums};
+use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
 /// The version of the dialect that this implementation speaks.
 pub const PEER_VERSION: u32 = 2;
@@ -13,7 +13,7 @@ pub const PEER_VERSION: u32 = 2;
 /// Stands for a proof in a herd without a secret.
 const NO_PROOF: &str = "-";
 
-/// What a caller says to us on our peer port.
+/// What a initiator says to us on our peer port.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call<'a> {
     /// `HELLO <version> <from> <to> <epoch> <nonce>`: who calls, first of all.
@@ -24,11 +24,11 @@ pub enum Call<'a> {
     At(Sighting<'a>),
     /// `UPTO <position>`: everything up to this position has been said.
     UpTo(u64),
-    /// `BEAT <position> <total>`: the same, and that the caller lives.
-    Beat(Beat),
+    /// `BEAT <position> <total>`: the same, and that the initiator lives.
+    Heartbeat(Heartbeat),
 }
 
-/// What a callee answers on a link.
+/// What a responder answers on a link.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// `CHALLENGE <version> <from> <to> <epoch> <nonce>`, to `HELLO`: prove it.
@@ -52,33 +52,33 @@ pub struct Greeting {
     pub nonce: Nonce,
 }
 
-/// A sign of life of a caller.
+/// A sign of life of a initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Everything up to this position has been said.
     pub position: u64,
-    /// The fingerprint of all that the caller knows.
+    /// The fingerprint of all that the initiator knows.
     pub total: u64,
 }
 
-/// How a callee takes a caller in.
+/// How a responder takes a initiator in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// That the callee is who it says.
+    /// That the responder is who it says.
     pub proof: Option<Proof>,
-    /// The position up to which it has merged what the caller told it in this epoch.
+    /// The position up to which it has merged what the initiator told it in this epoch.
     pub position: u64,
 }
 
-/// A sign of life of a callee, in answer to a beat.
+/// A sign of life of a responder, in answer to a beat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
-    /// The position up to which it has merged what the caller told it in this epoch.
+    /// The position up to which it has merged what the initiator told it in this epoch.
     pub position: u64,
     /// The number of its own last change.
     pub number: u64,
-    /// Its fingerprint in buckets, if it differs from the caller's.
-    pub sums: Option<Sums>,
+    /// Its fingerprint in buckets, if it differs from the initiator's.
+    pub sums: Option<BucketDigests>,
 }
 
 /// Reads what came in on the peer port.
@@ -92,7 +92,7 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
         }
         "BEAT" => {
             let [position, total] = fields.exactly()?;
-            Ok(Call::Beat(Beat { position: decimal(position)?, total: hexadecimal(total)? }))
+            Ok(Call::Heartbeat(Heartbeat { position: decimal(position)?, total: hexadecimal(total)? }))
         }
         "HELLO" => Ok(Call::Hello(greeting(fields)?)),
         "PROOF" => {
@@ -103,7 +103,7 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
     }
 }
 
-/// Reads what a callee answered.
+/// Reads what a responder answered.
 pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
     let fields = Fields::of(line)?;
     match fields.word {
@@ -136,7 +136,7 @@ impl Welcome {
     }
 }
 
-impl Beat {
+impl Heartbeat {
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
         push(out, &format!("BEAT {} {:016x}", self.position, self.total));
@@ -204,7 +204,7 @@ fn parse_proof(text: &str) -> Result<Option<Proof>, ParseError> {
 }
 
 /// Sixteen digits for each bucket.
-fn parse_sums(text: &str) -> Result<Sums, ParseError> {
+fn parse_sums(text: &str) -> Result<BucketDigests, ParseError> {
     if text.len() != 16 * BUCKETS || !text.is_ascii() {
         return Err(ParseError::Number);
     }

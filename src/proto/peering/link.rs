@@ -5,7 +5,7 @@
 //! 2. Give every line of the neighbour to [`Link::answered`]; send a [`Answered::Reply`]; on an error close, back off
 //!    and begin again. After [`Answered::Up`] go on.
 //! 3. Send what [`Link::due`] yields, calling [`Link::written`] after each write, until it yields nothing; again
-//!    whenever there is news, and at [`Link::beat_at`].
+//!    whenever there is news, and at [`Link::heartbeat_at`].
 //! 4. If [`Link::is_silent`], or when the connection ends, close it and call [`Link::hung_up`].
 //!
 //! A neighbour of the classic dialect knows none of that: see [`crate::proto::peering::legacy`].
@@ -15,24 +15,26 @@ use std::time::Duration;
 
 use crate::proto::bug::Bug;
 use crate::proto::model::epoch::Epoch;
-use crate::proto::node::{ALL_IS_KEPT, Identity, Node};
+use crate::proto::node::{Identity, NO_WAL, Node};
 use crate::proto::peering::anti_entropy::{Compared, Repair};
 use crate::proto::peering::auth::{Handshake, Nonce, Role, is_proved, prove};
-use crate::proto::peering::grammar::{Ack, Answer, Beat, Greeting, Welcome, answer, push_proof, push_up_to};
+use crate::proto::peering::grammar::{
+    Ack, Answer, Greeting, Heartbeat, Welcome, answer, push_proof, push_up_to,
+};
 pub use crate::proto::peering::link_error::LinkError;
-use crate::proto::store::WALK_RECORDS_MAX;
-use crate::proto::store::cursor::{Hidden, Passed};
-use crate::proto::store::update::Teller;
+use crate::proto::store::SCAN_RECORDS_MAX;
+use crate::proto::store::cursor::{Superseded, SupersededRange};
+use crate::proto::store::update::Source;
 
 /// How often each side of a link hears from the other.
-pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// After so long without a word the other side is gone, though no packet says so: three beats were lost, and the
-/// fourth has had its time. With [`BEAT_EVERY`] it keeps what goes unnoticed below five seconds.
-pub const SILENCE_MAX: Duration = Duration::from_secs(4);
+/// fourth has had its time. With [`HEARTBEAT_EVERY`] it keeps what goes unnoticed below five seconds.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Lines after which the neighbour is told how far they reach: what is sent again when a connection breaks.
-const UNSAID_LINES_MAX: usize = WALK_RECORDS_MAX;
+const UNSAID_LINES_MAX: usize = SCAN_RECORDS_MAX;
 
 /// The sending side of one link.
 #[derive(Debug)]
@@ -60,11 +62,11 @@ struct Live {
     position: u64,
     acknowledged: u64,
     /// What was passed on the way to the position, and may have to be told after a crash.
-    hidden: Hidden,
+    hidden: Superseded,
     /// Lines since it was last told how far they reach.
     unsaid_lines: usize,
-    beat_at: Duration,
-    heard_at: Duration,
+    heartbeat_at: Duration,
+    last_heard_at: Duration,
     compared: Option<Compared>,
     repair: Option<Repair>,
 }
@@ -74,7 +76,7 @@ struct Live {
 #[must_use = "a position moves only after its lines were written"]
 pub struct Due {
     reached: u64,
-    passed: Option<Passed>,
+    passed: Option<SupersededRange>,
     kept: u64,
     lines: usize,
     said: bool,
@@ -134,7 +136,7 @@ impl Link {
         match (answer(line)?, &self.state) {
             (Answer::Challenge(challenge), State::Greeted(nonce)) => self.challenged(challenge, *nonce),
             (Answer::Welcome(welcome), State::Proved(handshake, epoch)) => {
-                if !is_proved(self.me.secret.as_ref(), Role::Callee, handshake, welcome.proof) {
+                if !is_proved(self.me.secret.as_ref(), Role::Responder, handshake, welcome.proof) {
                     return Err(LinkError::WrongProof);
                 }
                 self.state = State::Live(Box::new(Live::new(node, *epoch, welcome, now)));
@@ -148,31 +150,31 @@ impl Link {
     /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is not
     /// up. Nothing is told that a crash could undo: `kept` is the number of the last change that it could not.
     pub fn due(&self, node: &Node, kept: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
-        let kept = if self.me.has(Bug::ToldBeforeKept) { ALL_IS_KEPT } else { kept };
+        let kept = if self.me.has(Bug::ToldBeforeKept) { NO_WAL } else { kept };
         let live = self.live()?;
         let position = live.position;
         let passed = None;
         let mut due =
             Due { reached: position, passed, kept, lines: 0, said: false, beaten: false, repaired: None };
-        if position < node.store().last_number().min(kept) {
+        if position < node.store().last_seq().min(kept) {
             let teller = self.me.teller(self.neighbour, live.epoch);
-            let except = if self.me.has(Bug::ToldSentBack) { Teller::CLIENT } else { teller };
-            let walked = node.store().walk(position, kept, except, WALK_RECORDS_MAX, out);
+            let except = if self.me.has(Bug::ToldSentBack) { Source::CLIENT } else { teller };
+            let walked = node.store().scan_after(position, kept, except, SCAN_RECORDS_MAX, out);
             (due.reached, due.lines, due.passed) = (walked.reached, walked.lines, walked.passed);
-            if self.me.has(Bug::WalkOffByOne) && due.lines == WALK_RECORDS_MAX {
+            if self.me.has(Bug::WalkOffByOne) && due.lines == SCAN_RECORDS_MAX {
                 due.reached += 1;
             }
         } else if let Some(repair) = &live.repair {
             due.repaired = Some(repair.push_next_to(node.store(), kept, out));
         }
-        due.beaten = now >= live.beat_at;
+        due.beaten = now >= live.heartbeat_at;
         let full = live.unsaid_lines + due.lines >= UNSAID_LINES_MAX;
         due.said = due.beaten || (full && !self.me.has(Bug::PositionNeverSaid));
         let safe = live.hidden.safe(due.reached, due.passed, kept);
         if due.beaten {
             let total = node.store().digest().total();
             let position = if self.me.has(Bug::PositionNeverSaid) { 0 } else { safe };
-            Beat { position, total }.push_to(out);
+            Heartbeat { position, total }.push_to(out);
         } else if due.said {
             push_up_to(safe, out);
         }
@@ -186,7 +188,7 @@ impl Link {
         live.hidden.pass(due.passed, due.kept);
         live.unsaid_lines = if due.said { 0 } else { live.unsaid_lines + due.lines };
         if due.beaten {
-            live.beat_at = now + BEAT_EVERY;
+            live.heartbeat_at = now + HEARTBEAT_EVERY;
         }
         if let (Some(next), Some(repair)) = (due.repaired, &mut live.repair) {
             match next {
@@ -197,20 +199,20 @@ impl Link {
     }
 
     /// When the next beat is due, if the link is up.
-    pub fn beat_at(&self) -> Option<Duration> {
-        self.live().map(|live| live.beat_at)
+    pub fn heartbeat_at(&self) -> Option<Duration> {
+        self.live().map(|live| live.heartbeat_at)
     }
 
     /// Makes a beat due at once, so that the neighbour acknowledges what it has been told.
     pub fn ask_for_ack(&mut self) {
         if let State::Live(live) = &mut self.state {
-            live.beat_at = Duration::ZERO;
+            live.heartbeat_at = Duration::ZERO;
         }
     }
 
     /// Whether the neighbour has not been heard of for so long that it must be gone.
     pub fn is_silent(&self, now: Duration) -> bool {
-        self.live().is_some_and(|live| now >= live.heard_at + SILENCE_MAX)
+        self.live().is_some_and(|live| now >= live.last_heard_at + PEER_TIMEOUT)
     }
 
     /// The connection has ended; the next one begins with a hello.
@@ -233,13 +235,13 @@ impl Link {
             return Err(LinkError::WrongServer);
         }
         let handshake = Handshake {
-            caller: self.me.name.clone(),
-            callee: challenge.from,
-            caller_nonce: nonce,
-            callee_nonce: challenge.nonce,
+            initiator: self.me.name.clone(),
+            responder: challenge.from,
+            initiator_nonce: nonce,
+            responder_nonce: challenge.nonce,
         };
         let mut line = Vec::new();
-        push_proof(prove(self.me.secret.as_ref(), Role::Caller, &handshake), &mut line);
+        push_proof(prove(self.me.secret.as_ref(), Role::Initiator, &handshake), &mut line);
         self.state = State::Proved(Box::new(handshake), challenge.epoch);
         Ok(Answered::Reply(line))
     }
@@ -247,8 +249,8 @@ impl Link {
     fn acknowledged(&mut self, node: &Node, ack: Ack, now: Duration) -> Answered {
         let (catch_up, neighbour) = (self.me.catch_up, self.neighbour);
         let State::Live(live) = &mut self.state else { return Answered::Acknowledged };
-        live.heard_at = now;
-        live.acknowledged = live.acknowledged.max(ack.position.min(node.store().last_number()));
+        live.last_heard_at = now;
+        live.acknowledged = live.acknowledged.max(ack.position.min(node.store().last_seq()));
         let compared = ack.sums.filter(|_| catch_up).map(|sums| Compared::of(node.store(), ack.number, sums));
         let before = std::mem::replace(&mut live.compared, compared);
         if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
@@ -271,7 +273,7 @@ impl Link {
 
 impl Live {
     fn new(node: &Node, epoch: Epoch, welcome: Welcome, now: Duration) -> Live {
-        let last = node.store().last_number();
+        let last = node.store().last_seq();
         // A neighbour that has merged more than there is has met another memory of ours: everything is owed.
         let known = if welcome.position <= last { welcome.position } else { 0 };
         let known = if node.identity().has(Bug::WelcomeIgnored) { 0 } else { known };
@@ -280,10 +282,10 @@ impl Live {
             epoch,
             position,
             acknowledged: known,
-            hidden: Hidden::default(),
+            hidden: Superseded::default(),
             unsaid_lines: 0,
-            beat_at: now + BEAT_EVERY,
-            heard_at: now,
+            heartbeat_at: now + HEARTBEAT_EVERY,
+            last_heard_at: now,
             compared: None,
             repair: None,
         }

@@ -24,16 +24,16 @@ pub struct Change {
 /// What a crash leaves, where it does not take everything. A kept change that is overtaken by one that is not comes
 /// back with the crash, so the log has it until then, for those who walk past: see `hidden`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct Flushed {
     /// The changes up to this number.
-    pub surely: u64,
+    pub durable: u64,
     /// Those from there up to this number too, or some of them.
-    pub perhaps: u64,
+    pub written: u64,
 }
 
 /// The log of changes, oldest first.
 #[derive(Debug, Default)]
-pub struct Order {
+pub struct ChangeLog {
     /// Complete chunks. None is empty, and none holds more than [`CHUNK_ENTRIES`].
     chunks: Vec<Vec<Change>>,
     /// The newest changes, until they are a chunk.
@@ -46,17 +46,17 @@ pub struct Order {
     latest: Vec<u64>,
     last: u64,
     sweep_next: usize,
-    kept: Kept,
+    kept: Flushed,
 }
 
-impl Default for Kept {
+impl Default for Flushed {
     /// A crash takes everything, and the numbers with it, so that nothing comes back.
-    fn default() -> Kept {
-        Kept { surely: u64::MAX, perhaps: u64::MAX }
+    fn default() -> Flushed {
+        Flushed { durable: u64::MAX, written: u64::MAX }
     }
 }
 
-impl Order {
+impl ChangeLog {
     /// The number of the last change; 0 before the first.
     pub fn last(&self) -> u64 {
         self.last
@@ -68,7 +68,7 @@ impl Order {
     }
 
     /// So much would be left by a crash now.
-    pub fn keep(&mut self, kept: Kept) {
+    pub fn keep(&mut self, kept: Flushed) {
         self.kept = kept;
     }
 
@@ -129,12 +129,12 @@ impl Order {
         let chunk = &mut self.chunks[at];
         let before = chunk.len();
         // Every report pays for this, so what can come back is only asked for where there is something.
-        if kept.surely >= self.last {
+        if kept.durable >= self.last {
             chunk.retain(|change| latest[change.record as usize] == change.number);
         } else {
             chunk.retain(|change| {
                 let overtaken_by = latest[change.record as usize];
-                let comes_back = overtaken_by > kept.surely && change.number <= kept.perhaps;
+                let comes_back = overtaken_by > kept.durable && change.number <= kept.written;
                 overtaken_by == change.number || comes_back
             });
         }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    impl Order {
+    impl ChangeLog {
         fn len(&self) -> usize {
             self.entries + self.newest.len()
         }
@@ -167,7 +167,7 @@ mod tests {
     /// Drives the log and a plain map side by side with `changes` changes to `records` records.
     fn check(seed: u64, records: u32, changes: usize, favourites: u32) {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut order = Order::default();
+        let mut order = ChangeLog::default();
         let mut model: BTreeMap<u64, u32> = BTreeMap::new();
         let mut number_of: Vec<u64> = Vec::new();
         for step in 1..=changes {
@@ -210,24 +210,24 @@ mod tests {
 
     #[test]
     fn a_kept_change_stays_until_what_has_overtaken_it_is_kept_too() {
-        let mut order = Order::default();
+        let mut order = ChangeLog::default();
         (0..1_000).for_each(|record| order.push(record));
-        let walked = |order: &Order| order.after(0).filter(|change| change.number <= 1_000).count();
-        order.keep(Kept { surely: 900, perhaps: 1_000 });
+        let walked = |order: &ChangeLog| order.after(0).filter(|change| change.number <= 1_000).count();
+        order.keep(Flushed { durable: 900, written: 1_000 });
         // Again and again, as long as the disk has failed.
         for _ in 0..200 {
             (0..1_000).for_each(|record| order.push(record));
         }
         assert_eq!(walked(&order), 1_000);
         assert!(order.entries <= 5_000, "{} entries", order.entries);
-        order.keep(Kept { surely: order.last(), perhaps: order.last() });
+        order.keep(Flushed { durable: order.last(), written: order.last() });
         (0..20).for_each(|_| (0..1_000).for_each(|record| order.push(record)));
         assert!(walked(&order) < 1_000 && order.entries <= 3_000 + 3 * CHUNK_ENTRIES, "{}", order.entries);
     }
 
     #[test]
     fn one_client_that_never_stops_keeps_the_log_small() {
-        let mut order = Order::default();
+        let mut order = ChangeLog::default();
         (0..5_000).for_each(|record| order.push(record));
         (0..200_000).for_each(|_| order.push(17));
         assert!(order.len() <= 3 * 5_000 + 3 * CHUNK_ENTRIES, "{} entries", order.len());

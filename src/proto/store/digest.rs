@@ -9,16 +9,16 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const BUCKETS: usize = 256;
 
 /// The sum of each bucket.
-pub type Sums = Box<[u64; BUCKETS]>;
+pub type BucketDigests = Box<[u64; BUCKETS]>;
 
 /// The bucket of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket(pub u8);
 
-/// The sum of the hashes of all records of each bucket. Sums do not depend on the order of the records.
+/// The sum of the hashes of all records of each bucket. BucketDigests do not depend on the order of the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    sums: Sums,
+    sums: BucketDigests,
 }
 
 impl Bucket {
@@ -46,7 +46,7 @@ impl Digest {
     }
 
     /// The sum of each bucket.
-    pub fn sums(&self) -> &Sums {
+    pub fn sums(&self) -> &BucketDigests {
         &self.sums
     }
 

@@ -13,12 +13,12 @@ pub mod update;
 use hashbrown::HashTable;
 
 use crate::proto::model::time::Moment;
-use crate::proto::store::change_log::{Kept, Order};
-use crate::proto::store::cursor::{Passed, Walked};
+use crate::proto::store::change_log::{ChangeLog, Flushed};
+use crate::proto::store::cursor::{Scanned, SupersededRange};
 use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
 use crate::proto::store::hasher::Seed;
-use crate::proto::store::record::{Record, StoredLine};
-use crate::proto::store::update::{Entry, Teller, narrow, trimmed, wins_tie};
+use crate::proto::store::record::{InlineLine, Record};
+use crate::proto::store::update::{Source, Update, narrow, trimmed, wins_tie};
 
 /// The most clients kept if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
 /// with real reports.
@@ -32,13 +32,13 @@ pub const CLIENTS_CEILING: usize = 1_000_000_000;
 const CROWDED_CLIENTS: usize = 16 * 1024;
 
 /// The most records of one walk step: what a link holds the lock for.
-pub const WALK_RECORDS_MAX: usize = 64;
+pub const SCAN_RECORDS_MAX: usize = 64;
 
 /// The most log entries that one walk step looks at, those included that are skipped.
-const WALK_ENTRIES_MAX: usize = 4 * WALK_RECORDS_MAX;
+const SCAN_ENTRIES_MAX: usize = 4 * SCAN_RECORDS_MAX;
 
 /// The most records that one step of a repair looks at, nearly all of which are in other buckets.
-const REPAIR_RECORDS_MAX: usize = 16 * WALK_RECORDS_MAX;
+const REPAIR_RECORDS_MAX: usize = 16 * SCAN_RECORDS_MAX;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Store {
     table: HashTable<Slot>,
     seed: Seed,
     records: Vec<Record>,
-    order: Order,
+    order: ChangeLog,
     digest: Digest,
     line_bytes: u64,
 }
@@ -78,7 +78,7 @@ impl Store {
             table: HashTable::new(),
             seed: Seed::random(),
             records: Vec::new(),
-            order: Order::default(),
+            order: ChangeLog::default(),
             digest: Digest::empty(),
             line_bytes: 0,
         }
@@ -91,13 +91,13 @@ impl Store {
     }
 
     /// Stores the entry if it is news.
-    pub fn merge(&mut self, entry: &Entry<'_>) -> Merged {
+    pub fn merge(&mut self, entry: &Update<'_>) -> Merged {
         let client = &entry.line[entry.client.0..entry.client.1];
         let hash = self.seed.hash(client);
         match self.find(hash, client) {
             Some(record) if self.update(record, entry) => Merged::News,
             Some(_) => Merged::Stale,
-            None if entry.teller == Teller::CLIENT && self.records.len() >= self.clients_max => {
+            None if entry.teller == Source::CLIENT && self.records.len() >= self.clients_max => {
                 Merged::Refused
             }
             None => {
@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// Merges what a journal holds, which had this number.
-    pub fn restore(&mut self, number: u64, entry: &Entry<'_>) -> Merged {
+    pub fn restore(&mut self, number: u64, entry: &Update<'_>) -> Merged {
         self.order.resume_after(number.saturating_sub(1));
         self.merge(entry)
     }
@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// So much would be left by a crash now. Where nothing is said, it takes everything.
-    pub fn keep(&mut self, kept: Kept) {
+    pub fn keep(&mut self, kept: Flushed) {
         self.order.keep(kept);
     }
 
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// The number of the last change; 0 before the first.
-    pub fn last_number(&self) -> u64 {
+    pub fn last_seq(&self) -> u64 {
         self.order.last()
     }
 
@@ -161,29 +161,29 @@ impl Store {
 
     /// Appends the lines of at most `records_max` records that changed after `position`, up to the number `until`,
     /// and were not told by `except`.
-    pub fn walk(
+    pub fn scan_after(
         &self,
         position: u64,
         until: u64,
-        except: Teller,
+        except: Source,
         records_max: usize,
         out: &mut Vec<u8>,
-    ) -> Walked {
-        self.visit(position, until, except, records_max, |_, line| out.extend_from_slice(line))
+    ) -> Scanned {
+        self.scan(position, until, except, records_max, |_, line| out.extend_from_slice(line))
     }
 
-    /// Calls `push` with the number and the line of at most `records_max` records, of which [`Store::walk`] says more.
-    pub fn visit(
+    /// Calls `push` with the number and the line of at most `records_max` records, of which [`Store::scan_after`] says more.
+    pub fn scan(
         &self,
         position: u64,
         until: u64,
-        except: Teller,
+        except: Source,
         records_max: usize,
         mut push: impl FnMut(u64, &[u8]),
-    ) -> Walked {
-        let mut walked = Walked { reached: position, lines: 0, passed: None };
+    ) -> Scanned {
+        let mut walked = Scanned { reached: position, lines: 0, passed: None };
         let mut changes = self.order.after(position);
-        for change in changes.by_ref().take(WALK_ENTRIES_MAX) {
+        for change in changes.by_ref().take(SCAN_ENTRIES_MAX) {
             if walked.lines == records_max || change.number > until {
                 return walked;
             }
@@ -191,7 +191,7 @@ impl Store {
             let record = &self.records[change.record as usize];
             let latest = self.order.number_of(change.record);
             if latest > until {
-                walked.passed = Some(Passed::and(walked.passed, change.number, latest));
+                walked.passed = Some(SupersededRange::and(walked.passed, change.number, latest));
             } else if latest == change.number && record.teller != except {
                 push(change.number, record.line.bytes());
                 walked.lines += 1;
@@ -199,15 +199,15 @@ impl Store {
         }
         if changes.next().is_none() {
             // After a recovery the last number is greater than that of any change.
-            walked.reached = walked.reached.max(until.min(self.last_number()));
+            walked.reached = walked.reached.max(until.min(self.last_seq()));
         }
         walked
     }
 
-    /// Appends the lines of at most [`WALK_RECORDS_MAX`] records of the chosen buckets whose last change has no greater
+    /// Appends the lines of at most [`SCAN_RECORDS_MAX`] records of the chosen buckets whose last change has no greater
     /// number than `until`, from the record with the index `from` on; returns the index of the next one to look at,
     /// or `None` after the last.
-    pub fn walk_buckets(
+    pub fn scan_buckets(
         &self,
         chosen: &[bool; BUCKETS],
         from: usize,
@@ -216,7 +216,7 @@ impl Store {
     ) -> Option<usize> {
         let mut copied = 0;
         for (index, record) in self.records.iter().enumerate().skip(from).take(REPAIR_RECORDS_MAX) {
-            if copied == WALK_RECORDS_MAX {
+            if copied == SCAN_RECORDS_MAX {
                 return Some(index);
             }
             if chosen[usize::from(record.bucket.0)] && self.order.number_of(index as u32) <= until {
@@ -247,7 +247,7 @@ impl Store {
         self.table.find(hash, same).map(|slot| slot.record)
     }
 
-    fn update(&mut self, index: u32, entry: &Entry<'_>) -> bool {
+    fn update(&mut self, index: u32, entry: &Update<'_>) -> bool {
         let record = &mut self.records[index as usize];
         let is_newer = entry.moment > record.moment;
         let is_tie = entry.moment == record.moment;
@@ -268,13 +268,13 @@ impl Store {
 
     /// By its parts, for an entry that is passed on as a whole has to be put together first.
     #[inline(never)]
-    fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, teller: Teller) {
+    fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, teller: Source) {
         let bucket = Bucket::of(&line[client.0..client.1]);
         let digest = record_hash(trimmed(line));
         let index = self.records.len() as u32;
         self.line_bytes += line.len() as u64;
         self.records.push(Record {
-            line: StoredLine::new(line),
+            line: InlineLine::new(line),
             client: narrow(client),
             moment,
             teller,

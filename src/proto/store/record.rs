@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::proto::model::time::Moment;
 use crate::proto::store::digest::Bucket;
-use crate::proto::store::update::Teller;
+use crate::proto::store::update::Source;
 
 /// The bytes of a line that is kept within its record: those of a name of 50 bytes with seven decimal places, in a herd
 /// whose servers have short names. With them and what else it has, a line takes 120 bytes.
@@ -14,18 +14,18 @@ const SHORT_BYTES_MAX: usize = 118;
 /// The newest sighting of one client.
 #[derive(Debug)]
 pub(crate) struct Record {
-    pub(crate) line: StoredLine,
+    pub(crate) line: InlineLine,
     /// Where the client's name stands in the line.
     pub(crate) client: Range<u32>,
     pub(crate) moment: Moment,
-    pub(crate) teller: Teller,
+    pub(crate) teller: Source,
     pub(crate) digest: u64,
     pub(crate) bucket: Bucket,
 }
 
 /// A line.
 #[derive(Debug)]
-pub(crate) enum StoredLine {
+pub(crate) enum InlineLine {
     /// The first so many bytes.
     Short(u8, [u8; SHORT_BYTES_MAX]),
     Long(Box<[u8]>),
@@ -39,27 +39,27 @@ impl Record {
     }
 }
 
-impl StoredLine {
+impl InlineLine {
     #[inline(always)]
-    pub(crate) fn new(line: &[u8]) -> StoredLine {
+    pub(crate) fn new(line: &[u8]) -> InlineLine {
         let mut bytes = [0; SHORT_BYTES_MAX];
         match bytes.get_mut(..line.len()) {
             Some(to) => {
                 to.copy_from_slice(line);
-                StoredLine::Short(line.len() as u8, bytes)
+                InlineLine::Short(line.len() as u8, bytes)
             }
-            None => StoredLine::Long(line.into()),
+            None => InlineLine::Long(line.into()),
         }
     }
 
     #[inline(always)]
     pub(crate) fn set(&mut self, line: &[u8]) {
         match self {
-            StoredLine::Short(len, bytes) if line.len() <= SHORT_BYTES_MAX => {
+            InlineLine::Short(len, bytes) if line.len() <= SHORT_BYTES_MAX => {
                 bytes[..line.len()].copy_from_slice(line);
                 *len = line.len() as u8;
             }
-            StoredLine::Short(..) | StoredLine::Long(_) => self.replace(line),
+            InlineLine::Short(..) | InlineLine::Long(_) => self.replace(line),
         }
     }
 
@@ -67,24 +67,24 @@ impl StoredLine {
     fn replace(&mut self, line: &[u8]) {
         match self {
             // In place, for it stays as it is as a rule.
-            StoredLine::Long(bytes) if bytes.len() == line.len() => bytes.copy_from_slice(line),
-            StoredLine::Short(..) | StoredLine::Long(_) => *self = StoredLine::new(line),
+            InlineLine::Long(bytes) if bytes.len() == line.len() => bytes.copy_from_slice(line),
+            InlineLine::Short(..) | InlineLine::Long(_) => *self = InlineLine::new(line),
         }
     }
 
     #[inline(always)]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            StoredLine::Short(len, bytes) => &bytes[..usize::from(*len)],
-            StoredLine::Long(bytes) => bytes,
+            InlineLine::Short(len, bytes) => &bytes[..usize::from(*len)],
+            InlineLine::Long(bytes) => bytes,
         }
     }
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         match self {
-            StoredLine::Short(len, _) => usize::from(*len),
-            StoredLine::Long(bytes) => bytes.len(),
+            InlineLine::Short(len, _) => usize::from(*len),
+            InlineLine::Long(bytes) => bytes.len(),
         }
     }
 
@@ -92,8 +92,8 @@ impl StoredLine {
     #[inline(always)]
     pub(crate) fn part(&self, part: Range<usize>) -> &[u8] {
         match self {
-            StoredLine::Short(_, bytes) => &bytes[part],
-            StoredLine::Long(bytes) => &bytes[part],
+            InlineLine::Short(_, bytes) => &bytes[part],
+            InlineLine::Long(bytes) => &bytes[part],
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         let lengths = [0, 1, 80, SHORT_BYTES_MAX - 1, SHORT_BYTES_MAX, SHORT_BYTES_MAX + 1, 200, 200, 256];
         for before in lengths {
             for after in lengths {
-                let mut line = StoredLine::new(&text[256 - before..]);
+                let mut line = InlineLine::new(&text[256 - before..]);
                 assert_eq!(line.bytes(), &text[256 - before..]);
                 line.set(&text[..after]);
                 assert_eq!((line.bytes(), line.len()), (&text[..after], after));
@@ -119,6 +119,6 @@ mod tests {
 
     #[test]
     fn it_takes_no_more_than_it_says() {
-        assert_eq!(size_of::<StoredLine>(), 120);
+        assert_eq!(size_of::<InlineLine>(), 120);
     }
 }

@@ -8,27 +8,27 @@ use crate::proto::model::time::{Moment, Timestamp};
 
 /// Who told us of a sighting, so that it is not sent straight back: a neighbour during one life of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Teller {
+pub struct Source {
     neighbour: u32,
     epoch: Epoch,
 }
 
-impl Teller {
+impl Source {
     /// A client of our own.
-    pub const CLIENT: Teller = Teller { neighbour: u32::MAX, epoch: Epoch(0) };
+    pub const CLIENT: Source = Source { neighbour: u32::MAX, epoch: Epoch(0) };
 
     /// Who has told us nothing.
-    pub const NOBODY: Teller = Teller { neighbour: u32::MAX - 1, epoch: Epoch(0) };
+    pub const NOBODY: Source = Source { neighbour: u32::MAX - 1, epoch: Epoch(0) };
 
     /// The neighbour with this index, with the memory of this epoch.
-    pub fn neighbour(index: usize, epoch: Epoch) -> Teller {
-        Teller { neighbour: index as u32, epoch }
+    pub fn neighbour(index: usize, epoch: Epoch) -> Source {
+        Source { neighbour: index as u32, epoch }
     }
 }
 
 /// When a sighting is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Newness {
+pub enum MergeRule {
     /// A client's own report: only if its time is strictly newer.
     LaterTime,
     /// What a neighbour tells: if it is greater in the total order, so that equal times settle the same way
@@ -38,7 +38,7 @@ pub enum Newness {
 
 /// An `AT` line ready to be merged.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct Update<'a> {
     /// The line, in the one form in which it is stored and sent, with its line feed.
     pub line: &'a [u8],
     /// Where in `line` the client's name stands.
@@ -46,12 +46,12 @@ pub struct Entry<'a> {
     /// The client's time, cut to nanoseconds.
     pub moment: Moment,
     /// Who told us.
-    pub teller: Teller,
+    pub teller: Source,
     /// Which rule decides.
-    pub newness: Newness,
+    pub newness: MergeRule,
 }
 
-impl Entry<'_> {
+impl Update<'_> {
     /// The line without its line feed.
     pub(crate) fn text(&self) -> &[u8] {
         &self.line[..self.line.len() - 1]
@@ -66,12 +66,12 @@ pub(crate) fn narrow(client: (usize, usize)) -> Range<u32> {
 
 /// Whether a line wins over the stored one, their times being equal in whole nanoseconds.
 #[cold]
-pub(crate) fn wins_tie(line: &[u8], newness: Newness, stored: &[u8]) -> bool {
+pub(crate) fn wins_tie(line: &[u8], newness: MergeRule, stored: &[u8]) -> bool {
     let by_time = time_of(line).cmp(&time_of(stored));
     match (by_time, newness) {
-        (Ordering::Less, _) | (Ordering::Equal, Newness::LaterTime) => false,
+        (Ordering::Less, _) | (Ordering::Equal, MergeRule::LaterTime) => false,
         (Ordering::Greater, _) => true,
-        (Ordering::Equal, Newness::GreaterSighting) => trimmed(line) > trimmed(stored),
+        (Ordering::Equal, MergeRule::GreaterSighting) => trimmed(line) > trimmed(stored),
     }
 }
 

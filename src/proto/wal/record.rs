@@ -38,7 +38,7 @@ pub enum Record<'a> {
     /// News: the number that it got, and the `AT` line with its line feed.
     Sighting(u64, &'a [u8]),
     /// All sightings of a neighbour up to a position of an epoch of its own have been recorded before this.
-    Heard(&'a str, Epoch, u64),
+    ReceivedUpTo(&'a str, Epoch, u64),
     /// Nothing follows in this file. If none follows it, the server has stopped, and everything is on disk.
     Stopped,
 }
@@ -85,7 +85,7 @@ impl Record<'_> {
                 out.extend_from_slice(&(line.len() as u32).to_le_bytes());
                 out.extend_from_slice(line);
             }
-            Record::Heard(name, epoch, position) => {
+            Record::ReceivedUpTo(name, epoch, position) => {
                 out.push(b'H');
                 out.extend_from_slice(&epoch.0.to_le_bytes());
                 out.extend_from_slice(&position.to_le_bytes());
@@ -128,7 +128,7 @@ fn heard(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (name, rest) = rest.split_at_checked(usize::from(length))?;
     let name = std::str::from_utf8(name).ok()?;
     let epoch = Epoch(u64::from_le_bytes(*epoch));
-    Some((Record::Heard(name, epoch, u64::from_le_bytes(*position)), rest))
+    Some((Record::ReceivedUpTo(name, epoch, u64::from_le_bytes(*position)), rest))
 }
 
 /// Makes a frame of `frame`, in which the payload stands behind [`FRAME_HEAD_BYTES`] that are free.
@@ -199,7 +199,7 @@ mod tests {
     fn some() -> Vec<u8> {
         frame(&[
             Record::Sighting(7, b"AT a +0.1 kiwi +1+2 3\n"),
-            Record::Heard("alice", Epoch(u64::MAX), 1 << 40),
+            Record::ReceivedUpTo("alice", Epoch(u64::MAX), 1 << 40),
             Record::Stopped,
         ])
     }
@@ -213,7 +213,7 @@ mod tests {
             records,
             [
                 Ok(Record::Sighting(7, b"AT a +0.1 kiwi +1+2 3\n")),
-                Ok(Record::Heard("alice", Epoch(u64::MAX), 1 << 40)),
+                Ok(Record::ReceivedUpTo("alice", Epoch(u64::MAX), 1 << 40)),
                 Ok(Record::Stopped),
             ]
         );

@@ -13,7 +13,7 @@ use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::at_line;
 use crate::proto::store::Store;
-use crate::proto::store::update::{Entry, Newness, Teller};
+use crate::proto::store::update::{MergeRule, Source, Update};
 use crate::proto::wal::record::{Heading, NotARecord, Record, records};
 
 /// How far above the highest number that was recovered numbering goes on. Numbers that were given but not kept may
@@ -40,7 +40,7 @@ pub struct Recovery {
 
 /// What was recovered.
 #[derive(Debug)]
-pub struct Memory {
+pub struct Recovered {
     /// The sightings, in their old order and with their old numbers.
     pub(crate) store: Store,
     /// By neighbour: what it had told us, in which epoch of its own.
@@ -77,7 +77,7 @@ impl Recovery {
             self.has_stopped = false;
             let taken = match record {
                 Ok(Record::Sighting(number, line)) => self.sighting(number, line),
-                Ok(Record::Heard(name, epoch, position)) => self.heard(name, epoch, position),
+                Ok(Record::ReceivedUpTo(name, epoch, position)) => self.heard(name, epoch, position),
                 Ok(Record::Stopped) => {
                     self.has_stopped = true;
                     Ok(())
@@ -113,7 +113,7 @@ impl Recovery {
     }
 
     /// What is known now, and its epoch if that may be kept: `boot` names the present run of the operating system.
-    pub fn finish(mut self, boot: &str) -> (Memory, Option<Epoch>) {
+    pub fn finish(mut self, boot: &str) -> (Recovered, Option<Epoch>) {
         let is_whole = !self.is_damaged;
         let epoch = self.heading.filter(|heading| {
             // What had not been flushed when the system went down is missing without a trace.
@@ -122,8 +122,8 @@ impl Recovery {
         if !is_whole {
             self.heard.clear();
         }
-        self.store.resume_after(self.store.last_number().saturating_add(self.numbers_skipped));
-        (Memory { store: self.store, heard: self.heard }, epoch.map(|heading| heading.epoch))
+        self.store.resume_after(self.store.last_seq().saturating_add(self.numbers_skipped));
+        (Recovered { store: self.store, heard: self.heard }, epoch.map(|heading| heading.epoch))
     }
 
     /// Plants the mistake that numbering goes on where the journal ends.
@@ -137,13 +137,13 @@ impl Recovery {
         }
         let text = line.strip_suffix(b"\n").ok_or(NotARecord)?;
         let (sighting, _) = at_line(text).map_err(|_| NotARecord)?;
-        let entry = Entry {
+        let entry = Update {
             line,
             client: sighting.client_range(),
             moment: sighting.time.moment(),
             // Its teller may have forgotten it by now, so everybody is told of it.
-            teller: Teller::CLIENT,
-            newness: Newness::GreaterSighting,
+            teller: Source::CLIENT,
+            newness: MergeRule::GreaterSighting,
         };
         self.store.restore(number, &entry);
         self.sightings += 1;
@@ -166,7 +166,7 @@ impl Default for Recovery {
     }
 }
 
-impl Memory {
+impl Recovered {
     /// How many clients are known.
     pub fn len(&self) -> usize {
         self.store.len()
@@ -194,10 +194,10 @@ mod tests {
     }
 
     const KIWI: Record<'_> = Record::Sighting(5, b"AT bob +0.100000000 kiwi +34.0-118.4 1621464827.5\n");
-    const HEARD: Record<'_> = Record::Heard("bob", Epoch(9), 12);
+    const HEARD: Record<'_> = Record::ReceivedUpTo("bob", Epoch(9), 12);
 
     /// Recovers two records and whatever else is said.
-    fn recovered(heading: Heading, more: impl FnOnce(&mut Recovery)) -> (Memory, Option<Epoch>) {
+    fn recovered(heading: Heading, more: impl FnOnce(&mut Recovery)) -> (Recovered, Option<Epoch>) {
         let mut recovery = Recovery::new();
         recovery.begins(heading);
         recovery.frame(&payload(&[KIWI, HEARD])).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn numbers_go_on_far_above_the_last_that_was_kept() {
         let (memory, _) = recovered(heading("now", false), |_| {});
-        assert_eq!(memory.store.last_number(), 5 + NUMBERS_SKIPPED);
+        assert_eq!(memory.store.last_seq(), 5 + NUMBERS_SKIPPED);
         let line = memory.store.line_of(b"kiwi").unwrap();
         assert!(line.starts_with(b"AT bob"), "{line:?}");
         assert_eq!(memory.heard, [(ServerName::parse("bob").unwrap(), Epoch(9), 12)]);

@@ -65,7 +65,7 @@ pub(super) fn commits(stage: &Stage) {
     }
     assert!(commits.commit(commits.mark()).is_ok());
     assert!(CLIENTS.iter().copied().flatten().chain(&["e"]).all(|client| is_kept(client)));
-    assert_eq!(commits.kept_number(), shared.node.read().store().last_number());
+    assert_eq!(commits.kept_number(), shared.node.read().store().last_seq());
 }
 
 /// The files that a start would believe: all from the last snapshot on.

@@ -68,8 +68,8 @@ impl Neighbour {
             let now = Moment { seconds: 0, nanos: 0 };
             let step = self.session.line(line, now, &mut self.batch);
             let (met, beat) = match step {
-                Step::Meet(_) => (true, None),
-                Step::Beat(beat) => (false, Some(beat)),
+                Step::Authenticated(_) => (true, None),
+                Step::Heartbeat(beat) => (false, Some(beat)),
                 Step::Next => (false, None),
                 Step::Refused(_) | Step::Ask(_) | Step::Close(_) => panic!("a link says {step:?}"),
             };

@@ -10,7 +10,7 @@ use super::neighbour::Neighbour;
 use super::stage::{Stage, converse, report};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::node::Node;
-use crate::proto::peering::link::BEAT_EVERY;
+use crate::proto::peering::link::HEARTBEAT_EVERY;
 use crate::server::Server;
 use crate::server::callers::Callers;
 use crate::server::classic::ClassicSender;
@@ -54,7 +54,7 @@ fn news(stage: &Stage) {
             scope.spawn(move || converse(shared, server));
             scope.spawn(move || assert_eq!(report(client, clients), clients));
             // The next look finds that a beat is due.
-            pass(BEAT_EVERY);
+            pass(HEARTBEAT_EVERY);
         }
         assert!(bolden.listen_until(|bolden| {
             let acknowledged = shared.links[0].acknowledged_position();
@@ -67,7 +67,7 @@ fn news(stage: &Stage) {
         bolden.told.sort();
         assert_eq!(bolden.told, ["a", "b", "c", "d"]);
     });
-    let last = shared.node.read().store().last_number();
+    let last = shared.node.read().store().last_seq();
     assert_eq!(shared.links[0].acknowledged_position(), last);
 }
 

@@ -69,7 +69,7 @@ fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces, takes_sev
         loop {
             if takes_several {
                 let begins = batch.replies().len();
-                session.usual_lines(&mut framing, RECEIVED, usize::MAX, &mut batch);
+                session.canonical_lines(&mut framing, RECEIVED, usize::MAX, &mut batch);
                 // Whether they are right is compared in the end.
                 batch.replies()[begins..]
                     .split_inclusive(|&byte| byte == b'\n')
@@ -114,7 +114,7 @@ pub(crate) fn answer(
                 None => batch.refuse(text),
             }
         }
-        step @ (Step::Meet(_) | Step::Beat(_)) => panic!("{step:?} for a client's line"),
+        step @ (Step::Authenticated(_) | Step::Heartbeat(_)) => panic!("{step:?} for a client's line"),
     }
     let expected = expected(line, node.identity().clock_lead_max, model);
     let reply = &batch.replies()[begins..];

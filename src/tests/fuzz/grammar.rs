@@ -24,7 +24,7 @@ pub(crate) fn check(data: &[u8]) {
 fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
     match call(line) {
         Ok(Call::At(sighting)) => Some(sighting),
-        Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Beat(_)) | Err(_) => None,
+        Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_) => None,
     }
 }
 
@@ -61,7 +61,7 @@ fn at(line: &[u8]) {
             assert_eq!([origin, skew, client.0, location.text(), time.text()], fields);
             sighting
         }
-        (Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Beat(_)) | Err(_), None) => return,
+        (Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_), None) => return,
         (parsed, _) => panic!("{} is {parsed:?}, by mistake", line.escape_ascii()),
     };
     let printed = line_of(&sighting);
@@ -76,7 +76,7 @@ fn words(line: &[u8]) {
         Ok(Call::Hello(hello)) => hello.push_to("HELLO", &mut printed),
         Ok(Call::Proof(proof)) => push_proof(proof, &mut printed),
         Ok(Call::UpTo(position)) => push_up_to(position, &mut printed),
-        Ok(Call::Beat(beat)) => beat.push_to(&mut printed),
+        Ok(Call::Heartbeat(beat)) => beat.push_to(&mut printed),
         Ok(Call::At(_)) | Err(_) => {}
     }
     if !printed.is_empty() {

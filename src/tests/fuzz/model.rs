@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::naive::{self, Decimal};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
-use crate::proto::store::update::Teller;
-use crate::proto::store::{Store, WALK_RECORDS_MAX};
+use crate::proto::store::update::Source;
+use crate::proto::store::{SCAN_RECORDS_MAX, Store};
 
 /// A neighbour that has told nothing: there are not as many.
-fn nobody() -> Teller {
-    Teller::neighbour(99, Epoch(0))
+fn nobody() -> Source {
+    Source::neighbour(99, Epoch(0))
 }
 
 /// The newest sighting of every client.
@@ -55,9 +55,9 @@ impl Model {
     }
 
     /// Whether a store knows this and nothing else, and gives it out again; `neighbour` told what no client did.
-    pub(crate) fn check(&self, store: &Store, neighbour: Option<Teller>) {
+    pub(crate) fn check(&self, store: &Store, neighbour: Option<Source>) {
         assert_eq!(store.len(), self.known.len());
-        assert_eq!(store.last_number(), self.news as u64);
+        assert_eq!(store.last_seq(), self.news as u64);
         let mut digest = Digest::empty();
         for (client, known) in &self.known {
             assert_eq!(store.line_of(client.as_bytes()), Some(&*known.line));
@@ -76,14 +76,14 @@ impl Model {
 }
 
 /// All that a link from the beginning would send to a neighbour.
-fn walk(store: &Store, except: Teller) -> Vec<u8> {
+fn walk(store: &Store, except: Source) -> Vec<u8> {
     let (mut position, mut all) = (0, Vec::new());
-    while position < store.last_number() {
+    while position < store.last_seq() {
         let begins = all.len();
-        let reached = store.walk(position, u64::MAX, except, WALK_RECORDS_MAX, &mut all).reached;
+        let reached = store.scan_after(position, u64::MAX, except, SCAN_RECORDS_MAX, &mut all).reached;
         assert!(reached > position, "the walk stands still");
         let records = all[begins..].iter().filter(|&&byte| byte == b'\n').count();
-        assert!(records <= WALK_RECORDS_MAX, "{records} records in one step");
+        assert!(records <= SCAN_RECORDS_MAX, "{records} records in one step");
         position = reached;
     }
     all

@@ -15,7 +15,7 @@ use crate::proto::model::fields::ParseError;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::{Call, PEER_VERSION, call};
-use crate::proto::store::update::Teller;
+use crate::proto::store::update::Source;
 
 /// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.
 const EPOCH: Epoch = Epoch(0xb0);
@@ -51,7 +51,7 @@ fn converse(mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u
         let mut closed = false;
         loop {
             if takes_several {
-                peer.usual_lines(&mut framing, &mut of_peer, &mut model);
+                peer.canonical_lines(&mut framing, &mut of_peer, &mut model);
             }
             let Some(line) = framing.next_line() else { break };
             // Two conversations settle when they like. Here they do so in the order of the lines, as the model does.
@@ -93,7 +93,7 @@ struct Peer {
     /// Who has said hello, and must prove it.
     said_hello: Option<(usize, Epoch)>,
     /// As whom it tells things, once it has proved it.
-    met: Option<Teller>,
+    met: Option<Source>,
     /// The furthest that it has said to have come.
     position: u64,
 }
@@ -105,9 +105,9 @@ impl Peer {
     }
 
     /// Has lines taken that are usual. Nothing is replied to them.
-    fn usual_lines(&mut self, framing: &mut Framing, batch: &mut Batch, model: &mut Model) {
+    fn canonical_lines(&mut self, framing: &mut Framing, batch: &mut Batch, model: &mut Model) {
         let (begins, before) = (batch.replies().len(), framing.partial().to_vec());
-        let count = self.session.usual_lines(framing, RECEIVED, usize::MAX, batch);
+        let count = self.session.canonical_lines(framing, RECEIVED, usize::MAX, batch);
         let taken = &before[..before.len() - framing.partial().len()];
         let lines: Vec<&[u8]> = taken.split_inclusive(|&byte| byte == b'\n').collect();
         assert_eq!((lines.len() as u64, batch.replies().len()), (count, begins));
@@ -134,14 +134,14 @@ impl Peer {
         let mut news = 0;
         match step {
             Step::Next | Step::Refused(_) | Step::Close(_) => {}
-            Step::Meet(_) => self.session.meet(node, batch),
-            Step::Beat(beat) => {
+            Step::Authenticated(_) => self.session.meet(node, batch),
+            Step::Heartbeat(beat) => {
                 news = node.settle(batch).news;
                 self.session.beat(node, &beat, true, batch);
                 let ack = batch.replies()[begins..].to_vec();
                 let differs = node.store().digest().total() != beat.total;
                 let sums = if differs { 1 + 256 * 16 } else { 0 };
-                let known = format!("ACK {} {}", self.position, node.store().last_number());
+                let known = format!("ACK {} {}", self.position, node.store().last_seq());
                 assert!(ack.starts_with(known.as_bytes()) && ack.len() == known.len() + sums + 1, "{ack:?}");
                 return (false, news);
             }
@@ -168,7 +168,7 @@ impl Peer {
                 (Vec::new(), false)
             }
             // The answer depends on the store.
-            (Ok(Call::Beat(beat)), _, true) => {
+            (Ok(Call::Heartbeat(beat)), _, true) => {
                 self.position = self.position.max(beat.position);
                 (Vec::new(), false)
             }
@@ -176,7 +176,7 @@ impl Peer {
                 if proof.is_some() {
                     return (refused, true);
                 }
-                self.met = Some(Teller::neighbour(neighbour, epoch));
+                self.met = Some(Source::neighbour(neighbour, epoch));
                 (b"WELCOME - 0\n".to_vec(), false)
             }
             (Ok(Call::Hello(hello)), None, false) => {

@@ -10,7 +10,7 @@ use crate::places::{Choice, PlacesError, answer_in};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::command::{ClientCommand, client_command};
 use crate::proto::line::framing::Line;
-use crate::proto::line::query::{PLACES_MAX, Search};
+use crate::proto::line::query::{PLACES_MAX, Query};
 use crate::proto::line::session::Session;
 use crate::proto::node::Node;
 
@@ -75,7 +75,7 @@ fn made_here(answer: &str) {
 }
 
 /// The reply is the `AT` line, the answer with at most `limit` results and all else in it, and two line feeds.
-fn reply(search: &Search, answer: &str, limit: u8) {
+fn reply(search: &Query, answer: &str, limit: u8) {
     let mut out = Vec::new();
     search.finish(answer, &mut out);
     let reply = String::from_utf8(out).unwrap();
@@ -96,7 +96,7 @@ fn results(value: &Value) -> &[Value] {
 }
 
 /// A question that the store has answered.
-fn search(limit: u8) -> Search {
+fn search(limit: u8) -> Query {
     let me = identity(None);
     let (mut node, mut session, mut batch) =
         (Node::new(Arc::clone(&me)), Session::client(me), Batch::default());

@@ -11,7 +11,7 @@ use crate::journal::{Found, Journal, OpenError, Opened};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::store::update::Teller;
+use crate::proto::store::update::Source;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, MAGIC, Next, Record, next_frame};
 
 /// The epoch of the neighbour that tells us things.
@@ -61,7 +61,7 @@ pub(super) fn frame(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
     let mut frame = vec![0; FRAME_HEAD_BYTES];
     for number in numbers {
         Record::Sighting(number, line(number).as_bytes()).push_to(&mut frame);
-        Record::Heard("Bolden", NEIGHBOURS, number).push_to(&mut frame);
+        Record::ReceivedUpTo("Bolden", NEIGHBOURS, number).push_to(&mut frame);
     }
     frame
 }
@@ -76,7 +76,7 @@ pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
     let node = Node::remembering(Arc::new(me), opened.memory);
     let mut seen = BTreeSet::new();
     let mut position = 0;
-    while position < node.store().last_number() {
+    while position < node.store().last_seq() {
         let push = |_, stored: &[u8]| {
             let stored = std::str::from_utf8(stored).unwrap();
             let number = stored.split(' ').nth(3).and_then(|client| client.strip_prefix("client-"));
@@ -84,7 +84,7 @@ pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
             assert_eq!(stored, line(number));
             assert!(seen.insert(number), "{number} is there twice");
         };
-        let reached = node.store().visit(position, u64::MAX, Teller::NOBODY, 64, push).reached;
+        let reached = node.store().scan(position, u64::MAX, Source::NOBODY, 64, push).reached;
         position = if reached == position { u64::MAX } else { reached };
     }
     assert_eq!(seen.len(), node.store().len());
@@ -156,7 +156,7 @@ impl Image {
             let records = crate::proto::wal::record::records(payload).map_while(Result::ok);
             let number = |record| match record {
                 Record::Sighting(number, _) => Some(number),
-                Record::Heard(..) | Record::Stopped => None,
+                Record::ReceivedUpTo(..) | Record::Stopped => None,
             };
             let to = from + FRAME_HEAD_BYTES + payload.len();
             frames.push(FrameAt { from, to, sightings: records.filter_map(number).collect() });

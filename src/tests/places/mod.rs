@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use self::server::LocalServer;
 use super::{Answer, Choice, Key, Options, Places, clock, open};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
-const NEAR: Nearby = Nearby { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
-const ELSEWHERE: Nearby = Nearby { latitude: 51.5, longitude: 0.0, radius_m: 2_000 };
+const NEAR: NearbyQuery = NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
+const ELSEWHERE: NearbyQuery = NearbyQuery { latitude: 51.5, longitude: 0.0, radius_m: 2_000 };
 
 const KEY: &str = "AIza-this-is-secret";
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{NEAR, options, status_of};
 use crate::config::PlacesArgs;
 use crate::places::{Choice, Options, open};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 #[test]
 fn a_provider_that_cannot_work_is_refused_in_one_sentence() {
@@ -49,7 +49,7 @@ fn the_catalogue_needs_nothing_and_never_waits() {
     assert_eq!(value["results"][0]["name"], "University of California, Los Angeles");
     let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["html_attributions", "results", "status", "provider"]);
-    let desert = Nearby { latitude: 24.0, longitude: 10.0, radius_m: 50_000 };
+    let desert = NearbyQuery { latitude: 24.0, longitude: 10.0, radius_m: 50_000 };
     assert_eq!(status_of(&places.nearby(&desert).unwrap()), "ZERO_RESULTS");
     places.stop();
 }

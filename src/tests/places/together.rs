@@ -12,7 +12,7 @@ use crate::places::request::Question;
 use crate::places::single_flight::SingleFlight;
 use crate::places::turnstile::Turnstile;
 use crate::places::{Answer, Choice, Options, Places, PlacesError, clock};
-use crate::proto::line::query::Nearby;
+use crate::proto::line::query::NearbyQuery;
 
 #[test]
 fn equal_questions_at_once_are_one_call() {
@@ -111,7 +111,7 @@ fn overpass_is_asked_one_question_at_a_time_and_the_others_wait_their_turn() {
         reply(out, 200, &[], OVERPASS_OK)
     });
     let remote = overpass(&options(Choice::Overpass, server.url())).unwrap();
-    let near = |number: u32| Nearby { radius_m: 1_000 + number, ..NEAR };
+    let near = |number: u32| NearbyQuery { radius_m: 1_000 + number, ..NEAR };
     thread::scope(|scope| {
         let remote = &remote;
         let asking: Vec<_> = (0..9).map(|n| scope.spawn(move || remote.nearby(&near(n)))).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use proxyherd::proto::line::framing::Framing;
 use proxyherd::proto::model::time::Moment;
-use proxyherd::proto::peering::link::SILENCE_MAX;
+use proxyherd::proto::peering::link::PEER_TIMEOUT;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
 use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, Port};
@@ -50,7 +50,7 @@ pub(crate) struct Conversation {
     /// Whether one for silence is set: only a neighbour has one.
     has_silence_deadline: bool,
     /// When the other side has last been read of.
-    heard_at: Duration,
+    last_heard_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +83,7 @@ impl Conversation {
             stamp: (number, 0),
             has_write_deadline: false,
             has_silence_deadline: false,
-            heard_at: Duration::ZERO,
+            last_heard_at: Duration::ZERO,
         })
     }
 
@@ -118,7 +118,7 @@ impl Conversation {
 
     /// How much longer the neighbour may say nothing.
     pub(crate) fn silence_left(&self) -> Duration {
-        (self.heard_at + SILENCE_MAX).saturating_sub(clock::ticks())
+        (self.last_heard_at + PEER_TIMEOUT).saturating_sub(clock::ticks())
     }
 
     /// Says what to do now that the deadline has passed that was set with `stamp`.
@@ -214,7 +214,7 @@ impl Conversation {
             }
             self.received = clock::now();
             if self.talk.port == Port::Peer {
-                self.heard_at = clock::ticks();
+                self.last_heard_at = clock::ticks();
             }
             framing.filled(count);
             while self.take_lines(loops, &mut desk.turn, framing)? {

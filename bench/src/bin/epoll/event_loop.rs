@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
-use proxyherd::proto::peering::link::SILENCE_MAX;
+use proxyherd::proto::peering::link::PEER_TIMEOUT;
 use proxyherd_bench::shared::{DRAIN_WAIT_MAX, FINISH_WAIT_MAX, LINGER_WAIT, WRITE_WAIT_MAX};
 
 use crate::accept::Doors;
@@ -197,7 +197,7 @@ impl EventLoop {
         let waits = conversation.work(&self.loops, &mut self.desk, ending);
         if conversation.begins_to_beat() {
             let number = conversation.number();
-            self.timers.set(SILENCE_MAX, Timer::Silence { key, number });
+            self.timers.set(PEER_TIMEOUT, Timer::Silence { key, number });
         }
         match waits {
             Waits::Read => {}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use proxyherd::proto::line::framing::{Framing, Line};
-use proxyherd::proto::node::ALL_IS_KEPT;
-use proxyherd::proto::peering::link::{Answered, BEAT_EVERY, Due, Link, LinkError, SILENCE_MAX};
+use proxyherd::proto::node::NO_WAL;
+use proxyherd::proto::peering::link::{Answered, Due, HEARTBEAT_EVERY, Link, LinkError, PEER_TIMEOUT};
 use proxyherd_bench::shared::{Shared, UNSENT_BYTES_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;
@@ -39,7 +39,7 @@ struct Connection {
     /// Whether the neighbour has answered our hello.
     challenged: bool,
     /// When it last said what a neighbour says.
-    heard_at: Duration,
+    last_heard_at: Duration,
     /// Whether it was asked to acknowledge all it was told, because we stop.
     asked: bool,
 }
@@ -84,7 +84,7 @@ impl Peer {
             due: None,
             connected: false,
             challenged: false,
-            heard_at: Duration::ZERO,
+            last_heard_at: Duration::ZERO,
             asked: false,
         });
         Ok(())
@@ -100,10 +100,14 @@ impl Peer {
     /// How long until a link that is up must be looked at, whether or not anything happens to it.
     pub(crate) fn next_look(&self) -> Duration {
         let now = clock::ticks();
-        let heard_at = self.connection.as_ref().map_or(now, |connection| connection.heard_at);
+        let last_heard_at = self.connection.as_ref().map_or(now, |connection| connection.last_heard_at);
         // A beat that is overdue waits for the neighbour to read.
-        let beat_at = self.link.beat_at().filter(|&beat_at| beat_at > now).unwrap_or(now + BEAT_EVERY);
-        beat_at.min(heard_at + SILENCE_MAX).saturating_sub(now)
+        let heartbeat_at = self
+            .link
+            .heartbeat_at()
+            .filter(|&heartbeat_at| heartbeat_at > now)
+            .unwrap_or(now + HEARTBEAT_EVERY);
+        heartbeat_at.min(last_heard_at + PEER_TIMEOUT).saturating_sub(now)
     }
 
     /// Whether a link that is not told any more can be closed. A connection that is closed while something unread is
@@ -155,7 +159,7 @@ impl Peer {
             }
             lines.clear();
             connection.sent = 0;
-            connection.due = link.due(&shared.node.read(), ALL_IS_KEPT, clock::ticks(), lines);
+            connection.due = link.due(&shared.node.read(), NO_WAL, clock::ticks(), lines);
             if connection.due.is_none() {
                 return Ok(Progress::Idle);
             }
@@ -198,9 +202,9 @@ impl Connection {
                         lines.extend_from_slice(&line);
                     }
                     // What is due because of it is sent when all is read.
-                    Ok(Answered::Up) => self.heard_at = clock::ticks(),
+                    Ok(Answered::Up) => self.last_heard_at = clock::ticks(),
                     Ok(Answered::Acknowledged | Answered::Differs(_)) if was_live => {
-                        self.heard_at = clock::ticks();
+                        self.last_heard_at = clock::ticks();
                     }
                     Ok(_) => return Err(io::Error::other(LinkError::OutOfPlace)),
                     Err(error) if was_live => shared.note_complaint(link.neighbour(), &error),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use proxyherd::proto::line::framing::{Framing, Line};
-use proxyherd::proto::node::ALL_IS_KEPT;
+use proxyherd::proto::node::NO_WAL;
 use proxyherd::proto::peering::backoff::Backoff;
-use proxyherd::proto::peering::link::{Answered, Link, LinkError, SILENCE_MAX};
+use proxyherd::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
 use proxyherd_bench::shared::{CONNECT_WAIT_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX};
 use proxyherd_bench::{chance, clock};
 use socket2::SockRef;
@@ -131,7 +131,7 @@ async fn send(
         let stopping = *phase.borrow_and_update() == Phase::Draining;
         loop {
             lines.clear();
-            let due = link.lock().due(&herd.shared.node.read(), ALL_IS_KEPT, clock::ticks(), &mut lines);
+            let due = link.lock().due(&herd.shared.node.read(), NO_WAL, clock::ticks(), &mut lines);
             let Some(due) = due else { break };
             write_all(&mut socket, &lines).await?;
             link.lock().written(due, clock::ticks());
@@ -149,11 +149,11 @@ async fn send(
                 continue;
             }
         }
-        let beat_at = link.lock().beat_at().unwrap_or_default();
+        let heartbeat_at = link.lock().heartbeat_at().unwrap_or_default();
         tokio::select! {
             () = bell.news.notified() => {}
             _ = phase.changed() => {}
-            () = sleep(beat_at.saturating_sub(clock::ticks())) => {}
+            () = sleep(heartbeat_at.saturating_sub(clock::ticks())) => {}
         }
     }
 }
@@ -165,10 +165,10 @@ fn is_acknowledged(link: &Link) -> bool {
 async fn write_all(socket: &mut WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let taken_nothing = |_| {
-            let what = format!("it has taken nothing for {} s", SILENCE_MAX.as_secs());
+            let what = format!("it has taken nothing for {} s", PEER_TIMEOUT.as_secs());
             io::Error::new(io::ErrorKind::TimedOut, what)
         };
-        let count = timeout(SILENCE_MAX, socket.write(bytes)).await.map_err(taken_nothing)??;
+        let count = timeout(PEER_TIMEOUT, socket.write(bytes)).await.map_err(taken_nothing)??;
         bytes = &bytes[count..];
     }
     Ok(())
@@ -197,7 +197,7 @@ async fn watch(
         if link.lock().is_silent(clock::ticks()) {
             return herd.shared.note_silent(neighbour);
         }
-        match timeout(SILENCE_MAX, socket.read(framing.space())).await {
+        match timeout(PEER_TIMEOUT, socket.read(framing.space())).await {
             Ok(Ok(0) | Err(_)) => return,
             Ok(Ok(count)) => framing.filled(count),
             // It is silent now.

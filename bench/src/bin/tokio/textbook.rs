@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxyherd::proto::line::framing::{LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
-use proxyherd::proto::peering::link::SILENCE_MAX;
+use proxyherd::proto::peering::link::PEER_TIMEOUT;
 use proxyherd_bench::clock;
 use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
@@ -65,7 +65,7 @@ async fn next_line(
     let read = read_line(reader, talk.port, line);
     match talk.is_peer() {
         false => read.await,
-        true => timeout(SILENCE_MAX, read).await.map_err(|_| talk.silent(&herd.shared))?,
+        true => timeout(PEER_TIMEOUT, read).await.map_err(|_| talk.silent(&herd.shared))?,
     }
 }
 

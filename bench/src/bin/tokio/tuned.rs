@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use proxyherd::proto::line::framing::Framing;
-use proxyherd::proto::peering::link::SILENCE_MAX;
+use proxyherd::proto::peering::link::PEER_TIMEOUT;
 use proxyherd_bench::clock;
 use proxyherd_bench::framings::Framings;
 use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, LINGER_WAIT, Port, WRITE_WAIT_MAX};
@@ -39,7 +39,7 @@ pub(crate) async fn converse(herd: &Arc<Herd>, talk: &mut Talk, socket: TcpStrea
         let readable = poll_fn(|context| socket.poll_read_ready(context));
         match talk.is_peer() {
             false => readable.await?,
-            true => timeout(SILENCE_MAX, readable).await.map_err(|_| talk.silent(&herd.shared))??,
+            true => timeout(PEER_TIMEOUT, readable).await.map_err(|_| talk.silent(&herd.shared))??,
         }
         let mut framing = mid_line.take().unwrap_or_else(|| take_framing(talk.port));
         let count = match read(&socket, framing.space()) {

@@ -4,7 +4,7 @@
 //! It is a part of the grammar in [`crate::proto::peering::grammar`]: single spaces, nine places of the skew, and then what stands in a
 //! report behind its word, as [`crate::proto::line::fast::report`] reads it. Every other line, be it good or bad, is left to that grammar.
 
-use crate::proto::line::fast::report::{CLIENT, Hundreds, Usual, WINDOW_BYTES};
+use crate::proto::line::fast::report::{CLIENT, CanonicalReport, SecondsCache, WINDOW_BYTES};
 use crate::proto::model::digits::{Digits, eight, one};
 use crate::proto::model::name::{SERVER_NAME_BYTES_MAX, ServerName};
 use crate::proto::model::time::Moment;
@@ -16,12 +16,12 @@ const WORD: &[u8; 3] = b"AT ";
 const SKEW_BYTES_MAX: usize = 1 + 7 + 1 + 9 + 1;
 
 /// The most bytes of a line that is read here.
-pub(crate) const USUAL_AT_BYTES_MAX: usize =
+pub(crate) const CANONICAL_AT_BYTES_MAX: usize =
     WORD.len() + SERVER_NAME_BYTES_MAX + " ".len() + SKEW_BYTES_MAX + WINDOW_BYTES - CLIENT;
 
 /// An `AT` line, by where its parts are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UsualAt {
+pub(crate) struct CanonicalAt {
     /// Where the client's name begins, and where it ends.
     pub(crate) client: (usize, usize),
     /// Where the line ends, behind its line feed.
@@ -33,9 +33,9 @@ pub(crate) struct UsualAt {
 /// How the line before began, up to where its skew did: most lines have the same origin, whose name need not be looked
 /// at again.
 #[derive(Debug, Default)]
-pub(crate) struct Origin(Vec<u8>);
+pub(crate) struct OriginCache(Vec<u8>);
 
-impl Origin {
+impl OriginCache {
     /// Where the skew begins.
     #[inline(always)]
     fn end(&mut self, bytes: &[u8]) -> Option<usize> {
@@ -58,15 +58,19 @@ impl Origin {
     }
 }
 
-impl UsualAt {
+impl CanonicalAt {
     /// Reads the line at the start of these bytes, which may end behind what has come; `None` for every other form.
     #[inline(always)]
-    pub(crate) fn read(bytes: &[u8], origin: &mut Origin, hundreds: &mut Hundreds) -> Option<UsualAt> {
+    pub(crate) fn read(
+        bytes: &[u8],
+        origin: &mut OriginCache,
+        hundreds: &mut SecondsCache,
+    ) -> Option<CanonicalAt> {
         let skew = origin.end(bytes)?;
         let client = skew + skew_bytes(bytes.get(skew..)?.first_chunk()?)?;
         let start = client - CLIENT;
-        let usual = Usual::behind_word(bytes.get(start..)?.first_chunk()?, hundreds)?;
-        Some(UsualAt {
+        let usual = CanonicalReport::behind_word(bytes.get(start..)?.first_chunk()?, hundreds)?;
+        Some(CanonicalAt {
             client: (client, start + usual.client_end),
             end: start + usual.end,
             moment: usual.moment,

@@ -4,7 +4,7 @@ use crate::proto::model::name::{SERVER_NAME_BYTES_MAX, ServerName};
 use crate::proto::model::time::{SHORT_SKEW_BYTES, Skew};
 
 /// The longest beginning of a usual reply: `AT`, the longest name, a skew of less than ten seconds, and three spaces.
-pub(crate) const OPENING_BYTES_MAX: usize = "AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES;
+pub(crate) const REPLY_PREFIX_BYTES_MAX: usize = "AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES;
 
 /// The bytes that are copied for every reply, for a fixed number costs less than as many as there are: those of a name
 /// of 30 bytes.
@@ -12,7 +12,7 @@ const SHORT_BYTES_MAX: usize = 48;
 
 /// The beginning of a server's replies.
 #[derive(Clone, Debug)]
-pub(crate) struct Opening {
+pub(crate) struct ReplyPrefix {
     /// With nothing where the skew will be, and behind it.
     text: [u8; SHORT_BYTES_MAX],
     /// What does not fit there, of a server with a long name.
@@ -21,16 +21,16 @@ pub(crate) struct Opening {
     skew: usize,
 }
 
-impl Opening {
+impl ReplyPrefix {
     /// That of the server with this name.
-    pub(crate) fn of(name: &ServerName) -> Opening {
+    pub(crate) fn of(name: &ServerName) -> ReplyPrefix {
         let mut text = [b"AT ", name.as_str().as_bytes(), b" "].concat();
         let skew = text.len();
         text.resize((skew + SHORT_SKEW_BYTES + 1).max(SHORT_BYTES_MAX), b' ');
         let more = text.split_off(SHORT_BYTES_MAX);
         let mut short = [0; SHORT_BYTES_MAX];
         short.copy_from_slice(&text);
-        Opening { text: short, more, skew }
+        ReplyPrefix { text: short, more, skew }
     }
 
     /// Appends the beginning of a reply, up to where the client's name follows.
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_reply_begins_with_the_name_and_the_skew() {
         for name in ["A", "Alford", &"x".repeat(30), &"x".repeat(31), &"x".repeat(SERVER_NAME_BYTES_MAX)] {
-            let opening = Opening::of(&ServerName::parse(name).unwrap());
+            let opening = ReplyPrefix::of(&ServerName::parse(name).unwrap());
             for (seconds, text) in [(0, "-0.000000009"), (9, "-9.000000009"), (10, "-10.000000009")] {
                 let mut out = b"before\n".to_vec();
                 let sent = Moment { seconds, nanos: 9 };

@@ -12,7 +12,7 @@ use crate::proto::model::time::Moment;
 pub(crate) const WINDOW_BYTES: usize = 128;
 
 /// The fewest bytes of a line that is read here.
-pub(crate) const USUAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
+pub(crate) const CANONICAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
 
 /// The first word, and the space behind it.
 const WORD: &[u8; 6] = b"IAMAT ";
@@ -33,7 +33,7 @@ const LONGITUDE_BOUND: u64 = 0x01_08_00;
 
 /// A report, by where its parts are in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usual {
+pub(crate) struct CanonicalReport {
     /// Where the client's name ends, which begins at [`CLIENT`].
     pub(crate) client_end: usize,
     /// Where the line ends, behind its line feed.
@@ -44,19 +44,19 @@ pub(crate) struct Usual {
 
 /// The hundreds of seconds of the line before: most lines have the same, which need not be computed again.
 #[derive(Debug)]
-pub(crate) struct Hundreds {
+pub(crate) struct SecondsCache {
     digits: [u8; 8],
     value: u64,
 }
 
-impl Default for Hundreds {
+impl Default for SecondsCache {
     /// Those of no line.
-    fn default() -> Hundreds {
-        Hundreds { digits: *b"00000000", value: 0 }
+    fn default() -> SecondsCache {
+        SecondsCache { digits: *b"00000000", value: 0 }
     }
 }
 
-impl Hundreds {
+impl SecondsCache {
     #[inline(always)]
     fn of(&mut self, digits: [u8; 8]) -> Option<u64> {
         if digits != self.digits { self.others(digits) } else { Some(self.value) }
@@ -65,21 +65,24 @@ impl Hundreds {
     #[cold]
     fn others(&mut self, digits: [u8; 8]) -> Option<u64> {
         let value = eight(digits)?;
-        *self = Hundreds { digits, value };
+        *self = SecondsCache { digits, value };
         Some(value)
     }
 }
 
-impl Usual {
+impl CanonicalReport {
     /// Reads the line at the start of the window; `None` for every other form. It may end behind what has come.
     #[inline(always)]
-    pub(crate) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
-        if window.starts_with(WORD) { Usual::behind_word(window, hundreds) } else { None }
+    pub(crate) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut SecondsCache) -> Option<CanonicalReport> {
+        if window.starts_with(WORD) { CanonicalReport::behind_word(window, hundreds) } else { None }
     }
 
     /// The same for a window that has anything of the length of the word in front.
     #[inline(always)]
-    pub(crate) fn behind_word(window: &[u8; WINDOW_BYTES], hundreds: &mut Hundreds) -> Option<Usual> {
+    pub(crate) fn behind_word(
+        window: &[u8; WINDOW_BYTES],
+        hundreds: &mut SecondsCache,
+    ) -> Option<CanonicalReport> {
         let client_end = name_end(window)?;
         let latitude = client_end + 1;
         let longitude = latitude + degrees(window, latitude, LATITUDE_BOUND)?;
@@ -88,7 +91,7 @@ impl Usual {
             return None;
         }
         let (moment, bytes) = time(window, space + 1, hundreds)?;
-        Some(Usual { client_end, end: space + 1 + bytes, moment })
+        Some(CanonicalReport { client_end, end: space + 1 + bytes, moment })
     }
 }
 
@@ -122,7 +125,7 @@ fn degrees(window: &[u8; WINDOW_BYTES], at: usize, bound: u64) -> Option<usize> 
 
 /// The time, and how many bytes it takes with the line feed behind it.
 #[inline(always)]
-fn time(window: &[u8; WINDOW_BYTES], at: usize, hundreds: &mut Hundreds) -> Option<(Moment, usize)> {
+fn time(window: &[u8; WINDOW_BYTES], at: usize, hundreds: &mut SecondsCache) -> Option<(Moment, usize)> {
     let bytes: &[u8; TIME_BYTES] = window.get(at..)?.first_chunk()?;
     let seconds = 100 * hundreds.of(*bytes.first_chunk()?)? + 10 * one(bytes[8])? + one(bytes[9])?;
     if bytes[10] != b'.' || seconds == 0 {

@@ -17,7 +17,7 @@ use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::PEER_VERSION;
-use crate::proto::store::update::Teller;
+use crate::proto::store::update::Source;
 
 const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 
@@ -171,7 +171,7 @@ fn replies_that_are_long_enough_let_the_others_wait() {
         let mut batch = Batch::default();
         framing.space()[..stream.len()].copy_from_slice(stream.as_bytes());
         framing.filled(stream.len());
-        let lines = session.usual_lines(&mut framing, RECEIVED, most, &mut batch);
+        let lines = session.canonical_lines(&mut framing, RECEIVED, most, &mut batch);
         assert!(batch.replies().len() <= most && lines < 50);
         assert!(lines > 0 || most < 1_000);
     }
@@ -194,7 +194,7 @@ fn met(me: Arc<Identity>, node: &mut Node) -> Session {
     let hello = format!("HELLO {PEER_VERSION} Parker {} {:016x} {}", me.name, EPOCH.0, Nonce([1; 32]));
     let (mut session, mut batch) = (Session::peer(me, Nonce([2; 32])), Batch::default());
     session.line(Line::Whole(hello.as_bytes()), RECEIVED, &mut batch);
-    assert_eq!(session.line(Line::Whole(b"PROOF -"), RECEIVED, &mut batch), Step::Meet(0));
+    assert_eq!(session.line(Line::Whole(b"PROOF -"), RECEIVED, &mut batch), Step::Authenticated(0));
     session.meet(node, &mut batch);
     session
 }
@@ -229,7 +229,8 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
         rest = &rest[count..];
         loop {
             if at_once {
-                reports += session.usual_lines(&mut framing, RECEIVED, conduct.replies_bytes_max, &mut batch);
+                reports +=
+                    session.canonical_lines(&mut framing, RECEIVED, conduct.replies_bytes_max, &mut batch);
             }
             let Some(line) = framing.next_line() else { break };
             lines += 1;
@@ -243,11 +244,11 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
     }
     let walked = |teller| {
         let mut lines = Vec::new();
-        node.store().walk(0, u64::MAX, teller, usize::MAX, &mut lines);
+        node.store().scan_after(0, u64::MAX, teller, usize::MAX, &mut lines);
         lines
     };
-    let (stored, due) = (walked(Teller::NOBODY), walked(Teller::neighbour(0, EPOCH)));
-    let (number, total) = (node.store().last_number(), node.store().digest().total());
+    let (stored, due) = (walked(Source::NOBODY), walked(Source::neighbour(0, EPOCH)));
+    let (number, total) = (node.store().last_seq(), node.store().digest().total());
     let lines = lines + reports;
     (Outcome { replies: all, lines, news, stale, refused, number, total, stored, due }, reports)
 }
