@@ -51,8 +51,13 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod frontend;
 pub mod journal;
 pub mod logging;
+pub mod member;
+pub mod net;
+pub mod os;
+pub mod peering;
 pub mod places;
 pub mod proto;
 pub mod server;

@@ -17,6 +17,7 @@
 //! Why not an embedded engine: the order of change has to be kept anyway, every commit must survive the end of the
 //! process without a flush, and recovery reads everything. `bench/README.md` has the figures.
 
+mod disk;
 mod error;
 mod files;
 mod found;
@@ -25,10 +26,11 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use disk::{Disk, RealDisk};
 pub use error::OpenError;
 pub use found::Found;
 pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
@@ -56,6 +58,7 @@ pub struct Journal {
     /// Whether the file follows one that is broken, and no snapshot has made good for that: nobody was promised
     /// anything because of it, and the next attempt may have its name.
     is_provisional: bool,
+    disk: Arc<dyn Disk>,
 }
 
 /// What opening a journal yields.
@@ -101,7 +104,8 @@ impl Journal {
             files.insert(name, folder.bytes(name)?);
         }
         let number = files.keys().map(|name| name.number).max().unwrap_or(0) + 1;
-        let plan = Plan::new(&folder, &heading, number);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let plan = Plan::new(&folder, &heading, number, &disk);
         // They may be what the disk is full of.
         folder.remove_unfinished().map_err(|error| folder.unusable(error))?;
         let begun = begin(&folder, &plan, &mut files, &read);
@@ -125,6 +129,7 @@ impl Journal {
             damaged: read.damaged,
             is_broken: no_room.is_some(),
             is_provisional: false,
+            disk,
         };
         if let Some(snapshot) = read.whole_snapshot {
             let replaced = journal.replaced_by(snapshot);
@@ -143,7 +148,7 @@ impl Journal {
         }
         seal(frame);
         let bytes = self.files.entry(self.name).or_default();
-        let written = (&*self.file).write_all(frame);
+        let written = self.disk.write(&self.file, frame);
         if written.is_err() {
             self.is_broken = true;
             // Half a frame in a file that others follow would be damage. If that fails too, it is.
@@ -152,6 +157,17 @@ impl Journal {
             *bytes += frame.len() as u64;
         }
         written
+    }
+
+    /// From now on everything is written through this disk.
+    #[must_use]
+    pub fn on(self, disk: Arc<dyn Disk>) -> Journal {
+        Journal { disk, ..self }
+    }
+
+    /// What the files are written and flushed through.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// What was written may not be on disk, so nothing more is appended to this file.
@@ -177,7 +193,7 @@ impl Journal {
     /// What the next file would be.
     pub fn plan_next(&self) -> Plan {
         let number = self.name.number + u64::from(!self.is_provisional);
-        Plan::new(&self.folder, &self.heading, number)
+        Plan::new(&self.folder, &self.heading, number, &self.disk)
     }
 
     /// From now on appends go to the next file. Returns the one before, which may have to be flushed.

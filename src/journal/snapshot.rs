@@ -1,9 +1,11 @@
 //! Making a journal small again: a next file, and a snapshot that replaces all before it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::disk::Disk;
 use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED};
 use super::{end, flush_folder, remove};
 use crate::proto::wal::record::{Heading, seal};
@@ -14,6 +16,7 @@ pub struct Plan {
     folder: Folder,
     heading: Vec<u8>,
     number: u64,
+    disk: Arc<dyn Disk>,
 }
 
 /// A file that can be appended to, with its heading on disk.
@@ -32,6 +35,7 @@ pub struct Snapshot {
     unfinished: PathBuf,
     name: FileName,
     bytes: u64,
+    disk: Arc<dyn Disk>,
 }
 
 /// A snapshot that is on disk, under its name.
@@ -52,8 +56,8 @@ pub struct Replaced {
 }
 
 impl Plan {
-    pub(super) fn new(folder: &Folder, heading: &Heading, number: u64) -> Plan {
-        Plan { folder: folder.clone(), heading: heading.to_bytes(), number }
+    pub(super) fn new(folder: &Folder, heading: &Heading, number: u64, disk: &Arc<dyn Disk>) -> Plan {
+        Plan { folder: folder.clone(), heading: heading.to_bytes(), number, disk: Arc::clone(disk) }
     }
 
     /// Makes the next file.
@@ -83,12 +87,13 @@ impl Plan {
         let unfinished = unfinished(&self.folder.path, name);
         let file = self.begin(&unfinished)?;
         let folder = self.folder.path.clone();
-        Ok(Snapshot { file, folder, unfinished, name, bytes: self.heading.len() as u64 })
+        let (bytes, disk) = (self.heading.len() as u64, Arc::clone(&self.disk));
+        Ok(Snapshot { file, folder, unfinished, name, bytes, disk })
     }
 
     fn begin(&self, path: &Path) -> io::Result<File> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-        file.write_all(&self.heading)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        self.disk.write(&file, &self.heading)?;
         Ok(file)
     }
 }
@@ -101,7 +106,7 @@ impl Snapshot {
     pub fn append(&mut self, frame: &mut [u8]) -> io::Result<()> {
         seal(frame);
         self.bytes += frame.len() as u64;
-        self.file.write_all(frame)
+        self.disk.write(&self.file, frame)
     }
 
     /// Puts on disk what was written so far.
@@ -109,7 +114,7 @@ impl Snapshot {
     /// # Errors
     /// What the system says.
     pub fn flush(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.disk.flush(&self.file)
     }
 
     /// Puts it on disk, and gives it its name.

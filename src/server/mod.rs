@@ -1,101 +1,56 @@
-//! The threaded driver: sockets, threads and one lock around the rules of `proto`.
+//! Assembly: a member, its doors and its links become one server, which starts threads and stops them in order.
 //!
-//! Threads and who joins them, all in scopes of [`Server::run`]:
+//! Threads and what joins them, all in scopes of [`Server::run`]:
 //!
 //! | thread | how many | blocks in |
 //! |---|---|---|
 //! | accept | one per port | `accept` |
-//! | spawn | one | the queue of accepted connections, room for one more to begin |
+//! | spawn | one | the queue of accepted connections, a permit to start one more |
 //! | connection | one per connection | `read`, `write`, the provider of places |
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
-//! | link | one per neighbour | its channel of errands, `write` |
-//! | watch | one per link that is up | `read` |
+//! | link | one per neighbour | its channel of wake-ups, `write` |
+//! | acks | one per link that is up | `read` |
 //! | journal | one, if there is a journal | until something is written, the disk |
 //!
-//! There is one lock on the way of a line, `Shared::node`. It is taken for one statement at a time, in
-//! none of which anything is read, written, logged or waited for. A link has a lock of its own, for its two threads;
-//! the store's is taken after it, never before. What waits to be written to the journal has one that is taken after the
-//! store's; who writes holds neither: see `commits`. The thread that calls [`Server::run`] says now and then how it is.
-//!
-//! Locks, channels, threads and sockets come from `sync`, so that tests can put a model of them in their place and
-//! decide who goes on when: see `interleavings`.
+//! Locks, channels, threads and sockets come from [`crate::os::sync`], so that tests can put a model of them in their
+//! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
 
-mod accept;
-mod admission;
-mod beginners;
-mod callers;
-pub mod chance;
-mod classic;
-pub mod clock;
-mod commits;
-mod conversation;
-mod ending;
-mod errands;
-mod farewell;
-mod handover;
-#[cfg(test)]
-#[cfg(feature = "interleavings")]
-mod interleavings;
-mod keeper;
-mod link;
-mod listen;
-mod memory;
-mod patience;
-#[cfg(test)]
-pub(crate) mod planted;
-mod question;
-mod queue;
-mod quota;
-mod reserve;
-mod rewriting;
-mod running;
-mod settling;
-mod shared;
-mod shutdown;
-mod slips;
-pub mod stats;
-mod status;
-mod sync;
-mod threads;
-mod turns;
-mod warnings;
-mod watcher;
-mod writing;
+mod order;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use self::order::Serving;
 use crate::config::{Config, Limits};
-use crate::journal::OpenError;
+use crate::journal::{Disk, OpenError, RealDisk};
+use crate::member::Member;
+use crate::member::metrics::Event;
+use crate::member::recover::{self, StartError};
+use crate::net::admission::{Class, Overload};
+use crate::net::gate::{self, Gate};
+use crate::net::listen::{INPUT_BYTES_MAX, Output, listen};
+use crate::net::shutdown::OpenStreams;
+use crate::os::resource_limits;
+use crate::os::sync::{Receiver, Sender, TcpListener, bounded};
 use crate::places::Places;
-use admission::Admission;
-use beginners::Beginners;
-use callers::Callers;
-use errands::{Bell, Errand};
-use listen::{INPUT_BYTES_MAX, Output, Port, listen};
-use memory::Recovered;
-use running::Serving;
-use shared::Shared;
-use shutdown::Sockets;
-use stats::Stats;
-use status::LinkState;
-use sync::{Receiver, RwLock, Scope, Sender as ChannelSender, TcpListener, bounded};
-use turns::Turns;
-use warnings::Warnings;
 
 /// A server whose ports are open, not yet serving.
 pub struct Server {
     clients: TcpListener,
     peers: TcpListener,
-    neighbours: Vec<(SocketAddr, Receiver<Errand>)>,
-    shared: Shared,
+    neighbours: Vec<SocketAddr>,
+    member: Arc<Member>,
+    gate: Gate,
+    dialling: OpenStreams,
+    links: OpenStreams,
+    output: Output,
+    legacy: Vec<(IpAddr, Vec<usize>)>,
     status_every: Duration,
-    must_rewrite: bool,
-    stop: (ChannelSender<()>, Receiver<()>),
+    must_checkpoint: bool,
+    stop: (Sender<()>, Receiver<()>),
 }
 
 /// Why a server cannot start.
@@ -112,7 +67,7 @@ pub enum ServeError {
     /// Its journal cannot be used.
     #[error(transparent)]
     Journal(OpenError),
-    /// The epoch of its memory.
+    /// The epoch of its memory needs a random number.
     #[error("the operating system has no random numbers to give: {0}")]
     Random(io::Error),
     /// A thread that it needs from the start.
@@ -122,7 +77,7 @@ pub enum ServeError {
 
 /// Stops a server from any thread, as often as one likes.
 #[derive(Clone, Debug)]
-pub struct Stopper(ChannelSender<()>);
+pub struct Stopper(Sender<()>);
 
 impl Stopper {
     /// Asks the server to stop; [`Server::run`] returns when it has.
@@ -136,54 +91,54 @@ impl Server {
     /// Opens both ports of the configured server.
     ///
     /// # Errors
-    /// If one of them cannot be bound.
+    /// If one of them cannot be bound, or its journal cannot be used.
     pub fn bind(config: &Config, places: Arc<dyn Places>) -> Result<Server, ServeError> {
-        let connections_max = reserve::connections_max(config, places.may_wait());
+        Server::bind_on(Arc::new(RealDisk), config, places)
+    }
+
+    /// Opens both ports of the configured server, whose journal is on this disk.
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`].
+    pub fn bind_on(
+        disk: Arc<dyn Disk>,
+        config: &Config,
+        places: Arc<dyn Places>,
+    ) -> Result<Server, ServeError> {
+        let connections_max = resource_limits::connections_max(config, places.may_wait());
         let limits = Limits { connections_max, ..config.limits.clone() };
         let output = Output::shared_out(limits.output_bytes_max);
-        let member = config.member();
-        if config.trust.is_exposed(member) {
+        let configured = config.member();
+        if config.trust.is_exposed(configured) {
             log::warn!(
                 "--insecure: everybody who can reach {} can forge what the herd knows; give all servers a secret",
-                member.peer
+                configured.peer
             );
         }
-        let Recovered { me, node, commits, must_rewrite } = memory::recover(config)?;
+        let start = recover::start(config, disk)?;
+        let must_checkpoint = start.must_checkpoint;
         // Neighbours send in bulk, and have proved who they are.
         let bind = |address, input_bytes_max| {
             listen(address, output, input_bytes_max).map_err(|error| ServeError::Bind { address, error })
         };
-        // Whoever gets through to the client port finds the other one open too.
-        let peers = bind(member.peer, None)?;
-        let clients = bind(member.client, Some(INPUT_BYTES_MAX))?;
-        let neighbours = config.herd.neighbours(&config.name);
-        let callers = Callers::new(neighbours.len());
-        let (bells, errands): (Vec<_>, Vec<_>) = neighbours.iter().map(|_| Bell::new()).unzip();
-        let node = node.bounded(limits.clients_max);
-        let shared = Shared {
-            crowded: AtomicBool::new(node.store().is_crowded()),
-            node: RwLock::new(node),
-            commits,
-            me,
-            bells,
-            places,
-            turns: Turns::of_this_machine(),
-            beginners: Beginners::of_this_machine(),
-            stats: Stats::default(),
-            links: neighbours.iter().map(|_| LinkState::default()).collect(),
-            classics: config.classics(),
-            callers,
-            conversations: Sockets::default(),
-            dialling: Sockets::default(),
-            link_sockets: Sockets::default(),
-            admission: Admission::default(),
-            limits,
+        // A client that gets through to the client port finds the other one open too.
+        let peers = bind(configured.peer, None)?;
+        let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
+        let member = Arc::new(Member::new(start, places, limits.clients_max));
+        Ok(Server {
+            clients,
+            peers,
+            neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
+            gate: Gate::new(limits, report_to(&member)),
+            member,
+            dialling: OpenStreams::default(),
+            links: OpenStreams::default(),
             output,
-            warnings: Warnings::default(),
-        };
-        let neighbours = neighbours.iter().map(|neighbour| neighbour.peer).zip(errands).collect();
-        let status_every = config.log.status_every;
-        Ok(Server { clients, peers, neighbours, shared, status_every, must_rewrite, stop: bounded(1) })
+            legacy: config.classics(),
+            status_every: config.log.status_every,
+            must_checkpoint,
+            stop: bounded(1),
+        })
     }
 
     /// What stops this server.
@@ -191,34 +146,58 @@ impl Server {
         Stopper(self.stop.0.clone())
     }
 
+    /// The member that it serves.
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
     /// Serves until stopped; then finishes what is in hand, drains the links, and joins every thread.
     ///
     /// # Errors
     /// If one of the threads that it needs from the start cannot be had.
     pub fn run(self) -> Result<(), ServeError> {
-        let Server { clients, peers, neighbours, shared, status_every, must_rewrite, stop } = self;
-        let serving =
-            Serving { shared: &shared, clients: &clients, peers: &peers, status_every, stop: &stop.1 };
-        serving.run(neighbours, must_rewrite)?;
-        shared.warnings.finish();
-        log::info!("stopped: {}", shared.stats);
+        Serving::new(&self).run(self.must_checkpoint)?;
+        self.member.metrics.finish_warnings();
+        log::info!("stopped: {}", self.member.metrics);
         Ok(())
     }
 }
 
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Port::Client => "client",
-            Port::Peer => "peer",
-        })
+impl From<StartError> for ServeError {
+    fn from(error: StartError) -> ServeError {
+        match error {
+            StartError::Journal(error) => ServeError::Journal(error),
+            StartError::Random(error) => ServeError::Random(error),
+        }
     }
 }
 
-fn spawn<'scope, 'env>(
-    scope: &'scope Scope<'scope, 'env>,
-    name: String,
-    work: impl FnOnce() + Send + 'scope,
-) -> Result<(), ServeError> {
-    sync::spawn(scope, name, work).map_err(ServeError::Thread)
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("me", &self.member.me).finish_non_exhaustive()
+    }
+}
+
+/// Counts what happens to connections among the metrics of a member, and warns of it.
+fn report_to(member: &Arc<Member>) -> gate::Report {
+    let member = Arc::clone(member);
+    Box::new(move |event, what| {
+        let metrics = &member.metrics;
+        let refused = match event {
+            gate::Event::Accepted(Class::Client) => return metrics.clients_accepted.add(1),
+            gate::Event::Accepted(Class::Peer) => return metrics.peers_accepted.add(1),
+            gate::Event::Panicked => {
+                log::error!("{what}");
+                return member.after_panic();
+            }
+            gate::Event::Refused(Overload::Connections) => Event::Connections,
+            gate::Event::Refused(Overload::Address) => Event::Address,
+            gate::Event::Refused(Overload::Unauthenticated) => Event::HelloPending,
+            gate::Event::OutOfDescriptors => Event::Descriptors,
+            gate::Event::OutOfThreads => Event::Threads,
+            gate::Event::OutOfMemory => Event::Memory,
+        };
+        metrics.connections_refused.add(1);
+        metrics.count_and_warn(refused, what);
+    })
 }

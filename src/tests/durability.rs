@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::harness::{Talk, TestServer, catalogue, config, eventually, herd};
+use super::harness::{FailingDisk, Talk, TestServer, catalogue, config, eventually, herd};
 use crate::config::{Config, Durability, Herd, JournalOptions};
-use crate::server::planted::{COUNT, DISK_FAILS, DISK_HEALS};
+use crate::journal::Disk;
 
 const BOTH: [Durability; 2] = [Durability::Os, Durability::Sync];
 
@@ -45,7 +47,7 @@ fn a_server_that_comes_back_knows_what_it_knew_and_goes_on() {
             // What is known is no news in another life either.
             let stale = talk.ask("IAMAT client-1 +1-1 0.5");
             assert!(stale.ends_with(" client-1 +1-1 0.5"), "{stale}");
-            assert_eq!(talk.ask(COUNT), expected.len().to_string());
+            assert_eq!(server.clients_known(), expected.len());
             server.stop();
         }
     }
@@ -81,12 +83,14 @@ fn what_cannot_be_kept_is_not_acknowledged_and_not_told_and_all_is_well_again_by
         let folder = tempfile::tempdir().unwrap();
         let pair = herd(&["Alford", "Parker"], &[("Alford", "Parker")], true);
         let of = |name: &str| kept(&pair, name, durability, &folder.path().join(name));
-        let (alford, parker) = (start(&of("Alford")), start(&of("Parker")));
+        let disk = Arc::new(FailingDisk::default());
+        let alford = TestServer::on(Arc::clone(&disk) as Arc<dyn Disk>, &of("Alford"), catalogue());
+        let parker = start(&of("Parker"));
         let mut talk = alford.client();
         let before = talk.ask("IAMAT before +1-1 1");
         let mut far = parker.client();
         eventually("Parker knows of it", || seen(&mut far, "before"));
-        assert_eq!(talk.ask(DISK_FAILS), "planted");
+        disk.fails.store(true, Ordering::Relaxed);
         let broken = eventually("Alford has noticed", || {
             Some(talk.ask("IAMAT kiwi +2-2 2")).filter(|reply| reply.starts_with('?'))
         });
@@ -105,7 +109,7 @@ fn what_cannot_be_kept_is_not_acknowledged_and_not_told_and_all_is_well_again_by
         });
         assert_eq!(seen(&mut far, "kiwi"), None);
 
-        assert_eq!(talk.ask(DISK_HEALS), "planted");
+        disk.fails.store(false, Ordering::Relaxed);
         let kept = eventually("Alford keeps things again", || {
             Some(talk.ask("IAMAT kiwi +2-2 2")).filter(|reply| reply.starts_with("AT "))
         });

@@ -50,10 +50,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::harness::{TestServer, WAIT, alone, catalogue, config, eventually, herd};
 use super::peers::{call, hello};
 use crate::config::Config;
+use crate::os::clock;
 use crate::places::{Answer, Places, PlacesError};
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::model::epoch::Epoch;
-use crate::server::clock;
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 

@@ -1,18 +1,26 @@
 //! Servers in this process, on addresses of their own, and the one way in which tests talk to them: lines
 //! in, lines out.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::config::{Config, Herd, JournalOptions, Limits, LogOptions, Member, PlacesArgs, Trust};
+use crate::config::{self, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, Trust};
+use crate::journal::{Disk, RealDisk};
+use crate::member::Member;
+use crate::os::clock;
 use crate::places::{self, Places};
 use crate::proto::model::name::ServerName;
-use crate::server::{Server, Stopper, clock};
+use crate::proto::store::digest::{Bucket, Digest, record_hash};
+use crate::proto::store::update::Source;
+use crate::proto::store::{SCAN_RECORDS_MAX, Store};
+use crate::server::{Server, Stopper};
 use crate::tests::free_address::free_address;
 
 /// How long a test waits for what must happen. Long enough for a machine that does ten other things.
@@ -21,7 +29,7 @@ pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// A herd of servers with these names and links, each with free addresses.
 pub(crate) fn herd(names: &[&str], links: &[(&str, &str)], catch_up: bool) -> Herd {
     let name = |text: &str| ServerName::parse(text).unwrap();
-    let member = |text: &&str| Member::herd(name(text), free_address(), free_address());
+    let member = |text: &&str| config::Member::herd(name(text), free_address(), free_address());
     let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
     Herd::new(names.iter().map(member).collect(), links, catch_up).unwrap()
 }
@@ -54,6 +62,7 @@ pub(crate) fn catalogue() -> Arc<dyn Places> {
 pub(crate) struct TestServer {
     pub(crate) clients: SocketAddr,
     pub(crate) peers: SocketAddr,
+    pub(crate) member: Arc<Member>,
     stopper: Stopper,
     thread: Option<JoinHandle<()>>,
 }
@@ -64,11 +73,15 @@ impl TestServer {
     }
 
     pub(crate) fn with(config: &Config, places: Arc<dyn Places>) -> TestServer {
-        let server = Server::bind(config, places).unwrap();
-        let stopper = server.stopper();
+        TestServer::on(Arc::new(RealDisk), config, places)
+    }
+
+    pub(crate) fn on(disk: Arc<dyn Disk>, config: &Config, places: Arc<dyn Places>) -> TestServer {
+        let server = Server::bind_on(disk, config, places).unwrap();
+        let (stopper, member) = (server.stopper(), Arc::clone(server.member()));
         let thread = Builder::new().spawn(move || server.run().unwrap()).unwrap();
-        let Member { client: clients, peer: peers, .. } = config.member().clone();
-        TestServer { clients, peers, stopper, thread: Some(thread) }
+        let config::Member { client: clients, peer: peers, .. } = config.member().clone();
+        TestServer { clients, peers, member, stopper, thread: Some(thread) }
     }
 
     /// A conversation on the client port.
@@ -79,6 +92,11 @@ impl TestServer {
     /// A conversation on the peer port.
     pub(crate) fn peer(&self) -> Talk {
         Talk::with(self.peers)
+    }
+
+    /// Checks the store against itself, and returns how many clients it knows.
+    pub(crate) fn clients_known(&self) -> usize {
+        self.member.read(|node| check(node.store()))
     }
 
     /// Stops the server, waits for all its threads, and passes on their panics.
@@ -95,6 +113,49 @@ impl Drop for TestServer {
             let ended = thread.join();
             assert!(ended.is_ok() || std::thread::panicking(), "a thread of the server panicked");
         }
+    }
+}
+
+/// Checks a store against itself, and returns how many records it has.
+fn check(store: &Store) -> usize {
+    let mut lines = Vec::new();
+    let mut position = 0;
+    while position < store.last_seq() {
+        position = store.scan_after(position, u64::MAX, Source::NOBODY, SCAN_RECORDS_MAX, &mut lines).reached;
+    }
+    let mut digest = Digest::empty();
+    let mut count = 0;
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let text = line.strip_suffix(b"\n").expect("a stored line has its line feed");
+        let client = text.split(|&byte| byte == b' ').nth(3).expect("a stored line has a client");
+        assert_eq!(store.line_of(client), Some(line));
+        digest.replace(Bucket::of(client), 0, record_hash(text));
+        count += 1;
+    }
+    assert_eq!(&digest, store.digest());
+    assert_eq!(count, store.len());
+    count
+}
+
+/// A disk that fails while it is told to.
+#[derive(Debug, Default)]
+pub(crate) struct FailingDisk {
+    pub(crate) fails: AtomicBool,
+}
+
+impl FailingDisk {
+    fn fault(&self) -> io::Result<()> {
+        if self.fails.load(Ordering::Relaxed) { Err(rustix::io::Errno::IO.into()) } else { Ok(()) }
+    }
+}
+
+impl Disk for FailingDisk {
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        self.fault().and_then(|()| RealDisk.write(file, bytes))
+    }
+
+    fn flush(&self, file: &File) -> io::Result<()> {
+        self.fault().and_then(|()| RealDisk.flush(file))
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{TestServer, WAIT, alone, catalogue, herd};
+use crate::os::clock;
 use crate::places::{Answer, Places, PlacesError};
 use crate::proto::line::query::NearbyQuery;
-use crate::server::clock;
 
 #[test]
 fn stopping_answers_what_is_in_hand_and_hangs_up_on_the_idle() {

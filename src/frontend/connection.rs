@@ -1,0 +1,238 @@
+//! One connection from its first byte to its last: read, let the conversation decide, make it durable, write.
+
+use std::io;
+use std::net::{IpAddr, Shutdown as Half};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::member::Member;
+use crate::member::conversation::{Conversation, Pause};
+use crate::member::metrics::Event;
+use crate::member::notifier::WakeUp;
+use crate::member::peer_registry::Registration;
+use crate::member::rate_limit::RateLimit;
+use crate::net::admission::Admitted;
+use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
+use crate::net::gate::Gate;
+use crate::net::listen::Output;
+use crate::net::stream::{Stream, hang_up, let_replies_leave, linger};
+use crate::os::clock;
+use crate::proto::line::batch::KEPT_BYTES_MAX;
+use crate::proto::line::framing::Framing;
+use crate::proto::line::query::Query;
+use crate::proto::peering::link::PEER_TIMEOUT;
+
+/// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
+/// goes on sending would never see the end otherwise.
+const LAST_READS_MAX: u32 = 16;
+
+/// What all connections of a server share.
+#[derive(Clone, Copy)]
+pub struct Shared<'a> {
+    /// The member that they are connected to.
+    pub member: &'a Member,
+    /// What they came in by.
+    pub gate: &'a Gate,
+    /// The bytes that may be owed to one of them.
+    pub output: Output,
+    /// Where neighbours of the legacy dialect may come from.
+    pub legacy: &'a [(IpAddr, Vec<usize>)],
+}
+
+/// One connection in the line protocol or the protocol between servers.
+pub struct Connection<'a> {
+    shared: Shared<'a>,
+    stream: &'a Arc<Stream>,
+    admitted: Admitted<'a>,
+    deadlines: Deadlines<'a>,
+    rate_limit: RateLimit,
+    conversation: Conversation,
+    framing: Framing,
+    /// The place of a neighbour that has authenticated.
+    registration: Option<Registration<'a>>,
+}
+
+/// Whether a conversation goes on.
+#[derive(PartialEq)]
+enum After {
+    GoOn,
+    Close,
+}
+
+impl<'a> Connection<'a> {
+    /// From its first moment, at which `phase` is waited for.
+    ///
+    /// # Errors
+    /// If the stream is gone already.
+    pub fn begin(
+        shared: Shared<'a>,
+        stream: &'a Arc<Stream>,
+        admitted: Admitted<'a>,
+        phase: Phase,
+        conversation: Conversation,
+        framing: Framing,
+    ) -> io::Result<Connection<'a>> {
+        stream.set_nodelay(true)?;
+        let limits = &shared.gate.limits;
+        let deadlines = Deadlines::new(stream, phase, limits.reply_time_max)?;
+        let rate_limit = RateLimit::new(limits.places_calls_per_minute);
+        let registration = None;
+        Ok(Connection {
+            shared,
+            stream,
+            admitted,
+            deadlines,
+            rate_limit,
+            conversation,
+            framing,
+            registration,
+        })
+    }
+
+    /// Serves it until either side ends it.
+    ///
+    /// # Errors
+    /// Why it ended, if neither side meant it to.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut last_reads = 0;
+        loop {
+            let is_mid_line = self.framing.is_mid_line();
+            let count = match self.deadlines.read(self.framing.space(), is_mid_line)? {
+                Received::Bytes(count) => count,
+                Received::TimedOut(what) => {
+                    self.give_up(what);
+                    self.flush()?;
+                    linger(self.stream);
+                    return Ok(());
+                }
+            };
+            if self.shared.gate.open.is_stopping() {
+                last_reads += 1;
+                if count == 0 || last_reads > LAST_READS_MAX {
+                    // It is us who end the stream: what the client has sent of a line is not the line it meant.
+                    let_replies_leave(self.stream);
+                    return Ok(());
+                }
+            }
+            self.framing.filled(count);
+            let after = self.lines()?;
+            self.flush()?;
+            if count == 0 {
+                return Ok(());
+            }
+            if after == After::Close {
+                linger(self.stream);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes all complete lines.
+    fn lines(&mut self) -> io::Result<After> {
+        let (member, replies_bytes_max) = (self.shared.member, self.shared.output.replies_bytes_max);
+        let received = clock::now();
+        loop {
+            let pause = self.conversation.lines(member, &mut self.framing, received, replies_bytes_max);
+            if self.conversation.has_taken_lines() {
+                self.deadlines.message_ended();
+            }
+            match pause {
+                Pause::Empty => return Ok(After::GoOn),
+                Pause::Full => self.flush()?,
+                Pause::Authenticated(neighbour) => self.authenticated(neighbour),
+                Pause::Heartbeat(heartbeat) => {
+                    let is_durable = member.make_durable(&mut self.conversation).is_ok();
+                    self.conversation.acknowledge(member, &heartbeat, is_durable);
+                }
+                Pause::Ask(query) => self.ask(&query)?,
+                Pause::Close(why) => {
+                    member.closed(&self.conversation, why);
+                    return Ok(After::Close);
+                }
+            }
+        }
+    }
+
+    /// Answers a question, with no lock held, and with all earlier replies sent if the provider may take its time.
+    fn ask(&mut self, query: &Query) -> io::Result<()> {
+        let member = self.shared.member;
+        if member.asks_network() {
+            self.flush()?;
+        }
+        let answer = member.nearby(query.nearby(), &mut self.rate_limit);
+        // Answers are large, and what waits for a client that does not take them is memory.
+        if self.conversation.replies().len() + answer.as_str().len() > KEPT_BYTES_MAX {
+            self.flush()?;
+        }
+        self.conversation.answer(query, answer.as_str());
+        Ok(())
+    }
+
+    /// A neighbour has proved that it is here: its older conversation is cut, and the link to it wakes.
+    fn authenticated(&mut self, neighbour: usize) {
+        let member = self.shared.member;
+        let (name, from) = (&member.me.neighbours[neighbour].name, self.conversation.remote().from);
+        let stream = Arc::clone(self.stream);
+        let registration = member.peers.enter(neighbour, Box::new(move || hang_up(&stream, Half::Both)));
+        if registration.replaced {
+            member.metrics.peers_replaced.add(1);
+            log::info!("neighbour {name} is here again, from {from}: its older connection is cut");
+        } else {
+            log::info!("neighbour {name} is here, from {from}");
+        }
+        self.registration = Some(registration);
+        self.admitted.authenticated();
+        self.deadlines.enter(Phase::Heartbeats(PEER_TIMEOUT));
+        member.links[neighbour].wake(WakeUp::NeighbourIsBack);
+    }
+
+    /// Applies what is pending, waits until that is durable, then sends all replies in one write.
+    fn flush(&mut self) -> io::Result<()> {
+        let member = self.shared.member;
+        member.flush(&mut self.conversation)?;
+        if self.conversation.replies().is_empty() {
+            return Ok(());
+        }
+        if self.deadlines.write(self.conversation.replies())? == Written::Late {
+            let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
+            let why = format!("it has not taken its replies within {wait}");
+            let what = format_args!("{}: {why}", self.conversation.remote());
+            member.metrics.count_and_warn(Event::ReplyTime, what);
+            // What the kernel has of them is not kept for a client that takes nothing.
+            SockRef::from(&**self.stream).set_linger(Some(Duration::ZERO))?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        self.conversation.sent();
+        Ok(())
+    }
+
+    /// Says what was waited for in vain.
+    fn give_up(&mut self, what: TimedOut) {
+        let (limits, remote) = (&self.shared.gate.limits, self.conversation.remote());
+        let metrics = &self.shared.member.metrics;
+        match what {
+            TimedOut::Authentication => {
+                let wait = humantime::format_duration(limits.hello_time_max);
+                self.conversation.complain(format_args!("no HELLO within {wait}"));
+                let what = format_args!("{remote} has not said hello within {wait}");
+                metrics.count_and_warn(Event::HelloTime, what);
+            }
+            TimedOut::Message => {
+                let wait = humantime::format_duration(limits.line_time_max);
+                self.conversation.refuse(self.framing.partial());
+                metrics.count_and_warn(Event::LineTime, format_args!("{remote} took over {wait} for a line"));
+            }
+            TimedOut::Idle => {
+                let wait = humantime::format_duration(limits.idle_time_max.unwrap_or_default());
+                metrics.count_and_warn(Event::IdleTime, format_args!("{remote} has said nothing for {wait}"));
+            }
+            TimedOut::Heartbeat => {
+                let wait = humantime::format_duration(PEER_TIMEOUT);
+                let what = format_args!("{remote} has said nothing for {wait}");
+                metrics.count_and_warn(Event::PeerTimedOut, what);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The door of the protocol between servers: neighbours, once they have authenticated.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Protocol;
+use super::connection::{Connection, Shared};
+use crate::member::conversation::{Conversation, Remote};
+use crate::net::accept::Accepted;
+use crate::net::deadlines::Phase;
+use crate::os::{clock, random};
+use crate::proto::line::framing::Framing;
+
+/// Serves a neighbour, which has yet to authenticate, until either side ends the connection.
+///
+/// # Errors
+/// Why it ended, if neither side meant it to.
+pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
+    let member = shared.member;
+    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    let conversation = Conversation::with_peer(member, Arc::clone(&member.me), remote, random::nonce()?);
+    let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
+    let framing = Framing::for_stranger();
+    Connection::begin(shared, &accepted.stream, accepted.admitted, phase, conversation, framing)?.run()
+}

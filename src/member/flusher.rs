@@ -1,0 +1,109 @@
+//! The flusher: a thread that puts on disk what commits have only written, starts a checkpoint when the journal has
+//! grown or the disk has failed, and sleeps while there is nothing new.
+
+use std::time::Duration;
+
+use super::Member;
+use super::checkpoint::checkpoint;
+use super::group_commit::GroupCommit;
+use super::metrics::Event;
+use crate::os::clock;
+
+/// How long what was written may wait until its way to the disk begins: with that of a slow disk it is less than the
+/// 50 ms after which it should be there.
+pub const FLUSH_EVERY: Duration = Duration::from_millis(20);
+
+/// Between two attempts at a checkpoint, if one did not succeed.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Attempts that take long are further apart, by this many times what one took: on a full disk each writes until that
+/// is full again.
+const RETRY_TIMES: u32 = 10;
+
+/// But not further than this.
+const RETRY_EVERY_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of the journal, beyond those of what is stored, below which it is not made smaller. While it is made smaller
+/// there is a copy of what is stored besides, and what comes meanwhile; all in all less than twice what is stored and
+/// 64 MiB.
+const SPARE_BYTES: u64 = 48 << 20;
+
+/// The same as a share of what is stored, in quarters: so each byte is written at most about twice.
+const SPARE_QUARTERS: u64 = 3;
+
+/// Files after which it is made smaller too: each start begins one.
+const FILES_MAX: usize = 16;
+
+/// What is stored takes so many bytes of a file besides its line.
+const RECORD_BYTES: u64 = 13;
+
+/// Keeps the journal of a member until told to stop. `must_checkpoint` says that what was recovered was damaged.
+pub fn run(member: &Member, wal: &GroupCommit, mut must_checkpoint: bool) {
+    let mut next_attempt = clock::instant();
+    loop {
+        let has_failed = wal.failure().is_some();
+        let until = (has_failed || must_checkpoint).then_some(next_attempt);
+        if wal.flush_signal.wait(until, FLUSH_EVERY) {
+            return;
+        }
+        if !has_failed {
+            flush(member, wal);
+        }
+        let failure = wal.failure();
+        if let Some(why) = &failure {
+            member
+                .metrics
+                .count_and_warn(Event::Journal, format_args!("the journal cannot be written: {why}"));
+        }
+        let begun = clock::instant();
+        if begun < next_attempt || !(failure.is_some() || must_checkpoint || is_too_large(member, wal)) {
+            continue;
+        }
+        let is_done = attempt(member, wal, failure.is_some());
+        must_checkpoint &= !is_done;
+        let took = clock::instant().duration_since(begun);
+        let pause = (took * RETRY_TIMES).clamp(RETRY_EVERY, RETRY_EVERY_MAX);
+        next_attempt = clock::deadline(if is_done { Duration::ZERO } else { pause });
+    }
+}
+
+fn flush(member: &Member, wal: &GroupCommit) {
+    // A conversation that recorded something may have ended by a bug of ours before it could write it.
+    if wal.commit(wal.lsn()) == Ok(true) {
+        member.notifiers.notify();
+    }
+    if !wal.is_synced {
+        member.metrics.journal_flushes.add(1);
+        // An error is found in `failure` then.
+        let _ = wal.flush_written();
+    }
+}
+
+/// Tries a checkpoint; whether that is done.
+fn attempt(member: &Member, wal: &GroupCommit, has_failed: bool) -> bool {
+    match checkpoint(member, wal, has_failed) {
+        Ok(()) if has_failed => {
+            log::warn!("the journal is whole again: reports are acknowledged");
+            member.notifiers.notify();
+        }
+        Ok(()) => {}
+        Err(error) if has_failed => {
+            log::debug!("no checkpoint can be written yet: {error}");
+            wal.fail(&error);
+        }
+        Err(error) => {
+            log::warn!("the checkpoint could not be written, and the journal stays as it is: {error}");
+            return false;
+        }
+    }
+    wal.failure().is_none()
+}
+
+fn is_too_large(member: &Member, wal: &GroupCommit) -> bool {
+    if wal.failure().is_some() {
+        return false;
+    }
+    let stored = member.read(|node| node.store().line_bytes() + node.store().len() as u64 * RECORD_BYTES);
+    let (bytes, files) = wal.size();
+    files > FILES_MAX || bytes > stored + stored / 4 * SPARE_QUARTERS + SPARE_BYTES
+}

@@ -1,0 +1,271 @@
+//! Metrics: one table of all that is counted, and throttled warnings for what others can cause.
+//!
+//! A counter costs one relaxed atomic addition. A row that names an [`Event`] is warned of too: each kind at most once
+//! a minute, and with it how many were left out, so that an attack fills no disk.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::os::clock;
+
+/// Between two warnings of one kind.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
+/// A number that only grows. No decision depends on it, so its order against other memory does not matter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+/// One row of the table, for whatever shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The name in the log's status line.
+    pub name: &'static str,
+    /// The name in the OpenMetrics text format.
+    pub open_metrics_name: &'static str,
+    /// What is counted.
+    pub help: &'static str,
+    /// The sum since the start.
+    pub value: u64,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $name:ident $(: $event:ident)?,)+) => {
+        /// Everything that is counted since the member started.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $($(#[doc = $doc])+ pub $name: Counter,)+
+            warnings: Warnings,
+        }
+
+        /// What is refused, given up or gone without.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Event {
+            $($(#[doc = concat!("Counted as `", stringify!($name), "`.")] $event,)?)+
+        }
+
+        const EVENTS: &[Event] = &[$($(Event::$event,)?)+];
+
+        impl Event {
+            fn name(self) -> &'static str {
+                match self {
+                    $($(Event::$event => stringify!($name),)?)+
+                }
+            }
+        }
+
+        impl Metrics {
+            /// All rows, in the order of the table.
+            pub fn rows(&self) -> Vec<Row> {
+                vec![$(Row {
+                    name: stringify!($name),
+                    open_metrics_name: concat!("proxyherd_", stringify!($name), "_total"),
+                    help: concat!($($doc),+).trim_ascii(),
+                    value: self.$name.get(),
+                },)+]
+            }
+
+            fn counter(&self, event: Event) -> &Counter {
+                match event {
+                    $($(Event::$event => &self.$name,)?)+
+                }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Connections accepted on the client port.
+    clients_accepted,
+    /// Connections accepted on the peer port.
+    peers_accepted,
+    /// Connections refused for any reason; `over_*` and `out_of_*` say for which.
+    connections_refused,
+    /// Clients refused because the most that may be were connected.
+    over_connections_max: Connections,
+    /// Clients refused because as many as may be were connected from their address.
+    over_per_address_max: Address,
+    /// Connections refused on the peer port because too many were there without a hello.
+    over_hello_pending_max: HelloPending,
+    /// Connections on the peer port closed because no hello came in time.
+    over_hello_time: HelloTime,
+    /// Connections closed because a line was too long.
+    over_line_bytes: LineBytes,
+    /// Clients that took too long for a line.
+    over_line_time: LineTime,
+    /// Clients that said nothing for too long.
+    over_idle_time: IdleTime,
+    /// Clients that took too long to take their replies.
+    over_reply_time: ReplyTime,
+    /// Reports refused because their client was new and as many as may be were known.
+    over_clients_max: Clients,
+    /// Questions that a provider of places was not asked, because the most that may be were under way.
+    over_places_calls: PlacesCalls,
+    /// Questions that a provider of places was not asked, because the connection had used up its rate limit.
+    over_places_per_minute: PlacesPerMinute,
+    /// Connections refused for want of a thread.
+    out_of_threads: Threads,
+    /// Connections refused for want of memory.
+    out_of_memory: Memory,
+    /// Connections refused for want of a descriptor.
+    out_of_descriptors: Descriptors,
+    /// Connections closed for what was said on them.
+    connections_closed: Refused,
+    /// Lines from clients.
+    client_lines,
+    /// Lines on the peer port.
+    peer_lines,
+    /// Lines that got an error line.
+    lines_refused,
+    /// Sightings that were applied, and replicated.
+    applied,
+    /// Sightings that were known or outdated.
+    outdated,
+    /// `WHATSAT` questions about a client that is known.
+    questions,
+    /// Questions that the provider of places could not answer.
+    places_failures: Places,
+    /// Connections made to neighbours.
+    links_up,
+    /// Links whose neighbour has said nothing for too long.
+    links_timed_out: LinkTimedOut,
+    /// Links whose neighbour did not prove that it knows the secret.
+    links_unproved: LinkUnproved,
+    /// Connections of neighbours on which nothing has come for too long.
+    peers_timed_out: PeerTimedOut,
+    /// Connections of a neighbour that a newer one has replaced.
+    peers_replaced,
+    /// Peers that speak another version.
+    peers_of_other_version: PeerVersion,
+    /// Peers that meant another server.
+    peers_misdirected: PeerMisdirected,
+    /// Peers that are no neighbours.
+    peers_unknown: PeerUnknown,
+    /// Peers that did not prove that they know the secret.
+    peers_unproved: PeerUnproved,
+    /// Buckets that anti-entropy found to differ, and sent again.
+    buckets_repaired,
+    /// `AT` lines written to neighbours.
+    link_lines,
+    /// Bytes written to neighbours.
+    link_bytes,
+    /// Reports that were applied and not acknowledged, because they could not be made durable.
+    acks_withheld,
+    /// Times that the journal could not be written.
+    journal_failures: Journal,
+    /// Flushes of the journal in the background.
+    journal_flushes,
+    /// Conversations that ended by a bug of ours.
+    bugs,
+}
+
+/// When each kind of event was last warned of.
+#[derive(Debug)]
+struct Warnings([Mutex<Throttle>; EVENTS.len()]);
+
+#[derive(Debug, Default)]
+struct Throttle {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+impl Counter {
+    /// Adds `count`.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    /// Counts an event, and warns of it.
+    pub fn count_and_warn(&self, event: Event, what: fmt::Arguments<'_>) {
+        self.count_many_and_warn(event, 1, what);
+    }
+
+    /// Counts an event that happened `times` times at once, and warns of it.
+    pub fn count_many_and_warn(&self, event: Event, times: u64, what: fmt::Arguments<'_>) {
+        self.counter(event).add(times);
+        let due = self.warnings.0[event as usize].lock().due(clock::instant());
+        match due {
+            None => {}
+            Some(0) => log::warn!("{what}"),
+            Some(left_out) => log::warn!("{what}; before it {left_out} more of this kind ({})", event.name()),
+        }
+    }
+
+    /// Says how many warnings were left out since the last ones, because no further one will.
+    pub fn finish_warnings(&self) {
+        for &event in EVENTS {
+            let left_out = std::mem::take(&mut self.warnings.0[event as usize].lock().left_out);
+            if left_out > 0 {
+                log::warn!("{left_out} more warnings of one kind were left out ({})", event.name());
+            }
+        }
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Row { name, value, .. }) in self.rows().into_iter().enumerate() {
+            let separator = if at == 0 { "" } else { " " };
+            write!(f, "{separator}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Warnings {
+    fn default() -> Warnings {
+        Warnings(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Throttle {
+    /// Whether a warning is due; if so, how many were left out before it.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < WARNING_PAUSE) {
+            self.left_out += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttle_warns_once_a_minute_and_counts_what_it_left_out() {
+        let (mut throttle, start) = (Throttle::default(), clock::instant());
+        assert_eq!(throttle.due(start), Some(0));
+        for second in 0..59 {
+            assert_eq!(throttle.due(start + Duration::from_secs(second)), None);
+        }
+        assert_eq!(throttle.due(start + WARNING_PAUSE), Some(59));
+        assert_eq!(throttle.due(start + WARNING_PAUSE), None);
+        assert_eq!(throttle.due(start + WARNING_PAUSE * 2), Some(1));
+        assert_eq!(throttle.due(start + WARNING_PAUSE * 3), Some(0));
+    }
+
+    #[test]
+    fn every_event_has_a_place_and_a_counter_of_its_own() {
+        let metrics = Metrics::default();
+        for (index, &event) in EVENTS.iter().enumerate() {
+            assert_eq!(event as usize, index);
+            metrics.count_and_warn(event, format_args!("x"));
+        }
+        let rows = metrics.rows();
+        assert_eq!(rows.iter().map(|row| row.value).sum::<u64>(), EVENTS.len() as u64);
+        assert!(rows.iter().all(|row| row.value <= 1 && row.help.ends_with('.')));
+        assert_eq!(rows[0].open_metrics_name, "proxyherd_clients_accepted_total");
+    }
+}

@@ -1,0 +1,280 @@
+//! One running member of the herd, without sockets: what doors, links and a database may do with it.
+//!
+//! [`Member`] is the API. There is one lock on the way of a line, that of the node. It is taken in a closure, so that no
+//! guard can leak into a write, and nothing is read, written, logged or waited for under it. What waits to be written
+//! to the journal has a lock that is taken after the node's; the one that writes holds neither: see [`group_commit`].
+
+pub mod checkpoint;
+pub mod conversation;
+pub mod flush_signal;
+pub mod flusher;
+pub mod group_commit;
+pub mod metrics;
+pub mod notifier;
+pub mod peer_registry;
+pub mod rate_limit;
+pub mod recover;
+pub mod status;
+pub mod wal_writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, thread};
+
+use self::conversation::{Conversation, Counts, Host};
+use self::group_commit::{GroupCommit, Lsn, NotDurable};
+use self::metrics::{Event, Metrics};
+use self::notifier::{Notifiers, Subscription};
+use self::peer_registry::PeerRegistry;
+use self::rate_limit::RateLimit;
+use self::recover::Start;
+use self::status::LinkState;
+use crate::os::clock;
+use crate::os::semaphore::Semaphore;
+use crate::os::sync::RwLock;
+use crate::places::{Answer, Places, PlacesError};
+use crate::proto::line::batch::Batch;
+use crate::proto::line::query::NearbyQuery;
+use crate::proto::line::session::Refusal;
+use crate::proto::node::{Applied, Identity, NO_WAL, Node};
+
+/// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
+const CPU_PERMITS_PER_PROCESSOR: usize = 2;
+
+/// A running member, for all who share it.
+pub struct Member {
+    /// What never changes while it runs.
+    pub me: Arc<Identity>,
+    /// All that is counted.
+    pub metrics: Metrics,
+    /// Who follows the change log.
+    pub notifiers: Notifiers,
+    /// The conversation of each neighbour that is here.
+    pub peers: PeerRegistry,
+    /// How each link is.
+    pub links: Vec<LinkState>,
+    node: RwLock<Node>,
+    wal: Option<GroupCommit>,
+    places: Arc<dyn Places>,
+    /// For questions that are answered from memory. Thousands of threads that compute at once would share the
+    /// processors with all others, and a newcomer would wait for seconds until the system has been through them all.
+    cpu_permits: Semaphore,
+    clients_max: usize,
+    /// Whether new clients may be rejected soon, as the last batch that was applied found it. Only a hint: the store
+    /// decides, and what is known of it here may be late.
+    near_capacity: AtomicBool,
+}
+
+/// Where a client was last seen: the record, as a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The `AT` line, with its line feed.
+    pub line: Vec<u8>,
+}
+
+impl Member {
+    /// A member that knows what it starts with. Clients that register themselves are at most `clients_max`.
+    pub fn new(start: Start, places: Arc<dyn Places>, clients_max: usize) -> Member {
+        let Start { me, node, wal, must_checkpoint: _ } = start;
+        let node = node.bounded(clients_max);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let neighbours = me.neighbours.len();
+        Member {
+            near_capacity: AtomicBool::new(node.store().is_crowded()),
+            me,
+            metrics: Metrics::default(),
+            notifiers: Notifiers::default(),
+            peers: PeerRegistry::new(neighbours),
+            links: (0..neighbours).map(|_| LinkState::default()).collect(),
+            node: RwLock::new(node),
+            wal,
+            places,
+            cpu_permits: Semaphore::new(processors * CPU_PERMITS_PER_PROCESSOR),
+            clients_max,
+        }
+    }
+
+    /// Looks at what is known. The read lock is held meanwhile, so the closure must wait for nothing.
+    pub fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
+        look(&self.node.read())
+    }
+
+    /// Waits until everything up to `lsn` is durable.
+    ///
+    /// # Errors
+    /// If it is not, and will not be before the disk has recovered.
+    pub fn persist(&self, lsn: Lsn) -> Result<(), NotDurable> {
+        self.wal.as_ref().map_or(Ok(()), |wal| wal.commit(lsn).map(drop))
+    }
+
+    /// Where a client was last seen; `None` if it is unknown.
+    pub fn locate(&self, client: &[u8]) -> Option<Located> {
+        self.read(|node| node.store().line_of(client).map(|line| Located { line: line.to_vec() }))
+    }
+
+    /// What is near a place. A connection has a rate limit of calls that leave this machine.
+    pub fn nearby(&self, query: &NearbyQuery, rate_limit: &mut RateLimit) -> Answer {
+        let answer = if self.asks_network() {
+            let now = clock::instant();
+            rate_limit
+                .ask(now)
+                .map_err(|wait| rate_limit.exceeded(wait))
+                .and_then(|()| self.places.nearby(query))
+        } else {
+            // A wait for the network takes no processor, and so no permit.
+            let _permit = self.cpu_permits.acquire();
+            self.places.nearby(query)
+        };
+        answer.unwrap_or_else(|error| {
+            self.metrics.count_and_warn(event_of(&error), format_args!("places: {error}"));
+            error.to_answer()
+        })
+    }
+
+    /// Whether a question may take its time, because the provider is asked over the network.
+    pub fn asks_network(&self) -> bool {
+        self.places.may_wait()
+    }
+
+    /// Ends all questions that wait for the network.
+    pub fn stop_places(&self) {
+        self.places.stop();
+    }
+
+    /// Follows the change log from now on.
+    pub fn subscribe(&self) -> Subscription<'_> {
+        self.notifiers.subscribe()
+    }
+
+    /// The durable watermark: the sequence number of the last change that followers may be told of, because no crash
+    /// can undo it.
+    pub fn durable_seq(&self) -> u64 {
+        self.wal.as_ref().map_or(NO_WAL, GroupCommit::durable_seq)
+    }
+
+    /// The journal, if there is one.
+    pub fn wal(&self) -> Option<&GroupCommit> {
+        self.wal.as_ref()
+    }
+
+    /// Applies what is pending in a conversation, makes it durable, and wakes all followers. Then the replies may be
+    /// sent, some of which have become error lines if the journal cannot be written.
+    ///
+    /// # Errors
+    /// If the connection must be closed without them.
+    pub fn flush(&self, conversation: &mut Conversation) -> io::Result<()> {
+        conversation.apply(self);
+        self.record(conversation);
+        let Err(why) = self.make_durable(conversation) else { return Ok(()) };
+        match conversation.nack(&why.to_string()) {
+            Some(withheld) => {
+                self.metrics.acks_withheld.add(withheld as u64);
+                Ok(())
+            }
+            None => Err(io::Error::other(format!("nothing {why}"))),
+        }
+    }
+
+    /// Makes what a conversation has applied durable, and wakes all followers.
+    ///
+    /// # Errors
+    /// If it is not durable, and will not be before the disk has recovered. Followers are woken later then.
+    pub fn make_durable(&self, conversation: &mut Conversation) -> Result<(), NotDurable> {
+        self.persist(conversation.needs_lsn())?;
+        if conversation.take_changes() {
+            self.notifiers.notify();
+        }
+        Ok(())
+    }
+
+    /// Counts and warns that a conversation is closed because of what was said.
+    pub fn closed(&self, conversation: &Conversation, why: Refusal) {
+        let event = match why {
+            Refusal::TooLong => Event::LineBytes,
+            Refusal::Version => Event::PeerVersion,
+            Refusal::NotMe => Event::PeerMisdirected,
+            Refusal::NotANeighbour => Event::PeerUnknown,
+            Refusal::WrongProof => Event::PeerUnproved,
+            Refusal::Parse(_) | Refusal::ClockAhead | Refusal::NotProved | Refusal::SecondHello => {
+                Event::Refused
+            }
+        };
+        self.metrics.count_and_warn(event, format_args!("{} is turned away: {why}", conversation.remote()));
+    }
+
+    /// A conversation has panicked. Part of what it applied may be stored, which it alone would have made durable and
+    /// told of.
+    pub fn after_panic(&self) {
+        self.metrics.bugs.add(1);
+        if let Some(wal) = &self.wal {
+            wal.flush_signal.mark_dirty();
+        }
+        self.notifiers.notify();
+    }
+
+    /// Adds what a conversation has counted.
+    fn record(&self, conversation: &mut Conversation) {
+        let Counts { lines, refused, rejected, applied, outdated, questions } = conversation.take_counts();
+        let lines_counter =
+            if conversation.is_client() { &self.metrics.client_lines } else { &self.metrics.peer_lines };
+        let counted = [
+            (lines_counter, lines),
+            (&self.metrics.lines_refused, refused),
+            (&self.metrics.applied, applied),
+            (&self.metrics.outdated, outdated),
+            (&self.metrics.questions, questions),
+        ];
+        for (counter, count) in counted.into_iter().filter(|(_, count)| *count > 0) {
+            counter.add(count);
+        }
+        if rejected > 0 {
+            let (from, most) = (conversation.remote().from, self.clients_max);
+            let what =
+                format_args!("{rejected} reports of {from}: {most} clients are known, no new ones are taken");
+            self.metrics.count_many_and_warn(Event::Clients, rejected, what);
+        }
+    }
+}
+
+impl Host for Member {
+    fn apply(&self, batch: &mut Batch) -> (Applied, Lsn) {
+        let (applied, lsn) = match &self.wal {
+            None => (self.node.write().settle(batch), Lsn::default()),
+            Some(wal) => wal.apply(&self.node, batch),
+        };
+        if self.near_capacity.load(Ordering::Relaxed) != applied.crowded {
+            self.near_capacity.store(applied.crowded, Ordering::Relaxed);
+        }
+        (applied, lsn)
+    }
+
+    fn lsn(&self) -> Lsn {
+        self.wal.as_ref().map_or(Lsn::default(), GroupCommit::lsn)
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
+        Member::read(self, look)
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Node) -> T) -> T {
+        change(&mut self.node.write())
+    }
+
+    fn has_wal(&self) -> bool {
+        self.wal.is_some()
+    }
+
+    fn is_near_capacity(&self) -> bool {
+        self.near_capacity.load(Ordering::Relaxed)
+    }
+}
+
+fn event_of(error: &PlacesError) -> Event {
+    if matches!(error, PlacesError::Share(..)) {
+        Event::PlacesPerMinute
+    } else if *error == PlacesError::Busy {
+        Event::PlacesCalls
+    } else {
+        Event::Places
+    }
+}

@@ -1,0 +1,167 @@
+//! Accepting: a thread of its own per port, so that a storm of connections is taken from the kernel's queue while
+//! threads for the first of them are still being started. One that cannot be served is refused here, in one line.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::admission::{Admitted, Class, network};
+use super::fair_queue::Sender;
+use super::gate::{Event, Gate};
+use super::refuse::{self, Refused};
+use super::shutdown::Registered;
+use super::stream::Stream;
+use crate::os::clock;
+use crate::os::sync::TcpListener;
+
+/// Accepted connections that wait for a thread: as many as a process can have, for accepting is faster than starting
+/// threads, and what is not accepted in a storm overflows the kernel's queue. Each takes about 100 bytes.
+pub const ACCEPTED_MAX: usize = 16 * 1024;
+
+/// The wait after the first failure to accept, doubled up to [`ACCEPT_PAUSE_MAX`].
+const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest wait when accepting fails for want of something, which heals when a connection closes.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// What a descriptor is kept in spare with: every Linux has it.
+const SPARE: &str = "/dev/null";
+
+/// A connection that no thread serves yet. It is registered already, because a stop waits for it too.
+#[derive(Debug)]
+pub struct Accepted<'a, P> {
+    /// The door that it came in by.
+    pub door: Door<P>,
+    /// Its bytes.
+    pub stream: Arc<Stream>,
+    /// The other side's address.
+    pub from: SocketAddr,
+    /// Its place among the connections.
+    pub admitted: Admitted<'a>,
+    /// Its place among the open streams.
+    pub registered: Registered<'a>,
+}
+
+/// Where connections come in: what is spoken there, and which limits they count against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door<P> {
+    /// What is spoken, which this room does not know.
+    pub protocol: P,
+    /// The limits.
+    pub class: Class,
+}
+
+/// What one thread that accepts has.
+pub struct Acceptor<'a, P> {
+    gate: &'a Gate,
+    listener: &'a TcpListener,
+    door: Door<P>,
+    accepted: Sender<IpAddr, Accepted<'a, P>>,
+    refused: Refused,
+    /// Given up when descriptors have run out, so that one more connection can be taken and told so.
+    spare: Option<File>,
+}
+
+impl<'a, P: Copy + Display> Acceptor<'a, P> {
+    /// For the connections of one listener, which go on through the queue `accepted`.
+    pub fn new(
+        gate: &'a Gate,
+        listener: &'a TcpListener,
+        door: Door<P>,
+        accepted: Sender<IpAddr, Accepted<'a, P>>,
+    ) -> Acceptor<'a, P> {
+        let spare = File::open(SPARE).ok();
+        Acceptor { gate, listener, door, accepted, refused: Refused::default(), spare }
+    }
+
+    /// Accepts until the server stops.
+    pub fn run(mut self) {
+        let open = &self.gate.open;
+        let mut pause = ACCEPT_PAUSE;
+        while !open.is_stopping() {
+            self.close_refused();
+            match self.listener.accept() {
+                Ok((stream, from)) => {
+                    pause = ACCEPT_PAUSE;
+                    self.take(stream, from);
+                }
+                Err(_) if open.is_stopping() => return,
+                Err(error) if is_about_one_connection(&error) => log::debug!("accept: {error}"),
+                // Without the spare there is room for one more, which the next `accept` takes.
+                Err(error) if is_about_descriptors(&error) && self.spare.take().is_some() => {}
+                Err(error) => {
+                    if pause == ACCEPT_PAUSE {
+                        log::warn!("accept: {error}; raise the limit of open files if this goes on");
+                    }
+                    open.pause(pause);
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                    self.spare = self.spare.take().or_else(|| File::open(SPARE).ok());
+                }
+            }
+        }
+    }
+
+    /// Hands a connection to a thread, or refuses it.
+    fn take(&mut self, stream: Stream, from: SocketAddr) {
+        let gate = self.gate;
+        if self.spare.is_none() {
+            self.spare = File::open(SPARE).ok();
+        }
+        if self.spare.is_none() {
+            let what = format_args!("refused {from}: no descriptor is left; raise the limit of open files");
+            gate.report(Event::OutOfDescriptors, what);
+            refuse::tell(&stream, "no descriptor for one more connection; try again later");
+            drop(stream);
+            self.spare = File::open(SPARE).ok();
+            return;
+        }
+        let stream = Arc::new(stream);
+        match gate.admission.admit(self.door.class, from, &gate.limits) {
+            Ok(admitted) => {
+                gate.report(Event::Accepted(self.door.class), format_args!(""));
+                let registered = gate.open.register(&stream);
+                let accepted = Accepted { door: self.door, stream, from, admitted, registered };
+                // It fails when the thread that takes them has ended, and so the server.
+                let _ = self.accepted.send(network(from.ip()), accepted);
+            }
+            Err(why) => {
+                let what = format_args!("refused {} {from}: {why}", self.door.protocol);
+                gate.report(Event::Refused(why), what);
+                self.refused.refuse(stream, why);
+            }
+        }
+    }
+
+    /// Closes the refused whose time is over, until there is a connection to accept.
+    fn close_refused(&mut self) {
+        while let Some(due) = self.refused.due() {
+            let wait = due.saturating_duration_since(clock::instant());
+            let mut polled = [PollFd::new(self.listener, PollFlags::IN)];
+            let wait = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+            match poll(&mut polled, Some(&wait)) {
+                Ok(0) | Err(Errno::INTR) => self.refused.close_due(),
+                // Stopping shuts the listener down, which ends the wait too.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.refused.close_due();
+    }
+}
+
+/// Whether the failure was that of a connection which is gone, not of accepting.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// Whether this process, or the system, has no descriptor left.
+fn is_about_descriptors(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+}

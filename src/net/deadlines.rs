@@ -1,0 +1,185 @@
+//! Read and write deadlines of one connection: for bytes, for the rest of a message, for authentication, and for the
+//! other side to take what is written.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use super::stream::Stream;
+use crate::os::clock;
+
+/// The deadlines of one conversation.
+pub struct Deadlines<'a> {
+    stream: &'a Stream,
+    /// How long a read of the stream waits as it is set now: setting it is a system call.
+    read_wait: Option<Duration>,
+    write_time_max: Duration,
+    phase: Phase,
+    /// When the message of which a part has come must be whole.
+    message_by: Option<Instant>,
+}
+
+/// What is waited for on a connection, and how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Phase {
+    /// Messages of a client.
+    Messages {
+        /// The longest silence between messages; `None` if any is allowed.
+        idle_time_max: Option<Duration>,
+        /// The longest time from a message's first byte to its last.
+        message_time_max: Duration,
+    },
+    /// Authentication, which must be over by then.
+    Unauthenticated(Instant),
+    /// Heartbeats of a peer, which is gone when it has said nothing for so long.
+    Heartbeats(Duration),
+}
+
+/// What came of waiting for bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes; none is the end of the stream.
+    Bytes(usize),
+    /// Nothing in time.
+    TimedOut(TimedOut),
+}
+
+/// What came of writing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Written {
+    /// All is with the kernel.
+    All,
+    /// The other side did not take it in time.
+    Late,
+}
+
+/// What did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimedOut {
+    /// Authentication.
+    Authentication,
+    /// The rest of a message.
+    Message,
+    /// Anything of a client.
+    Idle,
+    /// A peer's heartbeat.
+    Heartbeat,
+}
+
+impl<'a> Deadlines<'a> {
+    /// From the first moment of a connection, whose other side must take what is written within `write_time_max`.
+    ///
+    /// # Errors
+    /// If the stream is gone already.
+    pub fn new(stream: &'a Stream, phase: Phase, write_time_max: Duration) -> io::Result<Deadlines<'a>> {
+        stream.set_write_timeout(Some(write_time_max))?;
+        Ok(Deadlines { stream, read_wait: None, write_time_max, phase, message_by: None })
+    }
+
+    /// From now on something else is waited for.
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// A message has come to its end; the next one has its own time.
+    pub fn message_ended(&mut self) {
+        self.message_by = None;
+    }
+
+    /// Waits for bytes, and reads them into `space`. `is_mid_message` says whether a part of a message has come.
+    ///
+    /// # Errors
+    /// What the system says of the stream.
+    pub fn read(&mut self, space: &mut [u8], is_mid_message: bool) -> io::Result<Received> {
+        loop {
+            // How long a read may wait that has no other end, what it means if nothing comes, and when it must be over.
+            let (wait, late, by) = match self.phase {
+                Phase::Unauthenticated(by) => (None, TimedOut::Authentication, Some(by)),
+                Phase::Heartbeats(timeout) => (Some(timeout), TimedOut::Heartbeat, None),
+                Phase::Messages { message_time_max, .. } if is_mid_message => {
+                    let by = match self.message_by {
+                        Some(by) => by,
+                        None => match self.read_at_once(space)? {
+                            Some(count) => return Ok(Received::Bytes(count)),
+                            None => clock::deadline(message_time_max),
+                        },
+                    };
+                    self.message_by = Some(by);
+                    (None, TimedOut::Message, Some(by))
+                }
+                Phase::Messages { idle_time_max, .. } => (idle_time_max, TimedOut::Idle, None),
+            };
+            let left = by.map(|by| by.saturating_duration_since(clock::instant()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Received::TimedOut(late));
+            }
+            self.wait_in_reads(left.or(wait))?;
+            let mut stream = self.stream;
+            match stream.read(space) {
+                Ok(count) => return Ok(Received::Bytes(count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if by.is_none() {
+                        return Ok(Received::TimedOut(late));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes all replies within the time for that, however little of them the other side takes at a time.
+    ///
+    /// # Errors
+    /// What the system says of the stream.
+    pub fn write(&self, replies: &[u8]) -> io::Result<Written> {
+        let deadline = clock::deadline(self.write_time_max);
+        let (mut stream, mut rest, mut is_shortened) = (self.stream, replies, false);
+        loop {
+            match stream.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => rest = &rest[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Written::Late),
+                Err(error) => return Err(error),
+            }
+            if rest.is_empty() {
+                break;
+            }
+            // A call returns early when its own time is over, or for a signal.
+            let left = deadline.saturating_duration_since(clock::instant());
+            if left.is_zero() {
+                return Ok(Written::Late);
+            }
+            stream.set_write_timeout(Some(left))?;
+            is_shortened = true;
+        }
+        if is_shortened {
+            stream.set_write_timeout(Some(self.write_time_max))?;
+        }
+        Ok(Written::All)
+    }
+
+    /// Reads what is there already, without waiting, because the rest of a message that was sent in one piece needs no
+    /// deadline. `None` if nothing is.
+    fn read_at_once(&self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match recv(self.stream, &mut *space, RecvFlags::DONTWAIT) {
+                Ok((count, _)) => return Ok(Some(count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn wait_in_reads(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        if self.read_wait != wait {
+            self.stream.set_read_timeout(wait)?;
+            self.read_wait = wait;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! The queue of accepted connections, which lets those who come from different addresses take turns: in a storm of
+//! thousands from a few, who comes anew from elsewhere waits for one of each, and not for all of them.
+//!
+//! It is not a channel, for whoever finds a channel empty spins and yields before it sleeps: in a storm the one thread
+//! that starts threads was seen to stand in `sched_yield` for seconds, behind all that were runnable, and with it every
+//! new client.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::os::sync::{Condvar, Mutex};
+
+/// The end that gives. When all of them are gone, nothing more comes.
+#[derive(Debug)]
+pub struct Sender<K: Key, T>(Arc<FairQueue<K, T>>);
+
+/// The end that takes.
+#[derive(Debug)]
+pub struct Receiver<K: Key, T>(Arc<FairQueue<K, T>>);
+
+/// What came of waiting for something to take.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<T> {
+    /// The next one.
+    One(T),
+    /// Nothing in time.
+    Late,
+    /// Nothing, and nothing more will come.
+    Ended,
+}
+
+#[derive(Debug)]
+struct FairQueue<K: Key, T> {
+    most: usize,
+    state: Mutex<State<K, T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<K: Key, T> {
+    /// What waits, by where it comes from, in the order in which it came.
+    waiting: HashMap<K, VecDeque<T>>,
+    count: usize,
+    /// Those of whom something waits, in the order of their turns.
+    turns: VecDeque<K>,
+    senders: usize,
+    has_receiver: bool,
+}
+
+/// Where something comes from.
+pub trait Key: Copy + Eq + Hash {}
+
+impl<K: Copy + Eq + Hash> Key for K {}
+
+/// A queue for at most `most`.
+pub fn fair_queue<K: Key, T>(most: usize) -> (Sender<K, T>, Receiver<K, T>) {
+    let (waiting, turns) = (HashMap::new(), VecDeque::new());
+    let state = Mutex::new(State { waiting, count: 0, turns, senders: 1, has_receiver: true });
+    let queue = Arc::new(FairQueue { most, state, changed: Condvar::new() });
+    (Sender(Arc::clone(&queue)), Receiver(queue))
+}
+
+impl<K: Key, T> Sender<K, T> {
+    /// Adds one, when there is room for it; gives it back if nobody will take it.
+    pub fn send(&self, source: K, one: T) -> Result<(), T> {
+        let mut state = self.0.state.lock();
+        while state.count >= self.0.most && state.has_receiver {
+            self.0.changed.wait(&mut state);
+        }
+        if !state.has_receiver {
+            return Err(one);
+        }
+        state.add(source, one);
+        self.0.changed.notify_all();
+        Ok(())
+    }
+}
+
+impl<K: Key, T> Receiver<K, T> {
+    /// Waits for the next one, until the deadline if there is one.
+    pub fn receive(&self, deadline: Option<Instant>) -> Received<T> {
+        let mut state = self.0.state.lock();
+        loop {
+            if let Some(one) = state.next() {
+                if state.count + 1 == self.0.most {
+                    self.0.changed.notify_all();
+                }
+                return Received::One(one);
+            }
+            if state.senders == 0 {
+                return Received::Ended;
+            }
+            match deadline {
+                None => self.0.changed.wait(&mut state),
+                Some(deadline) => {
+                    if self.0.changed.wait_until(&mut state, deadline).timed_out() && state.count == 0 {
+                        return Received::Late;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<K: Key, T> State<K, T> {
+    fn add(&mut self, source: K, one: T) {
+        let of_source = self.waiting.entry(source).or_default();
+        if of_source.is_empty() {
+            self.turns.push_back(source);
+        }
+        of_source.push_back(one);
+        self.count += 1;
+    }
+
+    fn next(&mut self) -> Option<T> {
+        let source = self.turns.pop_front()?;
+        let of_source = self.waiting.get_mut(&source)?;
+        let one = of_source.pop_front()?;
+        if of_source.is_empty() {
+            self.waiting.remove(&source);
+        } else {
+            self.turns.push_back(source);
+        }
+        self.count -= 1;
+        Some(one)
+    }
+}
+
+impl<K: Key, T> Clone for Sender<K, T> {
+    fn clone(&self) -> Sender<K, T> {
+        self.0.state.lock().senders += 1;
+        Sender(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Key, T> Drop for Sender<K, T> {
+    fn drop(&mut self) {
+        self.0.state.lock().senders -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<K: Key, T> Drop for Receiver<K, T> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.0.state.lock();
+            state.has_receiver = false;
+            std::mem::take(&mut state.waiting)
+        };
+        self.0.changed.notify_all();
+        // What is dropped here may take other locks.
+        drop(waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::scope;
+
+    #[test]
+    fn all_that_two_give_is_taken_in_their_order_and_then_it_has_ended() {
+        let (sender, receiver) = fair_queue(3);
+        let other = sender.clone();
+        scope(|scope| {
+            scope.spawn(move || (0..1_000).for_each(|number| sender.send(0, (0, number)).unwrap()));
+            scope.spawn(move || (0..1_000).for_each(|number| other.send(1, (1, number)).unwrap()));
+            let mut next = [0, 0];
+            loop {
+                match receiver.receive(None) {
+                    Received::One((from, number)) => {
+                        assert_eq!(number, next[from]);
+                        next[from] += 1;
+                    }
+                    Received::Ended => break,
+                    Received::Late => unreachable!("there is no deadline"),
+                }
+            }
+            assert_eq!(next, [1_000, 1_000]);
+        });
+    }
+
+    #[test]
+    fn who_comes_anew_from_elsewhere_waits_for_one_of_each_and_not_for_a_storm() {
+        let (sender, receiver) = fair_queue(100);
+        for number in 0..60 {
+            sender.send(number % 2, number).unwrap();
+        }
+        sender.send(7, 100).unwrap();
+        sender.send(7, 101).unwrap();
+        drop(sender);
+        let mut taken = Vec::new();
+        while let Received::One(number) = receiver.receive(None) {
+            taken.push(number);
+        }
+        assert_eq!(taken[..7], [0, 1, 100, 2, 3, 101, 4]);
+        assert_eq!(taken[7..], (5..60).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait_and_a_taker_that_has_gone_ends_the_giving() {
+        let (sender, receiver) = fair_queue(1);
+        let past = crate::os::clock::instant();
+        assert_eq!(receiver.receive(Some(past)), Received::<u8>::Late);
+        sender.send((), 1).unwrap();
+        assert_eq!(receiver.receive(Some(past)), Received::One(1));
+        sender.send((), 2).unwrap();
+        scope(|scope| {
+            let blocked = scope.spawn(|| sender.send((), 3));
+            drop(receiver);
+            assert_eq!(blocked.join().unwrap(), Err(3));
+        });
+        assert_eq!(sender.send((), 4), Err(4));
+    }
+}

@@ -1,0 +1,16 @@
+//! Connections in, for any protocol: listening, accepting, admission control, a thread for each, deadlines, stopping.
+//!
+//! This room knows no protocol, no member and no rules of the herd. A door gives it a tag for its connections, a class
+//! of limits, and the closure that serves one; what must be counted or warned of goes out through [`gate::Gate`].
+
+pub mod accept;
+pub mod admission;
+pub mod deadlines;
+pub mod fair_queue;
+pub mod gate;
+pub mod idle_threads;
+pub mod listen;
+pub mod refuse;
+pub mod shutdown;
+pub mod stream;
+pub mod thread_pool;

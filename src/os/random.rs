@@ -1,0 +1,37 @@
+//! The one place that asks the operating system for random numbers, which no outsider can foretell.
+
+use std::io;
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::proto::model::epoch::Epoch;
+use crate::proto::peering::auth::Nonce;
+
+/// A nonce for one connection.
+///
+/// # Errors
+/// If the system has none to give; without one no other side can be believed.
+pub fn nonce() -> io::Result<Nonce> {
+    Ok(Nonce(bytes()?))
+}
+
+/// The epoch of a memory that begins now.
+///
+/// # Errors
+/// If the system has none to give.
+pub fn epoch() -> io::Result<Epoch> {
+    Ok(Epoch(u64::from_ne_bytes(bytes()?)))
+}
+
+fn bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,65 @@
+//! Dialling a neighbour until it is there, with back-off, and again when it was lost.
+
+use std::io;
+use std::time::Duration;
+
+use super::neighbour::Neighbour;
+use crate::os::clock;
+use crate::proto::peering::backoff::Backoff;
+
+/// How long connecting to a neighbour may take: one that is there answers within a round trip.
+pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Failures in a row after which a neighbour is reported as away: about half a second of attempts. It is reported once
+/// per outage, because a neighbour that is away for an hour must not fill the log; and not at the first attempts,
+/// because the servers of a herd start one after another.
+const FAILURES_UNTIL_WARNING: u64 = 6;
+
+/// A way to tell a neighbour what is due.
+pub trait Dial {
+    /// One connection, or one message.
+    type Session;
+
+    /// Reaches the neighbour.
+    ///
+    /// # Errors
+    /// If it cannot be reached now.
+    fn dial(&mut self) -> io::Result<Self::Session>;
+
+    /// Tells it what is due, until the session ends. `was_away` says whether its absence was reported. Returns whether
+    /// the neighbour was lost, so that the next attempt must wait.
+    fn converse(&mut self, session: Self::Session, was_away: bool) -> bool;
+
+    /// The neighbour could not be reached, `failures` times in a row. Returns what to log.
+    fn failed(&mut self, failures: u64) -> String;
+
+    /// Whether another attempt is to be made.
+    fn goes_on(&self) -> bool;
+}
+
+/// Keeps telling a neighbour what is due, until no further attempt is to be made.
+pub fn run<D: Dial>(mut dial: D, neighbour: &Neighbour<'_>) {
+    let mut backoff = Backoff::new();
+    let mut failures = 0_u64;
+    while dial.goes_on() {
+        let is_lost = match dial.dial() {
+            Ok(session) => {
+                backoff.reset();
+                let was_away = std::mem::take(&mut failures) >= FAILURES_UNTIL_WARNING;
+                dial.converse(session, was_away)
+            }
+            Err(error) => {
+                failures += 1;
+                let what = dial.failed(failures);
+                let level =
+                    if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
+                log::log!(level, "{what}: {error}");
+                true
+            }
+        };
+        if is_lost {
+            let wait = backoff.wait(fastrand::f32());
+            neighbour.subscription.pause_until(clock::deadline(wait));
+        }
+    }
+}

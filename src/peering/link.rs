@@ -1,0 +1,218 @@
+//! The sender thread of one link: dial, say hello, send what is due, and again when the neighbour is back.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown as Half;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::ack_reader::{AckReader, complaint};
+use super::dialer::{self, CONNECT_WAIT_MAX, Dial};
+use super::neighbour::Neighbour;
+use crate::logging::Escaped;
+use crate::member::conversation::level_of;
+use crate::member::metrics::Event;
+use crate::net::stream::{Stream, hang_up};
+use crate::os::sync::{self, AtomicBool, Mutex};
+use crate::os::{clock, random};
+use crate::proto::line::framing::{Framing, Line};
+use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
+
+/// How long a neighbour may take for each of its answers until it has welcomed us.
+const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What the kernel may hold that is not on its way yet: more would keep heartbeats waiting behind it. What is on its
+/// way is not bounded by us, because on a long way it is much.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// One link's thread.
+pub struct LinkSender<'a> {
+    neighbour: &'a Neighbour<'a>,
+    /// Held for a step of the rules at a time, by this thread or the one that reads acknowledgements; the store's lock
+    /// is taken after it, never before.
+    link: Mutex<Link>,
+}
+
+/// Keeps the link to a neighbour up until the server stops.
+pub fn run(neighbour: &Neighbour<'_>) {
+    dialer::run(LinkSender::new(neighbour), neighbour);
+}
+
+impl<'a> LinkSender<'a> {
+    /// The sender to this neighbour.
+    fn new(neighbour: &'a Neighbour<'a>) -> LinkSender<'a> {
+        let me = Arc::clone(&neighbour.shared.member.me);
+        LinkSender { neighbour, link: Mutex::new(Link::new(me, neighbour.index)) }
+    }
+
+    fn next_answer(&self, mut stream: &Stream, framing: &mut Framing) -> io::Result<Answered> {
+        let (neighbour, member) = (self.neighbour, self.neighbour.shared.member);
+        let deadline = clock::ticks() + WELCOME_WAIT_MAX;
+        loop {
+            if let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
+                let mut link = self.link.lock();
+                let answered = member.read(|node| link.answered(node, text, clock::ticks()));
+                drop(link);
+                if answered == Err(LinkError::WrongProof) {
+                    let what = format_args!("link to {}: {}", neighbour.name(), LinkError::WrongProof);
+                    member.metrics.count_and_warn(Event::LinkUnproved, what);
+                }
+                return answered.map_err(|error| complaint(&error, text));
+            }
+            let left = deadline.saturating_sub(clock::ticks());
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            }
+            stream.set_read_timeout(Some(left))?;
+            match stream.read(framing.space()) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => framing.filled(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends until the connection ends or the server stops, while another thread reads acknowledgements.
+    fn send_beside_reader(&self, stream: &Arc<Stream>, framing: Framing) -> io::Result<()> {
+        let Neighbour { shared, .. } = self.neighbour;
+        let _registered = shared.live.register(stream);
+        let hung_up = AtomicBool::new(false);
+        sync::scope(|scope| {
+            let reader = AckReader { neighbour: self.neighbour, link: &self.link, stream, hung_up: &hung_up };
+            let name = format!("acks-{}", self.neighbour.name());
+            sync::spawn(scope, name, move || reader.run(framing))?;
+            let ended = self.send(stream, &hung_up);
+            hang_up(stream, Half::Both);
+            ended
+        })
+    }
+
+    fn send(&self, mut stream: &Stream, hung_up: &AtomicBool) -> io::Result<()> {
+        let (member, subscription) = (self.neighbour.shared.member, &self.neighbour.subscription);
+        let mut lines = Vec::new();
+        let mut asked = false;
+        loop {
+            subscription.begin_look();
+            loop {
+                lines.clear();
+                let durable_seq = member.durable_seq();
+                let due = {
+                    let link = self.link.lock();
+                    member.read(|node| link.due(node, durable_seq, clock::ticks(), &mut lines))
+                };
+                let Some(due) = due else { break };
+                stream.write_all(&lines).map_err(named)?;
+                self.neighbour.state().sent({
+                    let mut link = self.link.lock();
+                    link.written(due, clock::ticks());
+                    link.position()
+                });
+                member.metrics.link_lines.add(due.lines() as u64);
+                self.note(&lines);
+            }
+            if hung_up.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            if self.is_stopping() {
+                // A connection that is closed while something unread is in it is reset, and takes with it what the
+                // neighbour has not read. So it is closed when the neighbour has said that it has merged all.
+                if self.is_acknowledged() {
+                    return Ok(());
+                }
+                if !asked {
+                    asked = true;
+                    self.link.lock().ask_for_ack();
+                    continue;
+                }
+            }
+            let heartbeat_at = self.link.lock().heartbeat_at().unwrap_or_default();
+            subscription.wait(heartbeat_at.saturating_sub(clock::ticks()));
+        }
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        let link = self.link.lock();
+        link.acknowledged_position() >= link.position()
+    }
+
+    fn note(&self, lines: &[u8]) {
+        self.neighbour.shared.member.metrics.link_bytes.add(lines.len() as u64);
+        if log::log_enabled!(log::Level::Debug) {
+            for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                log::log!(level_of(line), "link to {} -> {}", self.neighbour.name(), Escaped(line));
+            }
+        }
+    }
+
+    /// Whether it is time to finish. Until then a link that is down must not be waited for either.
+    fn is_stopping(&self) -> bool {
+        let Neighbour { subscription, shared, .. } = self.neighbour;
+        subscription.is_stopping() || (!self.link.lock().is_live() && shared.conversations.is_stopping())
+    }
+}
+
+impl Dial for LinkSender<'_> {
+    /// The framing has read on: more may have come with the welcome.
+    type Session = (Arc<Stream>, Framing);
+
+    /// Connects, and lets each side prove who it is.
+    fn dial(&mut self) -> io::Result<(Arc<Stream>, Framing)> {
+        let Neighbour { shared, address, .. } = self.neighbour;
+        let stream = Arc::new(Stream::connect_timeout(address, CONNECT_WAIT_MAX)?);
+        let _registered = shared.dialling.register(&stream);
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PEER_TIMEOUT))?;
+        SockRef::from(&*stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+        let hello = self.link.lock().hello(random::nonce()?);
+        (&*stream).write_all(&hello)?;
+        let mut framing = Framing::for_peer_replies();
+        loop {
+            match self.next_answer(&stream, &mut framing)? {
+                Answered::Reply(line) => (&*stream).write_all(&line)?,
+                Answered::Up => {
+                    stream.set_read_timeout(Some(PEER_TIMEOUT))?;
+                    return Ok((stream, framing));
+                }
+                Answered::Acknowledged | Answered::Differs(_) => {
+                    return Err(io::Error::other(LinkError::OutOfPlace));
+                }
+            }
+        }
+    }
+
+    fn converse(&mut self, (stream, framing): (Arc<Stream>, Framing), _was_away: bool) -> bool {
+        let (name, state) = (self.neighbour.name(), self.neighbour.state());
+        self.neighbour.shared.member.metrics.links_up.add(1);
+        log::info!("link to {name} is up");
+        state.turned(true);
+        let ended = self.send_beside_reader(&stream, framing);
+        state.turned(false);
+        match ended {
+            Ok(()) => log::info!("link to {name} is down"),
+            Err(error) => log::warn!("link to {name} is down: {error}"),
+        }
+        self.link.get_mut().hung_up();
+        true
+    }
+
+    fn failed(&mut self, _failures: u64) -> String {
+        self.link.get_mut().hung_up();
+        format!("link to {} cannot be made yet", self.neighbour.name())
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.is_stopping()
+    }
+}
+
+/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
+fn named(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        let seconds = PEER_TIMEOUT.as_secs();
+        return io::Error::new(io::ErrorKind::TimedOut, format!("it has taken nothing for {seconds} s"));
+    }
+    error
+}

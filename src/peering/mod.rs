@@ -1,0 +1,7 @@
+//! Links out: a thread for each neighbour, which dials it and sends it what is due.
+
+pub mod ack_reader;
+pub mod dialer;
+pub mod legacy;
+pub mod link;
+pub mod neighbour;

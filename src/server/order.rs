@@ -1,0 +1,175 @@
+//! The life of a server that runs: which threads it starts, and in which order it stops.
+
+use std::time::Duration;
+
+use super::{ServeError, Server};
+use crate::frontend::{self, Protocol, connection};
+use crate::member::group_commit::GroupCommit;
+use crate::member::{flusher, status};
+use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
+use crate::net::admission::Class;
+use crate::net::fair_queue::fair_queue;
+use crate::net::shutdown::OpenStreams;
+use crate::net::thread_pool::{Service, ThreadPool};
+use crate::os::clock;
+use crate::os::sync::{self, Scope, TcpListener};
+use crate::peering::neighbour::{Neighbour, Shared};
+use crate::peering::{legacy, link};
+use crate::proto::node::Dialect;
+
+/// How long conversations may take to finish what is in hand when the server stops.
+const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// How long conversations may take after that to send what became of a question whose provider was broken off.
+const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long links may take to send what is due after that.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A server while it runs.
+pub(super) struct Serving<'a> {
+    server: &'a Server,
+    links: Shared<'a>,
+}
+
+impl<'a> Serving<'a> {
+    pub(super) fn new(server: &'a Server) -> Serving<'a> {
+        let links = Shared {
+            member: &server.member,
+            conversations: &server.gate.open,
+            dialling: &server.dialling,
+            live: &server.links,
+        };
+        Serving { server, links }
+    }
+
+    /// Serves until stopped, beside a thread that flushes the journal if there is one.
+    pub(super) fn run(&self, must_checkpoint: bool) -> Result<(), ServeError> {
+        let member = &self.server.member;
+        let Some(wal) = member.wal() else { return self.serve() };
+        let served = sync::scope(|scope| {
+            let _stop_flushing_whatever_happens = OnDrop(|| wal.flush_signal.stop());
+            spawn(scope, "journal".to_owned(), move || flusher::run(member, wal, must_checkpoint))?;
+            self.serve()
+        });
+        finish_journal(wal);
+        served
+    }
+
+    fn serve(&self) -> Result<(), ServeError> {
+        let Server { member, gate, links, .. } = self.server;
+        let neighbours = self.neighbours();
+        let service = Service::new(gate, {
+            let shared = self.connections();
+            move |accepted| frontend::serve(shared, accepted)
+        });
+        sync::scope(|scope| {
+            let _stop_links_whatever_happens = OnDrop(|| member.notifiers.stop());
+            for neighbour in &neighbours {
+                let name = format!("link-{}", neighbour.name());
+                match member.me.neighbours[neighbour.index].dialect {
+                    Dialect::Herd => spawn(scope, name, || link::run(neighbour))?,
+                    Dialect::Classic => spawn(scope, name, || legacy::run(neighbour))?,
+                }
+            }
+            sync::scope(|scope| self.serve_connections(scope, &service))?;
+            member.notifiers.stop();
+            finish(links, "links", DRAIN_WAIT_MAX);
+            links.cut();
+            Ok(())
+        })
+    }
+
+    /// Serves connections until stopped; then finishes what is in hand.
+    fn serve_connections<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        service: &'env Service<'a, Protocol>,
+    ) -> Result<(), ServeError> {
+        let Server { clients, peers, member, gate, status_every, stop, .. } = self.server;
+        let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
+        let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
+        for (listener, protocol, class) in
+            [(clients, Protocol::Line, Class::Client), (peers, Protocol::Peer, Class::Peer)]
+        {
+            let door = Door { protocol, class };
+            let acceptor = Acceptor::new(gate, listener, door, accepted.clone());
+            spawn(scope, format!("accept-{protocol}"), move || acceptor.run())?;
+        }
+        drop(accepted);
+        // One for each neighbour, and one for whatever else connects there.
+        let kept_for_peers = member.me.neighbours.len() + 1;
+        let pool = ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
+        spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
+        log::info!("{} serves clients on {}", member.me.name, address(clients));
+        let connections_open = || gate.admission.clients_open();
+        status::report_every(member, connections_open, *status_every, &stop.1);
+        log::info!("stopping");
+        status::report(member, connections_open());
+        self.stop_accepting();
+        finish(&gate.open, "conversations", FINISH_WAIT_MAX);
+        member.stop_places();
+        gate.open.wait_until_closed(clock::deadline(LAST_WORD_WAIT_MAX));
+        gate.open.cut();
+        Ok(())
+    }
+
+    /// What all connections share.
+    fn connections(&self) -> connection::Shared<'a> {
+        let Server { member, gate, output, legacy, .. } = self.server;
+        connection::Shared { member, gate, output: *output, legacy }
+    }
+
+    /// The neighbours, whose links follow the change log from now on.
+    fn neighbours(&self) -> Vec<Neighbour<'a>> {
+        let addresses = self.server.neighbours.iter().enumerate();
+        addresses.map(|(index, &address)| Neighbour::new(self.links, index, address)).collect()
+    }
+
+    /// Wakes the threads that accept, and every conversation and every hello that waits for the other side.
+    fn stop_accepting(&self) {
+        self.server.gate.open.stop_reading();
+        self.server.dialling.stop_reading();
+        for listener in [&self.server.clients, &self.server.peers] {
+            sync::stop_listening(listener);
+        }
+    }
+}
+
+/// What is not acknowledged may be missing, so a failure is no more than worth a warning.
+fn finish_journal(wal: &GroupCommit) {
+    if let Err(error) = wal.finish() {
+        log::warn!("the end of the journal cannot be written: {error}");
+    }
+}
+
+/// Waits until all streams of a kind are closed, or the time is over.
+fn finish(streams: &OpenStreams, what: &str, wait: Duration) {
+    let left = streams.wait_until_closed(clock::deadline(wait));
+    if left > 0 {
+        log::warn!("{left} {what} did not finish within {} s and are cut", wait.as_secs());
+    }
+}
+
+/// The address of a listener, for people.
+fn address(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
+}
+
+fn spawn<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    name: String,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<(), ServeError> {
+    sync::spawn(scope, name, work).map_err(ServeError::Thread)
+}
+
+/// Runs a closure when it goes out of scope, on an early return and a panic too: a scope waits for its threads, so they
+/// must be told to end whatever happens.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
