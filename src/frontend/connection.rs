@@ -13,6 +13,7 @@ use crate::member::metrics::Event;
 use crate::member::notifier::WakeUp;
 use crate::member::peer_registry::Registration;
 use crate::member::rate_limit::RateLimit;
+use crate::member::turn::Turn;
 use crate::net::admission::Admitted;
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
@@ -49,6 +50,7 @@ pub struct Connection<'a> {
     deadlines: Deadlines<'a>,
     rate_limit: RateLimit,
     conversation: Conversation,
+    turn: Turn,
     framing: Framing,
     /// The place of a neighbour that has authenticated.
     registration: Option<Registration<'a>>,
@@ -86,6 +88,7 @@ impl<'a> Connection<'a> {
             deadlines,
             rate_limit,
             conversation,
+            turn: Turn::new(shared.member),
             framing,
             registration,
         })
@@ -134,8 +137,14 @@ impl<'a> Connection<'a> {
         let (member, replies_bytes_max) = (self.shared.member, self.shared.output.replies_bytes_max);
         let received = clock::now();
         loop {
-            let pause = self.conversation.lines(member, &mut self.framing, received, replies_bytes_max);
-            if self.conversation.has_taken_lines() {
+            let pause = self.conversation.lines(
+                member,
+                &mut self.turn,
+                &mut self.framing,
+                received,
+                replies_bytes_max,
+            );
+            if self.turn.has_taken_lines() {
                 self.deadlines.message_ended();
             }
             match pause {
@@ -143,12 +152,12 @@ impl<'a> Connection<'a> {
                 Pause::Full => self.flush()?,
                 Pause::Authenticated(neighbour) => self.authenticated(neighbour),
                 Pause::Heartbeat(heartbeat) => {
-                    let is_durable = member.make_durable(&mut self.conversation).is_ok();
-                    self.conversation.acknowledge(member, &heartbeat, is_durable);
+                    let is_durable = member.make_durable(&mut self.turn).is_ok();
+                    self.conversation.acknowledge(member, &mut self.turn, &heartbeat, is_durable);
                 }
                 Pause::Ask(query) => self.ask(&query)?,
                 Pause::Close(why) => {
-                    member.closed(&self.conversation, why);
+                    member.closed(self.conversation.remote(), why);
                     return Ok(After::Close);
                 }
             }
@@ -163,10 +172,10 @@ impl<'a> Connection<'a> {
         }
         let answer = member.nearby(query.nearby(), &mut self.rate_limit);
         // Answers are large, and what waits for a client that does not take them is memory.
-        if self.conversation.replies().len() + answer.as_str().len() > KEPT_BYTES_MAX {
+        if self.turn.replies().len() + answer.as_str().len() > KEPT_BYTES_MAX {
             self.flush()?;
         }
-        self.conversation.answer(query, answer.as_str());
+        self.conversation.answer(&mut self.turn, query, answer.as_str());
         Ok(())
     }
 
@@ -191,11 +200,11 @@ impl<'a> Connection<'a> {
     /// Applies what is pending, waits until that is durable, then sends all replies in one write.
     fn flush(&mut self) -> io::Result<()> {
         let member = self.shared.member;
-        member.flush(&mut self.conversation)?;
-        if self.conversation.replies().is_empty() {
+        member.flush(&self.conversation, &mut self.turn)?;
+        if self.turn.replies().is_empty() {
             return Ok(());
         }
-        if self.deadlines.write(self.conversation.replies())? == Written::Late {
+        if self.deadlines.write(self.turn.replies())? == Written::Late {
             let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
             let why = format!("it has not taken its replies within {wait}");
             let what = format_args!("{}: {why}", self.conversation.remote());
@@ -204,7 +213,7 @@ impl<'a> Connection<'a> {
             SockRef::from(&**self.stream).set_linger(Some(Duration::ZERO))?;
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
-        self.conversation.sent();
+        self.turn.sent();
         Ok(())
     }
 
@@ -215,13 +224,13 @@ impl<'a> Connection<'a> {
         match what {
             TimedOut::Authentication => {
                 let wait = humantime::format_duration(limits.hello_time_max);
-                self.conversation.complain(format_args!("no HELLO within {wait}"));
+                self.turn.complain(format_args!("no HELLO within {wait}"));
                 let what = format_args!("{remote} has not said hello within {wait}");
                 metrics.count_and_warn(Event::HelloTime, what);
             }
             TimedOut::Message => {
                 let wait = humantime::format_duration(limits.line_time_max);
-                self.conversation.refuse(self.framing.partial());
+                self.turn.refuse(self.framing.partial());
                 metrics.count_and_warn(Event::LineTime, format_args!("{remote} took over {wait} for a line"));
             }
             TimedOut::Idle => {

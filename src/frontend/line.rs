@@ -19,7 +19,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let (member, limits) = (shared.member, &shared.gate.limits);
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
     let legacy = legacy_at(shared.legacy, accepted.from);
-    let conversation = Conversation::with_client(member, Arc::clone(&member.me), remote, legacy);
+    let conversation = Conversation::with_client(Arc::clone(&member.me), remote, legacy);
     let framing = Framing::new(limits.line_bytes_max, CLIENT_READ_BYTES);
     let phase =
         Phase::Messages { idle_time_max: limits.idle_time_max, message_time_max: limits.line_time_max };

@@ -1,51 +1,29 @@
 //! One conversation without its input and output, for every driver: threads, tokio, epoll and the simulator.
 //!
-//! A driver reads into a framing and calls [`Conversation::lines`] until it says [`Pause::Empty`]. What each pause asks
-//! of the driver stands at the pause. Before replies leave, the driver
+//! A driver reads into a framing, lends a [`Turn`], and calls [`Conversation::lines`] until it says [`Pause::Empty`]. What
+//! each pause asks of the driver stands at the pause. Before the replies leave, the driver
 //!
-//! 1. calls [`Conversation::apply`], which merges what is pending;
-//! 2. makes everything up to [`Conversation::needs_lsn`] durable, or calls [`Conversation::nack`] if that fails;
-//! 3. wakes those who follow the change log, if [`Conversation::take_changes`] says so;
-//! 4. sends [`Conversation::replies`], and calls [`Conversation::sent`].
+//! 1. calls [`Turn::apply`], which merges what is pending;
+//! 2. makes everything up to [`Turn::needs_lsn`] durable, or calls [`Turn::nack`] if that fails;
+//! 3. wakes those who follow the change log, if [`Turn::take_changes`] says so;
+//! 4. sends [`Turn::replies`], and calls [`Turn::sent`].
 //!
-//! [`super::Member::flush`] does the first three for a driver that may wait.
+//! [`super::Member::flush`] does the first three for a driver that may wait. A thread keeps one turn for its
+//! connection; an event loop lends the same few to thousands of connections, which are idle most of the time.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::wal_writer::Lsn;
+use super::turn::{Host, Turn};
 use crate::logging::Escaped;
-use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::Query;
 use crate::proto::line::session::{Refusal, Session, Step};
 use crate::proto::model::time::Moment;
-use crate::proto::node::{Applied, Identity, Node};
+use crate::proto::node::Identity;
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::Heartbeat;
-
-/// What a conversation needs of the member that it is a conversation with. A running member and a simulated one have
-/// other locks and other journals.
-pub trait Host {
-    /// Merges what is pending in the batch, and records it. The `Lsn` must be durable before anything of it leaves.
-    fn apply(&self, batch: &mut Batch) -> (Applied, Lsn);
-
-    /// The `Lsn` of what was applied last.
-    fn lsn(&self) -> Lsn;
-
-    /// Looks at what is known.
-    fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T;
-
-    /// Changes what is known of neighbours.
-    fn write<T>(&self, change: impl FnOnce(&mut Node) -> T) -> T;
-
-    /// Whether applied reports can turn out not to be durable.
-    fn has_wal(&self) -> bool;
-
-    /// Whether reports of new clients may be rejected soon. Only a hint, which may come late: the store decides.
-    fn is_near_capacity(&self) -> bool;
-}
 
 /// One conversation.
 #[derive(Debug)]
@@ -53,13 +31,6 @@ pub struct Conversation {
     remote: Remote,
     is_client: bool,
     session: Session,
-    batch: Batch,
-    needs_lsn: Lsn,
-    /// Whether the replies welcome a neighbour, and with it promise something.
-    owes_welcome: bool,
-    /// Whether followers are yet to be told of changes.
-    has_changes: bool,
-    counts: Counts,
     /// Whether lines are logged. Asked once: the level does not change while the server runs.
     verbose: bool,
 }
@@ -71,23 +42,6 @@ pub struct Remote {
     pub door: &'static str,
     /// Its address.
     pub from: SocketAddr,
-}
-
-/// What a conversation has done since the last [`Conversation::take_counts`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Lines that were taken.
-    pub lines: u64,
-    /// Lines that got an error line.
-    pub refused: u64,
-    /// Reports of new clients that were rejected, because the most that may be are known.
-    pub rejected: u64,
-    /// Sightings that were applied.
-    pub applied: u64,
-    /// Sightings that were known or outdated.
-    pub outdated: u64,
-    /// Questions about a known client.
-    pub questions: u64,
 }
 
 /// Why no further line is taken for the moment.
@@ -111,36 +65,21 @@ pub enum Pause {
 
 impl Conversation {
     /// With a client, or with whoever is at the address of these legacy neighbours, by their indices.
-    pub fn with_client(
-        host: &impl Host,
-        me: Arc<Identity>,
-        remote: Remote,
-        legacy: &[usize],
-    ) -> Conversation {
+    pub fn with_client(me: Arc<Identity>, remote: Remote, legacy: &[usize]) -> Conversation {
         let session = match legacy {
             [] => Session::client(me),
             neighbours => Session::classic(me, neighbours.to_vec()),
         };
-        Conversation::new(host, remote, true, session)
+        Conversation::new(remote, true, session)
     }
 
     /// With a neighbour that has yet to authenticate. The nonce must be one that no outsider can foretell.
-    pub fn with_peer(host: &impl Host, me: Arc<Identity>, remote: Remote, nonce: Nonce) -> Conversation {
-        Conversation::new(host, remote, false, Session::peer(me, nonce))
+    pub fn with_peer(me: Arc<Identity>, remote: Remote, nonce: Nonce) -> Conversation {
+        Conversation::new(remote, false, Session::peer(me, nonce))
     }
 
-    fn new(host: &impl Host, remote: Remote, is_client: bool, session: Session) -> Conversation {
-        Conversation {
-            remote,
-            is_client,
-            session,
-            batch: if host.has_wal() { Batch::breakable() } else { Batch::default() },
-            needs_lsn: Lsn::default(),
-            owes_welcome: false,
-            has_changes: false,
-            counts: Counts::default(),
-            verbose: log::log_enabled!(log::Level::Debug),
-        }
+    fn new(remote: Remote, is_client: bool, session: Session) -> Conversation {
+        Conversation { remote, is_client, session, verbose: log::log_enabled!(log::Level::Debug) }
     }
 
     /// The other side.
@@ -163,159 +102,102 @@ impl Conversation {
     pub fn lines(
         &mut self,
         host: &impl Host,
+        turn: &mut Turn,
         framing: &mut Framing,
         received: Moment,
         replies_bytes_max: usize,
     ) -> Pause {
-        self.batch.keep_lines(host.is_near_capacity());
+        turn.batch.keep_lines(host.is_near_capacity());
         loop {
             // Where lines are logged, each is looked at by itself.
             if !self.verbose {
                 let taken =
-                    self.session.canonical_lines(framing, received, replies_bytes_max, &mut self.batch);
-                self.counts.lines += taken;
+                    self.session.canonical_lines(framing, received, replies_bytes_max, &mut turn.batch);
+                turn.counts.lines += taken;
             }
             let Some(line) = framing.next_line() else { return Pause::Empty };
-            self.counts.lines += 1;
-            if let Some(pause) = self.line(host, line, received) {
+            turn.counts.lines += 1;
+            if let Some(pause) = self.line(host, turn, line, received) {
                 if matches!(pause, Pause::Authenticated(_)) {
                     framing.trust();
                 }
                 return pause;
             }
-            if self.batch.replies().len() >= replies_bytes_max {
+            if turn.batch.replies().len() >= replies_bytes_max {
                 return Pause::Full;
             }
         }
     }
 
     /// Takes one line; `None` if nothing but its reply comes of it.
-    fn line(&mut self, host: &impl Host, line: Line<'_>, received: Moment) -> Option<Pause> {
+    fn line(&mut self, host: &impl Host, turn: &mut Turn, line: Line<'_>, received: Moment) -> Option<Pause> {
         let (Line::Whole(text) | Line::TooLong(text)) = line;
-        let reply = self.batch.replies().len();
+        let reply = turn.batch.replies().len();
         if self.verbose {
             log::log!(level_of(text), "{} <- {}", self.remote, Escaped(text));
         }
-        let pause = match self.session.line(line, received, &mut self.batch) {
+        let pause = match self.session.line(line, received, &mut turn.batch) {
             Step::Next => None,
             Step::Refused(why) => {
-                self.counts.refused += 1;
+                turn.counts.refused += 1;
                 log::debug!("{} said what is not understood: {why}", self.remote);
                 None
             }
             Step::Ask(ask) => {
-                self.apply(host);
+                turn.apply(host);
                 match host.read(|node| node.search(&ask)) {
                     Some(query) => {
-                        self.counts.questions += 1;
+                        turn.counts.questions += 1;
                         Some(Pause::Ask(query))
                     }
                     None => {
-                        self.batch.refuse(text);
-                        self.counts.refused += 1;
+                        turn.batch.refuse(text);
+                        turn.counts.refused += 1;
                         log::debug!("{} asked about an unknown client", self.remote);
                         None
                     }
                 }
             }
             Step::Authenticated(neighbour) => {
-                host.write(|node| self.session.meet(node, &mut self.batch));
-                (self.needs_lsn, self.owes_welcome) = (host.lsn(), host.has_wal());
+                host.write(|node| self.session.meet(node, &mut turn.batch));
+                (turn.needs_lsn, turn.owes_welcome) = (host.lsn(), host.has_wal());
                 Some(Pause::Authenticated(neighbour))
             }
             Step::Heartbeat(heartbeat) => {
-                self.apply(host);
+                turn.apply(host);
                 return Some(Pause::Heartbeat(heartbeat));
             }
             Step::Close(why) => {
-                self.counts.refused += 1;
+                turn.counts.refused += 1;
                 Some(Pause::Close(why))
             }
         };
-        self.log_replies_from(reply);
+        self.log_replies_from(turn, reply);
         pause
     }
 
     /// Replies to a question with the text of a provider's answer.
-    pub fn answer(&mut self, query: &Query, answer: &str) {
-        let reply = self.batch.replies().len();
-        query.finish(answer, self.batch.reply());
-        self.log_replies_from(reply);
+    pub fn answer(&self, turn: &mut Turn, query: &Query, answer: &str) {
+        let reply = turn.batch.replies().len();
+        query.finish(answer, turn.batch.reply());
+        self.log_replies_from(turn, reply);
     }
 
     /// Answers a heartbeat. A neighbour is told of no more than before, if what it said is not durable.
-    pub fn acknowledge(&mut self, host: &impl Host, heartbeat: &Heartbeat, is_durable: bool) {
-        let reply = self.batch.replies().len();
-        host.read(|node| self.session.beat(node, heartbeat, is_durable, &mut self.batch));
-        self.log_replies_from(reply);
+    pub fn acknowledge(
+        &mut self,
+        host: &impl Host,
+        turn: &mut Turn,
+        heartbeat: &Heartbeat,
+        is_durable: bool,
+    ) {
+        let reply = turn.batch.replies().len();
+        host.read(|node| self.session.beat(node, heartbeat, is_durable, &mut turn.batch));
+        self.log_replies_from(turn, reply);
     }
 
-    /// Replies with an error line of this text.
-    pub fn complain(&mut self, why: fmt::Arguments<'_>) {
-        self.batch.reply().extend_from_slice(format!("? {why}\n").as_bytes());
-    }
-
-    /// Replies that a line was not understood: a copy of it.
-    pub fn refuse(&mut self, line: &[u8]) {
-        self.batch.refuse(line);
-        self.counts.refused += 1;
-    }
-
-    /// Merges what is pending.
-    pub fn apply(&mut self, host: &impl Host) {
-        if self.batch.is_settled() {
-            return;
-        }
-        let (applied, lsn) = host.apply(&mut self.batch);
-        self.needs_lsn = lsn;
-        self.counts.applied += applied.news as u64;
-        self.counts.outdated += applied.stale as u64;
-        self.counts.refused += applied.refused as u64;
-        self.counts.rejected += applied.refused as u64;
-        self.has_changes |= applied.news > 0;
-    }
-
-    /// How far the journal must be durable before the replies may leave.
-    pub fn needs_lsn(&self) -> Lsn {
-        self.needs_lsn
-    }
-
-    /// Whether anything has changed since this was last asked.
-    pub fn take_changes(&mut self) -> bool {
-        std::mem::take(&mut self.has_changes)
-    }
-
-    /// Makes error lines of all acknowledgements since the replies were last sent, because what they acknowledge is not
-    /// durable. Returns how many, or `None` if the replies welcome a neighbour: it must not be told that it is known
-    /// how far it has come, so the connection must be closed.
-    pub fn nack(&mut self, why: &str) -> Option<usize> {
-        let withheld = self.batch.break_promises(why);
-        (!self.owes_welcome).then_some(withheld)
-    }
-
-    /// The replies so far.
-    pub fn replies(&self) -> &[u8] {
-        self.batch.replies()
-    }
-
-    /// Forgets the replies, which have been sent.
-    pub fn sent(&mut self) {
-        self.batch.sent();
-        self.owes_welcome = false;
-    }
-
-    /// Whether lines were taken since [`Conversation::take_counts`].
-    pub fn has_taken_lines(&self) -> bool {
-        self.counts.lines > 0
-    }
-
-    /// What was done since this was last asked.
-    pub fn take_counts(&mut self) -> Counts {
-        std::mem::take(&mut self.counts)
-    }
-
-    fn log_replies_from(&self, start: usize) {
-        let replies = &self.batch.replies()[start..];
+    fn log_replies_from(&self, turn: &Turn, start: usize) {
+        let replies = &turn.batch.replies()[start..];
         if self.verbose && !replies.is_empty() {
             log::log!(level_of(replies), "{} -> {}", self.remote, Escaped(replies.trim_ascii_end()));
         }

@@ -15,13 +15,14 @@ pub mod peer_registry;
 pub mod rate_limit;
 pub mod recover;
 pub mod status;
+pub mod turn;
 pub mod wal_writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
-use self::conversation::{Conversation, Counts, Host};
+use self::conversation::{Conversation, Remote};
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::metrics::{Event, Metrics};
 use self::notifier::{Notifiers, Subscription};
@@ -29,6 +30,7 @@ use self::peer_registry::PeerRegistry;
 use self::rate_limit::RateLimit;
 use self::recover::Start;
 use self::status::LinkState;
+use self::turn::{Counts, Host, Turn};
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
@@ -157,16 +159,16 @@ impl Member {
         self.wal.as_ref()
     }
 
-    /// Applies what is pending in a conversation, makes it durable, and wakes all followers. Then the replies may be
-    /// sent, some of which have become error lines if the journal cannot be written.
+    /// Applies what is pending in a turn, makes it durable, and wakes all followers. Then the replies may be sent, some
+    /// of which have become error lines if the journal cannot be written.
     ///
     /// # Errors
     /// If the connection must be closed without them.
-    pub fn flush(&self, conversation: &mut Conversation) -> io::Result<()> {
-        conversation.apply(self);
-        self.record(conversation);
-        let Err(why) = self.make_durable(conversation) else { return Ok(()) };
-        match conversation.nack(&why.to_string()) {
+    pub fn flush(&self, conversation: &Conversation, turn: &mut Turn) -> io::Result<()> {
+        turn.apply(self);
+        self.record(conversation, turn);
+        let Err(why) = self.make_durable(turn) else { return Ok(()) };
+        match turn.nack(&why.to_string()) {
             Some(withheld) => {
                 self.metrics.acks_withheld.add(withheld as u64);
                 Ok(())
@@ -175,20 +177,20 @@ impl Member {
         }
     }
 
-    /// Makes what a conversation has applied durable, and wakes all followers.
+    /// Makes what was applied durable, and wakes all followers.
     ///
     /// # Errors
     /// If it is not durable, and will not be before the disk has recovered. Followers are woken later then.
-    pub fn make_durable(&self, conversation: &mut Conversation) -> Result<(), NotDurable> {
-        self.persist(conversation.needs_lsn())?;
-        if conversation.take_changes() {
+    pub fn make_durable(&self, turn: &mut Turn) -> Result<(), NotDurable> {
+        self.persist(turn.needs_lsn())?;
+        if turn.take_changes() {
             self.notifiers.notify();
         }
         Ok(())
     }
 
     /// Counts and warns that a conversation is closed because of what was said.
-    pub fn closed(&self, conversation: &Conversation, why: Refusal) {
+    pub fn closed(&self, remote: Remote, why: Refusal) {
         let event = match why {
             Refusal::TooLong => Event::LineBytes,
             Refusal::Version => Event::PeerVersion,
@@ -199,7 +201,7 @@ impl Member {
                 Event::Refused
             }
         };
-        self.metrics.count_and_warn(event, format_args!("{} is turned away: {why}", conversation.remote()));
+        self.metrics.count_and_warn(event, format_args!("{remote} is turned away: {why}"));
     }
 
     /// A conversation has panicked. Part of what it applied may be stored, which it alone would have made durable and
@@ -212,9 +214,9 @@ impl Member {
         self.notifiers.notify();
     }
 
-    /// Adds what a conversation has counted.
-    fn record(&self, conversation: &mut Conversation) {
-        let Counts { lines, refused, rejected, applied, outdated, questions } = conversation.take_counts();
+    /// Adds what was counted in a turn of this conversation.
+    fn record(&self, conversation: &Conversation, turn: &mut Turn) {
+        let Counts { lines, refused, rejected, applied, outdated, questions } = turn.take_counts();
         let lines_counter =
             if conversation.is_client() { &self.metrics.client_lines } else { &self.metrics.peer_lines };
         let counted = [

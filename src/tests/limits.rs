@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use crate::config::{Config, Limits};
-use crate::member::conversation::Host;
+use crate::member::turn::Host;
 use crate::os::clock;
 use crate::places::{Answer, Places, PlacesError};
 use crate::proto::line::query::NearbyQuery;

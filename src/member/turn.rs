@@ -1,0 +1,135 @@
+//! What the lines of one reading lead to: replies, and what must happen before they may leave.
+
+use std::fmt;
+
+use super::wal_writer::Lsn;
+use crate::proto::line::batch::Batch;
+use crate::proto::node::{Applied, Node};
+
+/// What a conversation needs of the member that it is a conversation with. A running member and a simulated one have
+/// other locks and other journals.
+pub trait Host {
+    /// Merges what is pending in the batch, and records it. The `Lsn` must be durable before anything of it leaves.
+    fn apply(&self, batch: &mut Batch) -> (Applied, Lsn);
+
+    /// The `Lsn` of what was applied last.
+    fn lsn(&self) -> Lsn;
+
+    /// Looks at what is known.
+    fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T;
+
+    /// Changes what is known of neighbours.
+    fn write<T>(&self, change: impl FnOnce(&mut Node) -> T) -> T;
+
+    /// Whether applied reports can turn out not to be durable.
+    fn has_wal(&self) -> bool;
+
+    /// Whether reports of new clients may be rejected soon. Only a hint, which may come late: the store decides.
+    fn is_near_capacity(&self) -> bool;
+}
+
+/// Replies, and what must happen before they may leave. Drivers reuse it.
+#[derive(Debug)]
+pub struct Turn {
+    pub(super) batch: Batch,
+    pub(super) needs_lsn: Lsn,
+    /// Whether the replies welcome a neighbour, and with it promise something.
+    pub(super) owes_welcome: bool,
+    /// Whether followers are yet to be told of changes.
+    has_changes: bool,
+    pub(super) counts: Counts,
+}
+
+/// What was done since the last [`Turn::take_counts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that were taken.
+    pub lines: u64,
+    /// Lines that got an error line.
+    pub refused: u64,
+    /// Reports of new clients that were rejected, because the most that may be are known.
+    pub rejected: u64,
+    /// Sightings that were applied.
+    pub applied: u64,
+    /// Sightings that were known or outdated.
+    pub outdated: u64,
+    /// Questions about a known client.
+    pub questions: u64,
+}
+
+impl Turn {
+    /// For conversations with this member.
+    pub fn new(host: &impl Host) -> Turn {
+        Turn {
+            batch: if host.has_wal() { Batch::breakable() } else { Batch::default() },
+            needs_lsn: Lsn::default(),
+            owes_welcome: false,
+            has_changes: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Replies with an error line of this text.
+    pub fn complain(&mut self, why: fmt::Arguments<'_>) {
+        self.batch.reply().extend_from_slice(format!("? {why}\n").as_bytes());
+    }
+
+    /// Replies that a line was not understood: a copy of it.
+    pub fn refuse(&mut self, line: &[u8]) {
+        self.batch.refuse(line);
+        self.counts.refused += 1;
+    }
+
+    /// Merges what is pending.
+    pub fn apply(&mut self, host: &impl Host) {
+        if self.batch.is_settled() {
+            return;
+        }
+        let (applied, lsn) = host.apply(&mut self.batch);
+        self.needs_lsn = lsn;
+        self.counts.applied += applied.news as u64;
+        self.counts.outdated += applied.stale as u64;
+        self.counts.refused += applied.refused as u64;
+        self.counts.rejected += applied.refused as u64;
+        self.has_changes |= applied.news > 0;
+    }
+
+    /// How far the journal must be durable before the replies may leave.
+    pub fn needs_lsn(&self) -> Lsn {
+        self.needs_lsn
+    }
+
+    /// Whether anything has changed since this was last asked.
+    pub fn take_changes(&mut self) -> bool {
+        std::mem::take(&mut self.has_changes)
+    }
+
+    /// Makes error lines of all acknowledgements since the replies were last sent, because what they acknowledge is not
+    /// durable. Returns how many, or `None` if the replies welcome a neighbour: it must not be told that it is known
+    /// how far it has come, so the connection must be closed.
+    pub fn nack(&mut self, why: &str) -> Option<usize> {
+        let withheld = self.batch.break_promises(why);
+        (!self.owes_welcome).then_some(withheld)
+    }
+
+    /// The replies so far.
+    pub fn replies(&self) -> &[u8] {
+        self.batch.replies()
+    }
+
+    /// Forgets the replies, which have been sent.
+    pub fn sent(&mut self) {
+        self.batch.sent();
+        self.owes_welcome = false;
+    }
+
+    /// Whether lines were taken since [`Turn::take_counts`].
+    pub fn has_taken_lines(&self) -> bool {
+        self.counts.lines > 0
+    }
+
+    /// What was done since this was last asked.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+}
