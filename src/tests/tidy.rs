@@ -1,123 +1,34 @@
 //! The house rules as tests: which room may know which, how long a file may be, what is not written here.
 
+mod homes;
 mod lexer;
+mod rings;
 mod rules;
+mod tokens;
+mod uses;
+mod walls;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use homes::check_homes;
+use rings::{check_layers, check_rings};
 use rules::{Finding, check, check_packages, check_top_level};
 
-/// What the files of a room may not name.
-struct Wall {
-    /// `src/<room>.rs` and everything in `src/<room>/`, or `bench/src` as it is.
-    room: &'static str,
-    /// Rooms that this one must not know.
-    rooms: &'static [&'static str],
-    /// Other words that may not occur in its code, tests included.
-    words: &'static [&'static str],
-    /// What to do about it.
-    why: &'static str,
-}
-
-/// The dependencies point one way only: `proto -> config -> places, journal -> server -> main`.
-const WALLS: &[Wall] = &[
-    Wall {
-        room: "proto",
-        rooms: &["config", "places", "journal", "logging", "server", "sim", "client", "cli"],
-        words: IMPURE,
-        why: "the rules are pure: pass in what they need as a value, and let the driver do the rest",
-    },
-    Wall {
-        room: "sim",
-        rooms: &["config", "places", "journal", "logging", "server", "client", "cli"],
-        words: IMPURE,
-        why: "the simulator is deterministic and drives `proto` alone: time and chance come from the seed",
-    },
-    Wall {
-        room: "config",
-        rooms: &["places", "journal", "server", "sim", "client", "cli"],
-        words: &[],
-        why: "the configuration is what others read: let them turn it into their own terms",
-    },
-    Wall {
-        room: "places",
-        rooms: &["journal", "logging", "server", "sim", "client", "cli"],
-        words: &[],
-        why: "a provider answers a question and knows nobody who asks: pass in what it needs",
-    },
-    Wall {
-        room: "journal",
-        rooms: &["config", "places", "logging", "server", "sim", "client", "cli"],
-        words: &[
-            "std::net",
-            "std::thread",
-            "std::process",
-            "Instant",
-            "SystemTime",
-            "Mutex",
-            "RwLock",
-            "log::",
-        ],
-        why: "the journal keeps bytes and knows nobody who needs them: pass in what it needs, return what it found",
-    },
-    Wall {
-        room: "logging",
-        rooms: &["places", "journal", "server", "sim", "client", "cli"],
-        words: &["log::error!", "log::warn!", "log::info!", "log::debug!", "log::trace!"],
-        why: "the log serves every room and knows none but its options, and does not log itself",
-    },
-    Wall {
-        room: "server",
-        rooms: &["sim", "client", "cli"],
-        words: &[],
-        why: "the server is driven from outside: take a checked value from `config`",
-    },
-    Wall {
-        room: "client",
-        rooms: &["places", "journal", "server", "sim"],
-        words: &[],
-        why: "a client knows the wire and nothing of the other end: what both need belongs in `proto`",
-    },
-    Wall {
-        room: "bench/src",
-        rooms: &["journal", "server", "client", "cli"],
-        words: &[],
-        why: "the threaded server is measured as a process; the variants share `proto`, `config` and `places`",
-    },
+/// The rooms in which a type's methods stand in its file, no files use each other in a ring, and the layers hold.
+/// It grows until it is every room: then it goes away, and the rules hold everywhere. `cargo test --lib
+/// the_house_is_tidy -- --nocapture` prints what is left in the others.
+const MENDED: &[&str] = &[
+    "src/proto/model",
+    "src/proto/store",
+    "src/proto/wal",
+    "src/os",
+    "src/net",
+    "src/member",
+    "src/frontend",
+    "src/peering",
+    "src/database",
 ];
-
-/// What the world is touched with.
-const IMPURE: &[&str] = &[
-    "std::net",
-    "std::thread",
-    "std::io",
-    "std::fs",
-    "std::process",
-    "Instant",
-    "SystemTime",
-    "Mutex",
-    "RwLock",
-    "Condvar",
-    "parking_lot",
-    "crossbeam",
-    "crossbeam_channel",
-    "ureq",
-    "socket2",
-    "rustix",
-    "ctrlc",
-    "clap",
-    "log::",
-    "simplelog",
-];
-
-impl Wall {
-    fn room_has(&self, path: &str) -> bool {
-        let folder =
-            if self.room.contains('/') { self.room.to_string() } else { format!("src/{}", self.room) };
-        path.strip_prefix(&folder).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
-    }
-}
 
 /// A finding that is as it should be.
 struct Allowed {
@@ -135,11 +46,18 @@ const ALLOWED: &[Allowed] = &[Allowed {
 }];
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "what is left to mend breaks nothing yet, and is there for those who ask"
+)]
 fn the_house_is_tidy() {
     let files = files();
     assert!(files.len() > 10, "the tests look at the wrong folder: {}", root().display());
     let mut findings = check_top_level(files.iter().map(|(path, _)| path.as_str()));
     findings.extend(files.iter().flat_map(|(path, text)| check(path, text)));
+    let (mended, left): (Vec<_>, Vec<_>) = order_of_files(&files).into_iter().partition(is_mended);
+    findings.extend(mended);
+    println!("{} are left outside of MENDED:\n{}", left.len(), lines(&left));
     let (allowed, broken): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_allowed);
     assert!(broken.is_empty(), "{} rules broken\n{}", broken.len(), lines(&broken));
     for entry in ALLOWED {
@@ -183,7 +101,18 @@ fn every_rule_finds_what_breaks_it() {
         ("src/journal/files.rs", "log::warn!(\"oh\");", "log::"),
         ("src/logging/mod.rs", "log::warn!(\"oh\");", "log::warn!"),
         ("src/server/accept.rs", "use crate::client;", "crate::client"),
+        ("src/os/clock.rs", "use crate::member::Member;", "crate::member"),
+        ("src/net/accept.rs", "use crate::proto::line;", "crate::proto"),
+        ("src/net/accept.rs", "use crate::member::Member;", "crate::member"),
+        ("src/net/mod.rs", "use super::member;", "super::member"),
+        ("src/member/mod.rs", "use crate::net::Stream;", "crate::net"),
+        ("src/member/status.rs", "fn f(s: &TcpStream) {}", "TcpStream"),
+        ("src/frontend/line.rs", "use crate::peering::Link;", "crate::peering"),
+        ("src/peering/dialer.rs", "use crate::server::Server;", "crate::server"),
+        ("src/database/mod.rs", "use crate::frontend::Protocol;", "crate::frontend"),
+        ("src/config/mod.rs", "use crate::os::clock;", "crate::os"),
         ("bench/src/load.rs", "use proxyherd::server::Server;", "proxyherd::server"),
+        ("bench/src/load.rs", "use proxyherd::net::Listener;", "proxyherd::net"),
         ("src/server/link.rs", "async fn run() {}", "async fn"),
         ("src/server/link.rs", "let x = f().await;", ".await"),
         ("src/cli.rs", "use tokio::net;", "tokio"),
@@ -215,13 +144,13 @@ fn every_rule_finds_what_breaks_it() {
 fn lengths_are_found_where_they_are_passed() {
     let findings = |path: &str, text: &str| check(path, text);
     let long = |lines: usize| format!("//! A job.\n{}", "fn f() {}\n".repeat(lines - 1));
-    assert_eq!(findings("src/cli.rs", &long(300)), []);
-    assert_eq!(findings("src/cli.rs", &long(301))[0].found, "301 lines");
+    assert_eq!(findings("src/cli.rs", &long(400)), []);
+    assert_eq!(findings("src/cli.rs", &long(401))[0].found, "401 lines");
     assert_eq!(findings("src/main.rs", &long(71))[0].found, "71 lines");
-    assert_eq!(findings("bench/src/load.rs", &long(301))[0].found, "301 lines");
+    assert_eq!(findings("bench/src/load.rs", &long(401))[0].found, "401 lines");
     assert_eq!(findings("src/tests/flood.rs", &long(900)), []);
     let with_tests =
-        format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", long(300), "    fn f() {}\n".repeat(400));
+        format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", long(400), "    fn f() {}\n".repeat(400));
     assert_eq!(findings("src/cli.rs", &with_tests), []);
 
     let wide = format!("//! A job.\n// {}\n", "é".repeat(118));
@@ -250,12 +179,49 @@ fn what_is_only_spoken_of_breaks_nothing() {
 }
 
 #[test]
+fn mended_rooms_are_told_from_others() {
+    let finding = |path: &str| {
+        let (found, advice) = ("a -> b -> a".to_string(), String::new());
+        Finding { path: path.to_string(), line: 1, found, advice }
+    };
+    for mended in ["src/proto/store/record.rs", "src/os/mod.rs", "src/os.rs"] {
+        assert!(is_mended(&finding(mended)), "{mended}");
+    }
+    for other in ["src/main.rs", "src/oscar/mod.rs", "src/proto/mod.rs", "bench/src/os/mod.rs"] {
+        assert!(!is_mended(&finding(other)), "{other}");
+    }
+}
+
+#[test]
 fn strange_packages_and_top_level_entries_are_found() {
     let tree = "proxyherd v0.1.0 (/x)\nmio v1.0.0\ntokio-util-like v1\nparking_lot v0.12.5\n";
     assert_eq!(check_packages(tree).iter().map(|f| f.found.as_str()).collect::<Vec<_>>(), ["mio"]);
-    let paths = ["Cargo.toml", ".ci/run", "src/lib.rs", "notes.txt", "docs/a.md", "docs/b.md"];
+    let paths = [
+        "Cargo.toml",
+        ".ci/run",
+        "src/lib.rs",
+        "notes.txt",
+        "docs/a.md",
+        "docs/b.md",
+        "LICENSE",
+        "findings/a.sh",
+    ];
     let findings = check_top_level(paths.into_iter());
     assert_eq!(findings.iter().map(|f| f.found.as_str()).collect::<Vec<_>>(), ["docs", "notes.txt"]);
+}
+
+/// What breaks the rules that hold in `MENDED`.
+fn order_of_files(files: &[(String, String)]) -> Vec<Finding> {
+    let code =
+        |path: &str| path.starts_with("src/") && path.ends_with(".rs") && !path.starts_with("src/tests/");
+    let homes = files.iter().filter(|(path, _)| code(path)).flat_map(|(path, text)| check_homes(path, text));
+    homes.chain(check_rings("src", files)).chain(check_layers("src", files)).collect()
+}
+
+fn is_mended(finding: &Finding) -> bool {
+    MENDED.iter().any(|room| {
+        finding.path.strip_prefix(room).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+    })
 }
 
 fn is_allowed(finding: &Finding) -> bool {
