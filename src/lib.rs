@@ -19,6 +19,7 @@
 //! | [`client`] | the command-line client |
 //! | [`cli`] | clap arguments, turned into checked values |
 //! | [`sim`] | the rules under virtual time, with faults, from a seed: uses [`proto`] alone |
+//! | [`operating`] | no code: `OPERATING.md`, for those who run a herd |
 //! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
 //!
 //! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::line::session`], then
@@ -58,6 +59,7 @@ pub mod member;
 pub mod net;
 pub mod os;
 pub mod peering;
+pub mod operating;
 pub mod places;
 pub mod proto;
 pub mod server;
