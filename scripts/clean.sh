@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what running the herd left behind: logs, records, state. Refuses while a server runs.
+# Removes what running the herd left behind: logs, process records, journals. Refuses while a server runs.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 

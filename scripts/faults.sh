@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries real faults on five real servers in a network of their own, and prints what came of it.
+# Injects real faults into five real servers in a network of their own, and prints a table of what came of it.
 #
 #     scripts/faults.sh              every fault, three rounds each: about twenty minutes
 #     scripts/faults.sh quick        a short list, one round each: under 90 seconds after building
@@ -7,8 +7,8 @@
 #     scripts/faults.sh --only kill-hub,loss-20 --rounds 9
 #     scripts/faults.sh --show bench/results/faults.jsonl --markdown
 #
-# `--help` has the other options. Exit code 0: nothing was lost, and the servers always agreed in time; 1: not so;
-# 2: nothing could be tried; 77: this machine does not permit it, or lacks a program that is then named.
+# `--help` has the other options. Exit code 0: nothing was lost, and the servers always converged in time; 1: they did
+# not; 2: no fault could be injected; 77: this machine does not permit it, or lacks a program that is then named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

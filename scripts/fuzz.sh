@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Looks for bytes for which what src/tests/fuzz says does not hold.
+# Looks for input that breaks one of the properties in src/tests/fuzz.
 #
 #     scripts/fuzz.sh                      every target in turn, ten minutes each
 #     scripts/fuzz.sh TARGET [SECONDS]     one of client config framing grammar journal peer places
-#     scripts/fuzz.sh keep [TARGET]        adds to the corpus in bench/fuzz what a run has found and is new
+#     scripts/fuzz.sh keep [TARGET]        adds to the corpus in bench/fuzz the new inputs that a run has found
 #
-# What is found stays in target/fuzz. A finding is kept by copying its file to bench/fuzz/corpus/TARGET, where the
-# tests replay it.
+# Findings stay in target/fuzz. Copy the file of a finding to bench/fuzz/corpus/TARGET, and the tests replay it from
+# then on.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
 TARGETS=(client config framing grammar journal peer places)
 SECONDS_DEFAULT=600
-# Lines of this size have everything that more of them have, and short inputs are tried more often.
+# A few lines of this size cover all that many lines do, and the fuzzer tries short inputs more often.
 INPUT_BYTES_MAX=1024
 # An answer with a place or two needs more.
 PLACES_BYTES_MAX=4096
-# What is kept is replayed by every test run and read by every clone.
+# Every test run replays the corpus, and every clone has it.
 KEPT_BYTES_MAX=512
-# The one that was tried. It works with the stable toolchain as long as no sanitizer is asked for.
+# The version that was tried. It works with the stable toolchain as long as no sanitizer is asked for.
 CARGO_FUZZ_VERSION=0.13.2
 
 need cargo "install Rust from https://rustup.rs"

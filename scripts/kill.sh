@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Stops the servers that run.sh started, or only those named: `scripts/kill.sh Parker`. They are asked to end
-# (SIGTERM) and killed only if they have not when the time is up.
+# (SIGTERM), and killed only if they have not ended when the time is up.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 
-# A server finishes the requests in hand and hands its neighbours what they lack; that has a deadline, too.
+# A server finishes the requests in hand and drains its links; draining has a deadline of its own.
 KILL_AFTER_SECONDS=${KILL_AFTER_SECONDS:-10}
 
 need_linux

@@ -1,8 +1,7 @@
-# Sourced by the other scripts: what is known of the servers that run.sh started, one record for each in the
-# run folder.
+# Sourced by the other scripts: the records of the servers that run.sh started, one file for each in the run folder.
 #
 # A record is `PID START BOOT`: when the process began (in ticks since the machine did) and the machine's
-# boot. A process with the same PID but another beginning is somebody else's and is never touched.
+# boot. A process with the same PID but another beginning is another program's and is never touched.
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -33,7 +32,7 @@ need_linux() {
     [ -r /proc/self/stat ] || die "needs /proc to tell its own processes from others, so it runs on Linux only"
 }
 
-# begun PID: when it began, or nothing if it is gone. A zombie is gone: only nobody has looked yet.
+# begun PID: when it began, or nothing if it is gone. A zombie is gone: only its parent has not waited for it yet.
 begun() {
     local stat
     { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
@@ -46,7 +45,7 @@ begun() {
 record() {
     local beginning
     beginning=$(begun "$2")
-    # One that has ended already gets a beginning that nothing can have.
+    # A server that has ended already gets a beginning that no process can have.
     echo "$2 ${beginning:--} $(</proc/sys/kernel/random/boot_id)" >"$run/$1.pid"
 }
 
@@ -85,7 +84,7 @@ running() {
 # stop SECONDS NAME...: asks the servers to end, and ends those by force that have not when the time is up.
 # Says on stdout which needed force.
 stop() {
-    # SECONDS counts whole ones: one more, so that no server has less time than it was promised.
+    # SECONDS counts whole seconds: one more, so that no server has less time than it was promised.
     local deadline=$((SECONDS + $1 + 1)) name pid left
     shift
     for name in "$@"; do

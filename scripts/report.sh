@@ -18,7 +18,7 @@ if ! command -v python3 > /dev/null; then
     echo "The report needs python3 (Debian: apt-get install python3 python3-venv)." >&2
     exit 1
 fi
-# The copy of the pins is written last: an installation that was cut short is begun anew.
+# The copy of the pins is written last: an installation that was cut short is begun again.
 if ! cmp --silent "$pins" "$venv/requirements.txt"; then
     if ! python3 -c "import ensurepip, venv" 2> /dev/null; then
         echo "This Python cannot make environments (Debian: apt-get install python3-venv)." >&2

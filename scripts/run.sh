@@ -5,12 +5,12 @@
 #   scripts/run.sh herd.toml                the herd of a file (or HERD=herd.toml scripts/run.sh)
 #   scripts/run.sh herd.toml --places FILE  options for every `proxyherd serve`
 #
-# Servers that run already are left alone, so it also brings back one that was killed. Logs and process
-# records go to `run/`. PROXYHERD_BIN names a program to start instead of building it.
+# Servers that run already are left alone, so run.sh also brings back one that was killed. Logs, process records
+# and the servers' data go to `run/`. PROXYHERD_BIN names a program to start instead of building it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 
-# How long a server may take until it answers. It takes a fraction of a second.
+# How long a server may take until it answers. A fraction of a second is usual.
 READY_SECONDS=${READY_SECONDS:-10}
 # How long a server may take to end when the herd cannot be started.
 STOP_SECONDS=5
@@ -55,12 +55,12 @@ main() {
     for name in "${missing[@]}"; do
         await "$name"
     done
-    # One that answered may have been a stranger on the port while ours was dying.
+    # What answered may have been another program on the port, while our server was dying.
     for name in "${missing[@]}"; do
         [ -n "$(pid_of "$name")" ] || give_up "$name died right after it started"
     done
     trap - INT TERM HUP
-    tell_what_next
+    print_next_steps
 }
 
 build() {
@@ -86,14 +86,14 @@ refuse_taken_ports() {
     while read -r name client peer; do
         case " ${missing[*]} " in *" $name "*) ;; *) continue ;; esac
         for address in $client $peer; do
-            if somebody_listens "$address"; then
+            if is_taken "$address"; then
                 die "$name cannot have $address: another program listens there (find it with: ss -ltnp)"
             fi
         done
     done <<<"$list"
 }
 
-somebody_listens() {
+is_taken() {
     local host port
     read -r host port <<<"$(host_and_port "$1")"
     # The descriptor is closed again as soon as it is open.
@@ -116,7 +116,7 @@ start() {
     record "$1" $!
 }
 
-# Waits until the server answers a line. It knows no word `x`, and says so.
+# Waits until the server answers a line: `x` is no command, and the reply says so.
 await() {
     local name=$1 deadline=$((SECONDS + READY_SECONDS)) client
     client=$(address_of "$name")
@@ -134,7 +134,7 @@ address_of() {
     done <<<"$list"
 }
 
-# give_up WHY: shows the last words of the server that WHY begins with, and stops what was started here.
+# give_up WHY: shows the end of the logs of the server that WHY begins with, and stops what was started here.
 give_up() {
     trap - INT TERM HUP
     echo "run.sh: $1" >&2
@@ -149,14 +149,14 @@ give_up() {
     exit 1
 }
 
-# A script of this folder as the user would call it from where he is.
+# A script of this folder as the user would call it from the working directory.
 script() {
     local folder
     folder=$(dirname "$0")
     echo "$folder/$1"
 }
 
-tell_what_next() {
+print_next_steps() {
     local first_name first last
     read -r first_name first _ <<<"$list"
     read -r _ last _ <<<"${list##*$'\n'}"
@@ -171,7 +171,7 @@ Tell one server where you are, and ask another:
     WHATSAT phone 10 5
 
 Without nc: $bin client $first
-What the first has seen: tail -f $run/$first_name.log
+The log of the first: tail -f $run/$first_name.log
 Stop the herd: $(script kill.sh)
 END
 }

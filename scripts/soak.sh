@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Lets simulated herds live through faults for as long as one likes, from seeds that no test run has.
+# Simulates herds with faults for as long as you like, from seeds that no test run has.
 #
 #     scripts/soak.sh              a million herds: about an hour on two processors
-#     scripts/soak.sh 50000        so many
+#     scripts/soak.sh 50000        50,000 herds
 #
-# A herd that does not agree ends it, and is named with the command that replays it.
+# The first herd that does not converge ends the soak, which prints the command that replays that herd.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
@@ -16,7 +16,7 @@ HERDS_DEFAULT=1000000
 need cargo "install Rust from https://rustup.rs"
 herds=${1:-$HERDS_DEFAULT}
 [[ $herds =~ ^[1-9][0-9]*$ ]] || die "how many herds? a number, such as 50000"
-# Every soak has others: the seconds since 1970 keep them apart.
+# No two soaks share seeds, because the first seed counts the seconds since 1970.
 first=$((FIRST_SEED + $(date +%s) * 1000))
 PROXYHERD_SIM_SEEDS=$first..$((first + herds)) \
     cargo test --release --locked --package proxyherd --lib -- --nocapture ten_thousand_herds_converge

@@ -57,8 +57,8 @@ tests() {
     cargo test --workspace --locked --no-fail-fast
 }
 
-# How the server's threads may come between each other, on a model of locks, channels and sockets: 10,000 schedules
-# of each scenario, or as many as PROXYHERD_SCHEDULES says.
+# Interleavings of the server's threads, on a model of locks, channels and sockets: 10,000 schedules of each scenario,
+# or as many as PROXYHERD_SCHEDULES says.
 interleavings() {
     cargo test --package proxyherd --features interleavings --lib --locked -- interleavings::
 }
@@ -69,7 +69,7 @@ docs() {
         RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 }
 
-# The herd as a user starts it, on ports of its own and in a folder of its own.
+# Starts the herd as a user does, on ports of its own and in a folder of its own.
 smoke() {
     scratch=$(mktemp -d)
     export PROXYHERD_RUN_DIR=$scratch/run HERD=$scratch/herd.toml
@@ -125,7 +125,7 @@ expect_failure() {
     fi
 }
 
-# News takes a moment to cross the herd.
+# An update takes a moment to cross the herd.
 expect_soon() {
     local deadline=$((SECONDS + 10))
     until expect "$@" >/dev/null; do

@@ -27,7 +27,7 @@ python_herds() {
         echo "twisted, asyncio: skipped, this Python cannot make environments (Debian: apt-get install python3-venv)."
         return
     fi
-    # The copy of the pins is written last: an installation that was cut short is begun anew.
+    # The copy of the pins is written last: an installation that was cut short is begun again.
     if ! cmp --silent "$pins" "$venv/requirements.txt" || ! "$venv/bin/python" -c "import twisted" 2> /dev/null; then
         rm -rf "$venv"
         "$python" -m venv "$venv"
