@@ -15,7 +15,7 @@ impl World {
         self.servers[server].life.as_ref()?.node.store().line_of(client.as_bytes())
     }
 
-    /// A link goes down: its connections lose what is in flight, and nobody gets through until it is healed.
+    /// A link goes down: its connections lose what is in flight, and no dial gets through until it is healed.
     pub fn cut(&mut self, link: usize) {
         self.note("cut", link, b"");
         self.disturbed = true;
@@ -29,14 +29,14 @@ impl World {
         self.wires[link].up = true;
     }
 
-    /// A link loses all packets, and nobody is told: what is sent waits for light.
+    /// A blackhole: a link loses all packets, and neither end learns of it. What is sent waits until it is restored.
     pub fn darken(&mut self, link: usize) {
         self.note("darken", link, b"");
         self.disturbed = true;
         self.wires[link].dark = true;
     }
 
-    /// A dark link has light again.
+    /// Restores a blackholed link.
     pub fn lighten(&mut self, link: usize) {
         self.note("lighten", link, b"");
         self.wires[link].dark = false;
@@ -51,14 +51,15 @@ impl World {
         self.sever_server(server);
     }
 
-    /// A server will be killed in the midst of its next commit of several records, if that comes before the end.
+    /// Crash in commit: a server will be killed in the midst of its next commit of several records, if one comes before
+    /// the end.
     pub fn doom(&mut self, server: usize) {
         self.note("doom", server, b"");
         self.disturbed = true;
         self.servers[server].is_doomed = self.servers[server].life.is_some();
     }
 
-    /// A server that has crashed starts again, with what its disk has kept.
+    /// A server that has crashed starts again, with what is durable on its disk.
     pub fn restart(&mut self, server: usize) {
         self.note("restart", server, b"");
         self.start(server);
@@ -91,7 +92,7 @@ impl World {
         self.remember_floor();
     }
 
-    /// A server comes to know something else than it was told, as a fault of its memory or of a program would do it.
+    /// Changes a record behind a server's back, as a fault of its memory or of a program would do it.
     #[cfg(test)]
     pub(crate) fn drift(&mut self, server: usize, line: &str) {
         self.witness.made_up(line.as_bytes());

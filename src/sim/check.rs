@@ -14,7 +14,7 @@ use crate::proto::model::sighting::at_line;
 use crate::proto::peering::grammar::{Answer, answer};
 use crate::proto::peering::link::HEARTBEAT_EVERY;
 
-/// Beats for which a herd that agrees is watched.
+/// The heartbeats for which a herd that agrees is watched.
 const REST_BEATS: u32 = 4;
 
 /// A herd that agrees, and what that has cost.
@@ -24,7 +24,7 @@ pub struct Converged {
     pub at_ns: u64,
     /// The clients that are known.
     pub clients: usize,
-    /// The reports that were news to the server that took them.
+    /// The reports that the server that took them applied.
     pub updates: u64,
     /// The `AT` lines that were written to links.
     pub messages: u64,
@@ -45,10 +45,10 @@ pub enum Divergence {
     #[error("{server} has {has:?} where {other} has {but:?}")]
     #[expect(missing_docs, reason = "the message says what they are")]
     Differs { server: String, other: String, has: String, but: String },
-    /// Every record is the same on two servers, and their digests differ.
+    /// Two servers have equal records, and their digests differ.
     #[error("the digest of {0} is not that of what it knows")]
     Digest(String),
-    /// What a server has acknowledged or known is known to nobody, or only something older.
+    /// No server knows what one has acknowledged or known, or all know something older only.
     #[error("lost: {0}")]
     Lost(String),
     /// A server knows what no client has reported.
@@ -67,7 +67,7 @@ pub enum Divergence {
     /// A neighbour has said to know more than there was.
     #[error("{0} neighbours were ahead of what they were told")]
     Ahead(u64),
-    /// A sender owed something and waited for nothing but its next beat.
+    /// A sender had changes due and waited for nothing but its next heartbeat.
     #[error("{0} senders slept on what they owed")]
     Asleep(u64),
     /// Servers found that they had drifted apart, and nothing had made them.
@@ -158,7 +158,7 @@ impl World {
         self.now_ns = self.now_ns.max(until_ns);
     }
 
-    /// Nobody owes anybody anything, and all agree.
+    /// Nothing is due on any link, and all servers agree.
     fn check_rest(&self) -> Result<(), Divergence> {
         self.check_nothing_is_owed()?;
         if self.options.catch_up || !self.disturbed { self.check_agreement() } else { Ok(()) }
@@ -256,7 +256,7 @@ impl World {
     fn check_messages(&self) -> Result<u64, Divergence> {
         let bound = self.witness.bound(&self.graph);
         let count = self.witness.times_told.values().copied().max().unwrap_or(0);
-        // What has drifted apart is told once more.
+        // Anti-entropy sends once more what has drifted apart.
         if count > bound && !self.witness.drifted {
             Err(Divergence::Messages { count, bound })
         } else {

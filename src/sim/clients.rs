@@ -32,7 +32,7 @@ struct Client {
 }
 
 impl Clients {
-    /// So many clients of a herd of so many servers.
+    /// `count` clients of a herd of `servers` servers.
     pub fn new(count: usize, servers: usize, rng: &mut fastrand::Rng) -> Clients {
         let client = |index| Client {
             name: format!("client-{index}.example"),

@@ -18,7 +18,7 @@ const SLOW_COMMIT_US: u64 = 100_000;
 /// What was written is on disk after so long, where a commit does not wait for it.
 const FLUSH_MS_MAX: u64 = 50;
 
-/// What one life of a server has recorded.
+/// The records of one incarnation of a server.
 #[derive(Debug)]
 pub(super) struct Commits {
     /// Records that no commit has covered.
@@ -35,7 +35,7 @@ pub(super) struct Commits {
     is_flush_planned: bool,
 }
 
-/// What leaves when all that was merged before it is kept.
+/// What leaves when all that was merged before it is durable.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// What clients were promised: lines that a server has from then on, or greater ones.
@@ -60,7 +60,7 @@ impl Commits {
 }
 
 impl World {
-    /// Lets a reply leave as soon as all that was recorded is kept. Until then its conversation waits.
+    /// Lets a reply leave as soon as all that was recorded is durable. Until then its conversation waits.
     pub(super) fn reply(&mut self, server: usize, reply: Reply) {
         let commits = self.servers[server].life.as_mut().and_then(|life| life.commits.as_mut());
         match commits.filter(|commits| !commits.pending.is_empty()) {
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// A conversation has settled: what it has recorded must be committed, and the senders woken if there was news.
+    /// A conversation has applied its batch: its records must be committed, and the senders woken if any was applied.
     pub(super) fn settled(&mut self, server: usize, news: usize) {
         if news > 0 {
             self.changed_ns = self.now_ns;

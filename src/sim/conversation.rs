@@ -35,9 +35,9 @@ pub(super) struct Conversation {
 /// What came of some bytes.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Replies, to be sent when all that was recorded is kept.
+    /// Replies, to be sent when all that was recorded is durable.
     pub replies: Vec<u8>,
-    /// Sightings that were news: every sender must be woken.
+    /// Sightings that were applied: every sender must be woken.
     pub news: usize,
     /// The neighbour that has come: its older connections end, and the sender to it must be woken.
     pub met: Option<usize>,
@@ -93,7 +93,7 @@ impl Conversation {
         }
     }
 
-    /// Takes what was read at `received`, and appends what is to be kept to the records, if any are.
+    /// Takes what was read at `received`, and appends what must become durable to the records, if there are any.
     pub(super) fn hear(
         &mut self,
         node: &mut Node,

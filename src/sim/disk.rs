@@ -1,14 +1,15 @@
 //! The disk of a simulated server: the files of its journal, and what of them a crash leaves.
 //!
 //! What is written stays when the process is killed; when the power fails, what was flushed stays, and any part of the
-//! rest from its beginning on. Who starts flushes all that it has recovered before it tells anybody of it.
+//! rest from its beginning on. A server that starts flushes all that it has recovered before it replicates
+//! any of it.
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::wal::record::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, next_frame, seal};
 use crate::proto::wal::recovery::{Recovered, Recovery};
 
-/// When what a server has recorded counts as kept.
+/// When the records of a server count as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Nothing is recorded: every crash takes all.

@@ -28,7 +28,7 @@ pub(super) enum Event {
     Walk { sender: SenderId, conn: usize },
     /// A sender writes what it has copied.
     Write { sender: SenderId, conn: usize },
-    /// A sender's next beat is due.
+    /// A sender's next heartbeat is due.
     Heartbeat { sender: SenderId, conn: usize },
     /// The responder must have answered by now.
     Unanswered { sender: SenderId, conn: usize },

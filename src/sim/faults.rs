@@ -1,13 +1,13 @@
-//! What a herd has to live through: a random list of reports, cuts and crashes.
+//! The schedule of a run: a random list of reports, cuts and crashes.
 
 use super::clients::{Clients, Report};
 use super::from_ms;
 use super::{Crash, World};
 
-/// A report is on its way through the herd about so long.
+/// How long a report is on its way through the herd, about.
 const SOON_MS: u64 = 30;
 
-/// A server that is killed while it learns everything anew has begun to do so by then.
+/// A server that is killed while it recovers everything from its neighbours has begun to do so by then.
 const AGAIN_MS: u64 = 500;
 
 /// The longest stall: neighbours dial a stalled server every few seconds, and each of these connections waits for it.
@@ -22,9 +22,9 @@ pub enum Act {
     Cut(usize),
     /// A link is healed.
     Heal(usize),
-    /// A link goes dark: packets are lost, and nobody is told.
+    /// A blackhole on a link: packets are lost, and neither end learns of it.
     Darken(usize),
-    /// A link has light again.
+    /// A blackholed link is restored.
     Lighten(usize),
     /// A server crashes.
     Crash(usize, Crash),

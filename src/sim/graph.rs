@@ -99,7 +99,7 @@ impl Graph {
     }
 
     /// The messages that one update costs when nothing fails: every server tells all its neighbours but the
-    /// one that told it, `2E-(N-1)`.
+    /// one that it was learned from, `2E-(N-1)`.
     pub fn messages_per_update(&self) -> u64 {
         (2 * self.links.len() + 1 - self.names.len()) as u64
     }

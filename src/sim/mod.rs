@@ -1,7 +1,7 @@
 //! A herd in a box: the rules of `proto` under virtual time, with faults, from a seed.
 //!
 //! A [`World`] drives the real nodes, sessions, links and framing the way the threaded server does, every line
-//! as bytes over a stream; only threads, sockets, disks and clocks are played. The same seed gives the same run.
+//! as bytes over a stream; only threads, sockets, disks and clocks are played. A seed gives one run, always.
 //!
 //! A server may have a journal, of [`Durability`], and recovers from it after a [`Crash`]. Replies and senders wait for
 //! commits; a crash may fall into one, and a power cut takes what was not flushed.
@@ -43,20 +43,20 @@ use network::{Conn, Wire};
 use server::{Neighbour, Server};
 use witness::Witness;
 
-/// If nothing but heartbeats has happened for so long, nothing else will: every wait of a link is shorter.
+/// If nothing but heartbeats has happened for this long, nothing else will, because every wait of a link is shorter.
 const IDLE_NS: u64 = 10_000_000_000;
 
 /// True time when a world begins, in nanoseconds since 1970.
 pub const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 
-/// What may differ between two worlds of the same seed and graph.
+/// The options by which two worlds of one seed and graph may differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Whether a neighbour is told what it missed.
+    /// Whether a neighbour that returns is sent what it missed.
     pub catch_up: bool,
     /// Whether links have heartbeats. Without them a herd of ten thousand is at rest when nothing happens.
     pub heartbeats: bool,
-    /// What its servers keep, and when.
+    /// What its servers make durable, and when.
     pub durability: Durability,
     /// A mistake for the checks to find.
     #[cfg(test)]

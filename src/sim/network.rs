@@ -12,7 +12,7 @@ const WINDOW_BYTES: usize = 4 * 1024;
 /// The longest that an end takes to learn that its connection was cut, now and then.
 const LATE_HANG_UP_MS: u64 = 3_000;
 
-/// The same as a rule.
+/// The longest that it takes as a rule.
 const HANG_UP_MS: u64 = 50;
 
 /// One connection, dialled by the sender of one server to reach the peer port of another.
@@ -41,7 +41,7 @@ struct Pipe {
     last_arrival_ns: u64,
     in_flight_bytes: usize,
     writer_waits: bool,
-    /// Bytes that wait for a dark wire, as a sender's kernel keeps them to send them again.
+    /// Bytes that wait for a blackholed wire, as a sender's kernel holds them to send them again.
     held: Vec<u8>,
     /// When the connection has ended: what arrives after this is lost.
     lost_after_ns: u64,
@@ -51,7 +51,7 @@ struct Pipe {
 #[derive(Debug)]
 pub(super) struct Wire {
     pub up: bool,
-    /// Packets get lost, and nobody is told.
+    /// A blackhole: packets get lost, and neither end learns of it.
     pub dark: bool,
     delay_ns: u64,
 }
@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// A dark wire has light again: what was kept for it is sent again.
+    /// A blackholed wire carries packets again: what waited for it is sent again.
     pub(super) fn send_held(&mut self, link: usize) {
         for id in 0..self.conns.len() {
             for to in [End::Responder, End::Initiator] {
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// Whether the initiator may write now; if not, it is told to try again when it may.
+    /// Whether the initiator may write now; if not, it is woken to try again when it may.
     pub(super) fn may_write(&mut self, id: usize) -> bool {
         let Some(conn) = self.conns[id].as_mut() else { return false };
         let full = conn.there.in_flight_bytes > WINDOW_BYTES;
@@ -221,7 +221,7 @@ impl World {
         self.sever_where(|conn| conn.link == link);
     }
 
-    /// Ends the older connections of the same sender, which has come in a newer one.
+    /// Ends the older connections of a sender that has come in a newer one.
     pub(super) fn sever_older(&mut self, newer: usize) {
         let Some(sender) = self.conns[newer].as_ref().map(|conn| conn.sender) else { return };
         for id in 0..newer {

@@ -1,7 +1,7 @@
 //! The sending side of a simulated link: what a sender's thread does, a step at a time.
 //!
 //! It dials until it is welcomed, then copies what is due, writes it, moves its position, and does so again
-//! until nothing is due; then it sleeps until there is news or a beat is due. Time passes between any two of these
+//! until nothing is due; then it sleeps until a change is due or a heartbeat is. Time passes between any two of these
 //! steps.
 
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::backoff::Backoff;
 use crate::proto::peering::link::{Answered, Due, Link};
 
-/// How long a initiator waits for each answer until it is welcomed.
+/// How long an initiator waits for each answer until it is welcomed.
 const ANSWER_MS_MAX: u64 = 2_000;
 
-/// How long it takes to see that nobody can be reached through a dark wire.
+/// How long a sender takes to see that its dial through a blackholed wire gets no answer.
 const CONNECT_MS_MAX: u64 = 1_000;
 
 /// A sender and its link.
@@ -32,11 +32,11 @@ pub(super) struct Sender {
     backoff: Backoff,
     /// The attempt that is planned; a plan with another number is void.
     attempt: u64,
-    /// Between an errand and the walk that finds nothing due.
+    /// Between a wake-up and the scan that finds nothing due.
     busy: bool,
-    /// An errand came while it was busy. One is enough, as in a channel of one place.
+    /// A wake-up came while it was busy. One is enough, as in a channel of one place.
     errand: bool,
-    /// Whether its next beat is planned.
+    /// Whether its next heartbeat is planned.
     beats: bool,
     /// Lines that have been copied and not yet written.
     copied: Option<(Due, Vec<u8>)>,
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// Plans the wake-up for the next beat.
+    /// Plans the wake-up for the next heartbeat.
     fn plan_beat(&mut self, id: SenderId, conn: usize) {
         let skipped = Duration::from_nanos(self.skipped_ns);
         let beating = self.options.heartbeats;
@@ -185,7 +185,7 @@ impl World {
         self.queue.plan(at_ns.max(now_ns), Event::Heartbeat { sender: id, conn });
     }
 
-    /// A beat is due, or the responder has been silent for too long.
+    /// A heartbeat is due, or the responder has not answered within the peer timeout.
     pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
         let now = self.ticks();
         let deaf = self.has(Bug::SilenceMissed);
@@ -211,7 +211,7 @@ impl World {
         }
     }
 
-    /// Gives the sender the errand to look for what is due.
+    /// Wakes the sender up to look for what is due.
     pub(super) fn wake(&mut self, id: SenderId) {
         let Some(sender) = self.sender(id) else { return };
         let (Some(conn), true) = (sender.conn, sender.link.is_live()) else { return };

@@ -20,7 +20,7 @@ use crate::proto::wal::recovery::{Recovered, Recovery};
 const SCHEDULING_NS: u64 = 200_000;
 const SLOW_SCHEDULING_NS: u64 = 60_000_000;
 
-/// One server in so many is slow.
+/// One server in this many is slow.
 const SLOW_ONE_IN: u32 = 12;
 
 /// What a server's clock may be wrong by: as a rule a minute, and now and then a day.
@@ -39,8 +39,8 @@ pub(super) struct Server {
     pub lives: u32,
     pub life: Option<Life>,
     pub disk: Disk,
-    /// The last number that was given in a life that has kept any, and the epoch of that. Where none was kept nobody
-    /// can have been told of one, and they are given again.
+    /// The last sequence number of an incarnation that made any durable, and the epoch of that. Where none became
+    /// durable no neighbour can have learned one, and they are given again.
     given: (Epoch, u64),
     /// Set while its threads do not run: what waits for them.
     pub stalled: Option<Vec<Event>>,
@@ -93,7 +93,7 @@ impl Server {
 }
 
 impl World {
-    /// Starts a server with what its disk has kept, or else with nothing; its senders dial.
+    /// Starts a server with what is durable on its disk, or else with nothing; its senders dial.
     pub(super) fn start(&mut self, server: usize) {
         if self.servers[server].life.is_some() {
             return;
@@ -244,7 +244,7 @@ impl World {
     }
 }
 
-/// The moment so many nanoseconds after 1970 began.
+/// The moment `ns` nanoseconds after 1970 began.
 fn moment(ns: u64) -> Moment {
     Moment { seconds: ns / 1_000_000_000, nanos: (ns % 1_000_000_000) as u32 }
 }

@@ -9,16 +9,16 @@ use super::event::SenderId;
 use super::graph::Graph;
 use crate::proto::node::Node;
 
-/// What was seen from outside.
+/// The history of a run as seen from outside.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     /// The hash of every line that a server has made of a client's report.
     pub made: BTreeSet<u64>,
-    /// A line that was passed on although nobody has made it.
+    /// A line that was replicated although no server has made it.
     pub forged: Option<Vec<u8>>,
     pub clients: BTreeSet<Vec<u8>>,
     pub acknowledged: Vec<Acknowledged>,
-    /// The reports that were news.
+    /// The reports that were applied.
     pub updates: u64,
     /// The greatest line of each client anywhere when everything was healed.
     pub floor: BTreeMap<Vec<u8>, Vec<u8>>,
