@@ -1,4 +1,4 @@
-//! What a log call does in the calling thread: format once, escape, and queue one whole line.
+//! The caller's side of the log: format once, escape, and queue one whole line.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -10,14 +10,14 @@ use crossbeam_channel::Sender;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
-use super::escaped::Message;
+use super::escaped::message;
 use super::writer::Counts;
 use super::{Entry, flush};
 use crate::config::WhenFull;
 use crate::proto::model::name::ServerName;
 
-/// The target of what our own code logs begins so. Packages log too, and some of them what nobody may read: the
-/// HTTP client prints addresses with the key in them.
+/// The targets of our own code begin so. Packages log too, and some of them log secrets: the HTTP client prints
+/// addresses with the key in them.
 const OWN_TARGETS: &str = "proxyherd";
 
 /// A logger whose lines go through simplelog's lock one at a time.
@@ -76,9 +76,9 @@ impl Log for Front {
         // finds an empty one. A thread that is about to end has none left.
         let mut text = SCRATCH.try_with(Cell::take).unwrap_or_default();
         text.clear();
-        let mut message = Message::new(&mut text);
+        let mut message = message(&mut text);
         let _ = message.write_fmt(*record.args());
-        message.finish();
+        let _ = message.finish();
         let args = format_args!("{} {text}", record.level());
         self.lines.log(&Record::builder().metadata(record.metadata().clone()).args(args).build());
         let _ = SCRATCH.try_with(|scratch| scratch.set(text));
@@ -96,7 +96,7 @@ thread_local! {
     static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
 }
 
-/// Two loggers: one takes all, the other what concerns the person at the terminal.
+/// Two loggers: one takes all lines, the other those that concern the person at the terminal.
 pub(super) struct Tee {
     pub(super) logger: Box<dyn Log>,
     pub(super) terminal: Front,
@@ -132,7 +132,7 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Where a finished line goes.
+/// The way of a finished line.
 type Out = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Puts together the line that simplelog hands over in fragments.
@@ -180,7 +180,7 @@ impl Room {
         }
     }
 
-    /// Whether the log now says what was dropped at this place, if anything was. Lines are queued again only
+    /// Whether the log now says how many lines were dropped at this place, if any were. Lines are queued again only
     /// once the queue is half empty: one long gap with one remark reads better than a thousand short ones,
     /// whose remarks would fill the queue again.
     fn gap_is_told(&self) -> bool {

@@ -53,8 +53,8 @@ impl Rotating {
         if self.old_files_max == 0 {
             self.file.set_len(0)?;
         } else {
-            // When the file is gone, because somebody took it away or the last attempt got no further, the
-            // old ones must not move up once more.
+            // When the file is gone, because it was removed or the last attempt got no further, the old ones
+            // must not move up once more.
             if self.path.try_exists()? {
                 for number in (1..self.old_files_max).rev() {
                     rename(&self.numbered(number), &self.numbered(number + 1))?;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_somebody_took_away_costs_no_old_one() {
+    fn a_removed_file_costs_no_old_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = Rotating::open(dir.path().join("a.log"), 10, 2).unwrap();
         file.write_all(b"1111\n2222\n3333\n").unwrap();

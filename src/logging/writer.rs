@@ -34,17 +34,19 @@ pub(super) struct Writer<W, C> {
     complaints: C,
     /// Whole lines not yet written.
     batch: Vec<u8>,
+    /// The sink took only a part of a line, which is to be ended before the next.
+    mid_line: bool,
+    /// Lines are lost, and the log does not say so yet.
     outage: Option<Outage>,
+    /// Outages so far.
     outages: u64,
 }
 
 /// The sink has failed, and has not worked since.
 struct Outage {
     lines_lost: u64,
-    /// What failed first.
+    /// The first failure.
     error: io::Error,
-    /// The sink took only a part of a line, which is to be ended first.
-    mid_line: bool,
 }
 
 impl<W: Write, C: Write> Writer<W, C> {
@@ -55,11 +57,11 @@ impl<W: Write, C: Write> Writer<W, C> {
         sink: W,
         complaints: C,
     ) -> Writer<W, C> {
-        let (batch, outage, outages) = (Vec::new(), None, 0);
-        Writer { name: name.clone(), queue, counts, sink, complaints, batch, outage, outages }
+        let (batch, mid_line, outage, outages) = (Vec::new(), false, None, 0);
+        Writer { name: name.clone(), queue, counts, sink, complaints, batch, mid_line, outage, outages }
     }
 
-    /// Writes until it is told to stop, or nobody is left who could log.
+    /// Writes until it is told to stop, or until no logger is left.
     pub(super) fn run(mut self) {
         while let Ok(first) = self.queue.recv() {
             if matches!(first, Entry::Line(_)) && self.queue.len() < LINGER_LINES_MAX {
@@ -89,7 +91,7 @@ impl<W: Write, C: Write> Writer<W, C> {
             Entry::Flush(done) => {
                 self.write_batch();
                 self.tell_gap();
-                // Whoever asked may be gone.
+                // The caller may be gone.
                 let _ = done.send(());
             }
             Entry::Stop => return std::ops::ControlFlow::Break(()),
@@ -97,7 +99,7 @@ impl<W: Write, C: Write> Writer<W, C> {
         std::ops::ControlFlow::Continue(())
     }
 
-    /// Writes what was queued after the word to stop, but not what goes on being queued.
+    /// Writes the lines that were queued after the word to stop, but none that are queued from now on.
     fn finish(mut self) {
         for _ in 0..self.queue.len() {
             if let Ok(entry) = self.queue.try_recv() {
@@ -106,7 +108,7 @@ impl<W: Write, C: Write> Writer<W, C> {
         }
         self.write_batch();
         self.tell_gap();
-        // Whether this fails does not matter any more.
+        // The remark is lost with the lines if the sink still fails.
         let _ = self.tell_outage();
     }
 
@@ -126,105 +128,73 @@ impl<W: Write, C: Write> Writer<W, C> {
         if self.batch.is_empty() {
             return;
         }
-        let lines = count_lines(&self.batch);
-        let result = self.tell_outage().and_then(|()| self.write_lines());
-        self.batch.clear();
-        if let Err(error) = result {
+        let batch = std::mem::take(&mut self.batch);
+        if let Err((written, error)) = self.tell_outage().and_then(|()| self.write_lines(&batch)) {
+            let lost = count_lines(&batch) - written;
             self.counts.write_errors.fetch_add(1, Relaxed);
-            // A failure of the remark alone lost all lines of the batch, one further on only the rest.
-            let lost = lines - error.lines_written;
             self.counts.lost.fetch_add(lost, Relaxed);
-            self.begin_outage(error, lost);
+            match &mut self.outage {
+                Some(outage) => outage.lines_lost += lost,
+                None => self.begin_outage(error, lost),
+            }
         }
+        self.batch = batch;
+        self.batch.clear();
     }
 
     /// Ends an outage with a remark, if there is one and the sink works again.
-    fn tell_outage(&mut self) -> Result<(), WriteFailed> {
-        let Some(outage) = &mut self.outage else { return Ok(()) };
-        let mut remark = Vec::new();
-        if outage.mid_line {
-            remark.push(b'\n');
-        }
-        let text =
-            format!("{} lines lost, the log could not be written: {}", outage.lines_lost, outage.error);
+    fn tell_outage(&mut self) -> Result<(), (u64, io::Error)> {
+        let Some(Outage { lines_lost, error }) = &self.outage else { return Ok(()) };
+        let mut remark = if self.mid_line { vec![b'\n'] } else { Vec::new() };
+        let text = format!("{lines_lost} lines lost, the log could not be written: {error}");
         write_line(&mut remark, &self.name, Level::Error, &text);
-        match write_all(&mut self.sink, &remark) {
-            Ok(()) => {
-                self.counts.lines.fetch_add(1, Relaxed);
-                self.outage = None;
-                Ok(())
-            }
-            Err((written, error)) => {
-                let mid_line = match remark[..written].last() {
-                    Some(last) => *last != b'\n',
-                    None => outage.mid_line,
-                };
-                Err(WriteFailed { lines_written: 0, mid_line, error })
-            }
-        }
+        self.write_lines(&remark)?;
+        self.outage = None;
+        Ok(())
     }
 
-    fn write_lines(&mut self) -> Result<(), WriteFailed> {
-        let (written, result) = match write_all(&mut self.sink, &self.batch) {
-            Ok(()) => (&self.batch[..], Ok(())),
-            Err((written, error)) => (&self.batch[..written], Err(error)),
+    /// Writes `bytes`, and counts the lines of which the sink took the end; an error says how many it took.
+    fn write_lines(&mut self, bytes: &[u8]) -> Result<(), (u64, io::Error)> {
+        let mut written = 0;
+        let result = loop {
+            match self.sink.write(&bytes[written..]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => written += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+            if written == bytes.len() {
+                break Ok(());
+            }
         };
-        let lines_written = count_lines(written);
-        self.counts.lines.fetch_add(lines_written, Relaxed);
-        let mid_line = written.last().is_some_and(|last| *last != b'\n');
-        result.map_err(|error| WriteFailed { lines_written, mid_line, error })
+        let Some(last) = bytes[..written].last() else { return result.map_err(|error| (0, error)) };
+        // A line that was cut by an outage is lost already, though its end is written now.
+        let lines = count_lines(&bytes[..written]) - u64::from(self.mid_line);
+        self.mid_line = *last != b'\n';
+        self.counts.lines.fetch_add(lines, Relaxed);
+        result.map_err(|error| (lines, error))
     }
 
     /// Complains once for an outage, since the log itself cannot say it; of many outages (a disk that is
     /// full again and again) about the first, second, fourth, eighth.
-    fn begin_outage(&mut self, failed: WriteFailed, lost: u64) {
-        match &mut self.outage {
-            Some(outage) => {
-                outage.lines_lost += lost;
-                outage.mid_line = failed.mid_line;
-            }
-            None => {
-                self.outages += 1;
-                if self.outages.is_power_of_two() {
-                    let mut line = Vec::new();
-                    let text =
-                        format!("cannot write the log: {}; lines are lost until it works", failed.error);
-                    write_line(&mut line, &self.name, Level::Error, &text);
-                    // There is nobody left to tell.
-                    let _ = self.complaints.write_all(&line);
-                }
-                self.outage =
-                    Some(Outage { lines_lost: lost, error: failed.error, mid_line: failed.mid_line });
-            }
+    fn begin_outage(&mut self, error: io::Error, lines_lost: u64) {
+        self.outages += 1;
+        if self.outages.is_power_of_two() {
+            let mut line = Vec::new();
+            let text = format!("cannot write the log: {error}; lines are lost until it works");
+            write_line(&mut line, &self.name, Level::Error, &text);
+            // Without stderr no place is left to say it.
+            let _ = self.complaints.write_all(&line);
         }
+        self.outage = Some(Outage { lines_lost, error });
     }
-}
-
-struct WriteFailed {
-    lines_written: u64,
-    mid_line: bool,
-    error: io::Error,
-}
-
-/// `write_all` that says how much was written when it fails.
-fn write_all(sink: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match sink.write(&bytes[written..]) {
-            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-            Ok(n) => written += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((written, error)),
-        }
-    }
-    Ok(())
 }
 
 fn count_lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// What became of the lines, counted by the callers and the thread.
+/// The fate of the lines, counted by the callers and the thread.
 #[derive(Default)]
 pub(super) struct Counts {
     lines: AtomicU64,
@@ -246,7 +216,7 @@ impl Counts {
         self.gap.load(Relaxed) > 0
     }
 
-    /// The lines dropped that the log does not tell of yet; whoever takes them must tell.
+    /// The lines dropped that the log does not tell of yet; the caller must tell of them.
     pub(super) fn take_gap(&self) -> Option<Gap> {
         let lines = if self.has_gap() { self.gap.swap(0, Relaxed) } else { 0 };
         (lines > 0).then_some(Gap(lines))

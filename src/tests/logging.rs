@@ -257,7 +257,7 @@ fn an_argument_may_log_while_it_is_printed() {
 }
 
 #[test]
-fn logging_after_the_end_neither_waits_nor_fails() {
+fn a_stopped_log_neither_waits_nor_fails() {
     for when_full in [WhenFull::Wait, WhenFull::Drop] {
         let (logger, logging) = starts(when_full, 1, Memory::default());
         logging.stop();
@@ -278,7 +278,7 @@ fn a_logger_with_a_terminal_still_logs_everything() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_said_with_its_path() {
+fn a_file_that_cannot_be_opened_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     let error = start(&alford(), &options(&dir.path().join("file"))).err().unwrap().to_string();
@@ -288,7 +288,7 @@ fn what_cannot_be_opened_is_said_with_its_path() {
 }
 
 #[test]
-fn what_packages_log_stays_out_for_some_of_it_is_secret() {
+fn lines_of_packages_stay_out_because_some_are_secret() {
     let memory = Memory::default();
     let (logger, logging) = starts(WhenFull::Wait, 16, memory.clone());
     say_as("ureq::run", &*logger, Level::Warn, format_args!("GET /json?key=secret"));
