@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use proxyherd::config::{
-    CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
+    Auth, CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE,
 };
 use proxyherd::places;
 use proxyherd::proto::model::name::ServerName;
@@ -57,8 +57,8 @@ impl Common {
         if let Some(classic) = spoken.find(|member| member.dialect == Dialect::Classic) {
             return Err(NotSpoken(classic.name.clone()).into());
         }
-        let trust = Trust::of(None, std::env::var_os(SECRET_VARIABLE), false)?;
-        trust.allows(member)?;
+        let auth = Auth::of(None, std::env::var_os(SECRET_VARIABLE), false)?;
+        auth.allows(member)?;
         Ok(Config {
             name: member.name.clone(),
             herd,
@@ -68,7 +68,7 @@ impl Common {
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
             limits: Limits { connections_max: self.connections_max, ..Limits::default() },
             clock_lead_max: None,
-            trust,
+            auth,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The command line: clap arguments, turned into checked values.
 //!
-//! Two stages: `args` holds what was typed, [`Job`] what is to be done. Only the second leaves this room.
+//! Two stages: `args` holds the words that were typed, [`Job`] the work to do. Only the second leaves this room.
 
 mod args;
 mod limits;
@@ -15,19 +15,19 @@ use clap_complete::Shell;
 
 use crate::client::{self, Ask, Target};
 use crate::config::{
-    Config, ConfigError, Herd, JournalOptions, LogOptions, PlacesArgs, SECRET_VARIABLE, Trust,
+    Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, PlacesArgs, SECRET_VARIABLE,
 };
 use crate::proto::node::Dialect;
 use args::{Raw, RawAsk, RawClient, RawHerd, RawHerdFile, RawJob, RawServe};
 
-/// What the command line asks for.
+/// The work that the command line asks for.
 #[derive(Debug)]
 pub enum Job {
     /// Be a server of the herd.
     Serve(Box<Config>),
-    /// Talk to one.
+    /// Talk to a server.
     Client(client::Options),
-    /// Print this, and nothing else.
+    /// Print this text, and nothing else.
     Print(Vec<u8>),
 }
 
@@ -53,11 +53,11 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     if member.dialect == Dialect::Classic {
         return Err(ConfigError::NotOurKind(member.name.clone()));
     }
-    let trust = Trust::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
-    trust.allows(member)?;
+    let auth = Auth::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
+    auth.allows(member)?;
     Ok(Config {
         name: member.name.clone(),
-        trust,
+        auth,
         herd,
         log: LogOptions {
             dir: raw.log_dir,

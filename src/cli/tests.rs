@@ -1,4 +1,4 @@
-//! Command lines as they are typed, and the jobs they mean.
+//! Command lines as they are typed, and the jobs that they mean.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::config::{Limits, WhenFull};
 use crate::proto::model::epoch::Epoch;
 
-/// What `line`, split at spaces, asks for.
+/// The job that `line`, split at spaces, asks for.
 fn job(line: &str) -> Result<Job, ConfigError> {
     checked(Raw::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}")))
 }
@@ -53,11 +53,11 @@ fn a_server_needs_only_its_name() {
     assert_eq!(config.places, PlacesArgs::default());
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.clock_lead_max, None);
-    assert_eq!(config.trust, Trust::Loopback);
+    assert_eq!(config.auth, Auth::Loopback);
 }
 
 #[test]
-fn a_classic_server_is_not_ours_to_start() {
+fn a_legacy_server_is_not_ours_to_start() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("herd.toml");
     let herd = "links = [['A', 'B']]\n[servers.A]\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n\
@@ -112,7 +112,7 @@ fn every_option_of_a_server_arrives() {
     };
     assert_eq!(config.limits, expected);
     assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
-    assert_eq!(config.trust, Trust::Insecure);
+    assert_eq!(config.auth, Auth::Insecure);
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
         assert_eq!(served(&line).log.level, level);

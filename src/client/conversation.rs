@@ -18,16 +18,16 @@ use super::ClientError;
 /// Bytes moved at once in either direction.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What the input is.
+/// The source of the requests.
 #[derive(Debug)]
 pub enum Input {
-    /// Nothing but this.
+    /// This text alone.
     Text(String),
-    /// Everything that can be read from here.
+    /// All that can be read from this file.
     Stream(File),
 }
 
-/// What the replies said.
+/// The verdict on all replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replies {
     /// No error.
@@ -36,8 +36,8 @@ pub enum Replies {
     Errors,
 }
 
-/// Sends all of `input`, half-closes, and copies what comes back to `output` byte for byte until the server
-/// closes. If nobody reads `output` any more, that ends the conversation and is no error.
+/// Sends all of `input`, half-closes, and copies the replies to `output` byte for byte until the server closes.
+/// An `output` whose reader is gone ends the conversation, and is no error.
 pub fn converse(
     stream: &TcpStream,
     input: Input,
@@ -46,7 +46,7 @@ pub fn converse(
 ) -> Result<Replies, ClientError> {
     stream.set_read_timeout(Some(silence_max)).map_err(ClientError::Connection)?;
     stream.set_nodelay(true).map_err(ClientError::Connection)?;
-    // Dropping `open` wakes the sender, which may be waiting for somebody at a terminal.
+    // Dropping `open` wakes the sender, which may be waiting for input from a terminal.
     let (closed, open) = io::pipe().map_err(ClientError::Connection)?;
     let all_sent = AtomicBool::new(false);
     let mut seen = Seen::default();
@@ -77,7 +77,7 @@ pub fn converse(
     }
 }
 
-/// How much of the input the server was sent.
+/// The part of the input that the server was sent.
 enum Sent {
     /// All of it.
     All,
@@ -97,7 +97,7 @@ fn send(
         Input::Text(text) => send_chunk(stream, text.as_bytes()),
         Input::Stream(file) => send_stream(stream, file, closed),
     };
-    // Whatever went wrong, the server answers what it has and closes, which ends the receiving side too.
+    // Even after an error the server answers the requests that it has and closes, which ends the receiving side.
     let _ = stream.shutdown(Shutdown::Write);
     all_sent.store(true, Ordering::Release);
     sent
@@ -136,7 +136,7 @@ fn send_chunk(mut stream: &TcpStream, bytes: &[u8]) -> Result<Sent, ClientError>
     }
 }
 
-/// What ended the receiving side.
+/// The cause that ended the receiving side.
 enum Ending {
     ServerClosed,
     OutputClosed,
@@ -158,8 +158,8 @@ fn receive(
             Err(error) if hung_up(&error) => return Ok(Ending::ServerClosed),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                // While there may be more input, silence only means that nobody has asked anything. The server
-                // has had all of the time only if everything was sent before this wait began.
+                // While there may be more input, silence only means that no request was made. The server has had
+                // all of the time only if all requests were sent before this wait began.
                 if asked_all {
                     return Err(ClientError::Silent(silence_max));
                 }
@@ -186,7 +186,7 @@ fn hung_up(error: &io::Error) -> bool {
     )
 }
 
-/// What the replies looked like so far, in whichever pieces they came.
+/// The replies so far, in whichever pieces they came.
 #[derive(Default)]
 pub(super) struct Seen {
     any: bool,

@@ -1,6 +1,6 @@
 //! The command-line client: lines from a terminal or a pipe to a server, and its replies back.
 //!
-//! Here are the words, the connecting and what can go wrong; [`converse`] does the talking.
+//! This file has the requests, the connecting and the errors; [`converse`] does the talking.
 
 mod conversation;
 
@@ -17,26 +17,26 @@ use crate::proto::model::name::ServerName;
 /// How long connecting may take, all addresses of a host together.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a server may say nothing after it has been sent everything. The slowest reply waits for a
+/// How long a server may be silent after it has been sent all requests. The slowest reply waits for a
 /// provider of places, whose own deadline is well within this.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Addresses of one host that are tried, so that each gets a useful share of the deadline.
 const ADDRESSES_MAX: usize = 4;
 
-/// What the command line asks the client to do.
+/// The work that the command line asks of the client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Whom to talk to.
+    /// The server to talk to.
     pub server: Target,
-    /// The one thing to say; without it, whatever standard input says.
+    /// The one request to make; without it, requests are read from standard input.
     pub ask: Option<Ask>,
 }
 
 /// The server to talk to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// One of the herd.
+    /// A member of the herd.
     Member(ServerName, SocketAddr),
     /// `HOST:PORT`, to be looked up.
     Host(String),
@@ -73,15 +73,15 @@ pub enum ClientError {
     Unknown {
         /// As it was given.
         host: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Nobody listens there, or nobody answers within [`CONNECT_DEADLINE`].
+    /// No server listens there, or none answers within [`CONNECT_DEADLINE`].
     #[error("cannot connect to {server}: {source}; is it running? {}", how_to_start(server))]
     Unreachable {
         /// Which server.
         server: Target,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The server hung up too soon.
@@ -101,12 +101,12 @@ pub enum ClientError {
     Output(io::Error),
 }
 
-/// Connects, says what `options` or standard input say, and copies every reply to `output` as it comes.
+/// Connects, sends the request of `options` or all of standard input, and copies each reply to `output` at once.
 pub fn run(options: &Options, output: &mut impl Write) -> Result<Replies, ClientError> {
     let stream = connect(&options.server)?;
     let input = match &options.ask {
         Some(ask) => Input::Text(ask.line(now())),
-        // Not `Stdin` itself: what its buffer holds could not be seen by waiting on the descriptor.
+        // Not `Stdin` itself, because waiting on the descriptor would not see the bytes in its buffer.
         None => {
             let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(ClientError::Input)?;
             Input::Stream(File::from(stdin))
@@ -167,7 +167,7 @@ fn how_to_start(server: &Target) -> String {
     }
 }
 
-/// The time since 1970, for a report that names none.
+/// The time since 1970, which a report gets that names none.
 #[expect(clippy::disallowed_methods, reason = "the client has no clock to be handed; it reads one once")]
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()

@@ -9,7 +9,7 @@ use std::thread;
 use super::*;
 
 /// Long enough for any machine; a test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Holds a conversation with `server`, which is handed the accepted connection.
 fn talk(
@@ -22,15 +22,15 @@ fn talk(
     thread::scope(|scope| {
         scope.spawn(move || {
             let (connection, _) = listener.accept().unwrap();
-            connection.set_read_timeout(Some(PATIENCE)).unwrap();
+            connection.set_read_timeout(Some(DEADLINE)).unwrap();
             server(connection);
         });
         let stream = connect(&host).unwrap();
-        converse(&stream, input, output, PATIENCE)
+        converse(&stream, input, output, DEADLINE)
     })
 }
 
-/// Reads all requests first, and answers with this.
+/// A server that reads all requests first, and answers with `reply`.
 fn answering(reply: &[u8]) -> impl FnOnce(TcpStream) + Send {
     move |mut connection| {
         let mut requests = Vec::new();
@@ -43,7 +43,7 @@ fn text(requests: &str) -> Input {
     Input::Text(requests.to_owned())
 }
 
-/// An input that somebody still holds open.
+/// An input that is still open, and the keyboard that writes to it.
 fn typed() -> (Input, PipeWriter) {
     let (read, write) = io::pipe().unwrap();
     (Input::Stream(File::from(OwnedFd::from(read))), write)
@@ -107,7 +107,7 @@ fn replies_appear_while_the_input_is_still_open() {
         scope.spawn(move || {
             for _ in 0..3 {
                 keyboard.write_all(b"hello\n").unwrap();
-                assert_eq!(screen.recv_timeout(PATIENCE).unwrap(), b"HELLO\n");
+                assert_eq!(screen.recv_timeout(DEADLINE).unwrap(), b"HELLO\n");
             }
         });
         let replies = talk(input, &mut Told(told), |mut connection| {
@@ -129,7 +129,7 @@ fn much_input_and_much_output_do_not_block_each_other() {
     thread::scope(|scope| {
         scope.spawn(move || keyboard.write_all(&vec![b'\n'; bytes]).unwrap());
         let replies = talk(input, &mut output, |mut connection| {
-            // Echoes what it can read before it reads on, so it stops reading when nobody takes the echo.
+            // Echoes what it can read before it reads on, so it stops reading when the echo is not read.
             let mut chunk = [0; 1 << 16];
             loop {
                 match connection.read(&mut chunk).unwrap() {
@@ -144,7 +144,7 @@ fn much_input_and_much_output_do_not_block_each_other() {
 }
 
 #[test]
-fn nothing_asked_is_nothing_wrong() {
+fn an_empty_input_is_no_error() {
     let (input, keyboard) = typed();
     drop(keyboard);
     assert_eq!(talk(input, &mut Vec::new(), answering(b"")).unwrap(), Replies::Good);
@@ -152,7 +152,7 @@ fn nothing_asked_is_nothing_wrong() {
 
 #[test]
 fn a_server_that_closes_early_ends_the_client_at_once() {
-    // Somebody at the keyboard who types nothing more does not hold the client up.
+    // An open keyboard on which nothing more is typed does not hold the client up.
     let (input, mut keyboard) = typed();
     keyboard.write_all(b"IAMAT a +1+1 1\n").unwrap();
     let mut output = Vec::new();
@@ -189,7 +189,7 @@ fn a_missing_or_cut_reply_is_no_reply() {
 
 #[test]
 fn a_silent_server_is_given_up() {
-    // Connections wait in the backlog, established, as long as nobody accepts them.
+    // Connections wait in the backlog, established, until they are accepted.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = connect(&Target::Host(listener.local_addr().unwrap().to_string())).unwrap();
     let silent = converse(&stream, text("x\n"), &mut Vec::new(), Duration::from_millis(50));
@@ -197,7 +197,7 @@ fn a_silent_server_is_given_up() {
 }
 
 #[test]
-fn silence_is_no_fault_while_somebody_may_still_type() {
+fn silence_is_no_error_while_the_input_is_open() {
     let silence_max = Duration::from_millis(10);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = connect(&Target::Host(listener.local_addr().unwrap().to_string())).unwrap();
@@ -216,7 +216,7 @@ fn silence_is_no_fault_while_somebody_may_still_type() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_ends_quietly() {
+fn a_closed_output_ends_the_client_quietly() {
     struct Gone;
     impl Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -238,7 +238,7 @@ fn an_output_that_nobody_reads_ends_quietly() {
 }
 
 #[test]
-fn nobody_listening_is_said_with_what_to_do() {
+fn a_refused_connection_is_explained() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -274,7 +274,7 @@ fn the_silence_of_a_server_is_counted_from_the_end_of_the_input() {
     let (input, keyboard) = typed();
     let replies = thread::scope(|scope| {
         scope.spawn(move || {
-            // Somebody thinks for a while; then the server does, for less than it may.
+            // The input pauses for a while; then the server does, for less than it may.
             thread::sleep(silence / 2);
             (&keyboard).write_all(b"x\n").unwrap();
             drop(keyboard);

@@ -1,4 +1,4 @@
-//! A picture of who is linked to whom, in plain ASCII.
+//! A picture of the links between servers, in plain ASCII.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::herd::Herd;
 const DRAWN_LINKS_MAX: usize = 30;
 
 impl Herd {
-    /// Who is linked to whom. Each server is a horizontal line and each link a vertical one, whose two `o`
+    /// A picture of the links. Each server is a horizontal line and each link a vertical one, whose two `o`
     /// are its ends; a herd of many links is listed instead, a line for each server.
     ///
     /// ```text

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, one sentence each, saying what to change.
+//! The mistakes of a configuration, each with one sentence that says what to change.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::proto::peering::auth::BadSecret;
 /// Names listed in one message; more than these would bury the sentence.
 const NAMES_SHOWN_MAX: usize = 12;
 
-/// Characters quoted of a text that is refused; more say no better which one is meant.
+/// Characters quoted of a text that is refused; more would not show better which one is meant.
 const QUOTED_CHARS_MAX: usize = 80;
 
 /// Why a configuration is refused. Nothing has been started when one of these is returned.
@@ -24,7 +24,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file is larger than any herd needs.
@@ -38,7 +38,7 @@ pub enum ConfigError {
     InFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// The mistake in it.
         error: Box<ConfigError>,
     },
     /// The text is not TOML, or has a key that means nothing here or lacks one.
@@ -57,7 +57,7 @@ pub enum ConfigError {
     /// More than [`SERVERS_MAX`] servers.
     #[error("the herd has {count} servers; at most {SERVERS_MAX} are possible")]
     TooManyServers {
-        /// How many.
+        /// Its number of servers.
         count: usize,
     },
     /// A name that could not be a field of a line or a file name.
@@ -78,7 +78,7 @@ pub enum ConfigError {
         whose: AddressUse,
         /// As it was given.
         address: String,
-        /// What is needed instead.
+        /// The form that is needed.
         why: &'static str,
     },
     /// A server of our own kind without the address that its neighbours need.
@@ -86,17 +86,17 @@ pub enum ConfigError {
         "{0} has no peer address: add one, or `classic = true` if it is an implementation of the original protocol"
     )]
     NoPeerAddress(ServerName),
-    /// A classic server with an address that nobody would use.
+    /// A legacy server with an address that no server would use.
     #[error("{0} is classic, so its neighbours talk to its client address: remove the peer address")]
-    ClassicPeerAddress(ServerName),
-    /// A classic server was to be started.
+    LegacyPeerAddress(ServerName),
+    /// A legacy server was to be started.
     #[error(
         "{0} is marked classic in the herd file: start the implementation that it is, or remove the mark"
     )]
     NotOurKind(ServerName),
-    /// An address that others can reach, and nobody to be told from anybody.
+    /// An address that other machines can reach, and no way to tell a server from any other machine.
     #[error(
-        "{whose} is {address}, where everybody in that network could pose as a server: give all servers of the herd \
+        "{whose} is {address}, where any machine of that network could pose as a server: give all servers of the herd \
          a secret (--secret-file or PROXYHERD_SECRET), or say --insecure"
     )]
     NeedsSecret {
@@ -110,13 +110,13 @@ pub enum ConfigError {
     SecretFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// What was given as the herd's secret is none.
+    /// The text given as the herd's secret breaks the rule for secrets.
     #[error("the secret in {place} is of no use: {source}")]
     Secret {
-        /// Where it was found.
+        /// The file or the variable that it was read from.
         place: String,
         /// The rule.
         source: BadSecret,
@@ -126,9 +126,9 @@ pub enum ConfigError {
     DuplicateAddress {
         /// The address.
         address: SocketAddr,
-        /// What it is used for.
+        /// Its first use.
         first: AddressUse,
-        /// What else it is used for.
+        /// Its second use.
         second: AddressUse,
     },
     /// A link to a server that has no table.
@@ -146,7 +146,7 @@ pub enum ConfigError {
     /// A server linked to itself.
     #[error("{0} is linked to itself: remove that link")]
     SelfLink(ServerName),
-    /// The same two servers linked twice, in whichever order.
+    /// Two servers linked twice, in whichever order.
     #[error("the link {0}-{1} is there twice (a link works in both directions): remove one of them")]
     DuplicateLink(ServerName, ServerName),
     /// The links leave the herd in two or more parts.
@@ -167,7 +167,7 @@ pub enum ConfigError {
     },
 }
 
-/// Whose address it is, and for whom: `the client address of Alford`.
+/// The use of an address: `the client address of Alford`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressUse {
     /// The port that clients talk to.

@@ -18,7 +18,7 @@ use crate::proto::node::Dialect;
 /// The most bytes of a herd file: a thousand servers with forty links each fit twice.
 pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// The most characters of the library's words: its longest sentences about a key or two.
+/// The most characters of a message of the TOML library: its longest sentences about a key or two.
 const MESSAGE_CHARS_MAX: usize = 300;
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ struct HerdFile {
     #[serde(default = "catch_up_default")]
     catch_up: bool,
     #[serde(default)]
-    // Not pairs: the library would take a longer array for one, and forget the rest.
+    // Not pairs, because the library would take a longer array for one, and forget the rest.
     links: Vec<Spanned<Vec<String>>>,
     #[serde(default)]
     servers: BTreeMap<String, ServerFile>,
@@ -37,7 +37,7 @@ struct HerdFile {
 #[serde(deny_unknown_fields)]
 struct ServerFile {
     client: String,
-    /// A classic server has none, and every other needs one.
+    /// A legacy server has none, and every other needs one.
     peer: Option<String>,
     #[serde(default)]
     classic: bool,
@@ -73,9 +73,9 @@ impl Herd {
                     let peer = address(AddressUse::Peer(name.clone()), peer)?;
                     Member::herd(name, client, peer)
                 }
-                (None, true) => Member::classic(name, client),
+                (None, true) => Member::legacy(name, client),
                 (None, false) => return Err(ConfigError::NoPeerAddress(name)),
-                (Some(_), true) => return Err(ConfigError::ClassicPeerAddress(name)),
+                (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
             });
         }
         let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
@@ -134,7 +134,7 @@ fn ends(text: &str, link: Spanned<Vec<String>>) -> Result<(ServerName, ServerNam
     }
 }
 
-/// The library's own message has several lines and a picture of the place; ours is one sentence.
+/// One sentence in place of the library's several lines and picture of the place.
 fn not_a_herd(text: &str, error: &toml::de::Error) -> ConfigError {
     let message = match error.message() {
         "duplicate key" => "this name is there twice: rename or remove one of them".to_owned(),
@@ -143,7 +143,8 @@ fn not_a_herd(text: &str, error: &toml::de::Error) -> ConfigError {
     located(text, error.span().map_or(0, |span| span.start), message)
 }
 
-/// On one line, shortened, and without what would command a terminal: the library repeats keys as they are.
+/// `message` on one line, shortened, and without control characters, which would command a terminal: the
+/// library repeats keys as they are.
 fn sentence(message: &str) -> String {
     let words = message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").chars().take(MESSAGE_CHARS_MAX).collect()

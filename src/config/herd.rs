@@ -1,4 +1,4 @@
-//! The herd: its members, their addresses, and who is linked to whom.
+//! The herd: its members, their addresses, and the links between them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
 /// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
-/// a link, and the simulator has shown herds of hundreds; past a thousand something else was meant.
+/// a link, and the simulator has shown herds of hundreds; more than a thousand are taken for a mistake.
 pub const SERVERS_MAX: usize = 1_000;
 
 /// The first client port of the built-in herd, and its first peer port; the others follow by name.
@@ -28,11 +28,11 @@ const BUILT_IN_LINKS: [(&str, &str); 5] = [
 pub struct Member {
     /// Its name, the only one of its kind in the herd.
     pub name: ServerName,
-    /// Where clients talk to it.
+    /// The address for clients.
     pub client: SocketAddr,
-    /// Where the other servers talk to it; the same as `client` for one of the classic dialect.
+    /// The address for the other servers; equal to `client` for one of the legacy dialect.
     pub peer: SocketAddr,
-    /// How the other servers talk to it.
+    /// The dialect in which the other servers talk to it.
     pub dialect: Dialect,
 }
 
@@ -43,7 +43,7 @@ impl Member {
     }
 
     /// An implementation of the original protocol.
-    pub fn classic(name: ServerName, client: SocketAddr) -> Member {
+    pub fn legacy(name: ServerName, client: SocketAddr) -> Member {
         Member { name, client, peer: client, dialect: Dialect::Classic }
     }
 }
@@ -197,7 +197,7 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             let refuse = |whose: AddressUse, why: &'static str| {
                 Err(ConfigError::Address { whose, address: address.to_string(), why })
             };
-            // A port that the system chooses could not be found by anybody else.
+            // No other machine could find a port that the system chooses.
             if address.port() == 0 {
                 return refuse(whose, "it needs a port from 1 to 65535");
             }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_classic_server_has_a_client_address_alone() {
+    fn a_legacy_server_has_a_client_address_alone() {
         let herd = |b: &str| {
             format!(
                 "links = [['A', 'B']]\n[servers.A]\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n[servers.B]\n\

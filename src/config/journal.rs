@@ -1,24 +1,24 @@
-//! What of a server survives its end.
+//! Durability: which reports survive the end of a server, and where they are recorded.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// When a report that is acknowledged is kept.
+/// How durable a report is when it is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// While the server runs: nothing is recorded.
+    /// It lives as long as the server, because nothing is recorded.
     #[default]
     None,
-    /// Once the operating system has it: whatever becomes of the process it survives, and it is on disk within 50 ms.
+    /// The operating system has it: it survives any end of the process, and it is on disk within 50 ms.
     Os,
-    /// Once it is on disk.
+    /// It is on disk.
     Sync,
 }
 
-/// Where and how what is acknowledged is recorded.
+/// Where and how durably reports are recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JournalOptions {
-    /// When it is kept.
+    /// How durable a report is when it is acknowledged.
     pub durability: Durability,
     /// The folder of the journal.
     pub dir: PathBuf,

@@ -1,4 +1,4 @@
-//! Every bound that may be chosen, with what it is if nothing is chosen, and why.
+//! Every bound that may be chosen, with its default and the reason for it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::proto::line::framing::LINE_BYTES_MAX;
 pub use crate::proto::line::framing::{LINE_BYTES_CEILING, LINE_BYTES_FLOOR};
 pub use crate::proto::store::{CLIENTS_CEILING, CLIENTS_MAX};
 
-/// Client connections a server holds at once if nothing else is asked for: a thread each, and about 16,000
+/// The default of client connections that a server holds at once: a thread each, and about 16,000
 /// threads fit into one process of a stock Linux. The rest is for peers, links, and room to breathe.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;
 
@@ -17,7 +17,7 @@ pub const CONNECTIONS_MAX: u32 = 1_000_000;
 /// Connections on the peer port without a proven hello: every neighbour at once, in a herd of usual size.
 pub const HELLO_PENDING_DEFAULT: u32 = 16;
 
-/// The most of them that may be allowed: a thread and a descriptor each, for people who have proved nothing.
+/// The most unauthenticated connections that may be allowed: a thread and a descriptor each.
 pub const HELLO_PENDING_MAX: u32 = 1_024;
 
 /// The time for a hello: a round trip to the far side of the world, with a packet lost.
@@ -32,7 +32,7 @@ pub const REPLY_TIME_DEFAULT: Duration = Duration::from_secs(30);
 /// The shortest time that may be allowed for anything.
 pub const TIME_FLOOR: Duration = Duration::from_millis(10);
 
-/// The longest: a day, after which whoever is waited for has been forgotten.
+/// The longest time that may be allowed: a day, because no client comes back to an older connection.
 pub const TIME_CEILING: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes owed to one client: a long answer of a provider, or two thousand replies.
@@ -44,37 +44,38 @@ pub const OUTPUT_BYTES_FLOOR: u32 = 32 << 10;
 /// The most bytes owed that may be allowed.
 pub const OUTPUT_BYTES_CEILING: u32 = 64 << 20;
 
-/// Questions of one connection to a provider over the network within a minute: one a second, which nobody reads.
+/// Questions of one connection to a provider over the network within a minute: one a second, which is faster than
+/// a person reads.
 pub const PLACES_CALLS_PER_MINUTE_DEFAULT: u32 = 60;
 
 /// The most such questions that may be allowed: each is remembered for a minute.
 pub const PLACES_CALLS_PER_MINUTE_MAX: u32 = 6_000;
 
-/// What a server refuses beyond.
+/// The bounds beyond which a server refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Client connections served at once, 1 to [`CONNECTIONS_MAX`]. Lowered at the start if the system does not
     /// grant as many besides what neighbours, links and log need.
     pub connections_max: u32,
-    /// Of them from one address; an address of IPv6 is its first 64 bits. `None` by default: behind one address may
-    /// be a whole mobile network.
+    /// Client connections from one address; an address of IPv6 is its first 64 bits. `None` by default, because
+    /// a whole mobile network may be behind one address.
     pub connections_per_address_max: Option<u32>,
     /// Connections on the peer port that have not said hello, 1 to [`HELLO_PENDING_MAX`].
     pub hello_pending_max: u32,
-    /// How long one of those may take to say it, from its first moment.
+    /// How long an unauthenticated connection may take to say hello, from its first moment.
     pub hello_time_max: Duration,
     /// Bytes of a client's line, [`LINE_BYTES_FLOOR`] to [`LINE_BYTES_CEILING`], its terminator not counted.
     pub line_bytes_max: usize,
     /// How long a client may take from the first byte of a line to its last.
     pub line_time_max: Duration,
-    /// How long a client may say nothing; `None` by default, for mobile clients linger.
+    /// How long a client may be silent; `None` by default, because mobile clients linger.
     pub idle_time_max: Option<Duration>,
-    /// How long a client may take to take the replies that are written at once.
+    /// How long a client may take to read the replies that are written at once.
     pub reply_time_max: Duration,
     /// Bytes of replies that wait for one client, in this process and in the kernel; a single reply may be longer.
     pub output_bytes_max: u32,
-    /// Clients whose place is kept, 1 to [`CLIENTS_CEILING`]. Reports of new ones are refused beyond; what
-    /// neighbours tell is always kept, or the herd could not agree.
+    /// Clients that may register themselves, 1 to [`CLIENTS_CEILING`]. Replicated clients are never refused,
+    /// because the herd could not agree then.
     pub clients_max: usize,
     /// Questions of one connection to a provider over the network within a minute, 1 to
     /// [`PLACES_CALLS_PER_MINUTE_MAX`].

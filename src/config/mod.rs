@@ -1,31 +1,31 @@
-//! What the rest of the program may rely on: the herd and the options, checked once.
+//! The configuration of one server: the herd and the options, checked once.
 //!
 //! Nothing in here opens a socket or starts a thread. [`crate::cli`] turns the command line into a
-//! [`Config`]; whoever is handed one need not check it again.
+//! [`Config`], which no other room needs to check again.
 
+mod auth;
 mod drawing;
 mod error;
 mod file;
 mod herd;
 mod journal;
 mod limits;
-mod trust;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use auth::{Auth, SECRET_VARIABLE};
 pub use error::{AddressUse, ConfigError};
 pub use herd::{Herd, Member, SERVERS_MAX};
 pub use journal::{Durability, JournalOptions};
 pub use limits::*;
-pub use trust::{SECRET_VARIABLE, Trust};
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::{Dialect, Identity, Neighbour};
 
-/// Bytes after which a log file is set aside if nothing else is asked for: small enough to open in an editor.
+/// The default of bytes after which a log file is rotated: small enough to open in an editor.
 pub const LOG_FILE_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// The fewest bytes a log file may be bounded to: one longest line must fit.
@@ -34,29 +34,29 @@ pub const LOG_FILE_BYTES_MIN: u64 = 256 << 10;
 /// The most bytes a log file may be bounded to: 1 TiB, more than a file system here is likely to have.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 40;
 
-/// Log files kept, the one being written included, if nothing else is asked for: half a gigabyte in all.
+/// The default of log files kept, the one being written included: half a gigabyte in all.
 pub const LOG_FILES_DEFAULT: u32 = 8;
 
 /// The most log files that may be kept: each step of a rotation renames all of them.
 pub const LOG_FILES_MAX: u32 = 1_000;
 
-/// How often the server says in the log how it is if nothing else is asked for.
+/// The default of the time between two reports of status in the log.
 pub const STATUS_EVERY_DEFAULT: Duration = Duration::from_secs(60);
 
-/// Seconds that a question to a provider of places may take if nothing else is asked for: what a person waits.
+/// The default of the seconds that a question to a provider of places may take: a person waits that long.
 pub const PLACES_DEADLINE_S_DEFAULT: u32 = 5;
 
-/// The most seconds that may be allowed: a question holds up its own client, and stopping, for that long.
+/// The most seconds that may be allowed: a question holds up its own client, and a stop of the server, that long.
 pub const PLACES_DEADLINE_S_MAX: u32 = 60;
 
-/// Calls to a provider over the network under way at once if nothing else is asked for: a thread and a connection
-/// each, and far more than the providers' quotas allow.
+/// The default of calls to a provider over the network under way at once: a thread and a connection each, and far
+/// more than the providers' rate limits allow.
 pub const PLACES_CALLS_DEFAULT: u32 = 32;
 
 /// The most such calls that may be allowed.
 pub const PLACES_CALLS_MAX: u32 = 1_024;
 
-/// Everything one server was started with.
+/// All that one server was started with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Which member of the herd this process is.
@@ -65,16 +65,16 @@ pub struct Config {
     pub herd: Herd,
     /// Where and how much to log.
     pub log: LogOptions,
-    /// What survives the end of the server.
+    /// How durable reports are.
     pub journal: JournalOptions,
-    /// Who answers what is near.
+    /// The provider that is asked for places.
     pub places: PlacesArgs,
-    /// What is refused beyond.
+    /// The bounds beyond which the server refuses.
     pub limits: Limits,
     /// How far a client's clock may be ahead of this server's; `None` if any time is taken.
     pub clock_lead_max: Option<Duration>,
-    /// What the servers of the herd prove to each other.
-    pub trust: Trust,
+    /// How the servers of the herd authenticate each other.
+    pub auth: Auth,
 }
 
 impl Config {
@@ -83,47 +83,47 @@ impl Config {
         self.herd.member(self.name.as_str()).expect("the command line takes only a name of the herd")
     }
 
-    /// What the rules need to know of this server, for a memory that begins now.
+    /// The part of the configuration that the rules need, in a memory that begins with `epoch`.
     pub fn identity(&self, epoch: Epoch) -> Identity {
         let neighbour = |member: &Member| Neighbour { name: member.name.clone(), dialect: member.dialect };
         let neighbours = self.herd.neighbours(&self.name).into_iter().map(neighbour).collect();
         Identity {
-            secret: self.trust.secret().cloned(),
+            secret: self.auth.secret().cloned(),
             catch_up: self.herd.catch_up,
             clock_lead_max: self.clock_lead_max,
             ..Identity::new(self.name.clone(), neighbours, epoch)
         }
     }
 
-    /// The addresses of neighbours of the classic dialect, each with the indices of those that are there.
-    pub fn classics(&self) -> Vec<(IpAddr, Vec<usize>)> {
-        let mut classics: Vec<(IpAddr, Vec<usize>)> = Vec::new();
+    /// The addresses of neighbours of the legacy dialect, each with the indices of the neighbours there.
+    pub fn legacy_addresses(&self) -> Vec<(IpAddr, Vec<usize>)> {
+        let mut legacy: Vec<(IpAddr, Vec<usize>)> = Vec::new();
         for (index, member) in self.herd.neighbours(&self.name).into_iter().enumerate() {
             let address = member.client.ip().to_canonical();
-            match classics.iter_mut().find(|(known, _)| *known == address) {
+            match legacy.iter_mut().find(|(known, _)| *known == address) {
                 _ if member.dialect == Dialect::Herd => {}
                 Some((_, there)) => there.push(index),
-                None => classics.push((address, vec![index])),
+                None => legacy.push((address, vec![index])),
             }
         }
-        classics
+        legacy
     }
 }
 
-/// What the log of a server is to be.
+/// The options of a server's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     /// The folder for `<server>.log`.
     pub dir: PathBuf,
     /// The most talkative level that is written; `Debug` has every request and every reply.
     pub level: log::LevelFilter,
-    /// What a thread with a line to log does when the queue is full.
+    /// The fate of a line when the queue is full.
     pub when_full: WhenFull,
-    /// Bytes after which a file is set aside, [`LOG_FILE_BYTES_MIN`] to [`LOG_FILE_BYTES_MAX`].
+    /// Bytes after which a file is rotated, [`LOG_FILE_BYTES_MIN`] to [`LOG_FILE_BYTES_MAX`].
     pub file_bytes_max: u64,
     /// Files kept, the one being written included, 1 to [`LOG_FILES_MAX`].
     pub files_max: u32,
-    /// How often the server says how it is.
+    /// The time between two reports of status.
     pub status_every: Duration,
 }
 
@@ -140,7 +140,7 @@ impl Default for LogOptions {
     }
 }
 
-/// What happens to a line when the log's queue is full.
+/// The fate of a line when the log's queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
     /// Its thread waits: nothing is ever missing from the log, and a slow disk slows the server.
@@ -161,7 +161,7 @@ pub struct PlacesArgs {
     pub ca: Option<PathBuf>,
     /// Seconds for a whole question to a network provider, 1 to [`PLACES_DEADLINE_S_MAX`].
     pub deadline_s: u32,
-    /// Calls under way at once, 1 to [`PLACES_CALLS_MAX`]; fewer if the provider's terms say so.
+    /// Calls under way at once, 1 to [`PLACES_CALLS_MAX`]; fewer if the provider's usage policy says so.
     pub calls_max: u32,
     /// A file that holds the key for Google and nothing else.
     pub google_key_file: Option<PathBuf>,

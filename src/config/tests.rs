@@ -1,4 +1,4 @@
-//! Every way in which a herd can be wrong, and some in which it is right.
+//! Herds with every mistake that is known, and some without.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,7 @@ fn toml(servers: &[&str], links: &[[&str; 2]]) -> String {
     text
 }
 
-/// The sentence with which `text` is refused.
+/// The sentence that refuses `text`.
 fn refusal(text: &str) -> String {
     let message = Herd::parse(text).expect_err("this herd should be refused").to_string();
     assert!(!message.contains('\n'), "one line, not {message:?}");
@@ -59,7 +59,7 @@ fn the_built_in_herd_is_the_default_one() {
 }
 
 #[test]
-fn the_herd_of_2022() {
+fn the_herd_of_2022_is_read() {
     let herd = Herd::parse(&toml(
         &["Jaquez", "Clark", "Bona", "Campbell", "Bailey"],
         &[
@@ -77,13 +77,13 @@ fn the_herd_of_2022() {
     assert_eq!(names(&herd, "Clark"), ["Bona", "Jaquez"]);
     assert_eq!(names(&herd, "Bailey"), ["Bona", "Campbell"]);
     assert_eq!(names(&herd, "Jaquez"), ["Campbell", "Clark"]);
-    // Whichever order a file has, the herd has its own.
+    // The herd has an order of its own, whatever the order of the file.
     assert_eq!(herd.members()[0].name.as_str(), "Bailey");
     assert!(herd.links().is_sorted() && herd.links().iter().all(|(a, b)| a < b));
 }
 
 #[test]
-fn what_is_printed_is_read_back() {
+fn a_printed_herd_is_read_back() {
     let lonely = "catch_up = false\n[servers.'node-1.example']\nclient = '[::1]:1'\npeer = '[::1]:2'";
     for herd in [Herd::built_in(), Herd::parse(lonely).unwrap()] {
         assert_eq!(Herd::parse(&herd.to_toml()).unwrap(), herd, "{}", herd.to_toml());
@@ -113,7 +113,7 @@ fn a_herd_needs_a_server_and_has_at_most_a_thousand() {
 }
 
 #[test]
-fn what_is_quoted_is_short_and_commands_no_terminal() {
+fn quotes_are_short_and_command_no_terminal() {
     let long = "x".repeat(3_000);
     let address = toml(&["A"], &[]).replace("127.0.0.1:20000", &long);
     for text in [format!("{long} = 1"), toml(&[&long], &[]), toml(&["A"], &[["A", &long]]), address] {
@@ -218,7 +218,7 @@ fn links_are_checked() {
 }
 
 #[test]
-fn everybody_can_reach_everybody() {
+fn every_server_reaches_every_other() {
     assert_eq!(
         refusal(&toml(&["A", "B", "C", "D", "E"], &[["A", "C"], ["B", "D"], ["D", "E"], ["E", "B"]])),
         "A, C cannot reach B, D, E: add a link between them"

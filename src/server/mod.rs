@@ -109,7 +109,7 @@ impl Server {
         let limits = Limits { connections_max, ..config.limits.clone() };
         let output = Output::shared_out(limits.output_bytes_max);
         let configured = config.member();
-        if config.trust.is_exposed(configured) {
+        if config.auth.is_exposed(configured) {
             log::warn!(
                 "--insecure: everybody who can reach {} can forge what the herd knows; give all servers a secret",
                 configured.peer
@@ -134,7 +134,7 @@ impl Server {
             dialling: OpenStreams::default(),
             links: OpenStreams::default(),
             output,
-            legacy: config.classics(),
+            legacy: config.legacy_addresses(),
             status_every: config.log.status_every,
             must_checkpoint,
             stop: bounded(1),

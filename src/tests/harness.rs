@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::config::{self, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, Trust};
+use crate::config::{self, Auth, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs};
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::os::clock;
@@ -44,7 +44,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         places: PlacesArgs::default(),
         limits: Limits { connections_max: 100, ..Limits::default() },
         clock_lead_max: None,
-        trust: Trust::Loopback,
+        auth: Auth::Loopback,
     }
 }
 

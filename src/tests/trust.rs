@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use super::peers::{NONCE, call, hello};
-use crate::config::{Config, Herd, Trust};
+use crate::config::{Auth, Config, Herd};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::peering::auth::{Handshake, Nonce, Role, Secret, prove};
@@ -21,7 +21,7 @@ fn secret(text: &str) -> Secret {
 }
 
 fn guarded(herd: &Herd, name: &str, text: &str) -> TestServer {
-    let config = Config { trust: Trust::Secret(secret(text)), ..config(herd, name) };
+    let config = Config { auth: Auth::Secret(secret(text)), ..config(herd, name) };
     TestServer::with(&config, catalogue())
 }
 

@@ -27,7 +27,7 @@ impl Stage {
     pub(super) fn new() -> Stage {
         let name = |text| ServerName::parse(text).unwrap();
         let member = |text| Member::herd(name(text), free_address(), free_address());
-        let classic = Member::classic(name("Classic"), free_address());
+        let classic = Member::legacy(name("Classic"), free_address());
         let members = vec![member("Alford"), member("Bolden"), member("Hamilton"), classic];
         let links = [("Alford", "Bolden"), ("Bolden", "Hamilton"), ("Hamilton", "Classic")];
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();

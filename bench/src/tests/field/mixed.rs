@@ -37,7 +37,7 @@ struct Mixed {
 impl Mixed {
     fn start(variants: [Variant; 2]) -> Mixed {
         let ours = OURS.map(|our| Member::herd(name(our), free_address(), free_address()));
-        let theirs = THEIRS.map(|their| Member::classic(name(their), home_address()));
+        let theirs = THEIRS.map(|their| Member::legacy(name(their), home_address()));
         let links = LINKS.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = Herd::new(ours.into_iter().chain(theirs).collect(), links, true).unwrap();
         let folder = tempfile::tempdir().unwrap();

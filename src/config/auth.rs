@@ -1,4 +1,4 @@
-//! How the servers of the herd know each other: the secret they share, and where one may listen without it.
+//! How the servers of the herd authenticate each other: their secret, and the addresses that are safe without it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,49 +9,50 @@ use super::error::{AddressUse, ConfigError};
 use super::herd::Member;
 use crate::proto::peering::auth::{SECRET_BYTES_MAX, Secret};
 
-/// Where the secret is taken from if no file is named.
+/// The environment variable with the secret, if no file is named.
 pub const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
 
-/// How the servers of the herd know each other.
+/// How the servers of the herd authenticate each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum Auth {
     /// By a secret that all of them have.
     Secret(Secret),
-    /// Not at all: whoever can reach the ports is believed, so they must be on this machine alone.
+    /// Not at all: every program that can reach the ports is believed, so they must be on this machine alone.
     Loopback,
-    /// Not at all, on whatever addresses, as somebody has asked for.
+    /// Not at all, on whatever addresses, because --insecure asks for it.
     Insecure,
 }
 
-impl Trust {
-    /// What the command line and the environment say. A file that was named goes before the variable.
-    pub fn of(file: Option<&Path>, variable: Option<OsString>, insecure: bool) -> Result<Trust, ConfigError> {
+impl Auth {
+    /// Reads the secret that the command line or the environment names. A file that was named goes before the
+    /// variable.
+    pub fn of(file: Option<&Path>, variable: Option<OsString>, insecure: bool) -> Result<Auth, ConfigError> {
         let (place, text) = match (file, variable) {
             (Some(path), _) => (path.display().to_string(), secret_text(path)?),
             (None, Some(text)) => (SECRET_VARIABLE.to_owned(), text.into_encoded_bytes()),
-            (None, None) if insecure => return Ok(Trust::Insecure),
-            (None, None) => return Ok(Trust::Loopback),
+            (None, None) if insecure => return Ok(Auth::Insecure),
+            (None, None) => return Ok(Auth::Loopback),
         };
-        Secret::parse(&text).map(Trust::Secret).map_err(|source| ConfigError::Secret { place, source })
+        Secret::parse(&text).map(Auth::Secret).map_err(|source| ConfigError::Secret { place, source })
     }
 
     /// The secret, if there is one.
     pub fn secret(&self) -> Option<&Secret> {
         match self {
-            Trust::Secret(secret) => Some(secret),
-            Trust::Loopback | Trust::Insecure => None,
+            Auth::Secret(secret) => Some(secret),
+            Auth::Loopback | Auth::Insecure => None,
         }
     }
 
-    /// Checks that a server that knows others in this way may listen where it is to.
+    /// Checks that a server that authenticates others in this way may listen on the addresses of `member`.
     pub fn allows(&self, member: &Member) -> Result<(), ConfigError> {
         match (self, exposed(member)) {
-            (Trust::Loopback, Some((whose, address))) => Err(ConfigError::NeedsSecret { whose, address }),
-            (Trust::Secret(_) | Trust::Loopback | Trust::Insecure, _) => Ok(()),
+            (Auth::Loopback, Some((whose, address))) => Err(ConfigError::NeedsSecret { whose, address }),
+            (Auth::Secret(_) | Auth::Loopback | Auth::Insecure, _) => Ok(()),
         }
     }
 
-    /// Whether everybody in a network could pose as a server here.
+    /// Whether any machine of a network could pose as a server here.
     pub fn is_exposed(&self, member: &Member) -> bool {
         self.secret().is_none() && exposed(member).is_some()
     }
@@ -80,38 +81,38 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn without_a_secret_only_this_machine_is_listened_to() {
+    fn an_exposed_address_needs_a_secret() {
         let at = |client: &str, peer: &str| {
             let name = crate::proto::model::name::ServerName::parse("A").unwrap();
             Member::herd(name, client.parse().unwrap(), peer.parse().unwrap())
         };
         let home = at("127.0.0.1:1", "[::1]:2");
         let open = at("127.0.0.1:1", "10.0.0.1:2");
-        let none = || Trust::of(None, None, false).unwrap();
+        let none = || Auth::of(None, None, false).unwrap();
         assert!(none().allows(&home).is_ok() && !none().is_exposed(&home));
         let refused = none().allows(&open).unwrap_err().to_string();
-        assert!(refused.starts_with("the peer address of A is 10.0.0.1:2, where everybody"), "{refused}");
+        assert!(refused.starts_with("the peer address of A is 10.0.0.1:2, where any machine"), "{refused}");
         assert!(
             refused.contains("--secret-file or PROXYHERD_SECRET") && refused.ends_with("or say --insecure")
         );
         assert!(none().allows(&at("[::ffff:127.0.0.1]:1", "127.9.9.9:2")).is_ok());
         assert!(none().allows(&at("0.0.0.0:1", "127.0.0.1:2")).is_err());
 
-        let insecure = Trust::of(None, None, true).unwrap();
+        let insecure = Auth::of(None, None, true).unwrap();
         assert!(insecure.allows(&open).is_ok() && insecure.is_exposed(&open));
 
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         fs::write(&path, "of the file, 0123456789\n").unwrap();
-        let secret = |text: &[u8]| Trust::Secret(crate::proto::peering::auth::Secret::parse(text).unwrap());
+        let secret = |text: &[u8]| Auth::Secret(crate::proto::peering::auth::Secret::parse(text).unwrap());
         let variable = Some("of the variable, 0123456789".into());
-        let trust = Trust::of(Some(&path), variable.clone(), true).unwrap();
-        assert_eq!(trust, secret(b"of the file, 0123456789"));
-        assert!(trust.allows(&open).is_ok() && !trust.is_exposed(&open));
-        assert_eq!(Trust::of(None, variable, false).unwrap(), secret(b"of the variable, 0123456789"));
+        let auth = Auth::of(Some(&path), variable.clone(), true).unwrap();
+        assert_eq!(auth, secret(b"of the file, 0123456789"));
+        assert!(auth.allows(&open).is_ok() && !auth.is_exposed(&open));
+        assert_eq!(Auth::of(None, variable, false).unwrap(), secret(b"of the variable, 0123456789"));
 
         fs::write(&path, "short").unwrap();
-        let refused = |path: &Path| Trust::of(Some(path), None, false).unwrap_err().to_string();
+        let refused = |path: &Path| Auth::of(Some(path), None, false).unwrap_err().to_string();
         assert!(
             refused(&path).contains("is of no use: a herd's secret has 16 to 1024 bytes"),
             "{}",
