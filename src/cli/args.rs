@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -104,7 +105,7 @@ pub(super) struct RawServe {
     pub(super) name: String,
     #[command(flatten)]
     pub(super) herd: RawHerdFile,
-    /// Who is asked what is near: catalogue (built in, no network), file:PATH (GeoJSON points), google,
+    /// The provider that is asked for places: catalogue (built in, no network), file:PATH (GeoJSON points), google,
     /// google-legacy or overpass (OpenStreetMap).
     #[arg(long, value_name = "PROVIDER", default_value = "catalogue")]
     pub(super) places: String,
@@ -118,7 +119,7 @@ pub(super) struct RawServe {
     /// variable PROXYHERD_GOOGLE_KEY.
     #[arg(long, value_name = "PATH")]
     pub(super) google_key_file: Option<PathBuf>,
-    /// Seconds that a provider may take for a question, 1 to 60; after that the answer says that it was too slow.
+    /// Seconds that a provider may take for a question, 1 to 60; then the answer says that the provider was too slow.
     #[arg(long, value_name = "SECONDS", default_value_t = PLACES_DEADLINE_S_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_DEADLINE_S_MAX)))]
     pub(super) places_deadline: u32,
@@ -131,18 +132,19 @@ pub(super) struct RawServe {
     /// When the disk is slower than the requests: wait, or drop lines and count them.
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = when_full())]
     pub(super) log_when_full: WhenFull,
-    /// How large a log file may become before it is set aside, such as 100MiB.
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = log_file_bytes)]
+    /// How large a log file may become before it is rotated, such as 100MiB; 256KiB at least.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB",
+        value_parser = size(LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX))]
     pub(super) log_file_bytes_max: u64,
     /// How many log files to keep, the one being written included.
     #[arg(long, value_name = "N", default_value_t = LOG_FILES_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(LOG_FILES_MAX)))]
     pub(super) log_files_max: u32,
-    /// When an acknowledged report is kept: os, when the operating system has it, so that it survives the end of the
-    /// process, and it is on disk within 50 ms; sync, when it is on disk; none, while the server runs.
+    /// How durable a report is when it is acknowledged: os, the operating system has it, so that it survives the end
+    /// of the process, and it is on disk within 50 ms; sync, it is on disk; none, it lives as long as the server.
     #[arg(long, value_name = "WHEN", default_value = "os", value_parser = durability())]
     pub(super) durability: Durability,
-    /// The folder in which what is kept is recorded; each server needs one of its own [default: data/NAME].
+    /// The folder of the journal, which records reports; each server needs one of its own [default: data/NAME].
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// What each flush is made to take longer, to measure what a slower disk would do.
@@ -151,18 +153,18 @@ pub(super) struct RawServe {
     /// Never make the journal smaller, to measure what that costs.
     #[arg(long, hide = true)]
     pub(super) journal_only_grows: bool,
-    /// How often to log how the server is: what it knows, how each link is, what was counted and which limits were hit.
+    /// How often to log the status: clients known, the state of each link, all counters and the limits that were hit.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     pub(super) status_every: Duration,
     /// A file with the secret that all servers of the herd share; without it, the secret is taken from the environment
     /// variable PROXYHERD_SECRET. Without either, only addresses of this machine (127.0.0.1, ::1) can be used.
     #[arg(long, value_name = "PATH")]
     pub(super) secret_file: Option<PathBuf>,
-    /// Use any address without a secret: everybody who can reach the peer port can then forge what the herd knows.
+    /// Use any address without a secret: any machine that can reach the peer port can then forge reports.
     #[arg(long)]
     pub(super) insecure: bool,
-    /// Refuse reports from further in the future than this, such as 24h: one would keep its client from reporting
-    /// anything else until then [default: any time is taken].
+    /// Refuse reports from further in the future than this, such as 24h, because one would outdate all reports of
+    /// its client until then [default: any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) max_clock_lead: Option<Duration>,
     #[command(flatten)]
@@ -247,31 +249,22 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
     })
 }
 
-/// A size for [`LOG_FILE_BYTES_MIN`] to [`LOG_FILE_BYTES_MAX`].
-fn log_file_bytes(text: &str) -> Result<u64, String> {
-    bytes(text, LOG_FILE_BYTES_MIN..=LOG_FILE_BYTES_MAX)
-}
-
-/// Bytes, or with a suffix KiB, MiB or GiB.
-pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
-    let (number, shift) = [("KiB", 10), ("MiB", 20), ("GiB", 30)]
-        .into_iter()
-        .find_map(|(suffix, shift)| text.strip_suffix(suffix).map(|number| (number, shift)))
-        .unwrap_or((text, 0));
-    // `u64::from_str` would take a leading plus sign.
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let bytes = number.parse::<u64>().ok().filter(|_| digits).and_then(|it| it.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes) if range.contains(&bytes) => Ok(bytes),
-        _ => Err(format!(
-            "it takes a whole number of bytes from {} to {}, or of KiB, MiB or GiB, such as 64KiB",
-            range.start(),
-            range.end()
-        )),
+/// A parser of sizes in `range`: a number of bytes, or of KiB, MiB or GiB.
+pub(super) fn size(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        // The package also takes fractions and thousands (`1.5GB`), which are more likely mistakes here.
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+        let size = text.parse::<ByteSize>().ok().filter(|_| ["", "KiB", "MiB", "GiB"].contains(&unit));
+        let [least, most] = [range.start(), range.end()].map(|bytes| ByteSize(*bytes).display().iec());
+        size.map(|size| size.as_u64()).filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+            format!("it takes a size from {least:.0} to {most:.0}: a whole number of bytes, KiB, MiB or GiB")
+        })
     }
 }
 
-/// One field of a line: anything else would become other fields, or other lines.
+/// One field of a line: white space would make other fields of it, or other lines.
 fn word(text: &str) -> Result<String, &'static str> {
     let separator = |byte: u8| byte.is_ascii_whitespace() || byte == b'\x0b';
     if text.is_empty() || text.bytes().any(separator) {

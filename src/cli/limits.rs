@@ -1,10 +1,10 @@
-//! The options that bound what others can make a server do, as clap reads them.
+//! The options that bound the work that clients and neighbours cause, as clap reads them.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use super::args::bytes;
+use super::args::size;
 use crate::config::{
     CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, HELLO_PENDING_DEFAULT,
     HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits, OUTPUT_BYTES_CEILING,
@@ -15,40 +15,42 @@ use crate::config::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct RawLimits {
-    /// How many clients may be connected at once; one more is refused politely. It is lowered at the start, with a
-    /// warning, if the system does not grant as many besides what is kept for neighbours, links and log.
+    /// How many clients may be connected at once; one more is refused politely. The server lowers this at the start,
+    /// with a warning, if the system does not grant as many besides those for neighbours, links and log.
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     connections_max: u32,
-    /// How many of them from one address, or of IPv6 from one /64 [default: not limited, for a whole mobile network
-    /// may be behind one address].
+    /// How many of them from one address, or of IPv6 from one /64 [default: not limited, because a whole mobile
+    /// network may be behind one address].
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     connections_per_address_max: Option<u32>,
-    /// How many connections may be on the peer port that have not said hello.
+    /// How many connections on the peer port may be unauthenticated: they have not said hello.
     #[arg(long, value_name = "N", default_value_t = HELLO_PENDING_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(HELLO_PENDING_MAX)))]
     hello_pending_max: u32,
-    /// How long one of those may take to say it.
+    /// How long an unauthenticated connection may take to say hello.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     hello_time_max: Duration,
-    /// How long a client's line may be, in bytes; a longer one ends its connection. Neighbours take all that this
-    /// option allows, whatever is theirs.
-    #[arg(long, value_name = "SIZE", default_value = "4096", value_parser = line_bytes)]
+    /// How long a client's line may be, in bytes; a longer one ends its connection. Neighbours take every line
+    /// that this option allows, whatever their own option says.
+    #[arg(long, value_name = "SIZE", default_value = "4096",
+        value_parser = size(LINE_BYTES_FLOOR as u64..=LINE_BYTES_CEILING as u64))]
     line_bytes_max: u64,
     /// How long a client may take from the first byte of a line to its end.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     line_time_max: Duration,
-    /// How long a client may say nothing [default: for ever, as mobile clients linger].
+    /// How long a client may be silent [default: for ever, because mobile clients linger].
     #[arg(long, value_name = "TIME", value_parser = time)]
     idle_time_max: Option<Duration>,
-    /// How long a client may take to take its replies, all that are written at once; then it is cut off.
+    /// How long a client may take to read the replies that are written at once; then it is cut off.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     reply_time_max: Duration,
     /// How many bytes of replies may wait for one client, here and in the kernel; a single longer reply may too.
-    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = output_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "256KiB",
+        value_parser = size(OUTPUT_BYTES_FLOOR.into()..=OUTPUT_BYTES_CEILING.into()))]
     output_bytes_max: u64,
-    /// How many clients may be known before reports of new ones are refused. What neighbours tell is always kept.
+    /// How many clients may register themselves; reports of more are refused. Replicated clients are never refused.
     #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX as u64,
         value_parser = clap::value_parser!(u64).range(1..=CLIENTS_CEILING as u64))]
     clients_max: u64,
@@ -87,12 +89,4 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     }
     let shown = humantime::format_duration;
     Err(format!("it takes a time from {} to {}, such as 30s", shown(TIME_FLOOR), shown(TIME_CEILING)))
-}
-
-fn line_bytes(text: &str) -> Result<u64, String> {
-    bytes(text, LINE_BYTES_FLOOR as u64..=LINE_BYTES_CEILING as u64)
-}
-
-fn output_bytes(text: &str) -> Result<u64, String> {
-    bytes(text, u64::from(OUTPUT_BYTES_FLOOR)..=u64::from(OUTPUT_BYTES_CEILING))
 }

@@ -127,8 +127,23 @@ fn sizes_are_bytes_or_have_a_binary_suffix() {
     {
         assert_eq!(served(&size(text)).log.file_bytes_max, bytes, "{text}");
     }
-    for bad in ["0", "255KiB", "1025GiB", "64MB", "1.5GiB", "+64MiB", "MiB", "99999999999999999999", "é"] {
-        assert_eq!(refused(&size(bad)).kind(), ErrorKind::ValueValidation, "{bad}");
+    for bad in [
+        "0",
+        "64KiB",
+        "255KiB",
+        "1025GiB",
+        "64MB",
+        "1.5GiB",
+        "+64MiB",
+        "MiB",
+        "99999999999999999999",
+        "9999999999999GiB",
+        "é",
+    ] {
+        let refused = refused(&size(bad));
+        assert_eq!(refused.kind(), ErrorKind::ValueValidation, "{bad}");
+        let bounds = "it takes a size from 256 KiB to 1 TiB: a whole number of bytes, KiB, MiB or GiB";
+        assert!(refused.to_string().contains(bounds), "{refused}");
     }
 }
 
