@@ -14,7 +14,8 @@
 //! | [`config`] | the herd (names, addresses, links) and the options, checked once |
 //! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
-//! | [`places`] | who is near: one small trait, one file per provider |
+//! | [`os`] | the semaphore |
+//! | [`places`] | who is near: one small trait, one file per provider, one table of them |
 //! | [`server`] | the threaded driver: accept, conversations, links, stopping, counting |
 //! | [`client`] | the command-line client |
 //! | [`cli`] | clap arguments, turned into checked values |
