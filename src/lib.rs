@@ -14,7 +14,7 @@
 //! | [`config`] | the herd (names, addresses, links) and the options, checked once |
 //! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
-//! | [`os`] | the semaphore |
+//! | [`os`] | what is asked of the operating system: time, chance, locks and threads, permits, limits |
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
 //! | [`server`] | the threaded driver: accept, conversations, links, stopping, counting |
 //! | [`client`] | the command-line client |

@@ -77,6 +77,6 @@ impl Common {
 ///
 /// # Errors
 /// If there is none such, or it cannot be used.
-pub fn open_places(config: &Config) -> Result<Arc<dyn places::Places>, Box<dyn Error>> {
+pub fn open_places(config: &Config) -> Result<Arc<dyn places::PlacesProvider>, Box<dyn Error>> {
     Ok(places::open(&places::Options::of(&config.places)?)?)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use proxyherd::config::Config;
-use proxyherd::places::Places;
+use proxyherd::places::PlacesProvider;
 use proxyherd::proto::line::framing::Framing;
 use proxyherd::proto::line::session::Session;
 use proxyherd::proto::node::{Identity, Node};
@@ -72,7 +72,7 @@ pub struct Shared {
     /// What it knows.
     pub node: RwLock<Node>,
     /// Whom it asks what is near.
-    pub places: Arc<dyn Places>,
+    pub places: Arc<dyn PlacesProvider>,
     /// What it counts.
     pub stats: Stats,
     /// The conversation of each neighbour that is here.

@@ -14,6 +14,7 @@ use crate::config::{
     Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
 };
+use crate::places::{KEY_VARIABLE, Which};
 
 // Lines of at most 70 characters: wider ones are folded on the manual page.
 const EXAMPLES: &str = "\
@@ -105,19 +106,18 @@ pub(super) struct RawServe {
     pub(super) name: String,
     #[command(flatten)]
     pub(super) herd: RawHerdFile,
-    /// The provider that is asked for places: catalogue (built in, no network), file:PATH (GeoJSON points), google,
-    /// google-legacy or overpass (OpenStreetMap).
-    #[arg(long, value_name = "PROVIDER", default_value = "catalogue")]
+    #[arg(long, value_name = "PROVIDER", default_value = "catalogue",
+        help = format!("The provider that is asked for places: {}", Which::All.names(true, "or")))]
     pub(super) places: String,
-    /// Another base address for google, google-legacy or overpass, such as a server of your own.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL",
+        help = format!("Another base address for {}, such as a server of your own", Which::Network.names(false, "or")))]
     pub(super) places_url: Option<String>,
     /// A PEM file with the certificates to trust, in place of the public authorities.
     #[arg(long, value_name = "PEM")]
     pub(super) places_ca: Option<PathBuf>,
-    /// A file with the key for google and google-legacy; without it, the key is taken from the environment
-    /// variable PROXYHERD_GOOGLE_KEY.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH",
+        help = format!("A file with the key for {}; without it, the key is taken from the environment variable \
+            {KEY_VARIABLE}", Which::Keyed.names(false, "and")))]
     pub(super) google_key_file: Option<PathBuf>,
     /// Seconds that a provider may take for a question, 1 to 60; then the answer says that the provider was too slow.
     #[arg(long, value_name = "SECONDS", default_value_t = PLACES_DEADLINE_S_DEFAULT,

@@ -153,7 +153,7 @@ pub enum WhenFull {
 /// from the environment or from the file named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacesArgs {
-    /// `catalogue`, `file:PATH`, `google`, `google-legacy` or `overpass`.
+    /// The provider's name in the table of `places`, and for some an argument after a colon.
     pub choice: String,
     /// Another base address for a network provider.
     pub url: Option<String>,

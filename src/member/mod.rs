@@ -34,7 +34,7 @@ use self::turn::{Counts, Host, Turn};
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
-use crate::places::{Answer, Places, PlacesError};
+use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::line::session::Refusal;
@@ -57,7 +57,7 @@ pub struct Member {
     pub links: Vec<LinkState>,
     node: RwLock<Node>,
     wal: Option<GroupCommit>,
-    places: Arc<dyn Places>,
+    places: Arc<dyn PlacesProvider>,
     /// For questions that are answered from memory. Thousands of threads that compute at once would share the
     /// processors with all others, and a newcomer would wait for seconds until the system has been through them all.
     cpu_permits: Semaphore,
@@ -76,7 +76,7 @@ pub struct Located {
 
 impl Member {
     /// A member that knows what it starts with. Clients that register themselves are at most `clients_max`.
-    pub fn new(start: Start, places: Arc<dyn Places>, clients_max: usize) -> Member {
+    pub fn new(start: Start, places: Arc<dyn PlacesProvider>, clients_max: usize) -> Member {
         let Start { me, node, wal, must_checkpoint: _ } = start;
         let node = node.bounded(clients_max);
         let processors = thread::available_parallelism().map_or(1, usize::from);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ureq::http::Uri;
 
-use super::OpenError;
+use super::error::OpenError;
 
 /// The whole address of an interface at `path` of the server at `base`. A base that ends in the path
 /// already is taken as it is, because that is what a browser shows. With `secret`, plain HTTP is only for

@@ -1,6 +1,5 @@
 //! What every provider's answer becomes: the text of a Google Places (legacy) Nearby Search answer.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::PlacesError;
 use super::place::Place;
 
 /// Google indents its legacy answers by three spaces; an answer made here looks the same.
@@ -21,52 +19,41 @@ const INDENT: &[u8] = b"   ";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer(Arc<str>);
 
-/// What an answer made here says beside its results. Empty texts are left out.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Frame<'a> {
-    pub(crate) attributions: &'a [&'a str],
-    pub(crate) provider: Option<&'a str>,
-}
-
 impl Answer {
     /// The answer as it goes to the client, but for the cutting.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Takes `text` as it is if it has the shape of an answer; else [`PlacesError::Garbage`]. For a provider
-    /// from outside this room.
-    pub fn parse(text: String) -> Result<Answer, PlacesError> {
-        let (answer, _) =
-            Answer::check(text).map_err(|why| PlacesError::Garbage(PlacesError::words(&why.to_string())))?;
-        Ok(answer)
+    /// Takes `text` as it is if it has the shape of an answer, else says what is wrong with it. For a provider from
+    /// outside this room.
+    pub fn parse(text: String) -> Result<Answer, serde_json::Error> {
+        Answer::check(text).map(|(answer, _)| answer)
     }
 
-    /// Takes `text` as it is if it has the shape of an answer; else says what is wrong with it. The second
-    /// value is its `status`. Nesting is limited to the 128 levels of serde_json.
+    /// Takes `text` as [`Answer::parse`] does. The second value is its `status`. Nesting is limited to the 128 levels
+    /// of serde_json.
     pub(crate) fn check(text: String) -> Result<(Answer, Option<String>), serde_json::Error> {
         let Shape { status } = serde_json::from_str(&text)?;
         Ok((Answer(text.into()), status))
     }
 
-    /// An answer with `places` in the order given; status `OK`, or `ZERO_RESULTS` when there is none.
-    pub(crate) fn of<'a>(places: impl IntoIterator<Item = &'a Place>, frame: Frame<'_>) -> Answer {
+    /// An answer with `places` in the order given; status `OK`, or `ZERO_RESULTS` when there is none. It names
+    /// `provider`, if that is asked for.
+    pub(crate) fn of<'a>(
+        places: impl IntoIterator<Item = &'a Place>,
+        html_attributions: &[&str],
+        provider: Option<&str>,
+    ) -> Answer {
         let results: Vec<Found<'_>> = places.into_iter().map(Found::from).collect();
         let status = if results.is_empty() { "ZERO_RESULTS" } else { "OK" };
-        let Frame { attributions: html_attributions, provider } = frame;
         Answer::lay_out(&Body { html_attributions, results, status, error_message: None, provider })
     }
 
     /// An answer without results that says why.
     pub(crate) fn failure(status: &str, message: &str) -> Answer {
-        let error_message = Some(message);
-        Answer::lay_out(&Body {
-            html_attributions: &[],
-            results: Vec::new(),
-            status,
-            error_message,
-            provider: None,
-        })
+        let (html_attributions, results, error_message) = (&[][..], Vec::new(), Some(message));
+        Answer::lay_out(&Body { html_attributions, results, status, error_message, provider: None })
     }
 
     fn lay_out(body: &Body<'_>) -> Answer {
@@ -97,12 +84,17 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct Found<'a> {
-    geometry: BTreeMap<&'static str, Point>,
+    geometry: Geometry,
     name: &'a str,
     place_id: &'a str,
     types: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     vicinity: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Geometry {
+    location: Point,
 }
 
 #[derive(Serialize)]
@@ -113,9 +105,8 @@ struct Point {
 
 impl<'a> From<&'a Place> for Found<'a> {
     fn from(place: &'a Place) -> Found<'a> {
-        let location = Point { lat: place.latitude, lng: place.longitude };
         Found {
-            geometry: BTreeMap::from([("location", location)]),
+            geometry: Geometry { location: Point { lat: place.latitude, lng: place.longitude } },
             name: &place.name,
             place_id: &place.id,
             types: &place.types,
@@ -182,8 +173,7 @@ mod tests {
             types: vec!["university".into()],
             vicinity: Some("Los Angeles".into()),
         };
-        let frame = Frame { attributions: &["(c) someone"], provider: Some("catalogue") };
-        let answer = Answer::of([&place], frame);
+        let answer = Answer::of([&place], &["(c) someone"], Some("catalogue"));
         let expected = r#"{
    "html_attributions": [
       "(c) someone"
@@ -212,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_places_has_zero_results() {
-        let answer = Answer::of([], Frame::default());
+        let answer = Answer::of([], &[], None);
         assert_eq!(
             answer.as_str(),
             "{\n   \"html_attributions\": [],\n   \"results\": [],\n   \"status\": \"ZERO_RESULTS\"\n}"
@@ -224,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_with_one_array_of_results_is_an_answer() {
+    fn an_answer_is_an_object_with_one_array_of_results() {
         for good in [
             r#"{"results":[]}"#,
             "\n{ \"status\" : \"OK\", \"x\": {\"results\": 1}, \"results\" : [ {\"a\":1} ] }\n",
@@ -248,12 +238,12 @@ mod tests {
             "<html></html>",
             &deep,
         ] {
-            assert!(matches!(Answer::parse(bad.to_owned()), Err(PlacesError::Garbage(_))), "{bad}");
+            assert!(Answer::parse(bad.to_owned()).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn the_status_is_seen() {
+    fn check_returns_the_status() {
         let status = |text: &str| Answer::check(text.to_owned()).unwrap().1;
         assert_eq!(status(r#"{"status":"OK","results":[]}"#).as_deref(), Some("OK"));
         assert_eq!(status(r#"{"status":3,"results":[]}"#), None);

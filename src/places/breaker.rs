@@ -1,56 +1,57 @@
-//! When a provider is left alone: after failing repeatedly, and when it asks for silence. No clock in it.
+//! The circuit breaker: a provider is not called after it has failed repeatedly, nor when it asks for silence. No clock
+//! in it.
 
 use std::time::{Duration, Instant};
 
-use super::PlacesError;
+use super::error::PlacesError;
 use super::request::Health;
 
 /// Failures in a row after which a provider is no longer called.
 const FAILURES_MAX: u32 = 5;
 
-/// How long it is then left alone. After that one call at a time finds out whether it is back.
-const REST: Duration = Duration::from_secs(10);
+/// How long the breaker is then open. After that one call at a time finds out whether the provider is back.
+const OPEN_TIME: Duration = Duration::from_secs(10);
 
 /// The longest silence that a provider can ask for: a wrong header must not switch it off for a day.
-const PEER_TIMEOUT: Duration = Duration::from_secs(600);
+const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// What is known of a provider's health.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
-    rest_until: Option<Instant>,
+    open_until: Option<Instant>,
     silent_until: Option<Instant>,
 }
 
 impl Breaker {
-    /// Whether the provider may be called now. After a rest only the first caller may; if it never tells
-    /// how it went, the next one may after another rest.
+    /// Whether the provider may be called now. When the breaker has been open for its time, one call may probe
+    /// the provider; if that call's outcome is never learned, another may after the same time again.
     pub(crate) fn permit(&mut self, now: Instant) -> Result<(), PlacesError> {
         if let Some(left) = left(self.silent_until, now) {
             return Err(PlacesError::Silent(left));
         }
         if self.failures >= FAILURES_MAX {
-            if let Some(left) = left(self.rest_until, now) {
-                return Err(PlacesError::Resting(left));
+            if let Some(left) = left(self.open_until, now) {
+                return Err(PlacesError::Open(left));
             }
-            self.rest_until = Some(now + REST);
+            self.open_until = Some(now + OPEN_TIME);
         }
         Ok(())
     }
 
-    /// How a call that was permitted went.
+    /// Takes in how a permitted call went.
     pub(crate) fn learn(&mut self, health: Health, now: Instant) {
         match health {
             Health::Well => self.failures = 0,
             Health::Unwell => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= FAILURES_MAX {
-                    self.rest_until = Some(now + REST);
+                    self.open_until = Some(now + OPEN_TIME);
                 }
             }
             Health::AsksForSilence(silence) => {
                 self.failures = 0;
-                self.silent_until = Some(now + silence.min(PEER_TIMEOUT));
+                self.silent_until = Some(now + silence.min(SILENCE_MAX));
             }
         }
     }
@@ -68,29 +69,29 @@ mod tests {
     use crate::places::clock;
 
     #[test]
-    fn a_provider_that_keeps_failing_rests_and_is_probed_by_one() {
+    fn repeated_failures_open_the_breaker_and_one_call_probes() {
         let mut breaker = Breaker::default();
         let start = clock::now();
         for _ in 0..FAILURES_MAX {
             assert_eq!(breaker.permit(start), Ok(()));
             breaker.learn(Health::Unwell, start);
         }
-        assert_eq!(breaker.permit(start), Err(PlacesError::Resting(10)));
-        assert_eq!(breaker.permit(start + REST / 2), Err(PlacesError::Resting(5)));
-        let rested = start + REST;
-        assert_eq!(breaker.permit(rested), Ok(()), "one probe");
-        assert_eq!(breaker.permit(rested), Err(PlacesError::Resting(10)), "and no second");
-        breaker.learn(Health::Unwell, rested);
-        assert_eq!(breaker.permit(rested + REST / 2), Err(PlacesError::Resting(5)));
-        assert_eq!(breaker.permit(rested + REST), Ok(()));
-        breaker.learn(Health::Well, rested + REST);
+        assert_eq!(breaker.permit(start), Err(PlacesError::Open(10)));
+        assert_eq!(breaker.permit(start + OPEN_TIME / 2), Err(PlacesError::Open(5)));
+        let probed = start + OPEN_TIME;
+        assert_eq!(breaker.permit(probed), Ok(()), "one probe");
+        assert_eq!(breaker.permit(probed), Err(PlacesError::Open(10)), "and no second");
+        breaker.learn(Health::Unwell, probed);
+        assert_eq!(breaker.permit(probed + OPEN_TIME / 2), Err(PlacesError::Open(5)));
+        assert_eq!(breaker.permit(probed + OPEN_TIME), Ok(()));
+        breaker.learn(Health::Well, probed + OPEN_TIME);
         for _ in 0..100 {
-            assert_eq!(breaker.permit(rested + REST), Ok(()), "it is back");
+            assert_eq!(breaker.permit(probed + OPEN_TIME), Ok(()), "it is back");
         }
     }
 
     #[test]
-    fn a_success_forgets_the_failures_before_it() {
+    fn a_success_clears_the_failures_before_it() {
         let mut breaker = Breaker::default();
         let now = clock::now();
         for _ in 0..10 {
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_kept_as_long_as_asked_but_not_for_ever() {
+    fn silence_lasts_as_long_as_asked_up_to_a_limit() {
         let mut breaker = Breaker::default();
         let now = clock::now();
         breaker.learn(Health::AsksForSilence(Duration::from_secs(30)), now);

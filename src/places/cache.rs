@@ -1,9 +1,12 @@
-//! Answers kept for a while, where the provider's terms allow it. No clock in it.
+//! Answers that are kept for a while, where the provider's terms allow it. No clock in it.
+//!
+//! The package `quick_cache` was tried in its place and does not pass the tests. It knows no lifetime, and when it is
+//! full it evicts one of the newest answers (the 249th of 257) and keeps the oldest, which is the next to expire.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::Answer;
+use super::answer::Answer;
 use super::request::Question;
 
 /// The most answers kept.
@@ -12,7 +15,7 @@ const ENTRIES_MAX: usize = 256;
 /// Longer answers are not kept, so that all of them together stay below 16 MiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// The last answers, each for the same lifetime.
+/// The latest answers, each for the same lifetime.
 pub(crate) struct Cache {
     lifetime: Duration,
     answers: HashMap<Question, (Answer, Instant)>,
@@ -60,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_lives_for_its_lifetime() {
+    fn an_answer_expires_after_its_lifetime() {
         let mut cache = Cache::new(Duration::from_secs(60));
         let now = clock::now();
         let answer = Answer::failure("OK", "kept");
@@ -71,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_answer_makes_room_and_a_long_one_gets_none() {
+    fn the_oldest_answer_makes_room_and_a_long_one_is_not_kept() {
         let mut cache = Cache::new(Duration::from_secs(60));
         let now = clock::now();
         let answer = Answer::failure("OK", "kept");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Answer;
+use super::answer::Answer;
 
 /// The most characters of a provider's own words that are passed on to a client.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -22,7 +22,7 @@ pub enum PlacesError {
     /// The provider says that it was asked too much.
     #[error("the provider of places was asked too often: {0}")]
     OverLimit(String),
-    /// The provider asked for silence, which is kept without calling it.
+    /// The provider asked for a pause, which is not over. Nothing was sent.
     #[error("the provider of places was asked too often: try again in {0} s")]
     Silent(u64),
     /// As many calls as allowed are under way already. Nothing was sent.
@@ -31,9 +31,9 @@ pub enum PlacesError {
     /// This connection has asked so often within a minute, and must wait so many seconds. Nothing was sent.
     #[error("more than {0} questions about places within a minute on one connection: try again in {1} s")]
     Share(u32, u64),
-    /// The provider failed several times in a row and is left alone for a while. Nothing was sent.
+    /// The breaker is open: the provider failed several times in a row and is not called for a while. Nothing was sent.
     #[error("the provider of places has failed repeatedly and is given {0} s to recover")]
-    Resting(u64),
+    Open(u64),
     /// No whole answer in time, whichever part of the call was slow.
     #[error("the provider of places gave no answer within {} ms", .0.as_millis())]
     TooSlow(Duration),
@@ -70,7 +70,7 @@ impl PlacesError {
             | PlacesError::Silent(_)
             | PlacesError::Busy
             | PlacesError::Share(..) => "OVER_QUERY_LIMIT",
-            PlacesError::Resting(_)
+            PlacesError::Open(_)
             | PlacesError::TooSlow(_)
             | PlacesError::Failed(_)
             | PlacesError::Unreachable(_)
@@ -94,34 +94,31 @@ impl PlacesError {
     }
 }
 
+/// An answer that could not be read, with the reader's words.
+impl From<serde_json::Error> for PlacesError {
+    fn from(why: serde_json::Error) -> PlacesError {
+        PlacesError::Garbage(PlacesError::words(&why.to_string()))
+    }
+}
+
 /// Why a provider could not be opened: one sentence that says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The word after `--places` is none that is known.
     #[error("--places: {0}")]
-    BadChoice(#[from] super::BadChoice),
-    /// A Google provider was chosen and there is no key.
+    BadChoice(#[from] super::choice::BadChoice),
+    /// A provider that needs the Google key was chosen, and there is no key.
     #[error("places: {0} needs a key: set PROXYHERD_GOOGLE_KEY or give --google-key-file")]
     NoKey(&'static str),
     /// The key is there but cannot be one.
     #[error("places: the Google key from {0} {1}")]
     BadKey(String, &'static str),
-    /// A file that was named cannot be read.
-    #[error("places: cannot read {}: {why}", path.display())]
-    Unreadable {
-        /// As it was given.
-        path: PathBuf,
-        /// The operating system's words.
-        why: String,
-    },
-    /// A file of places is not what it should be.
-    #[error("places: {}: {why}", path.display())]
-    BadFile {
-        /// As it was given.
-        path: PathBuf,
-        /// What is wrong, and where.
-        why: String,
-    },
+    /// A file that was named cannot be read, with the operating system's words.
+    #[error("places: cannot read {}: {}", .0.display(), .1)]
+    Unreadable(PathBuf, String),
+    /// A file of places is not what it should be, in what and where.
+    #[error("places: {}: {}", .0.display(), .1)]
+    BadFile(PathBuf, String),
     /// `--places-url` is not the address of a server.
     #[error("places: --places-url: {0}")]
     BadUrl(&'static str),
@@ -129,11 +126,8 @@ pub enum OpenError {
     #[error("places: {0} has no meaning with --places {1}, which makes no calls: leave it out")]
     Unused(&'static str, String),
     /// The file of `--places-ca` holds no certificate that can be used.
-    #[error("places: --places-ca: no usable PEM certificate in {}", path.display())]
-    BadCa {
-        /// As it was given.
-        path: PathBuf,
-    },
+    #[error("places: --places-ca: no usable PEM certificate in {}", .0.display())]
+    BadCa(PathBuf),
 }
 
 #[cfg(test)]
@@ -141,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_becomes_an_answer_of_googles_shape() {
+    fn every_error_has_an_answer_in_the_shape_of_google() {
         let all = [
             (PlacesError::Denied("x".into()), "REQUEST_DENIED"),
             (PlacesError::Invalid("x".into()), "INVALID_REQUEST"),
@@ -149,7 +143,7 @@ mod tests {
             (PlacesError::Silent(30), "OVER_QUERY_LIMIT"),
             (PlacesError::Busy, "OVER_QUERY_LIMIT"),
             (PlacesError::Share(60, 9), "OVER_QUERY_LIMIT"),
-            (PlacesError::Resting(10), "UNKNOWN_ERROR"),
+            (PlacesError::Open(10), "UNKNOWN_ERROR"),
             (PlacesError::TooSlow(Duration::from_secs(5)), "UNKNOWN_ERROR"),
             (PlacesError::Failed("x".into()), "UNKNOWN_ERROR"),
             (PlacesError::Unreachable("x".into()), "UNKNOWN_ERROR"),
@@ -169,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_words_are_shortened_and_kept_on_one_line() {
+    fn words_of_a_provider_become_one_short_line() {
         assert_eq!(PlacesError::words(" a\r\nb\u{7} "), "a  b");
         assert_eq!(PlacesError::words(&"é".repeat(5000)).chars().count(), MESSAGE_CHARS_MAX);
     }

@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use super::OpenError;
+use super::error::OpenError;
+use super::file::read_up_to;
 
 /// The environment variable that carries the key. There is no option for the key itself: command lines are
 /// seen by every user of a machine.
@@ -54,8 +53,9 @@ impl Key {
 
     fn choose(file: Option<&Path>, variable: Option<OsString>) -> Result<Option<Key>, OpenError> {
         if let Some(path) = file {
-            let text = read_short(path)?;
-            return Key::parse(&text, &path.display().to_string()).map(Some);
+            // A little more than a key may have, so that a wrong file costs nothing and is then refused.
+            let bytes = read_up_to(path, 2 * KEY_BYTES_MAX as u64)?;
+            return Key::parse(&String::from_utf8_lossy(&bytes), &path.display().to_string()).map(Some);
         }
         // Set to nothing is how a shell takes a variable away for one command.
         let Some(value) = variable.filter(|value| !value.is_empty()) else { return Ok(None) };
@@ -68,15 +68,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(hidden)")
     }
-}
-
-/// Reads a little more than a key may have, so that a wrong file costs nothing and is then refused.
-fn read_short(path: &Path) -> Result<String, OpenError> {
-    let unreadable = |e: std::io::Error| OpenError::Unreadable { path: path.to_owned(), why: e.to_string() };
-    let mut bytes = Vec::new();
-    let limit = 2 * KEY_BYTES_MAX as u64;
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

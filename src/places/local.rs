@@ -1,9 +1,10 @@
 //! Places held in memory: the catalogue built in, or a file.
 
-use super::answer::{Answer, Frame};
+use super::answer::Answer;
+use super::error::PlacesError;
 use super::index::Index;
 use super::place::Place;
-use super::{Places, PlacesError};
+use super::provider::PlacesProvider;
 use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
 
 /// Answers from an index; never fails and never waits.
@@ -19,10 +20,10 @@ impl Local {
     }
 }
 
-impl Places for Local {
+impl PlacesProvider for Local {
     fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
         let found = self.index.nearest(near, usize::from(PLACES_MAX));
-        Ok(Answer::of(found, Frame { attributions: &[], provider: Some(self.provider) }))
+        Ok(Answer::of(found, &[], Some(self.provider)))
     }
 
     fn may_wait(&self) -> bool {

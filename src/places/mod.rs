@@ -1,56 +1,37 @@
-//! Who is near a place: one small trait and one file per provider.
+//! Who is near a place: one trait, and one file and one entry in a table per provider.
 //!
-//! Reading order: [`Places`], `answer`, then `catalogue` and `geojson` (memory: `local` over `index`), or
-//! `google`, `google_legacy` and `overpass`, which are pure (`request` has what they share) and are carried
-//! out by `remote` over `network`. `open` puts them together; `recorded` reads answers without a network or a file.
+//! Reading order: `provider` (the trait, and the shape of an entry), `providers` (the table and every provider),
+//! `answer`. A provider in memory is served by `local` over `index`; one on the network by `remote`, which goes through
+//! `cache`, `single_flight`, `call_permits` and `breaker` to `network`. `open` puts them together, as `choice` says.
 
 mod address;
 mod answer;
 mod breaker;
 mod cache;
-mod catalogue;
+mod call_permits;
 mod choice;
 mod clock;
 mod error;
-mod geojson;
-mod google;
-mod google_legacy;
+mod file;
 mod index;
 mod key;
 mod local;
 mod network;
 mod open;
 mod osm;
-mod overpass;
 mod place;
-mod recorded;
+mod provider;
+mod providers;
 mod remote;
 mod request;
 mod single_flight;
-mod turnstile;
-
-use crate::proto::line::query::NearbyQuery;
 
 pub use answer::Answer;
-pub use choice::{BadChoice, Choice};
+pub use choice::{BadChoice, Choice, Which};
 pub use error::{OpenError, PlacesError};
 pub use key::{KEY_VARIABLE, Key};
-pub use open::{Options, open};
-pub use recorded::answer_in;
-
-/// A provider of places. Every method may be called from any thread at any time.
-pub trait Places: Send + Sync {
-    /// Up to `PLACES_MAX` places around a point, nearest first where the provider lets us. A network
-    /// provider may take as long as the overall deadline; no lock may be held meanwhile.
-    fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError>;
-
-    /// Whether [`Places::nearby`] may wait for the network. The driver then writes out finished replies
-    /// before it asks.
-    fn may_wait(&self) -> bool;
-
-    /// Ends the calls under way and makes later ones fail at once.
-    fn stop(&self);
-}
+pub use open::{Options, answer_in, open};
+pub use provider::PlacesProvider;
 
 #[cfg(test)]
 #[path = "../tests/places/mod.rs"]

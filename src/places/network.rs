@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Error};
+use ureq::{Agent, Error, RequestBuilder};
 
+use super::error::{OpenError, PlacesError};
+use super::file::read_up_to;
 use super::request::{Reply, Request};
-use super::{OpenError, PlacesError};
 
 /// Who is asking. Overpass refuses those who do not say.
 const USER_AGENT: &str = concat!(
@@ -75,20 +76,8 @@ impl Network {
 
     fn exchange(&self, request: &Request, time: Duration) -> Result<Result<Reply, PlacesError>, Error> {
         let mut response = match &request.body {
-            Some(body) => {
-                let mut call = self.agent.post(&request.url).header("Content-Type", body.content_type);
-                for (name, value) in &request.headers {
-                    call = call.header(*name, value);
-                }
-                call.config().timeout_global(Some(time)).build().send(&body.text)?
-            }
-            None => {
-                let mut call = self.agent.get(&request.url);
-                for (name, value) in &request.headers {
-                    call = call.header(*name, value);
-                }
-                call.config().timeout_global(Some(time)).build().call()?
-            }
+            Some(body) => prepared(self.agent.post(&request.url), request, time).send(body)?,
+            None => prepared(self.agent.get(&request.url), request, time).call()?,
         };
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
@@ -96,6 +85,13 @@ impl Network {
         let bytes = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()?;
         Ok(Reply::new(status, retry_after, bytes))
     }
+}
+
+fn prepared<B>(mut call: RequestBuilder<B>, request: &Request, time: Duration) -> RequestBuilder<B> {
+    for (name, value) in &request.headers {
+        call = call.header(*name, value);
+    }
+    call.config().timeout_global(Some(time)).build()
 }
 
 /// The library's errors in our words. Its own texts are not used where they could hold an address, which
@@ -145,18 +141,11 @@ fn is_cut_off(kind: ErrorKind) -> bool {
 
 /// The certificates of a PEM file; anything else in it is ignored.
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, OpenError> {
-    use std::io::Read;
-
-    let unreadable = |e: std::io::Error| OpenError::Unreadable { path: path.to_owned(), why: e.to_string() };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(CA_BYTES_MAX).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    let items: Result<Vec<PemItem<'_>>, Error> = parse_pem(&bytes).collect();
-    let bad = || OpenError::BadCa { path: path.to_owned() };
-    let items = items.map_err(|_| bad())?;
-    let certificate = |item| if let PemItem::Certificate(found) = item { Some(found) } else { None };
-    let found: Vec<Certificate<'static>> =
-        items.into_iter().filter_map(certificate).map(|c| c.to_owned()).collect();
+    let bad = || OpenError::BadCa(path.to_owned());
+    let bytes = read_up_to(path, CA_BYTES_MAX)?;
+    let items: Vec<PemItem<'_>> = parse_pem(&bytes).collect::<Result<_, Error>>().map_err(|_| bad())?;
+    let certificate =
+        |item| if let PemItem::Certificate(found) = item { Some(found.to_owned()) } else { None };
+    let found: Vec<Certificate<'static>> = items.into_iter().filter_map(certificate).collect();
     if found.is_empty() { Err(bad()) } else { Ok(found) }
 }

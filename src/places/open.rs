@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::endpoint;
-use super::google::{self, Google};
-use super::google_legacy::{self, GoogleLegacy};
+use super::answer::Answer;
+use super::choice::Choice;
+use super::error::{OpenError, PlacesError};
+use super::key::Key;
 use super::local::Local;
 use super::network::Network;
-use super::overpass::{self, Overpass};
+use super::provider::{PlacesProvider, ProviderApi, Source};
 use super::remote::Remote;
-use super::request::Rules;
-use super::{Choice, Key, OpenError, Places, catalogue, geojson};
+use super::request::Reply;
 use crate::config::{PLACES_CALLS_DEFAULT, PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, PlacesArgs};
+use crate::proto::line::query::NearbyQuery;
 
 /// The longest overall deadline.
 const DEADLINE_MAX: Duration = Duration::from_secs(PLACES_DEADLINE_S_MAX as u64);
@@ -38,7 +40,7 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     /// The key for Google's providers.
     pub google_key: Option<Key>,
-    /// For a whole question, with waiting for a turn and a second attempt; at most 60 s. Default 5 s.
+    /// For a whole question, with waiting for a call permit and a second attempt; at most 60 s. Default 5 s.
     pub deadline: Duration,
     /// For a connection, TLS included; default 1.5 s. Neither this nor a name look-up can be broken off by stopping.
     pub connect_deadline: Duration,
@@ -72,10 +74,8 @@ impl Options {
     pub fn of(args: &PlacesArgs) -> Result<Options, OpenError> {
         let PlacesArgs { choice, url, ca, google_key_file, deadline_s, calls_max } = args.clone();
         let choice: Choice = choice.parse()?;
-        let google_key = match choice {
-            Choice::Google | Choice::GoogleLegacy => Key::from_env_or_file(google_key_file.as_deref())?,
-            Choice::Catalogue | Choice::File(_) | Choice::Overpass => None,
-        };
+        let needs_key = choice.policy().is_some_and(|policy| policy.needs_key);
+        let google_key = if needs_key { Key::from_env_or_file(google_key_file.as_deref())? } else { None };
         let deadline = Duration::from_secs(u64::from(deadline_s));
         // With more time for the whole, a provider that computes for long before its first byte has it too.
         let read_deadline = deadline.mul_f32(0.8);
@@ -85,57 +85,53 @@ impl Options {
 }
 
 /// Opens the provider that `options` choose. Nothing is sent yet.
-pub fn open(options: &Options) -> Result<Arc<dyn Places>, OpenError> {
-    match &options.choice {
-        Choice::Catalogue => {
-            refuse_what_is_for_networks(options)?;
-            Ok(Arc::new(Local::new(catalogue::places(), "catalogue")))
+pub fn open(options: &Options) -> Result<Arc<dyn PlacesProvider>, OpenError> {
+    let provider = options.choice.provider;
+    match &provider.source {
+        Source::Memory(places) => {
+            refuse_network_options(options)?;
+            Ok(Arc::new(Local::new((places.load)(options.choice.path())?, provider.name)))
         }
-        Choice::File(path) => {
-            refuse_what_is_for_networks(options)?;
-            let geojson::Collection { places, not_points, nameless } = geojson::load(path)?;
-            log::info!("places: {} from {}", places.len(), path.display());
-            if not_points + nameless > 0 {
-                log::warn!(
-                    "places: left out {not_points} features that are no points, {nameless} without a name"
-                );
-            }
-            Ok(Arc::new(Local::new(places, "file")))
-        }
-        Choice::Google => Ok(Arc::new(google(options)?)),
-        Choice::GoogleLegacy => Ok(Arc::new(google_legacy(options)?)),
-        Choice::Overpass => Ok(Arc::new(overpass(options)?)),
+        Source::Network(api) => Ok(Arc::new(open_remote(options, provider.name, api)?)),
     }
 }
 
-/// Google Places API (New).
-pub(crate) fn google(options: &Options) -> Result<Remote, OpenError> {
-    let key = options.google_key.clone().ok_or(OpenError::NoKey("google"))?;
-    let endpoint = endpoint(options.url.as_deref().unwrap_or(google::BASE), google::PATH, true)?;
-    remote(options, Box::new(Google { endpoint, key: key.clone() }), Some(key))
+/// The answer that a question about `near` would get from `choice`, if that replied with this HTTP status and body;
+/// for places in memory, if `body` were what is in the file. It takes neither a network nor a file: the bytes come from
+/// a recording, or from a search for bytes that are taken wrongly.
+pub fn answer_in(
+    choice: &Choice,
+    near: &NearbyQuery,
+    status: u16,
+    body: Vec<u8>,
+) -> Result<Answer, PlacesError> {
+    match &choice.provider.source {
+        Source::Memory(places) => {
+            let places = (places.parse)(&body).map_err(PlacesError::Garbage)?;
+            Local::new(places, choice.provider.name).nearby(near)
+        }
+        Source::Network(api) => api.read(near, Reply::new(status, None, body)?).result,
+    }
 }
 
-/// The older Google Places API.
-pub(crate) fn google_legacy(options: &Options) -> Result<Remote, OpenError> {
-    let key = options.google_key.clone().ok_or(OpenError::NoKey("google-legacy"))?;
-    let endpoint =
-        endpoint(options.url.as_deref().unwrap_or(google_legacy::BASE), google_legacy::PATH, true)?;
-    remote(options, Box::new(GoogleLegacy { endpoint, key: key.clone() }), Some(key))
-}
-
-/// An Overpass server.
-pub(crate) fn overpass(options: &Options) -> Result<Remote, OpenError> {
-    let endpoint = endpoint(options.url.as_deref().unwrap_or(overpass::BASE), overpass::PATH, false)?;
-    remote(options, Box::new(Overpass { endpoint }), None)
-}
-
-fn remote(options: &Options, rules: Box<dyn Rules>, key: Option<Key>) -> Result<Remote, OpenError> {
+/// Opens the network provider `name`.
+pub(super) fn open_remote(
+    options: &Options,
+    name: &'static str,
+    api: &'static ProviderApi,
+) -> Result<Remote, OpenError> {
+    let needs_key = api.policy.needs_key;
+    let key = options.google_key.clone().filter(|_| needs_key);
+    if needs_key && key.is_none() {
+        return Err(OpenError::NoKey(name));
+    }
+    let endpoint = endpoint(options.url.as_deref().unwrap_or(api.base), api.path, needs_key)?;
     let network = Network::new(options.connect_deadline, options.read_deadline, options.ca.as_deref())?;
     let deadline = options.deadline.min(DEADLINE_MAX);
-    Ok(Remote::new(rules, network, key, deadline, options.calls_max, options.cache_lifetime))
+    Ok(Remote::new(api, endpoint, key, network, deadline, options.calls_max, options.cache_lifetime))
 }
 
-fn refuse_what_is_for_networks(options: &Options) -> Result<(), OpenError> {
+fn refuse_network_options(options: &Options) -> Result<(), OpenError> {
     let unused = |option| Err(OpenError::Unused(option, options.choice.to_string()));
     match (&options.url, &options.ca) {
         (Some(_), _) => unused("--places-url"),

@@ -1,87 +1,90 @@
-//! A provider over the network: its rules, and everything that protects it and us from each other.
+//! A provider over the network: its interface, and everything that protects it and us from each other.
 //!
-//! The order of one question: a kept answer; an equal question under way; a turn; leave to call; the call,
-//! and perhaps a second one; what the outcome teaches. No lock is held during a call.
+//! The order of one question: a cached answer; an equal question under way; a call permit; a closed breaker; the call,
+//! and perhaps a second one; the outcome, which the breaker and the cache learn. No lock is held during a call.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::answer::Answer;
 use super::breaker::Breaker;
 use super::cache::Cache;
+use super::call_permits::CallPermits;
 use super::clock;
+use super::error::PlacesError;
 use super::key::Key;
 use super::network::Network;
-use super::request::{Health, Question, Reading, Rules};
+use super::provider::{PlacesProvider, ProviderApi};
+use super::request::{Health, Question, Reading};
 use super::single_flight::SingleFlight;
-use super::turnstile::Turnstile;
-use super::{Answer, Places, PlacesError};
 use crate::proto::line::query::NearbyQuery;
 
 /// Between two attempts: long enough for a hiccup to pass, short against the overall deadline.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// The part of the overall deadline that is left for the call itself, as a divisor: who got a turn later than
-/// that would break off a call that had no chance, and blame the provider for it.
+/// The part of the overall deadline that is left for the call itself, as a divisor: a call that was permitted later
+/// than that would be broken off without a chance, and the provider would be blamed for it.
 const CALL_SHARE: u32 = 4;
 
-/// What is put in a provider's text in place of our key, should it repeat it.
+/// Stands in a provider's text in place of our key, should the provider repeat it.
 const KEY_BLOT: &str = "(hidden)";
 
 /// A network provider.
 pub(crate) struct Remote {
-    rules: Box<dyn Rules>,
+    api: &'static ProviderApi,
+    /// The whole address of the interface.
+    endpoint: String,
+    key: Option<Key>,
     network: Network,
     /// For a whole question, waiting and second attempts included.
     deadline: Duration,
-    key: Option<Key>,
     flights: SingleFlight,
-    turnstile: Turnstile,
+    permits: CallPermits,
     breaker: Mutex<Breaker>,
     cache: Option<Mutex<Cache>>,
 }
 
 impl Remote {
-    /// `calls_max` bounds the calls under way, and the provider's terms may bound them more; answers are kept for
-    /// `cache_lifetime` if those terms allow it.
+    /// `calls_max` bounds the calls under way, and the provider's policy may bound them more; answers are kept for
+    /// `cache_lifetime` if that policy allows it.
     pub(crate) fn new(
-        rules: Box<dyn Rules>,
-        network: Network,
+        api: &'static ProviderApi,
+        endpoint: String,
         key: Option<Key>,
+        network: Network,
         deadline: Duration,
         calls_max: usize,
         cache_lifetime: Duration,
     ) -> Remote {
-        let terms = rules.terms();
-        let turnstile = Turnstile::new(
-            terms.calls_max.map_or(calls_max, |most| most.min(calls_max)).max(1),
-            terms.waiting_max,
-        );
-        let cache = terms.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
+        let policy = &api.policy;
+        let calls_max = policy.calls_max.map_or(calls_max, |most| most.min(calls_max)).max(1);
+        let permits = CallPermits::new(calls_max, policy.waiting_max);
+        let cache = policy.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
         let (flights, breaker) = (SingleFlight::default(), Mutex::default());
-        Remote { rules, network, deadline, key, flights, turnstile, breaker, cache }
+        Remote { api, endpoint, key, network, deadline, flights, permits, breaker, cache }
     }
 
-    fn kept(&self, question: Question) -> Option<Answer> {
+    fn cached(&self, question: Question) -> Option<Answer> {
         self.cache.as_ref()?.lock().get(question, clock::now())
     }
 
-    /// The way of the one who calls for all that ask the same.
+    /// Asks on behalf of all threads with the same question.
     fn ask(&self, near: &NearbyQuery, question: Question, deadline: Instant) -> Result<Answer, PlacesError> {
-        // Another may have landed between our first look and our becoming the one who calls.
-        if let Some(answer) = self.kept(question) {
+        // Another call may have landed between our first look and our own flight.
+        if let Some(answer) = self.cached(question) {
             return Ok(answer);
         }
         let latest = deadline.checked_sub(self.deadline / CALL_SHARE).unwrap_or(deadline);
-        let _turn = self.turnstile.enter(latest)?;
+        let _permit = self.permits.acquire_until(latest)?;
         let mut reading = self.attempt(near, deadline)?;
-        for _ in 0..self.rules.terms().retries {
+        for _ in 0..self.api.policy.retries {
             let next = clock::now() + RETRY_PAUSE;
             if !is_worth_another(&reading) || next >= latest {
                 break;
             }
-            self.turnstile.pause(next)?;
-            // Refused leave does not undo the reading there is.
+            self.permits.pause(next)?;
+            // If the breaker allows no second call, the first reading stands.
             let Ok(second) = self.attempt(near, deadline) else { break };
             reading = second;
         }
@@ -91,12 +94,12 @@ impl Remote {
         reading.result
     }
 
-    /// One call, if leave is given: what was learned, or why there was none.
+    /// One call, if the breaker allows it: its reading, or why there was no call.
     fn attempt(&self, near: &NearbyQuery, deadline: Instant) -> Result<Reading, PlacesError> {
         self.breaker.lock().permit(clock::now())?;
         let reading = self.call(near, deadline);
         // A call that we broke off ourselves says nothing about the provider.
-        if reading.result.is_err() && self.turnstile.is_closed() {
+        if reading.result.is_err() && self.permits.is_stopped() {
             return Err(PlacesError::Stopped);
         }
         self.breaker.lock().learn(reading.health, clock::now());
@@ -105,12 +108,13 @@ impl Remote {
 
     fn call(&self, near: &NearbyQuery, deadline: Instant) -> Reading {
         let time = deadline.saturating_duration_since(clock::now());
-        match self.network.call(&self.rules.request(near), time) {
+        let key = self.key.as_ref().map(Key::reveal);
+        match self.network.call(&(self.api.request)(&self.endpoint, key.unwrap_or_default(), near), time) {
             Ok(mut reply) => {
-                if let Some(key) = self.key.as_ref().filter(|key| reply.text.contains(key.reveal())) {
-                    reply.text = reply.text.replace(key.reveal(), KEY_BLOT);
+                if let Some(key) = key.filter(|key| reply.text.contains(key)) {
+                    reply.text = reply.text.replace(key, KEY_BLOT);
                 }
-                self.rules.read(near, reply)
+                self.api.read(near, reply)
             }
             Err(PlacesError::TooSlow(_)) => Reading::unwell(PlacesError::TooSlow(self.deadline)),
             Err(error) => Reading::unwell(error),
@@ -123,20 +127,20 @@ impl Remote {
         &self.flights
     }
 
-    /// The turns, for tests that wait for them.
+    /// The call permits, for tests that wait for them.
     #[cfg(test)]
-    pub(crate) fn turnstile(&self) -> &Turnstile {
-        &self.turnstile
+    pub(crate) fn permits(&self) -> &CallPermits {
+        &self.permits
     }
 }
 
-impl Places for Remote {
+impl PlacesProvider for Remote {
     fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
-        if self.turnstile.is_closed() {
+        if self.permits.is_stopped() {
             return Err(PlacesError::Stopped);
         }
         let question = Question::from(near);
-        if let Some(answer) = self.kept(question) {
+        if let Some(answer) = self.cached(question) {
             return Ok(answer);
         }
         let deadline = clock::now() + self.deadline;
@@ -149,12 +153,13 @@ impl Places for Remote {
     }
 
     fn stop(&self) {
-        self.turnstile.close();
+        self.permits.stop();
         self.network.shut_down();
     }
 }
 
-/// Whether the provider failed in a way that may pass; what is slow, too long or nonsense will be so again.
+/// Whether the provider failed in a way that may pass; a reply that is slow, too long or nonsense will be so
+/// again.
 fn is_worth_another(reading: &Reading) -> bool {
     reading.health == Health::Unwell
         && matches!(&reading.result, Ok(_) | Err(PlacesError::Failed(_) | PlacesError::CutOff))

@@ -1,13 +1,14 @@
-//! What a provider's rules and the network say to each other: plain values.
+//! What a provider's interface and the network say to each other: plain values.
 
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::{Answer, PlacesError};
+use super::answer::Answer;
+use super::error::PlacesError;
 use crate::proto::line::query::NearbyQuery;
 
-/// A question as something that can be compared: equal ones are one call, and share a kept answer.
+/// A question as something that can be compared: equal ones are one call, and share a cached answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question([u64; 3]);
 
@@ -24,13 +25,7 @@ pub(crate) struct Request {
     pub(crate) url: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     /// A body makes it a POST.
-    pub(crate) body: Option<Body>,
-}
-
-/// What a POST carries.
-pub(crate) struct Body {
-    pub(crate) content_type: &'static str,
-    pub(crate) text: String,
+    pub(crate) body: Option<String>,
 }
 
 /// One HTTP response, read to its end.
@@ -42,7 +37,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// From the bytes of a body, which must be text.
+    /// A reply with these bytes as its body, which must be text.
     pub(crate) fn new(
         status: u16,
         retry_after: Option<Duration>,
@@ -55,11 +50,10 @@ impl Reply {
 
 /// Reads a JSON object. A derived struct alone would take an array too, and find nothing missing in it.
 pub(crate) fn object<T: DeserializeOwned>(text: &str) -> Result<T, PlacesError> {
-    let garbage = |why: String| PlacesError::Garbage(PlacesError::words(&why));
     if !text.trim_start().starts_with('{') {
-        return Err(garbage("it is no JSON object".to_owned()));
+        return Err(PlacesError::Garbage("it is no JSON object".to_owned()));
     }
-    serde_json::from_str(text).map_err(|e| garbage(e.to_string()))
+    Ok(serde_json::from_str(text)?)
 }
 
 /// What a reply means.
@@ -76,33 +70,8 @@ pub(crate) enum Health {
     Well,
     /// It failed. Another attempt may succeed.
     Unwell,
-    /// It asked to be left alone for this long.
+    /// It was asked too often, and wants no calls for so long.
     AsksForSilence(Duration),
-}
-
-/// One provider: how to ask it, how to read what it says, and what it allows. No network in it.
-pub(crate) trait Rules: Send + Sync {
-    /// The request for everything near a point.
-    fn request(&self, near: &NearbyQuery) -> Request;
-
-    /// What the reply to that request means.
-    fn read(&self, near: &NearbyQuery, reply: Reply) -> Reading;
-
-    /// What may be done with this provider.
-    fn terms(&self) -> Terms;
-}
-
-/// What a provider's terms of use allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
-    /// Calls under way at once; the option may allow fewer, and `None` leaves it to that.
-    pub(crate) calls_max: Option<usize>,
-    /// Questions that may wait for their turn, within their deadline.
-    pub(crate) waiting_max: usize,
-    /// Further attempts after one that failed.
-    pub(crate) retries: u32,
-    /// Whether answers may be kept.
-    pub(crate) may_cache: bool,
 }
 
 impl Reading {
@@ -116,8 +85,8 @@ impl Reading {
         Reading { result: Err(error), health: Health::Unwell }
     }
 
-    /// What every provider's HTTP status means when its own rules say no more: 4xx is our fault, 5xx is
-    /// the provider's.
+    /// What an HTTP status means when the provider itself says no more about it: 4xx is our fault, 5xx is the
+    /// provider's.
     pub(crate) fn of_status(reply: &Reply, words: &str) -> Reading {
         let words = if words.is_empty() { format!("HTTP status {}", reply.status) } else { words.to_owned() };
         match reply.status {
@@ -125,7 +94,7 @@ impl Reading {
             401 | 403 | 406 => Reading::well(Err(PlacesError::Denied(words))),
             429 => Reading {
                 result: Err(PlacesError::OverLimit(words)),
-                health: reply.retry_after.map_or(Health::Well, Health::AsksForSilence),
+                health: Health::AsksForSilence(reply.retry_after.unwrap_or_default()),
             },
             500..=599 => Reading::unwell(PlacesError::Failed(words)),
             other => Reading::unwell(PlacesError::Status(other)),

@@ -1,4 +1,8 @@
 //! Equal questions asked at the same time become one call.
+//!
+//! The package `quick_cache` was tried in its place and does not pass the tests. Its guard shares values only: when a
+//! call fails or panics, every thread that waits calls in its turn (eight calls, eight deadlines, to a provider that is
+//! down) where all of them get the error of the one. And it does not show which threads wait, which a test must know.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,8 +11,9 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::answer::Answer;
+use super::error::PlacesError;
 use super::request::Question;
-use super::{Answer, PlacesError};
 
 type Outcome = Result<Answer, PlacesError>;
 
@@ -18,7 +23,7 @@ pub(crate) struct SingleFlight {
     flights: Mutex<HashMap<Question, Arc<Flight>>>,
 }
 
-/// One call under way, and those who wait for it.
+/// One call under way, and the threads that wait for it.
 #[derive(Default)]
 struct Flight {
     outcome: Mutex<Option<Outcome>>,
@@ -50,7 +55,7 @@ impl SingleFlight {
         Some(outcome)
     }
 
-    /// How many wait for the outcome of a call that another made.
+    /// How many threads wait for the outcome of another thread's call.
     #[cfg(test)]
     pub(crate) fn waiting(&self, question: Question) -> usize {
         self.flights.lock().get(&question).map_or(0, |flight| flight.waiting.load(Ordering::SeqCst))
@@ -71,7 +76,7 @@ impl Flight {
     }
 }
 
-/// The one who makes the call. Dropping it tells the others, even when the call has panicked.
+/// The thread that makes the call. Dropping it tells the waiting threads, even when the call has panicked.
 struct Lead<'a> {
     all: &'a SingleFlight,
     question: Question,

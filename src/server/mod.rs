@@ -35,7 +35,7 @@ use crate::net::listen::{INPUT_BYTES_MAX, Output, listen};
 use crate::net::shutdown::OpenStreams;
 use crate::os::resource_limits;
 use crate::os::sync::{Receiver, Sender, TcpListener, bounded};
-use crate::places::Places;
+use crate::places::PlacesProvider;
 
 /// A server whose ports are open, not yet serving.
 pub struct Server {
@@ -92,7 +92,7 @@ impl Server {
     ///
     /// # Errors
     /// If one of them cannot be bound, or its journal cannot be used.
-    pub fn bind(config: &Config, places: Arc<dyn Places>) -> Result<Server, ServeError> {
+    pub fn bind(config: &Config, places: Arc<dyn PlacesProvider>) -> Result<Server, ServeError> {
         Server::bind_on(Arc::new(RealDisk), config, places)
     }
 
@@ -103,7 +103,7 @@ impl Server {
     pub fn bind_on(
         disk: Arc<dyn Disk>,
         config: &Config,
-        places: Arc<dyn Places>,
+        places: Arc<dyn PlacesProvider>,
     ) -> Result<Server, ServeError> {
         let connections_max = resource_limits::connections_max(config, places.may_wait());
         let limits = Limits { connections_max, ..config.limits.clone() };

@@ -51,7 +51,7 @@ use super::harness::{TestServer, WAIT, alone, catalogue, config, eventually, her
 use super::peers::{call, hello};
 use crate::config::Config;
 use crate::os::clock;
-use crate::places::{Answer, Places, PlacesError};
+use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::model::epoch::Epoch;
 
@@ -313,7 +313,7 @@ impl Asked {
     }
 }
 
-impl Places for Asked {
+impl PlacesProvider for Asked {
     fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError> {
         self.questions.send(*near).unwrap();
         self.answers.recv_timeout(WAIT).unwrap()
@@ -331,7 +331,8 @@ fn a_radius_is_in_kilometres_for_clients_and_in_metres_for_providers() {
     let (server, (asked, say)) = Asked::start();
     let mut talk = server.client();
     let line = talk.ask("IAMAT kiwi +27.5916-086.5640 5");
-    say.send(Answer::parse(r#"{"results":[1,2,3],"status":"OK"}"#.to_owned())).unwrap();
+    say.send(Answer::parse(r#"{"results":[1,2,3],"status":"OK"}"#.to_owned()).map_err(PlacesError::from))
+        .unwrap();
     assert_eq!(talk.ask("WHATSAT kiwi 10 2"), line);
     assert_eq!(talk.line(), r#"{"results":[1,2],"status":"OK"}"#);
     assert_eq!(talk.line(), "");
@@ -373,7 +374,7 @@ fn a_provider_that_takes_its_time_holds_up_nobody_else() {
     let mut other = server.client();
     assert_eq!(other.ask("x"), "? x");
     assert!(other.ask("IAMAT kiwi +2+2 6").starts_with("AT Alford +"));
-    say.send(Answer::parse(r#"{"results":[]}"#.to_owned())).unwrap();
+    say.send(Answer::parse(r#"{"results":[]}"#.to_owned()).map_err(PlacesError::from)).unwrap();
     assert_eq!(waiting.line(), line, "the question was asked before the client moved");
     waiting.json();
     assert_eq!(waiting.line(), "? x");

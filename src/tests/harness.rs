@@ -15,7 +15,7 @@ use crate::config::{self, Auth, Config, Herd, JournalOptions, Limits, LogOptions
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::os::clock;
-use crate::places::{self, Places};
+use crate::places::{self, PlacesProvider};
 use crate::proto::model::name::ServerName;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
 use crate::proto::store::update::Source;
@@ -54,7 +54,7 @@ pub(crate) fn alone() -> TestServer {
 }
 
 /// The provider that needs nothing.
-pub(crate) fn catalogue() -> Arc<dyn Places> {
+pub(crate) fn catalogue() -> Arc<dyn PlacesProvider> {
     places::open(&places::Options::default()).unwrap()
 }
 
@@ -68,15 +68,15 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    pub(crate) fn start(herd: &Herd, name: &str, places: Arc<dyn Places>) -> TestServer {
+    pub(crate) fn start(herd: &Herd, name: &str, places: Arc<dyn PlacesProvider>) -> TestServer {
         TestServer::with(&config(herd, name), places)
     }
 
-    pub(crate) fn with(config: &Config, places: Arc<dyn Places>) -> TestServer {
+    pub(crate) fn with(config: &Config, places: Arc<dyn PlacesProvider>) -> TestServer {
         TestServer::on(Arc::new(RealDisk), config, places)
     }
 
-    pub(crate) fn on(disk: Arc<dyn Disk>, config: &Config, places: Arc<dyn Places>) -> TestServer {
+    pub(crate) fn on(disk: Arc<dyn Disk>, config: &Config, places: Arc<dyn PlacesProvider>) -> TestServer {
         let server = Server::bind_on(disk, config, places).unwrap();
         let (stopper, member) = (server.stopper(), Arc::clone(server.member()));
         let thread = Builder::new().spawn(move || server.run().unwrap()).unwrap();

@@ -13,7 +13,7 @@ use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd
 use crate::config::{Config, Limits};
 use crate::member::turn::Host;
 use crate::os::clock;
-use crate::places::{Answer, Places, PlacesError};
+use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::model::epoch::Epoch;
 use crate::tests::peers::{call, hello};
@@ -27,7 +27,7 @@ fn limited(limits: Limits) -> TestServer {
     limited_with(limits, catalogue())
 }
 
-fn limited_with(limits: Limits, places: Arc<dyn Places>) -> TestServer {
+fn limited_with(limits: Limits, places: Arc<dyn PlacesProvider>) -> TestServer {
     let pair = herd(&["Alford", "Parker"], &[("Alford", "Parker")], true);
     TestServer::with(&Config { limits, ..config(&pair, "Alford") }, places)
 }
@@ -241,10 +241,10 @@ struct Counted {
     may_wait: bool,
 }
 
-impl Places for Counted {
+impl PlacesProvider for Counted {
     fn nearby(&self, _: &NearbyQuery) -> Result<Answer, PlacesError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        Answer::parse("{\"results\":[],\"status\":\"OK\"}".to_owned())
+        Ok(Answer::parse("{\"results\":[],\"status\":\"OK\"}".to_owned())?)
     }
 
     fn may_wait(&self) -> bool {
@@ -277,9 +277,9 @@ fn a_connection_has_its_share_of_calls_over_the_network_and_local_ones_are_free(
 }
 
 /// A provider in memory that panics when it is asked about a radius of 50 km.
-struct Panicking(Arc<dyn Places>);
+struct Panicking(Arc<dyn PlacesProvider>);
 
-impl Places for Panicking {
+impl PlacesProvider for Panicking {
     fn nearby(&self, query: &NearbyQuery) -> Result<Answer, PlacesError> {
         assert!(query.radius_m < 50_000, "planted");
         self.0.nearby(query)

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{TestServer, WAIT, alone, catalogue, herd};
 use crate::os::clock;
-use crate::places::{Answer, Places, PlacesError};
+use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::query::NearbyQuery;
 
 #[test]
@@ -40,7 +40,7 @@ struct Slow {
     stopped: (Sender<()>, Receiver<()>),
 }
 
-impl Places for Slow {
+impl PlacesProvider for Slow {
     fn nearby(&self, _: &NearbyQuery) -> Result<Answer, PlacesError> {
         self.asked.send(()).unwrap();
         self.stopped.1.recv_timeout(WAIT).unwrap();

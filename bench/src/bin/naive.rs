@@ -14,7 +14,7 @@ use std::thread;
 
 use clap::Parser;
 use proxyherd::config::Config;
-use proxyherd::places::Places;
+use proxyherd::places::PlacesProvider;
 use proxyherd::proto::line::query::NearbyQuery;
 use proxyherd_bench::clock;
 use proxyherd_bench::life::{self, Failure};
@@ -54,7 +54,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
 
 struct Server {
     name: String,
-    places: Arc<dyn Places>,
+    places: Arc<dyn PlacesProvider>,
     clients: Mutex<HashMap<String, Report>>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
 use crate::config::{Config, Durability, Herd, JournalOptions, Member};
-use crate::places::Places;
+use crate::places::PlacesProvider;
 use crate::proto::model::name::ServerName;
 use crate::server::accept::Accepted;
 use crate::server::listen::Port;
@@ -20,7 +20,7 @@ use crate::tests::harness;
 /// A herd with addresses of its own.
 pub(super) struct Stage {
     herd: Herd,
-    places: Arc<dyn Places>,
+    places: Arc<dyn PlacesProvider>,
 }
 
 impl Stage {

@@ -1,4 +1,4 @@
-//! Providers over the real HTTP path, against a server on this machine that behaves as badly as they come.
+//! Every network provider over the real HTTP path, against a server on this machine that behaves as badly as they come.
 
 mod manners;
 mod misbehaving;
@@ -13,10 +13,17 @@ use std::thread;
 use std::time::Duration;
 
 use self::server::LocalServer;
-use super::{Answer, Choice, Key, Options, Places, clock, open};
+use super::open::open_remote;
+use super::provider::{ProviderApi, Source, UsagePolicy};
+use super::providers::PROVIDERS;
+use super::remote::Remote;
+use super::request::{Reading, Reply, Request};
+use super::{Answer, Choice, Key, Options, PlacesProvider, clock, open};
 use crate::proto::line::query::NearbyQuery;
 
-const NEAR: NearbyQuery = NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
+/// The point that most questions are about.
+pub(in crate::places) const NEAR: NearbyQuery =
+    NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
 const ELSEWHERE: NearbyQuery = NearbyQuery { latitude: 51.5, longitude: 0.0, radius_m: 2_000 };
 
 const KEY: &str = "AIza-this-is-secret";
@@ -28,13 +35,55 @@ const LEGACY_OK: &str = include_str!("legacy-ok.json");
 const GOOGLE_OK: &str = include_str!("google-ok.json");
 const OVERPASS_OK: &str = include_str!("overpass-ok.json");
 
-/// All network providers, each with an answer of its own that is fine.
-const ALL: [(Choice, &str); 3] =
-    [(Choice::Google, GOOGLE_OK), (Choice::GoogleLegacy, LEGACY_OK), (Choice::Overpass, OVERPASS_OK)];
+/// Every network provider of the table, with an answer of its own that is fine.
+fn all() -> Vec<(&'static str, &'static ProviderApi, &'static str)> {
+    let network = PROVIDERS.iter().filter_map(|provider| match &provider.source {
+        Source::Memory(_) => None,
+        Source::Network(api) => Some((provider.name, api, api.recorded)),
+    });
+    let all: Vec<_> = network.collect();
+    assert!(all.len() >= 3, "the table has lost a provider");
+    all
+}
 
-fn options(choice: Choice, url: String) -> Options {
+/// The interface of a network provider.
+pub(in crate::places) fn api(name: &str) -> &'static ProviderApi {
+    all().into_iter().find(|(other, ..)| *other == name).unwrap().1
+}
+
+/// What a network provider allows.
+pub(in crate::places) fn policy(name: &str) -> UsagePolicy {
+    api(name).policy
+}
+
+/// What a reply of a provider means.
+pub(in crate::places) fn read(name: &str, status: u16, text: &str) -> Reading {
+    read_after(name, status, None, text)
+}
+
+/// What a reply of a provider with a `Retry-After` means.
+pub(in crate::places) fn read_after(
+    name: &str,
+    status: u16,
+    retry_after: Option<Duration>,
+    text: &str,
+) -> Reading {
+    api(name).read(&NEAR, Reply { status, retry_after, text: text.to_owned() })
+}
+
+/// The request of a provider to its own server.
+pub(in crate::places) fn request(name: &str, key: &str, near: &NearbyQuery) -> Request {
+    let ProviderApi { base, path, request, .. } = api(name);
+    request(&format!("{base}{path}"), key, near)
+}
+
+fn choice(text: &str) -> Choice {
+    text.parse().unwrap()
+}
+
+fn options(name: &str, url: String) -> Options {
     let google_key = Some(Key::parse(KEY, "the test").unwrap());
-    Options { choice, url: Some(url), google_key, ..patient() }
+    Options { choice: choice(name), url: Some(url), google_key, ..patient() }
 }
 
 /// Deadlines that a busy machine does not miss: a test that is about one sets it.
@@ -43,8 +92,14 @@ fn patient() -> Options {
     Options { deadline, connect_deadline, read_deadline, ..Options::default() }
 }
 
-fn provider(choice: Choice, server: &LocalServer) -> Arc<dyn Places> {
-    open(&options(choice, server.url())).unwrap()
+fn provider(name: &str, server: &LocalServer) -> Arc<dyn PlacesProvider> {
+    open(&options(name, server.url())).unwrap()
+}
+
+/// A network provider whose inside can be seen.
+fn remote(options: &Options) -> Remote {
+    let name = options.choice.provider.name;
+    open_remote(options, name, api(name)).unwrap()
 }
 
 /// Waits for something that another thread is about to do.

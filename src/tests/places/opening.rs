@@ -1,11 +1,11 @@
-//! Which providers can be opened at all.
+//! Opening: which providers can work at all.
 
 use std::io::Write;
 use std::time::Duration;
 
-use super::{NEAR, options, status_of};
+use super::{NEAR, choice, options, status_of};
 use crate::config::PlacesArgs;
-use crate::places::{Choice, Options, open};
+use crate::places::{Options, open};
 use crate::proto::line::query::NearbyQuery;
 
 #[test]
@@ -14,24 +14,24 @@ fn a_provider_that_cannot_work_is_refused_in_one_sentence() {
         let error = open(&options).err().expect("cannot work").to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
     };
-    let choose = |choice| Options { choice, ..Options::default() };
-    refused(choose(Choice::Google), "google needs a key: set PROXYHERD_GOOGLE_KEY");
-    refused(choose(Choice::GoogleLegacy), "google-legacy needs a key");
-    refused(choose(Choice::File("/nowhere/at/all".into())), "cannot read /nowhere/at/all");
-    refused(options(Choice::Catalogue, "http://127.0.0.1".into()), "--places-url has no meaning");
-    refused(options(Choice::Google, "http://example.org".into()), "in the clear");
-    refused(options(Choice::Overpass, "example.org".into()), "--places-url: ");
-    let ca = |path: &std::path::Path| Options { ca: Some(path.to_owned()), ..choose(Choice::Overpass) };
+    let choose = |name| Options { choice: choice(name), ..Options::default() };
+    refused(choose("google"), "google needs a key: set PROXYHERD_GOOGLE_KEY");
+    refused(choose("google-legacy"), "google-legacy needs a key");
+    refused(choose("file:/nowhere/at/all"), "cannot read /nowhere/at/all");
+    refused(options("catalogue", "http://127.0.0.1".into()), "--places-url has no meaning");
+    refused(options("google", "http://example.org".into()), "in the clear");
+    refused(options("overpass", "example.org".into()), "--places-url: ");
+    let ca = |path: &std::path::Path| Options { ca: Some(path.to_owned()), ..choose("overpass") };
     refused(ca("/nowhere/at/all".as_ref()), "cannot read /nowhere/at/all");
     let mut file = tempfile::NamedTempFile::new().unwrap();
     refused(ca(file.path()), "no usable PEM certificate");
     file.write_all(b"-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n").unwrap();
     refused(ca(file.path()), "no usable PEM certificate");
-    refused(Options { choice: Choice::Catalogue, ..ca(file.path()) }, "--places-ca has no meaning");
+    refused(Options { choice: choice("catalogue"), ..ca(file.path()) }, "--places-ca has no meaning");
 }
 
 #[test]
-fn what_the_command_line_bounds_is_bounded() {
+fn bounds_of_the_command_line_reach_the_options() {
     let args =
         PlacesArgs { choice: "overpass".to_owned(), calls_max: 7, deadline_s: 9, ..PlacesArgs::default() };
     let options = Options::of(&args).unwrap();
@@ -39,7 +39,7 @@ fn what_the_command_line_bounds_is_bounded() {
 }
 
 #[test]
-fn the_catalogue_needs_nothing_and_never_waits() {
+fn the_catalogue_needs_no_option_and_never_waits() {
     let places = open(&Options::default()).unwrap();
     assert!(!places.may_wait());
     let answer = places.nearby(&NEAR).unwrap();

@@ -1,13 +1,12 @@
 //! What the providers are sent, as a server on this machine sees it.
 
 use super::server::LocalServer;
-use super::{ALL, GOOGLE_OK, KEY, LEGACY_OK, NEAR, OVERPASS_OK, open, options, provider, status_of};
-use crate::places::Choice;
+use super::{GOOGLE_OK, KEY, LEGACY_OK, NEAR, OVERPASS_OK, all, open, options, provider, status_of};
 
 #[test]
 fn google_new_is_sent_what_it_documents() {
     let server = LocalServer::replying(200, GOOGLE_OK);
-    let answer = provider(Choice::Google, &server).nearby(&NEAR).unwrap();
+    let answer = provider("google", &server).nearby(&NEAR).unwrap();
     assert_eq!(status_of(&answer), "OK");
     let [seen] = &server.seen()[..] else { panic!("one request") };
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/v1/places:searchNearby"));
@@ -29,7 +28,7 @@ fn google_new_is_sent_what_it_documents() {
 #[test]
 fn google_legacy_is_sent_what_it_documents_and_its_answer_is_untouched() {
     let server = LocalServer::replying(200, LEGACY_OK);
-    let answer = provider(Choice::GoogleLegacy, &server).nearby(&NEAR).unwrap();
+    let answer = provider("google-legacy", &server).nearby(&NEAR).unwrap();
     assert_eq!(answer.as_str(), LEGACY_OK);
     let [seen] = &server.seen()[..] else { panic!("one request") };
     assert_eq!(seen.method, "GET");
@@ -42,7 +41,7 @@ fn google_legacy_is_sent_what_it_documents_and_its_answer_is_untouched() {
 #[test]
 fn overpass_is_sent_what_it_documents() {
     let server = LocalServer::replying(200, OVERPASS_OK);
-    let answer = provider(Choice::Overpass, &server).nearby(&NEAR).unwrap();
+    let answer = provider("overpass", &server).nearby(&NEAR).unwrap();
     assert_eq!(status_of(&answer), "OK");
     let [seen] = &server.seen()[..] else { panic!("one request") };
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/api/interpreter"));
@@ -53,10 +52,10 @@ fn overpass_is_sent_what_it_documents() {
 }
 
 #[test]
-fn every_request_says_who_asks_and_a_base_address_may_have_a_path() {
-    for (choice, fine) in ALL {
+fn every_request_names_its_sender_and_a_base_address_may_have_a_path() {
+    for (name, _, fine) in all() {
         let server = LocalServer::replying(200, fine);
-        let options = options(choice, format!("{}/behind/a/proxy/", server.url()));
+        let options = options(name, format!("{}/behind/a/proxy/", server.url()));
         open(&options).unwrap().nearby(&NEAR).unwrap();
         let seen = &server.seen()[0];
         assert!(seen.headers["user-agent"].starts_with("proxyherd/"), "{seen:?}");

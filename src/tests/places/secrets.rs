@@ -1,4 +1,4 @@
-//! The key stays where it belongs, and goes only to those who are trusted.
+//! The key: in no text, and sent to trusted servers only.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::server::{LocalServer, reply};
-use super::{ALL, ELSEWHERE, NEAR, open, options, provider, status_of};
+use super::{ELSEWHERE, NEAR, all, open, options, provider, status_of};
 use crate::places::{Options, PlacesError};
 
 #[test]
 fn the_key_is_in_no_text() {
     // Servers that repeat everything they are sent, in every way they could.
-    for (choice, _) in ALL {
+    for (name, ..) in all() {
         for status in [200, 302, 400, 401, 403, 404, 429, 500] {
             let server = LocalServer::http(move |seen, out| {
                 let key = seen.headers.get("x-goog-api-key").cloned().unwrap_or(seen.target.clone());
@@ -25,22 +25,22 @@ fn the_key_is_in_no_text() {
                 );
                 reply(out, status, &[("Location", &seen.target)], &body)
             });
-            let text = match provider(choice.clone(), &server).nearby(&NEAR) {
+            let text = match provider(name, &server).nearby(&NEAR) {
                 Ok(answer) => answer.as_str().to_owned(),
                 Err(error) => format!("{error} {error:?} {}", error.to_answer()),
             };
-            assert!(!text.contains("secret"), "{choice} {status}: {text}");
+            assert!(!text.contains("secret"), "{name} {status}: {text}");
         }
         let server = LocalServer::http(|seen, out| {
             write!(out, "{} {:?} no HTTP\r\n\r\n", seen.target, seen.headers)?;
             Ok(false)
         });
-        let options = options(choice.clone(), server.url());
+        let options = options(name, server.url());
         let error = open(&options).unwrap().nearby(&NEAR).unwrap_err();
-        assert!(!format!("{error} {error:?} {options:?}").contains("secret"), "{choice}");
+        assert!(!format!("{error} {error:?} {options:?}").contains("secret"), "{name}");
         for url in ["gopher://x", "https://a b", "http://x?key"] {
             let error = open(&Options { url: Some(url.to_owned()), ..options.clone() }).err().unwrap();
-            assert!(!format!("{error} {error:?}").contains("secret"), "{choice} {url}: {error}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{name} {url}: {error}");
         }
     }
 }
@@ -62,11 +62,11 @@ fn certificate() -> (tempfile::NamedTempFile, ServerConfig) {
 }
 
 #[test]
-fn https_is_spoken_with_those_who_are_trusted_and_nobody_else() {
-    for (choice, fine) in ALL {
+fn https_needs_a_trusted_certificate() {
+    for (name, _, fine) in all() {
         let (ca, tls) = certificate();
         let server = LocalServer::https(tls, move |_, out| reply(out, 200, &[], fine));
-        let known = Options { ca: Some(ca.path().to_owned()), ..options(choice.clone(), server.url()) };
+        let known = Options { ca: Some(ca.path().to_owned()), ..options(name, server.url()) };
         let places = open(&known).unwrap();
         assert_eq!(status_of(&places.nearby(&NEAR).unwrap()), "OK");
         places.nearby(&ELSEWHERE).unwrap();
@@ -74,7 +74,7 @@ fn https_is_spoken_with_those_who_are_trusted_and_nobody_else() {
 
         let (another, _) = certificate();
         for ca in [None, Some(another.path().to_owned())] {
-            let stranger = Options { ca, ..options(choice.clone(), server.url()) };
+            let stranger = Options { ca, ..options(name, server.url()) };
             let error = open(&stranger).unwrap().nearby(&NEAR).unwrap_err();
             assert!(
                 matches!(&error, PlacesError::Unreachable(why) if why.contains("certificate")),

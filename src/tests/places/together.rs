@@ -1,4 +1,4 @@
-//! Many askers at once, and stopping in the midst of it.
+//! Many threads that ask at once, and a stop in the midst of it.
 
 use std::thread;
 use std::time::Duration;
@@ -6,12 +6,11 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 
 use super::server::{LocalServer, reply};
-use super::{AT_LAST, ELSEWHERE, GOOGLE_OK, NEAR, OVERPASS_OK, options, status_of, until};
-use crate::places::open::{google, overpass};
+use super::{AT_LAST, ELSEWHERE, GOOGLE_OK, NEAR, OVERPASS_OK, options, remote, status_of, until};
+use crate::places::call_permits::CallPermits;
 use crate::places::request::Question;
 use crate::places::single_flight::SingleFlight;
-use crate::places::turnstile::Turnstile;
-use crate::places::{Answer, Choice, Options, Places, PlacesError, clock};
+use crate::places::{Answer, Options, PlacesError, PlacesProvider, clock};
 use crate::proto::line::query::NearbyQuery;
 
 #[test]
@@ -22,7 +21,7 @@ fn equal_questions_at_once_are_one_call() {
         let _ = gate.recv_timeout(AT_LAST);
         reply(out, 200, &[], GOOGLE_OK)
     });
-    let remote = google(&options(Choice::Google, server.url())).unwrap();
+    let remote = remote(&options("google", server.url()));
     thread::scope(|scope| {
         let asking: Vec<_> = (0..ASKING).map(|_| scope.spawn(|| remote.nearby(&NEAR))).collect();
         let question = Question::from(&NEAR);
@@ -38,7 +37,7 @@ fn equal_questions_at_once_are_one_call() {
 }
 
 #[test]
-fn those_who_wait_for_another_call_have_their_own_deadline() {
+fn a_thread_that_waits_for_the_call_of_another_has_its_own_deadline() {
     let (go, gate) = bounded::<()>(0);
     let flights = SingleFlight::default();
     let question = Question::from(&NEAR);
@@ -61,7 +60,7 @@ fn those_who_wait_for_another_call_have_their_own_deadline() {
 }
 
 #[test]
-fn a_call_that_panics_leaves_nobody_waiting() {
+fn a_call_that_panics_ends_all_waiting() {
     let flights = SingleFlight::default();
     let question = Question::from(&NEAR);
     let (under_way, started) = bounded::<()>(1);
@@ -90,8 +89,8 @@ fn one_call_too_many_fails_at_once_and_the_next_one_not() {
         let _ = gate.recv_timeout(AT_LAST);
         reply(out, 200, &[], GOOGLE_OK)
     });
-    let options = Options { calls_max: 1, ..options(Choice::Google, server.url()) };
-    let remote = google(&options).unwrap();
+    let options = Options { calls_max: 1, ..options("google", server.url()) };
+    let remote = remote(&options);
     thread::scope(|scope| {
         let first = scope.spawn(|| remote.nearby(&NEAR));
         until("the first call is under way", || server.seen().len() == 1);
@@ -104,18 +103,18 @@ fn one_call_too_many_fails_at_once_and_the_next_one_not() {
 }
 
 #[test]
-fn overpass_is_asked_one_question_at_a_time_and_the_others_wait_their_turn() {
+fn overpass_gets_one_question_at_a_time_and_the_others_wait() {
     let (go, gate) = bounded::<()>(0);
     let server = LocalServer::http(move |_, out| {
         let _ = gate.recv_timeout(AT_LAST);
         reply(out, 200, &[], OVERPASS_OK)
     });
-    let remote = overpass(&options(Choice::Overpass, server.url())).unwrap();
+    let remote = remote(&options("overpass", server.url()));
     let near = |number: u32| NearbyQuery { radius_m: 1_000 + number, ..NEAR };
     thread::scope(|scope| {
         let remote = &remote;
         let asking: Vec<_> = (0..9).map(|n| scope.spawn(move || remote.nearby(&near(n)))).collect();
-        until("one asks and eight wait", || server.seen().len() == 1 && remote.turnstile().waiting() == 8);
+        until("one asks and eight wait", || server.seen().len() == 1 && remote.permits().waiting() == 8);
         assert_eq!(remote.nearby(&near(9)), Err(PlacesError::Busy), "the line is full");
         assert_eq!(server.seen().len(), 1);
         drop(go);
@@ -128,34 +127,34 @@ fn overpass_is_asked_one_question_at_a_time_and_the_others_wait_their_turn() {
 }
 
 #[test]
-fn who_waits_too_long_for_a_turn_does_not_call_and_blames_nobody() {
+fn a_question_that_waits_too_long_is_not_sent() {
     let server = LocalServer::replying(200, OVERPASS_OK);
-    let patient = options(Choice::Overpass, server.url());
-    let remote = overpass(&Options { deadline: Duration::from_millis(200), ..patient }).unwrap();
-    let turn = remote.turnstile().enter(clock::now()).unwrap();
+    let patient = options("overpass", server.url());
+    let remote = remote(&Options { deadline: Duration::from_millis(200), ..patient });
+    let permit = remote.permits().acquire_until(clock::now()).unwrap();
     assert_eq!(remote.nearby(&NEAR), Err(PlacesError::Busy));
     assert!(server.seen().is_empty());
-    drop(turn);
+    drop(permit);
 }
 
 #[test]
-fn a_turn_that_does_not_come_in_time_is_an_error() {
-    let turnstile = Turnstile::new(1, 1);
-    let turn = turnstile.enter(clock::now()).unwrap();
+fn a_permit_that_does_not_come_in_time_is_an_error() {
+    let permits = CallPermits::new(1, 1);
+    let permit = permits.acquire_until(clock::now()).unwrap();
     let soon = clock::now() + Duration::from_millis(20);
-    assert!(matches!(turnstile.enter(soon), Err(PlacesError::Busy)));
-    drop(turn);
-    assert!(turnstile.enter(clock::now()).is_ok());
+    assert!(matches!(permits.acquire_until(soon), Err(PlacesError::Busy)));
+    drop(permit);
+    assert!(permits.acquire_until(clock::now()).is_ok());
 }
 
 #[test]
-fn stopping_ends_a_call_under_way_and_all_who_wait() {
+fn stopping_ends_the_call_under_way_and_all_waiting() {
     let (silent_for, silence) = bounded::<()>(0);
     let server = LocalServer::http(move |_, _| {
         let _ = silence.recv_timeout(AT_LAST * 2);
         Ok(false)
     });
-    let remote = overpass(&options(Choice::Overpass, server.url())).unwrap();
+    let remote = remote(&options("overpass", server.url()));
     let started = clock::now();
     thread::scope(|scope| {
         let calling = scope.spawn(|| remote.nearby(&NEAR));
@@ -163,14 +162,14 @@ fn stopping_ends_a_call_under_way_and_all_who_wait() {
         let same = scope.spawn(|| remote.nearby(&NEAR));
         until("another waits for it", || remote.flights().waiting(Question::from(&NEAR)) == 1);
         let other = scope.spawn(|| remote.nearby(&ELSEWHERE));
-        until("a third waits for its turn", || remote.turnstile().waiting() == 1);
+        until("a third waits for a permit", || remote.permits().waiting() == 1);
         remote.stop();
         for thread in [calling, same, other] {
             assert_eq!(thread.join().unwrap(), Err(PlacesError::Stopped));
         }
     });
     assert_eq!(remote.nearby(&NEAR), Err(PlacesError::Stopped));
-    assert!(started.elapsed() < AT_LAST / 2, "nobody waited for the deadline");
+    assert!(started.elapsed() < AT_LAST / 2, "no thread waited for the deadline");
     assert_eq!(server.seen().len(), 1);
     remote.stop();
     drop(silent_for);
@@ -178,11 +177,11 @@ fn stopping_ends_a_call_under_way_and_all_who_wait() {
 
 #[test]
 fn stopping_cuts_a_pause_short() {
-    let turnstile = Turnstile::new(1, 1);
-    assert_eq!(turnstile.pause(clock::now() + Duration::from_millis(1)), Ok(()));
+    let permits = CallPermits::new(1, 1);
+    assert_eq!(permits.pause(clock::now() + Duration::from_millis(1)), Ok(()));
     thread::scope(|scope| {
-        let pausing = scope.spawn(|| turnstile.pause(clock::now() + AT_LAST));
-        turnstile.close();
+        let pausing = scope.spawn(|| permits.pause(clock::now() + AT_LAST));
+        permits.stop();
         assert_eq!(pausing.join().unwrap(), Err(PlacesError::Stopped));
     });
 }

@@ -1,53 +1,64 @@
-//! A file of places: a GeoJSON FeatureCollection of points (RFC 7946), as exports of OpenStreetMap are.
+//! `file:PATH`: a GeoJSON FeatureCollection of points (RFC 7946), as exports of OpenStreetMap are.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::osm::{self, tag};
-use super::place::{Place, all_types, is_on_the_globe, made_up_id};
-use super::{OpenError, PlacesError};
+use crate::places::error::{OpenError, PlacesError};
+use crate::places::file::read_up_to;
+use crate::places::osm::{self, tag};
+use crate::places::place::{Place, all_types, is_on_the_globe, made_up_id};
+use crate::places::provider::{PlacesInMemory, Provider, Source};
+
+pub(super) const PROVIDER: Provider = Provider {
+    name: "file",
+    argument: Some("PATH"),
+    about: Some("GeoJSON points"),
+    source: Source::Memory(PlacesInMemory {
+        load,
+        parse: |bytes| from_bytes(bytes).map(|collection| collection.places),
+    }),
+};
 
 /// The most bytes of a file of places; a million places with their tags take about this much.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// What a file held.
+/// The content of a file.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Collection {
-    pub(crate) places: Vec<Place>,
+struct Collection {
+    places: Vec<Place>,
     /// Features that are not points: lines, areas, features without a geometry.
-    pub(crate) not_points: usize,
+    not_points: usize,
     /// Points with neither a name nor a tag that says what they are.
-    pub(crate) nameless: usize,
+    nameless: usize,
 }
 
-/// Reads the file at `path`, or says in one sentence what is wrong with it, and where.
-pub(crate) fn load(path: &Path) -> Result<Collection, OpenError> {
-    let unreadable = |e: std::io::Error| OpenError::Unreadable { path: path.to_owned(), why: e.to_string() };
-    let bad = |why: String| OpenError::BadFile { path: path.to_owned(), why };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+/// Reads the file at `path`, or says in one sentence what is wrong with it, and where. Logs what it leaves out.
+fn load(path: &Path) -> Result<Vec<Place>, OpenError> {
+    let bad = |why: String| OpenError::BadFile(path.to_owned(), why);
+    let bytes = read_up_to(path, FILE_BYTES_MAX + 1)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(bad(format!("more than {FILE_BYTES_MAX} bytes: split it, or keep fewer places")));
     }
-    from_bytes(&bytes).map_err(bad)
+    let Collection { places, not_points, nameless } = from_bytes(&bytes).map_err(bad)?;
+    log::info!("places: {} from {}", places.len(), path.display());
+    if not_points + nameless > 0 {
+        log::warn!("places: left out {not_points} features that are no points, {nameless} without a name");
+    }
+    Ok(places)
 }
 
-/// Reads what a file holds.
-pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Collection, String> {
+/// Reads the bytes of a file.
+fn from_bytes(bytes: &[u8]) -> Result<Collection, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|e| format!("not UTF-8 after byte {}: GeoJSON must be", e.valid_up_to()))?;
     read(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Reads the text of a FeatureCollection.
-pub(crate) fn read(text: &str) -> Result<Collection, String> {
+fn read(text: &str) -> Result<Collection, String> {
     let all: Features<'_> = serde_json::from_str(text).map_err(|e| not_geojson(&e))?;
     if all.kind.as_deref() != Some("FeatureCollection") {
         return Err("not a GeoJSON FeatureCollection: its \"type\" says otherwise".to_owned());
@@ -163,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    const SMALL: &str = include_str!("../tests/places/export.geojson");
+    const SMALL: &str = include_str!("../../tests/places/export.geojson");
 
     #[test]
     fn an_export_of_openstreetmap_is_read() {
@@ -184,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_is_said_with_its_place() {
+    fn errors_name_the_place_in_the_file() {
         let wrong = |text: &str, expected: &str| {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
@@ -251,7 +262,8 @@ mod tests {
         write!(file, "]}}").unwrap();
         let file = file.into_inner().unwrap();
         let started = crate::places::clock::now();
-        let options = Options { choice: Choice::File(file.path().to_owned()), ..Options::default() };
+        let choice: Choice = format!("file:{}", file.path().display()).parse().unwrap();
+        let options = Options { choice, ..Options::default() };
         let places = open(&options).unwrap();
         let took = started.elapsed();
         let near = NearbyQuery { latitude: 1.0, longitude: 0.1, radius_m: 50_000 };

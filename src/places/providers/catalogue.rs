@@ -1,12 +1,21 @@
-//! The places built in, so that everything works with no key and no network.
+//! `catalogue`: the places built in, so that everything works with no key and no network. Their source is
+//! `catalogue.tsv` beside this file, written from common knowledge.
 
-use super::place::{Place, all_types, made_up_id};
+use crate::places::place::{Place, all_types, made_up_id};
+use crate::places::provider::{PlacesInMemory, Provider, Source};
 
-/// A line each: name, latitude, longitude, types, vicinity, parted by tabs; `#` begins a comment.
+pub(super) const PROVIDER: Provider = Provider {
+    name: "catalogue",
+    argument: None,
+    about: Some("built in, no network"),
+    source: Source::Memory(PlacesInMemory { load: |_| Ok(places()), parse: |_| Ok(places()) }),
+};
+
+/// One place a line: name, latitude, longitude, types, vicinity, parted by tabs; `#` begins a comment.
 const CATALOGUE: &str = include_str!("catalogue.tsv");
 
 /// Every place of the catalogue, in the order of the file.
-pub(super) fn places() -> Vec<Place> {
+fn places() -> Vec<Place> {
     let lines = CATALOGUE.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| place(line).expect("the catalogue is part of the program; a test reads it all"))
@@ -52,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_forty_places_around_ucla_and_a_hundred_in_forty_cities_elsewhere() {
+    fn the_catalogue_has_forty_places_around_ucla_and_a_hundred_in_forty_other_cities() {
         let index = Index::new(places());
         let here: BTreeSet<String> = index.nearest(&UCLA, 1_000).iter().map(|p| p.id.clone()).collect();
         assert!(here.len() >= 40, "{} around UCLA", here.len());

@@ -1,73 +1,70 @@
-//! Google Places API (New): Nearby Search, mapped to the legacy shape.
+//! `google`: the Nearby Search of Google Places API (New), mapped to the legacy shape. Its source is Google Maps
+//! Platform (developers.google.com/maps/documentation/places), whose terms forbid to keep answers.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::Frame;
-use super::key::Key;
-use super::place::{Place, is_on_the_globe};
-use super::request::{Body, Reading, Reply, Request, Rules, Terms, object};
-use super::{Answer, PlacesError};
+use crate::places::error::PlacesError;
+use crate::places::place::{Place, is_on_the_globe};
+use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
+use crate::places::request::{Reading, Reply, Request, object};
 use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
 
-/// Google's own address.
-pub(super) const BASE: &str = "https://places.googleapis.com";
-/// Where the interface is on it.
-pub(super) const PATH: &str = "/v1/places:searchNearby";
+pub(super) const PROVIDER: Provider = Provider {
+    name: "google",
+    argument: None,
+    about: None,
+    source: Source::Network(ProviderApi {
+        base: "https://places.googleapis.com",
+        path: "/v1/places:searchNearby",
+        policy: UsagePolicy {
+            needs_key: true,
+            calls_max: None,
+            waiting_max: 0,
+            retries: 1,
+            may_cache: false,
+            pause_min: Duration::ZERO,
+            attributions: &[],
+        },
+        request,
+        parse,
+        refusal,
+        #[cfg(test)]
+        recorded: include_str!("../../tests/places/google-ok.json"),
+    }),
+};
 
 /// The fields that an answer is made of. Google demands the list, and bills by what is in it.
 const FIELD_MASK: &str = "places.id,places.displayName,places.formattedAddress,places.location,places.types";
 
-/// The rules of the new interface.
-pub(super) struct Google {
-    /// The whole address.
-    pub(super) endpoint: String,
-    pub(super) key: Key,
-}
-
-impl Rules for Google {
-    fn request(&self, near: &NearbyQuery) -> Request {
-        let text = json!({
-            "maxResultCount": PLACES_MAX,
-            "rankPreference": "DISTANCE",
-            "locationRestriction": {
-                "circle": {
-                    "center": { "latitude": near.latitude + 0.0, "longitude": near.longitude + 0.0 },
-                    "radius": f64::from(near.radius_m),
-                }
+fn request(endpoint: &str, key: &str, near: &NearbyQuery) -> Request {
+    let text = json!({
+        "maxResultCount": PLACES_MAX,
+        "rankPreference": "DISTANCE",
+        "locationRestriction": {
+            "circle": {
+                "center": { "latitude": near.latitude + 0.0, "longitude": near.longitude + 0.0 },
+                "radius": f64::from(near.radius_m),
             }
-        });
-        Request {
-            url: self.endpoint.clone(),
-            headers: vec![
-                ("X-Goog-Api-Key", self.key.reveal().to_owned()),
-                ("X-Goog-FieldMask", FIELD_MASK.to_owned()),
-            ],
-            body: Some(Body { content_type: "application/json", text: text.to_string() }),
         }
-    }
-
-    fn read(&self, _near: &NearbyQuery, reply: Reply) -> Reading {
-        read(&reply)
-    }
-
-    fn terms(&self) -> Terms {
-        Terms { calls_max: None, waiting_max: 0, retries: 1, may_cache: false }
+    });
+    Request {
+        url: endpoint.to_owned(),
+        headers: vec![
+            ("Content-Type", "application/json".to_owned()),
+            ("X-Goog-Api-Key", key.to_owned()),
+            ("X-Goog-FieldMask", FIELD_MASK.to_owned()),
+        ],
+        body: Some(text.to_string()),
     }
 }
 
-/// What a reply means; the key has no part in it.
-pub(super) fn read(reply: &Reply) -> Reading {
-    if reply.status != 200 {
-        return refusal(reply);
-    }
-    match object::<Found>(&reply.text) {
-        Ok(found) => {
-            let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
-            Reading::well(Ok(Answer::of(&places.collect::<Vec<_>>(), Frame::default())))
-        }
-        Err(error) => Reading::unwell(error),
-    }
+fn parse(_near: &NearbyQuery, text: String) -> Result<Parsed, PlacesError> {
+    let found: Found = object(&text)?;
+    let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
+    Ok(Parsed::Places(places.collect()))
 }
 
 /// An answer with places; `{}` when there is none.
@@ -154,33 +151,30 @@ fn refusal(reply: &Reply) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::Value;
 
-    use super::*;
+    use super::{Duration, UsagePolicy, json};
+    use crate::places::error::PlacesError;
+    use crate::places::over_http::{NEAR, policy, read, read_after, request};
     use crate::places::request::Health;
 
-    const NEAR: NearbyQuery = NearbyQuery { latitude: 34.068_93, longitude: -118.445_127, radius_m: 10_000 };
-
-    fn rules() -> Google {
-        Google { endpoint: format!("{BASE}{PATH}"), key: Key::parse("AIza-secret", "here").unwrap() }
-    }
-
-    fn read(status: u16, text: &str) -> Reading {
-        rules().read(&NEAR, Reply { status, retry_after: None, text: text.to_owned() })
+    #[test]
+    fn the_policy_is_what_the_terms_say() {
+        let UsagePolicy { needs_key, calls_max, waiting_max, retries, may_cache, pause_min, attributions } =
+            policy("google");
+        assert_eq!((needs_key, calls_max, waiting_max, retries), (true, None, 0, 1));
+        assert_eq!((may_cache, pause_min, attributions), (false, Duration::ZERO, &[][..]));
     }
 
     #[test]
     fn the_request_is_the_documented_one() {
-        let request = rules().request(&NEAR);
+        let request = request("google", "AIza-secret", &NEAR);
         assert_eq!(request.url, "https://places.googleapis.com/v1/places:searchNearby");
-        assert_eq!(request.headers[0], ("X-Goog-Api-Key", "AIza-secret".to_owned()));
-        assert_eq!(request.headers[1].0, "X-Goog-FieldMask");
-        let body = request.body.unwrap();
-        assert_eq!(body.content_type, "application/json");
+        assert_eq!(request.headers[0], ("Content-Type", "application/json".to_owned()));
+        assert_eq!(request.headers[1], ("X-Goog-Api-Key", "AIza-secret".to_owned()));
+        assert_eq!(request.headers[2].0, "X-Goog-FieldMask");
         assert_eq!(
-            body.text,
+            request.body.unwrap(),
             concat!(
                 r#"{"maxResultCount":20,"rankPreference":"DISTANCE","locationRestriction":{"circle":{"center":"#,
                 r#"{"latitude":34.06893,"longitude":-118.445127},"radius":10000.0}}}"#
@@ -190,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_mapped_to_the_legacy_shape() {
-        let answer = read(200, include_str!("../tests/places/google-ok.json")).result.unwrap();
+        let answer = read("google", 200, include_str!("../../tests/places/google-ok.json")).result.unwrap();
         let value: Value = serde_json::from_str(answer.as_str()).unwrap();
         let expected = json!({
             "html_attributions": [],
@@ -212,7 +206,8 @@ mod tests {
             "status": "OK",
         });
         assert_eq!(value, expected);
-        let answer = read(200, include_str!("../tests/places/google-empty.json")).result.unwrap();
+        let answer =
+            read("google", 200, include_str!("../../tests/places/google-empty.json")).result.unwrap();
         assert!(answer.as_str().contains("ZERO_RESULTS"), "{answer}");
     }
 
@@ -220,7 +215,7 @@ mod tests {
     fn every_recorded_error_has_its_google_status() {
         use Health::{Unwell, Well};
         let case = |status, text, google_status, health| {
-            let reading = read(status, text);
+            let reading = read("google", status, text);
             let error = reading.result.unwrap_err();
             assert_eq!((error.google_status(), reading.health), (google_status, health), "{error}");
             // The words that Google uses to say it reach the client.
@@ -229,40 +224,39 @@ mod tests {
             assert!(status == 404 || error.to_string().contains(words), "{error}");
         };
         let invalid = "INVALID_REQUEST";
-        case(400, include_str!("../tests/places/google-400-invalid_argument.json"), invalid, Well);
-        case(400, include_str!("../tests/places/google-400-failed_precondition.json"), invalid, Well);
-        case(400, include_str!("../tests/places/google-400-out_of_range.json"), invalid, Well);
+        case(400, include_str!("../../tests/places/google-400-invalid_argument.json"), invalid, Well);
+        case(400, include_str!("../../tests/places/google-400-failed_precondition.json"), invalid, Well);
+        case(400, include_str!("../../tests/places/google-400-out_of_range.json"), invalid, Well);
         let denied = "REQUEST_DENIED";
-        case(400, include_str!("../tests/places/google-400-bad_key.json"), denied, Well);
-        case(401, include_str!("../tests/places/google-401-unauthenticated.json"), denied, Well);
-        case(403, include_str!("../tests/places/google-403-permission_denied.json"), denied, Well);
+        case(400, include_str!("../../tests/places/google-400-bad_key.json"), denied, Well);
+        case(401, include_str!("../../tests/places/google-401-unauthenticated.json"), denied, Well);
+        case(403, include_str!("../../tests/places/google-403-permission_denied.json"), denied, Well);
         let unknown = "UNKNOWN_ERROR";
-        case(404, include_str!("../tests/places/google-404-not_found.json"), unknown, Unwell);
-        case(500, include_str!("../tests/places/google-500-internal.json"), unknown, Unwell);
-        case(503, include_str!("../tests/places/google-503-unavailable.json"), unknown, Unwell);
-        case(504, include_str!("../tests/places/google-504-deadline_exceeded.json"), unknown, Unwell);
+        case(404, include_str!("../../tests/places/google-404-not_found.json"), unknown, Unwell);
+        case(500, include_str!("../../tests/places/google-500-internal.json"), unknown, Unwell);
+        case(503, include_str!("../../tests/places/google-503-unavailable.json"), unknown, Unwell);
+        case(504, include_str!("../../tests/places/google-504-deadline_exceeded.json"), unknown, Unwell);
         let over = "OVER_QUERY_LIMIT";
-        case(429, include_str!("../tests/places/google-429-resource_exhausted.json"), over, Well);
+        case(429, include_str!("../../tests/places/google-429-resource_exhausted.json"), over, Well);
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
+    fn nonsense_is_an_error() {
         for text in ["", "[]x", "<html>", r#"{"places":3}"#, r#"{"places":[{"id":5}]}"#] {
-            assert!(matches!(read(200, text).result, Err(PlacesError::Garbage(_))), "{text}");
+            assert!(matches!(read("google", 200, text).result, Err(PlacesError::Garbage(_))), "{text}");
         }
-        assert_eq!(read(502, "<html>").result, Err(PlacesError::Failed("HTTP status 502".into())));
-        let retry_after = Some(Duration::from_secs(7));
-        let reading = rules().read(&NEAR, Reply { status: 429, retry_after, text: String::new() });
+        assert_eq!(read("google", 502, "<html>").result, Err(PlacesError::Failed("HTTP status 502".into())));
+        let reading = read_after("google", 429, Some(Duration::from_secs(7)), "");
         assert_eq!(reading.health, Health::AsksForSilence(Duration::from_secs(7)));
     }
 
     #[test]
-    fn a_place_that_is_nowhere_is_left_out() {
+    fn a_place_off_the_globe_is_left_out() {
         let one = |longitude: f64| {
             format!(r#"{{"id":"x","location":{{"latitude":34.06892,"longitude":{longitude}}}}}"#)
         };
         let text = format!("{{\"places\":[{},{}]}}", one(-379.4451811), one(-118.4));
-        let value: Value = serde_json::from_str(read(200, &text).result.unwrap().as_str()).unwrap();
+        let value: Value = serde_json::from_str(read("google", 200, &text).result.unwrap().as_str()).unwrap();
         assert_eq!(value["results"].as_array().unwrap().len(), 1);
         assert_eq!(value["results"][0]["geometry"]["location"]["lng"], -118.4);
     }
@@ -271,7 +265,7 @@ mod tests {
     fn more_places_than_asked_for_are_left_out() {
         let one = r#"{"id":"x","displayName":{"text":"y"},"location":{"latitude":1,"longitude":2}}"#;
         let text = format!("{{\"places\":[{}]}}", vec![one; 50].join(","));
-        let answer = read(200, &text).result.unwrap();
+        let answer = read("google", 200, &text).result.unwrap();
         let value: Value = serde_json::from_str(answer.as_str()).unwrap();
         assert_eq!(value["results"].as_array().unwrap().len(), 20);
     }

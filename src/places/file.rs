@@ -1,0 +1,16 @@
+//! Files that an operator names: read up to a limit, because a wrong name must not cost the memory of the machine.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::error::OpenError;
+
+/// The first `bytes_max` bytes of the file at `path`.
+pub(super) fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, OpenError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max).read_to_end(&mut bytes))
+        .map_err(|error| OpenError::Unreadable(path.to_owned(), error.to_string()))?;
+    Ok(bytes)
+}

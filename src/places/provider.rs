@@ -1,0 +1,140 @@
+//! What a provider of places is to those who ask it, and the shape of its entry in the table of providers.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::answer::Answer;
+use super::error::{OpenError, PlacesError};
+use super::place::Place;
+use super::request::{Health, Reading, Reply, Request};
+use crate::proto::line::query::NearbyQuery;
+
+/// A provider of places. Every method may be called from any thread at any time.
+pub trait PlacesProvider: Send + Sync {
+    /// Up to `PLACES_MAX` places around a point, nearest first where the provider lets us. A network
+    /// provider may take as long as the overall deadline; no lock may be held meanwhile.
+    fn nearby(&self, near: &NearbyQuery) -> Result<Answer, PlacesError>;
+
+    /// Whether [`PlacesProvider::nearby`] may wait for the network. The driver then writes out finished replies
+    /// before it asks.
+    fn may_wait(&self) -> bool;
+
+    /// Ends the calls under way and makes later ones fail at once.
+    fn stop(&self);
+}
+
+/// An entry of the table of providers: all that the rest of the program knows of one.
+pub(crate) struct Provider {
+    /// The word that chooses it on the command line; unlike that of any other provider.
+    pub(crate) name: &'static str,
+    /// What the command line gives it after a colon, as the help calls it.
+    pub(crate) argument: Option<&'static str>,
+    /// What the help says of it, beside its name.
+    pub(crate) about: Option<&'static str>,
+    pub(crate) source: Source,
+}
+
+/// Where a provider has its places.
+pub(crate) enum Source {
+    /// In memory: answered at once.
+    Memory(PlacesInMemory),
+    /// On the network: asked anew for every question.
+    Network(ProviderApi),
+}
+
+/// Places that are read once, when the provider is opened.
+pub(crate) struct PlacesInMemory {
+    /// Reads all places. The path is the argument of the command line, and empty if the provider takes none.
+    pub(crate) load: fn(&Path) -> Result<Vec<Place>, OpenError>,
+    /// The places in the bytes of a file, or what is wrong with them.
+    pub(crate) parse: fn(&[u8]) -> Result<Vec<Place>, String>,
+}
+
+/// The interface of a network provider: where it is, how to ask it, what its replies mean. Pure: `remote` calls it.
+pub(crate) struct ProviderApi {
+    /// The provider's own server. The option `--places-url` names another.
+    pub(crate) base: &'static str,
+    /// Where the interface is on a server.
+    pub(crate) path: &'static str,
+    pub(crate) policy: UsagePolicy,
+    /// The request for everything near a point, to the whole address of the interface. The key is empty if the
+    /// policy asks for none.
+    pub(crate) request: fn(endpoint: &str, key: &str, near: &NearbyQuery) -> Request,
+    /// What the body of a reply with HTTP status 200 holds.
+    pub(crate) parse: fn(&NearbyQuery, String) -> Result<Parsed, PlacesError>,
+    /// What a reply with any other status means.
+    pub(crate) refusal: fn(&Reply) -> Reading,
+    /// A recorded reply that holds places, for the tests that every provider passes.
+    #[cfg(test)]
+    pub(crate) recorded: &'static str,
+}
+
+/// What a provider's terms of use demand and allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsagePolicy {
+    /// Whether a request carries the Google key, which then crosses the network encrypted only.
+    pub(crate) needs_key: bool,
+    /// Calls under way at once; the option may allow fewer, and `None` leaves it to that.
+    pub(crate) calls_max: Option<usize>,
+    /// Questions that may wait for their turn, within their deadline.
+    pub(crate) waiting_max: usize,
+    /// Further attempts after one that failed.
+    pub(crate) retries: u32,
+    /// Whether answers may be kept.
+    pub(crate) may_cache: bool,
+    /// The shortest pause after the provider has said that it was asked too often, whatever its `Retry-After`.
+    pub(crate) pause_min: Duration,
+    /// What must be shown with the provider's data.
+    pub(crate) attributions: &'static [&'static str],
+}
+
+/// What the body of a successful reply holds.
+pub(crate) enum Parsed {
+    /// Places, in the order in which they are shown.
+    Places(Vec<Place>),
+    /// An answer that is passed on as it came, and what it says of the provider's health.
+    Answer(Answer, Health),
+}
+
+impl ProviderApi {
+    /// What the reply to a question about `near` means.
+    pub(crate) fn read(&self, near: &NearbyQuery, reply: Reply) -> Reading {
+        if reply.status != 200 {
+            let Reading { result, health } = (self.refusal)(&reply);
+            return Reading { result, health: self.with_pause(health) };
+        }
+        match (self.parse)(near, reply.text) {
+            Ok(Parsed::Places(places)) => {
+                Reading::well(Ok(Answer::of(&places, self.policy.attributions, None)))
+            }
+            Ok(Parsed::Answer(answer, health)) => Reading { result: Ok(answer), health },
+            Err(error) => Reading::unwell(error),
+        }
+    }
+
+    fn with_pause(&self, health: Health) -> Health {
+        match health {
+            Health::AsksForSilence(asked) => match asked.max(self.policy.pause_min) {
+                Duration::ZERO => Health::Well,
+                pause => Health::AsksForSilence(pause),
+            },
+            Health::Well | Health::Unwell => health,
+        }
+    }
+}
+
+/// Names are unique, so they stand for the entry.
+impl PartialEq for Provider {
+    fn eq(&self, other: &Provider) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Provider {}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

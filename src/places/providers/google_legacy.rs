@@ -1,0 +1,125 @@
+//! `google-legacy`: the Nearby Search of the older Google Places API, whose answers are ours, unchanged. Its source is
+//! Google Maps Platform (developers.google.com/maps/documentation/places/web-service/legacy), whose terms forbid to
+//! keep answers.
+
+use std::time::Duration;
+
+use crate::places::answer::Answer;
+use crate::places::error::PlacesError;
+use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
+use crate::places::request::{Health, Reading, Request};
+use crate::proto::line::query::NearbyQuery;
+
+pub(super) const PROVIDER: Provider = Provider {
+    name: "google-legacy",
+    argument: None,
+    about: None,
+    source: Source::Network(ProviderApi {
+        base: "https://maps.googleapis.com",
+        path: "/maps/api/place/nearbysearch/json",
+        policy: UsagePolicy {
+            needs_key: true,
+            calls_max: None,
+            waiting_max: 0,
+            retries: 1,
+            may_cache: false,
+            pause_min: Duration::ZERO,
+            attributions: &[],
+        },
+        request,
+        parse,
+        refusal: |reply| Reading::of_status(reply, ""),
+        #[cfg(test)]
+        recorded: include_str!("../../tests/places/legacy-ok.json"),
+    }),
+};
+
+fn request(endpoint: &str, key: &str, near: &NearbyQuery) -> Request {
+    let NearbyQuery { latitude, longitude, radius_m } = near;
+    // Adding zero makes a negative zero positive. Rust prints degrees without an exponent.
+    let (latitude, longitude) = (latitude + 0.0, longitude + 0.0);
+    let query = format!("location={latitude},{longitude}&radius={radius_m}&key={}", percent_encoded(key));
+    Request { url: format!("{endpoint}?{query}"), headers: Vec::new(), body: None }
+}
+
+fn parse(_near: &NearbyQuery, text: String) -> Result<Parsed, PlacesError> {
+    let (answer, status) = Answer::check(text)?;
+    // Google's advice for this one is to ask again; the others would be the same again.
+    let failed = status.as_deref() == Some("UNKNOWN_ERROR");
+    Ok(Parsed::Answer(answer, if failed { Health::Unwell } else { Health::Well }))
+}
+
+/// For a query's value; a real key needs nothing of it.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Health, NearbyQuery, PlacesError, UsagePolicy};
+    use crate::places::over_http::{NEAR, policy, read, request};
+
+    #[test]
+    fn the_policy_is_what_the_terms_say() {
+        let UsagePolicy { needs_key, calls_max, waiting_max, retries, may_cache, pause_min, attributions } =
+            policy("google-legacy");
+        assert_eq!((needs_key, calls_max, waiting_max, retries), (true, None, 0, 1));
+        assert_eq!((may_cache, pause_min, attributions), (false, Duration::ZERO, &[][..]));
+    }
+
+    #[test]
+    fn the_request_is_the_documented_one() {
+        let asked = request("google-legacy", "AIza-secret", &NEAR);
+        assert_eq!(
+            asked.url,
+            "https://maps.googleapis.com/maps/api/place/nearbysearch/json\
+             ?location=34.06893,-118.445127&radius=10000&key=AIza-secret"
+        );
+        assert!(asked.headers.is_empty() && asked.body.is_none());
+        let tiny = NearbyQuery { latitude: -0.0, longitude: 1e-7, radius_m: 1_000 };
+        let url = request("google-legacy", "&key=a+b%", &tiny).url;
+        assert!(url.ends_with("?location=0,0.0000001&radius=1000&key=%26key%3Da%2Bb%25"), "{url}");
+    }
+
+    #[test]
+    fn recorded_answers_pass_unchanged() {
+        use Health::{Unwell, Well};
+        for (text, health) in [
+            (include_str!("../../tests/places/legacy-ok.json"), Well),
+            (include_str!("../../tests/places/legacy-zero_results.json"), Well),
+            (include_str!("../../tests/places/legacy-invalid_request.json"), Well),
+            (include_str!("../../tests/places/legacy-over_query_limit.json"), Well),
+            (include_str!("../../tests/places/legacy-request_denied.json"), Well),
+            (include_str!("../../tests/places/legacy-unknown_error.json"), Unwell),
+        ] {
+            let reading = read("google-legacy", 200, text);
+            assert_eq!(reading.result.unwrap().as_str(), text);
+            assert_eq!(reading.health, health, "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        let error = |status, text| read("google-legacy", status, text).result.unwrap_err();
+        assert!(matches!(error(200, "<html>"), PlacesError::Garbage(_)));
+        assert!(matches!(error(200, "{}"), PlacesError::Garbage(_)));
+        assert!(matches!(error(200, ""), PlacesError::Garbage(_)));
+        let long = format!(r#"{{"results":"{}"}}"#, "x".repeat(5_000));
+        assert!(error(200, &long).to_string().len() < 500, "the client need not hear all of it");
+        assert!(matches!(error(403, ""), PlacesError::Denied(_)));
+        assert!(matches!(error(400, ""), PlacesError::Invalid(_)));
+        assert!(matches!(error(429, ""), PlacesError::OverLimit(_)));
+        assert_eq!(error(503, "<html>"), PlacesError::Failed("HTTP status 503".into()));
+        assert_eq!(error(302, ""), PlacesError::Status(302));
+        assert_eq!(read("google-legacy", 503, "").health, Health::Unwell);
+        assert_eq!(read("google-legacy", 403, "").health, Health::Well);
+    }
+}
