@@ -51,7 +51,7 @@ impl Common {
     /// If the herd cannot be read, has no such server, or asks for more than variants can do; the text says what to
     /// do.
     pub fn checked(self) -> Result<Config, Box<dyn Error>> {
-        let herd = self.herd.map_or_else(|| Ok(Herd::built_in()), |path| Herd::load(&path))?;
+        let herd = self.herd.map_or_else(|| Ok(Herd::built_in()), |path| proxyherd::config::load(&path))?;
         let member = herd.known(&self.name)?;
         let mut spoken = std::iter::once(member).chain(herd.neighbours(&member.name));
         if let Some(classic) = spoken.find(|member| member.dialect == Dialect::Classic) {

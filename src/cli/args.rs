@@ -1,15 +1,13 @@
 //! The raw command line, as clap reads it and as its help teaches it.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::limits::{RawLimits, time};
+use super::limits::{RawLimits, size, time};
 use crate::config::{
     Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
@@ -247,21 +245,6 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
         "drop" => WhenFull::Drop,
         _ => WhenFull::Wait,
     })
-}
-
-/// A parser of sizes in `range`: a number of bytes, or of KiB, MiB or GiB.
-pub(super) fn size(
-    range: RangeInclusive<u64>,
-) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
-    move |text| {
-        // The package also takes fractions and thousands (`1.5GB`), which are more likely mistakes here.
-        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-        let size = text.parse::<ByteSize>().ok().filter(|_| ["", "KiB", "MiB", "GiB"].contains(&unit));
-        let [least, most] = [range.start(), range.end()].map(|bytes| ByteSize(*bytes).display().iec());
-        size.map(|size| size.as_u64()).filter(|bytes| range.contains(bytes)).ok_or_else(|| {
-            format!("it takes a size from {least:.0} to {most:.0}: a whole number of bytes, KiB, MiB or GiB")
-        })
-    }
 }
 
 /// One field of a line: white space would make other fields of it, or other lines.

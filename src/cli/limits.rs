@@ -1,10 +1,11 @@
 //! The options that bound the work that clients and neighbours cause, as clap reads them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Args;
 
-use super::args::size;
 use crate::config::{
     CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, HELLO_PENDING_DEFAULT,
     HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits, OUTPUT_BYTES_CEILING,
@@ -89,4 +90,19 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     }
     let shown = humantime::format_duration;
     Err(format!("it takes a time from {} to {}, such as 30s", shown(TIME_FLOOR), shown(TIME_CEILING)))
+}
+
+/// A parser of sizes in `range`: a number of bytes, or of KiB, MiB or GiB.
+pub(super) fn size(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        // The package also takes fractions and thousands (`1.5GB`), which are more likely mistakes here.
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+        let size = text.parse::<ByteSize>().ok().filter(|_| ["", "KiB", "MiB", "GiB"].contains(&unit));
+        let [least, most] = [range.start(), range.end()].map(|bytes| ByteSize(*bytes).display().iec());
+        size.map(|size| size.as_u64()).filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+            format!("it takes a size from {least:.0} to {most:.0}: a whole number of bytes, KiB, MiB or GiB")
+        })
+    }
 }

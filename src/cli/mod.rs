@@ -109,16 +109,16 @@ fn member(herd: &Herd, name: Option<&str>) -> Result<Target, ConfigError> {
 }
 
 fn herd(path: Option<PathBuf>) -> Result<Herd, ConfigError> {
-    path.map_or_else(|| Ok(Herd::built_in()), |path| Herd::load(&path))
+    path.map_or_else(|| Ok(Herd::built_in()), |path| crate::config::load(&path))
 }
 
 fn herd_text(raw: RawHerd) -> Result<String, ConfigError> {
     let RawHerd { herd: RawHerdFile { path }, check, list } = raw;
     let herd = herd(check.clone().flatten().or(path))?;
     Ok(match (check, list) {
-        (Some(_), _) => format!("{}\n{}", herd.drawing(), summary(&herd)),
+        (Some(_), _) => format!("{}\n{}", crate::config::draw(&herd), summary(&herd)),
         (None, true) => listing(&herd),
-        (None, false) => herd.to_toml(),
+        (None, false) => crate::config::to_toml(&herd),
     })
 }
 

@@ -225,13 +225,13 @@ fn a_request_stays_one_line() {
 
 #[test]
 fn the_herd_is_printed_in_three_forms() {
-    assert_eq!(Herd::parse(&printed("proxyherd herd")).unwrap(), Herd::built_in());
+    assert_eq!(crate::config::parse(&printed("proxyherd herd")).unwrap(), Herd::built_in());
     assert_eq!(
         printed("proxyherd herd --list").lines().next().unwrap(),
         "Alford 127.0.0.1:12550 127.0.0.1:12650"
     );
     let check = printed("proxyherd herd --check");
-    assert!(check.starts_with(&Herd::built_in().drawing()), "{check}");
+    assert!(check.starts_with(&crate::config::draw(&Herd::built_in())), "{check}");
     assert!(check.contains("5 servers, 5 links; every server reaches every other."), "{check}");
     assert_eq!(refused("proxyherd herd --list --check").kind(), ErrorKind::ArgumentConflict);
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::ClientError;
+use super::error::ClientError;
 
 /// Bytes moved at once in either direction.
 const CHUNK_BYTES: usize = 64 << 10;

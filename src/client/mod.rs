@@ -3,6 +3,7 @@
 //! This file has the requests, the connecting and the errors; [`converse`] does the talking.
 
 mod conversation;
+mod error;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -11,11 +12,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use conversation::{Input, Replies, converse};
-
-use crate::proto::model::name::ServerName;
-
-/// How long connecting may take, all addresses of a host together.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+pub use error::{CONNECT_DEADLINE, ClientError, Target};
 
 /// How long a server may be silent after it has been sent all requests. The slowest reply waits for a
 /// provider of places, whose own deadline is well within this.
@@ -31,15 +28,6 @@ pub struct Options {
     pub server: Target,
     /// The one request to make; without it, requests are read from standard input.
     pub ask: Option<Ask>,
-}
-
-/// The server to talk to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// A member of the herd.
-    Member(ServerName, SocketAddr),
-    /// `HOST:PORT`, to be looked up.
-    Host(String),
 }
 
 /// A request made of words that the server checks; none has white space in it.
@@ -63,42 +51,6 @@ pub enum Ask {
         /// The most places wanted.
         limit: String,
     },
-}
-
-/// Why the client could not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The host has no address.
-    #[error("cannot find {host:?}: {source}; give a server of the herd or HOST:PORT")]
-    Unknown {
-        /// As it was given.
-        host: String,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// No server listens there, or none answers within [`CONNECT_DEADLINE`].
-    #[error("cannot connect to {server}: {source}; is it running? {}", how_to_start(server))]
-    Unreachable {
-        /// Which server.
-        server: Target,
-        /// The error of the system.
-        source: io::Error,
-    },
-    /// The server hung up too soon.
-    #[error("the server closed the connection before everything was answered; try again, or another server")]
-    Closed,
-    /// The server said nothing for too long.
-    #[error("the server has not answered within {} s; try another server", .0.as_secs())]
-    Silent(Duration),
-    /// The connection or the machine failed.
-    #[error("the connection failed: {0}; try again, or another server")]
-    Connection(io::Error),
-    /// Standard input cannot be read.
-    #[error("cannot read the input: {0}")]
-    Input(io::Error),
-    /// The replies cannot be written.
-    #[error("cannot write the replies: {0}")]
-    Output(io::Error),
 }
 
 /// Connects, sends the request of `options` or all of standard input, and copies each reply to `output` at once.
@@ -148,22 +100,6 @@ impl Ask {
             }
             Ask::WhatsAt { client, radius, limit } => format!("WHATSAT {client} {radius} {limit}\n"),
         }
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Target::Member(name, address) => write!(f, "{name} at {address}"),
-            Target::Host(host) => f.write_str(host),
-        }
-    }
-}
-
-fn how_to_start(server: &Target) -> String {
-    match server {
-        Target::Member(name, _) => format!("`proxyherd serve {name}` starts it"),
-        Target::Host(_) => "`proxyherd herd --list` shows the addresses of the herd".to_owned(),
     }
 }
 

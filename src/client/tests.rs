@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
+use crate::proto::model::name::ServerName;
 
 /// Long enough for any machine; a test that waits for it has failed.
 const DEADLINE: Duration = Duration::from_secs(20);

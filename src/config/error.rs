@@ -5,8 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::file::HERD_FILE_BYTES_MAX;
-use super::herd::SERVERS_MAX;
+use super::limits::{HERD_FILE_BYTES_MAX, SERVERS_MAX};
 use crate::proto::model::name::{BadServerName, ServerName};
 use crate::proto::peering::auth::BadSecret;
 

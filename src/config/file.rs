@@ -12,11 +12,9 @@ use toml::Spanned;
 
 use super::error::{AddressUse, ConfigError};
 use super::herd::{Herd, Member};
+use super::limits::HERD_FILE_BYTES_MAX;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
-
-/// The most bytes of a herd file: a thousand servers with forty links each fit twice.
-pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The most characters of a message of the TOML library: its longest sentences about a key or two.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -47,71 +45,68 @@ fn catch_up_default() -> bool {
     true
 }
 
-impl Herd {
-    /// Reads and checks the file at `path`, of the form that [`Herd::to_toml`] prints.
-    pub fn load(path: &Path) -> Result<Herd, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-        let mut text = String::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(HERD_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > HERD_FILE_BYTES_MAX {
-            return Err(ConfigError::TooLong { path: path.to_owned() });
-        }
-        Herd::parse(&text)
-            .map_err(|error| ConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
+/// Reads and checks the file at `path`, of the form that [`to_toml`] prints.
+pub fn load(path: &Path) -> Result<Herd, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(HERD_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > HERD_FILE_BYTES_MAX {
+        return Err(ConfigError::TooLong { path: path.to_owned() });
     }
+    parse(&text).map_err(|error| ConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
+}
 
-    /// Checks a herd written as TOML.
-    pub fn parse(text: &str) -> Result<Herd, ConfigError> {
-        let file: HerdFile = toml::from_str(text).map_err(|error| not_a_herd(text, &error))?;
-        let mut members = Vec::with_capacity(file.servers.len());
-        for (key, server) in file.servers {
-            let name = name(key)?;
-            let client = address(AddressUse::Client(name.clone()), server.client)?;
-            members.push(match (server.peer, server.classic) {
-                (Some(peer), false) => {
-                    let peer = address(AddressUse::Peer(name.clone()), peer)?;
-                    Member::herd(name, client, peer)
-                }
-                (None, true) => Member::legacy(name, client),
-                (None, false) => return Err(ConfigError::NoPeerAddress(name)),
-                (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
-            });
-        }
-        let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
-        Herd::new(members, links, file.catch_up)
-    }
-
-    /// The herd as TOML with comments, to start a file of one's own from; [`Herd::parse`] gives it back.
-    pub fn to_toml(&self) -> String {
-        let mut text = String::from("# Who talks to whom. A link works in both directions.\n");
-        // Writing to a String cannot fail, so the results say nothing.
-        match self.links() {
-            [] => text.push_str("links = []\n"),
-            links => {
-                text.push_str("links = [\n");
-                for (a, b) in links {
-                    let _ = writeln!(text, "    [\"{a}\", \"{b}\"],");
-                }
-                text.push_str("]\n");
+/// Checks a herd written as TOML.
+pub fn parse(text: &str) -> Result<Herd, ConfigError> {
+    let file: HerdFile = toml::from_str(text).map_err(|error| not_a_herd(text, &error))?;
+    let mut members = Vec::with_capacity(file.servers.len());
+    for (key, server) in file.servers {
+        let name = name(key)?;
+        let client = address(AddressUse::Client(name.clone()), server.client)?;
+        members.push(match (server.peer, server.classic) {
+            (Some(peer), false) => {
+                let peer = address(AddressUse::Peer(name.clone()), peer)?;
+                Member::herd(name, client, peer)
             }
-        }
-        text.push_str("\n# Whether a server that was away is told what it missed.\n");
-        let _ = writeln!(text, "catch_up = {}", self.catch_up);
-        text.push_str("\n# Where clients talk to each server, and where the other servers do.\n");
-        for (at, member) in self.members().iter().enumerate() {
-            let separator = if at == 0 { "" } else { "\n" };
-            // A dot would begin a table within the table.
-            let quote = if member.name.as_str().contains('.') { "\"" } else { "" };
-            let _ = writeln!(text, "{separator}[servers.{quote}{}{quote}]", member.name);
-            let _ = writeln!(text, "client = \"{}\"", member.client);
-            let _ = match member.dialect {
-                Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
-                Dialect::Classic => writeln!(text, "classic = true"),
-            };
-        }
-        text
+            (None, true) => Member::legacy(name, client),
+            (None, false) => return Err(ConfigError::NoPeerAddress(name)),
+            (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
+        });
     }
+    let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
+    Herd::new(members, links, file.catch_up)
+}
+
+/// The herd as TOML with comments, to start a file of one's own from; [`parse`] gives it back.
+pub fn to_toml(herd: &Herd) -> String {
+    let mut text = String::from("# Who talks to whom. A link works in both directions.\n");
+    // Writing to a String cannot fail, so the results say nothing.
+    match herd.links() {
+        [] => text.push_str("links = []\n"),
+        links => {
+            text.push_str("links = [\n");
+            for (a, b) in links {
+                let _ = writeln!(text, "    [\"{a}\", \"{b}\"],");
+            }
+            text.push_str("]\n");
+        }
+    }
+    text.push_str("\n# Whether a server that was away is told what it missed.\n");
+    let _ = writeln!(text, "catch_up = {}", herd.catch_up);
+    text.push_str("\n# Where clients talk to each server, and where the other servers do.\n");
+    for (at, member) in herd.members().iter().enumerate() {
+        let separator = if at == 0 { "" } else { "\n" };
+        // A dot would begin a table within the table.
+        let quote = if member.name.as_str().contains('.') { "\"" } else { "" };
+        let _ = writeln!(text, "{separator}[servers.{quote}{}{quote}]", member.name);
+        let _ = writeln!(text, "client = \"{}\"", member.client);
+        let _ = match member.dialect {
+            Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
+            Dialect::Classic => writeln!(text, "classic = true"),
+        };
+    }
+    text
 }
 
 fn name(text: String) -> Result<ServerName, ConfigError> {

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::error::{AddressUse, ConfigError};
+use super::limits::SERVERS_MAX;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
-
-/// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
-/// a link, and the simulator has shown herds of hundreds; more than a thousand are taken for a mistake.
-pub const SERVERS_MAX: usize = 1_000;
 
 /// The first client port of the built-in herd, and its first peer port; the others follow by name.
 const BUILT_IN_CLIENT_PORT: u16 = 12_550;
@@ -219,7 +216,7 @@ mod tests {
     use super::*;
 
     fn refusal(text: &str) -> String {
-        Herd::parse(text).unwrap_err().to_string()
+        crate::config::parse(text).unwrap_err().to_string()
     }
 
     #[test]
@@ -230,10 +227,10 @@ mod tests {
                  client = '127.0.0.1:3'\n{b}"
             )
         };
-        let mixed = Herd::parse(&herd("classic = true")).unwrap();
+        let mixed = crate::config::parse(&herd("classic = true")).unwrap();
         let b = mixed.member("B").unwrap();
         assert_eq!((b.dialect, b.peer), (Dialect::Classic, b.client));
-        assert_eq!(Herd::parse(&mixed.to_toml()).unwrap(), mixed);
+        assert_eq!(crate::config::parse(&crate::config::to_toml(&mixed)).unwrap(), mixed);
         assert_eq!(
             refusal(&herd("")),
             "B has no peer address: add one, or `classic = true` if it is an implementation of the original protocol"

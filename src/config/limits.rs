@@ -6,6 +6,13 @@ use crate::proto::line::framing::LINE_BYTES_MAX;
 pub use crate::proto::line::framing::{LINE_BYTES_CEILING, LINE_BYTES_FLOOR};
 pub use crate::proto::store::{CLIENTS_CEILING, CLIENTS_MAX};
 
+/// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
+/// a link, and the simulator has shown herds of hundreds; more than a thousand are taken for a mistake.
+pub const SERVERS_MAX: usize = 1_000;
+
+/// The most bytes of a herd file: a thousand servers with forty links each fit twice.
+pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// The default of client connections that a server holds at once: a thread each, and about 16,000
 /// threads fit into one process of a stock Linux. The rest is for peers, links, and room to breathe.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;

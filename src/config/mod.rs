@@ -16,8 +16,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use auth::{Auth, SECRET_VARIABLE};
+pub use drawing::draw;
 pub use error::{AddressUse, ConfigError};
-pub use herd::{Herd, Member, SERVERS_MAX};
+pub use file::{load, parse, to_toml};
+pub use herd::{Herd, Member};
 pub use journal::{Durability, JournalOptions};
 pub use limits::*;
 

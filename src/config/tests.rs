@@ -19,7 +19,7 @@ fn toml(servers: &[&str], links: &[[&str; 2]]) -> String {
 
 /// The sentence that refuses `text`.
 fn refusal(text: &str) -> String {
-    let message = Herd::parse(text).expect_err("this herd should be refused").to_string();
+    let message = crate::config::parse(text).expect_err("this herd should be refused").to_string();
     assert!(!message.contains('\n'), "one line, not {message:?}");
     message
 }
@@ -60,7 +60,7 @@ fn the_built_in_herd_is_the_default_one() {
 
 #[test]
 fn the_herd_of_2022_is_read() {
-    let herd = Herd::parse(&toml(
+    let herd = crate::config::parse(&toml(
         &["Jaquez", "Clark", "Bona", "Campbell", "Bailey"],
         &[
             ["Clark", "Jaquez"],
@@ -85,16 +85,21 @@ fn the_herd_of_2022_is_read() {
 #[test]
 fn a_printed_herd_is_read_back() {
     let lonely = "catch_up = false\n[servers.'node-1.example']\nclient = '[::1]:1'\npeer = '[::1]:2'";
-    for herd in [Herd::built_in(), Herd::parse(lonely).unwrap()] {
-        assert_eq!(Herd::parse(&herd.to_toml()).unwrap(), herd, "{}", herd.to_toml());
+    for herd in [Herd::built_in(), crate::config::parse(lonely).unwrap()] {
+        assert_eq!(
+            crate::config::parse(&crate::config::to_toml(&herd)).unwrap(),
+            herd,
+            "{}",
+            crate::config::to_toml(&herd)
+        );
     }
 }
 
 #[test]
 fn one_server_without_links_is_a_herd() {
-    let herd = Herd::parse(&toml(&["Alone"], &[])).unwrap();
+    let herd = crate::config::parse(&toml(&["Alone"], &[])).unwrap();
     assert_eq!(herd.members().len(), 1);
-    assert_eq!(herd.drawing(), "Alone\n");
+    assert_eq!(crate::config::draw(&herd), "Alone\n");
 }
 
 #[test]
@@ -108,8 +113,8 @@ fn a_herd_needs_a_server_and_has_at_most_a_thousand() {
     assert_eq!(refusal(&toml(&refs, &[])), "the herd has 1001 servers; at most 1000 are possible");
     refs.pop();
     let chain: Vec<[&str; 2]> = refs.windows(2).map(|pair| [pair[0], pair[1]]).collect();
-    let largest = Herd::parse(&toml(&refs, &chain)).unwrap();
-    assert_eq!(largest.drawing().lines().count(), SERVERS_MAX);
+    let largest = crate::config::parse(&toml(&refs, &chain)).unwrap();
+    assert_eq!(crate::config::draw(&largest).lines().count(), SERVERS_MAX);
 }
 
 #[test]
@@ -165,7 +170,7 @@ fn addresses_are_checked() {
         "the peer address of A is \"0.0.0.0:2\": the other servers dial it, so it needs the address of an \
          interface, as in \"127.0.0.1:12550\""
     );
-    assert!(Herd::parse(&herd("0.0.0.0:1", "[::1]:1")).is_ok());
+    assert!(crate::config::parse(&herd("0.0.0.0:1", "[::1]:1")).is_ok());
 }
 
 #[test]
@@ -195,7 +200,7 @@ fn an_address_is_used_once() {
             format!("the {first} and the {second} are both 127.0.0.1:1: give each an address of its own")
         );
     }
-    assert!(Herd::parse(&herd([one, "127.0.0.2:1"], ["127.0.0.3:1", "[::1]:1"])).is_ok());
+    assert!(crate::config::parse(&herd([one, "127.0.0.2:1"], ["127.0.0.3:1", "[::1]:1"])).is_ok());
 }
 
 #[test]
@@ -256,12 +261,12 @@ fn toml_mistakes_are_located() {
 fn files_are_read_or_named_in_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("herd.toml");
-    let refused = |path: &Path| Herd::load(path).unwrap_err().to_string();
+    let refused = |path: &Path| crate::config::load(path).unwrap_err().to_string();
 
     assert!(refused(&path).starts_with(&format!("cannot read the herd file {}: ", path.display())));
     assert!(refused(dir.path()).starts_with("cannot read the herd file "));
-    fs::write(&path, Herd::built_in().to_toml()).unwrap();
-    assert_eq!(Herd::load(&path).unwrap(), Herd::built_in());
+    fs::write(&path, crate::config::to_toml(&Herd::built_in())).unwrap();
+    assert_eq!(crate::config::load(&path).unwrap(), Herd::built_in());
     fs::write(&path, toml(&["A", "B"], &[])).unwrap();
     assert_eq!(refused(&path), format!("{}: A cannot reach B: add a link between them", path.display()));
     fs::write(&path, b"links = [] # \xff").unwrap();
@@ -283,7 +288,7 @@ Parker    --o--|--o--|--o
                |     |
 Powell    -----o-----o
 ";
-    assert_eq!(Herd::built_in().drawing(), expected[1..]);
+    assert_eq!(crate::config::draw(&Herd::built_in()), expected[1..]);
 }
 
 #[test]
@@ -293,7 +298,7 @@ fn many_links_are_listed() {
     for (at, a) in servers.iter().enumerate() {
         links.extend(servers[at + 1..].iter().map(|b| [*a, *b]));
     }
-    let drawing = Herd::parse(&toml(&servers, &links)).unwrap().drawing();
+    let drawing = crate::config::draw(&crate::config::parse(&toml(&servers, &links)).unwrap());
     assert_eq!(drawing.lines().count(), servers.len());
     assert_eq!(drawing.lines().next().unwrap(), "A   -- Bb C D E F G H I");
 }

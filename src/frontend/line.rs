@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::Protocol;
 use super::connection::{Connection, Shared};
+use super::protocol::Protocol;
 use crate::member::conversation::{Conversation, Remote};
 use crate::net::accept::Accepted;
 use crate::net::deadlines::Phase;

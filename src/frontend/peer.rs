@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::Protocol;
 use super::connection::{Connection, Shared};
+use super::protocol::Protocol;
 use crate::member::conversation::{Conversation, Remote};
 use crate::net::accept::Accepted;
 use crate::net::deadlines::Phase;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::error::OpenError;
-use super::{end, flush_folder, remove};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::wal::record::{Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, next_frame};
+use crate::proto::wal::record::{
+    FRAME_HEAD_BYTES, Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, Record, next_frame, seal,
+};
 
 /// The file that is locked.
 const LOCK: &str = "lock";
@@ -226,4 +227,25 @@ pub(super) fn boot(fresh: Epoch) -> String {
     let known = fs::read_to_string(BOOT_ID).map(|text| text.trim().to_owned());
     let usable = known.ok().filter(|name| !name.is_empty() && !name.contains(char::is_whitespace));
     usable.unwrap_or_else(|| format!("unknown-{:016x}", fresh.0))
+}
+
+/// The last frame of a file.
+pub(super) fn end() -> Vec<u8> {
+    let mut frame = vec![0; FRAME_HEAD_BYTES];
+    Record::Stopped.push_to(&mut frame);
+    seal(&mut frame);
+    frame
+}
+
+/// Makes what happened to the names in a folder durable.
+pub(super) fn flush_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

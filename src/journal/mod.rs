@@ -25,7 +25,7 @@ mod reading;
 mod snapshot;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,9 +37,9 @@ pub use snapshot::{FinishedSnapshot, NextFile, Plan, Replaced, Snapshot};
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, Record, seal};
+use crate::proto::wal::record::{Heading, seal};
 use crate::proto::wal::recovery::{Recovered, Recovery};
-use files::{FileName, Folder};
+use files::{FileName, Folder, end, remove};
 use reading::{ReadAll, read_all};
 
 /// The journal of a running server, whose folder nobody else can use.
@@ -256,25 +256,4 @@ fn complete(folder: &Folder, files: &mut BTreeMap<FileName, u64>, read: &ReadAll
         }
     }
     Ok(())
-}
-
-/// The last frame of a file.
-fn end() -> Vec<u8> {
-    let mut frame = vec![0; FRAME_HEAD_BYTES];
-    Record::Stopped.push_to(&mut frame);
-    seal(&mut frame);
-    frame
-}
-
-/// Makes what happened to the names in a folder durable.
-fn flush_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Removes a file, if it is there.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

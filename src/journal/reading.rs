@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use super::Found;
 use super::error::OpenError;
 use super::files::{FileName, Folder, Kind, heading};
+use super::found::Found;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
 use crate::proto::wal::recovery::Recovery;
 

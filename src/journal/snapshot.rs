@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED};
-use super::{end, flush_folder, remove};
+use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED, end, flush_folder, remove};
 use crate::proto::wal::record::{Heading, seal};
 
 /// What a next file and a snapshot before it would be.

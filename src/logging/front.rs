@@ -11,8 +11,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
 use super::escaped::message;
-use super::writer::Counts;
-use super::{Entry, flush};
+use super::queue::{Counts, Entry, flush};
 use crate::config::WhenFull;
 use crate::proto::model::name::ServerName;
 

@@ -35,6 +35,7 @@
 
 mod escaped;
 mod front;
+mod queue;
 mod rotate;
 mod writer;
 
@@ -43,16 +44,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use log::{LevelFilter, Log};
 
 use crate::config::{LOG_FILE_BYTES_MIN, LogOptions, WhenFull};
 use crate::proto::model::name::ServerName;
 use front::{Front, Tee};
+use queue::{Counts, Entry, flush};
 use rotate::Rotating;
-use writer::{Counts, Writer};
+use writer::Writer;
 
 pub use escaped::{ESCAPED_BYTES_MAX, Escaped, LOG_LINE_BYTES_MAX};
+pub use queue::LogReport;
 
 /// Lines the channel to the log's thread holds: some milliseconds of the highest rate the server reaches, so
 /// that a slow flush of the disk is not felt. With lines of the usual 130 bytes that is 1 MiB, and at worst,
@@ -79,19 +82,6 @@ pub enum LoggingError {
     /// A process has one logger, and it has been chosen already.
     #[error("a logger is installed already; install one per process")]
     Installed,
-}
-
-/// The counts of a log that has stopped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogReport {
-    /// Lines written to the file, the log's own remarks included.
-    pub lines: u64,
-    /// Lines never queued: the queue was full (and [`WhenFull::Drop`] chosen), or the log had stopped.
-    pub dropped: u64,
-    /// Lines queued that the file did not take.
-    pub lost: u64,
-    /// Writes that failed.
-    pub write_errors: u64,
 }
 
 /// Opens `<name>.log` as `options` say, to be added to, and starts the thread that writes it. The logger is
@@ -176,23 +166,5 @@ impl Logging {
 impl Drop for Logging {
     fn drop(&mut self) {
         self.join();
-    }
-}
-
-/// A message to the log's thread.
-enum Entry {
-    /// A whole line with its LF.
-    Line(Box<[u8]>),
-    /// Say so here when everything before this is in the file.
-    Flush(Sender<()>),
-    /// Write what is queued and end.
-    Stop,
-}
-
-fn flush(entries: &Sender<Entry>) {
-    let (done, wait): (Sender<()>, Receiver<()>) = bounded(1);
-    if entries.send(Entry::Flush(done)).is_ok() {
-        // An error means that the thread ended meanwhile, and everything queued with it.
-        let _ = wait.recv();
     }
 }

@@ -1,16 +1,15 @@
 //! The thread that owns the log file: it takes what is queued and writes it in one go.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use log::Level;
 
 use super::front::write_line;
-use super::{Entry, LogReport};
+use super::queue::{Counts, Entry};
 use crate::proto::model::name::ServerName;
 
 /// A batch is written when it has grown to this size, though more may be queued: what a file system takes in
@@ -192,55 +191,4 @@ impl<W: Write, C: Write> Writer<W, C> {
 
 fn count_lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
-}
-
-/// The fate of the lines, counted by the callers and the thread.
-#[derive(Default)]
-pub(super) struct Counts {
-    lines: AtomicU64,
-    dropped: AtomicU64,
-    /// Dropped, and the log does not say so yet.
-    gap: AtomicU64,
-    lost: AtomicU64,
-    write_errors: AtomicU64,
-}
-
-impl Counts {
-    /// Counts a line that was not queued.
-    pub(super) fn dropped(&self) {
-        self.dropped.fetch_add(1, Relaxed);
-        self.gap.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn has_gap(&self) -> bool {
-        self.gap.load(Relaxed) > 0
-    }
-
-    /// The lines dropped that the log does not tell of yet; the caller must tell of them.
-    pub(super) fn take_gap(&self) -> Option<Gap> {
-        let lines = if self.has_gap() { self.gap.swap(0, Relaxed) } else { 0 };
-        (lines > 0).then_some(Gap(lines))
-    }
-
-    pub(super) fn put_back(&self, gap: Gap) {
-        self.gap.fetch_add(gap.0, Relaxed);
-    }
-
-    pub(super) fn report(&self) -> LogReport {
-        LogReport {
-            lines: self.lines.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            lost: self.lost.load(Relaxed),
-            write_errors: self.write_errors.load(Relaxed),
-        }
-    }
-}
-
-/// A number of lines missing in one place.
-pub(super) struct Gap(u64);
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} lines dropped here, the log's queue was full", self.0)
-    }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{ServeError, Server};
-use crate::frontend::{self, Protocol, connection};
+use crate::frontend::protocol::Protocol;
+use crate::frontend::{self, connection};
 use crate::member::group_commit::GroupCommit;
 use crate::member::{flusher, status};
 use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};

@@ -46,7 +46,7 @@ impl<'a> Servers<'a> {
         let unwritable = |error| format!("cannot write to {}: {error}", folder.display());
         fs::create_dir_all(folder).map_err(unwritable)?;
         let folder = folder.canonicalize().map_err(unwritable)?;
-        fs::write(folder.join("herd.toml"), network.herd.to_toml()).map_err(unwritable)?;
+        fs::write(folder.join("herd.toml"), proxyherd::config::to_toml(&network.herd)).map_err(unwritable)?;
         let secret = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..));
         let mut servers = Servers { network, program, folder, secret, children: Vec::new() };
         for at in 0..network.herd.members().len() {

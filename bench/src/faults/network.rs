@@ -124,7 +124,8 @@ fn herd() -> Result<Herd, String> {
         format!("[servers.{name}]\nclient = \"{address}:{CLIENT_PORT}\"\npeer = \"{address}:{PEER_PORT}\"\n")
     };
     let servers: String = NAMES.iter().enumerate().map(server).collect();
-    Herd::parse(&format!("links = [{}]\n{servers}", links.join(", "))).map_err(|error| error.to_string())
+    proxyherd::config::parse(&format!("links = [{}]\n{servers}", links.join(", ")))
+        .map_err(|error| error.to_string())
 }
 
 /// All that the switch is told, in place of what it was told before.

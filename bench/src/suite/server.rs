@@ -57,7 +57,7 @@ impl Servers {
         let herd = start.shape.herd().map_err(|error| format!("no free addresses: {error}"))?;
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let herd_file = folder.join("herd.toml");
-        fs::write(&herd_file, herd.to_toml()).map_err(unwritable)?;
+        fs::write(&herd_file, proxyherd::config::to_toml(&herd)).map_err(unwritable)?;
         let mut servers =
             Servers { variant: variant.name.clone(), children: Vec::new(), folder: folder.clone(), herd };
         for member in servers.herd.members() {

@@ -14,16 +14,16 @@ const ERROR_WORDS_MIN: usize = 4;
 /// `data` is the file.
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match Herd::parse(text) {
+    match crate::config::parse(text) {
         Ok(herd) => good(&herd),
         Err(error) => bad(text, &error),
     }
 }
 
 fn good(herd: &Herd) {
-    let printed = herd.to_toml();
-    assert_eq!(&Herd::parse(&printed).unwrap(), herd, "{printed}");
-    assert_eq!(Herd::parse(&printed).unwrap().to_toml(), printed);
+    let printed = crate::config::to_toml(&herd);
+    assert_eq!(&crate::config::parse(&printed).unwrap(), herd, "{printed}");
+    assert_eq!(crate::config::to_toml(&crate::config::parse(&printed).unwrap()), printed);
 
     // An IPv4 address in the clothes of an IPv6 one is the same to the kernel.
     let addresses: BTreeSet<_> = herd
@@ -47,7 +47,7 @@ fn good(herd: &Herd) {
         }
     }
     assert_eq!(reached.len(), herd.members().len(), "the herd is in parts");
-    let drawing = herd.drawing();
+    let drawing = crate::config::draw(&herd);
     let is_drawn = |name: &str| drawing.lines().any(|line| line.split(' ').next() == Some(name));
     assert!(herd.members().iter().all(|member| is_drawn(member.name.as_str())), "{drawing}");
 }

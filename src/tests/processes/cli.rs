@@ -79,7 +79,7 @@ fn requests(mut connection: &TcpStream) -> String {
 fn the_printed_herd_is_one_to_start_from() {
     let (code, toml, errors) = outcome(&["herd"]);
     assert_eq!((code, errors.as_str()), (0, ""));
-    assert_eq!(Herd::parse(&toml).unwrap(), Herd::built_in());
+    assert_eq!(proxyherd::config::parse(&toml).unwrap(), Herd::built_in());
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("herd.toml");
@@ -87,7 +87,7 @@ fn the_printed_herd_is_one_to_start_from() {
     let path = path.to_str().unwrap();
     let (code, drawn, errors) = outcome(&["herd", "--check", path]);
     assert_eq!((code, errors.as_str()), (0, ""));
-    assert!(drawn.starts_with(&Herd::built_in().drawing()), "{drawn}");
+    assert!(drawn.starts_with(&proxyherd::config::draw(&Herd::built_in())), "{drawn}");
     assert_eq!(outcome(&["herd", "--herd", path]).1, toml);
 }
 
@@ -95,7 +95,7 @@ fn the_printed_herd_is_one_to_start_from() {
 fn a_wrong_herd_is_one_sentence_and_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("herd.toml");
-    let toml = Herd::built_in().to_toml();
+    let toml = proxyherd::config::to_toml(&Herd::built_in());
     let server = "[servers.Zoe]\nclient = \"127.0.0.1:1\"\npeer = \"127.0.0.1:2\"\n";
     let cases = [
         (toml.replace("12551", "12550"), "give each an address of its own"),

@@ -60,7 +60,7 @@ impl RealHerd {
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = config::Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("herd.toml"), herd.to_toml()).unwrap();
+        fs::write(folder.path().join("herd.toml"), proxyherd::config::to_toml(&herd)).unwrap();
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let addresses = herd.members().iter().map(|member| (member.name.to_string(), member.client));
         let addresses = Addresses::new(addresses);

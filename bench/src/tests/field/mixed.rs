@@ -41,7 +41,7 @@ impl Mixed {
         let links = LINKS.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = Herd::new(ours.into_iter().chain(theirs).collect(), links, true).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("herd.toml"), herd.to_toml()).unwrap();
+        std::fs::write(folder.path().join("herd.toml"), proxyherd::config::to_toml(&herd)).unwrap();
         let ours = OURS.map(|our| serve(folder.path(), our)).into_iter().collect();
         let theirs = THEIRS.iter().zip(variants).map(|(their, variant)| {
             let neighbours: Vec<String> = herd

@@ -82,7 +82,8 @@ impl Processes {
         let herd = Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let dir = tempfile::tempdir().unwrap();
         for name in names {
-            std::fs::write(dir.path().join(format!("{name}.toml")), herd.to_toml()).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.toml")), proxyherd::config::to_toml(&herd))
+                .unwrap();
         }
         let kinds = names.iter().map(|name| (*name).to_owned()).zip(kinds.iter().copied()).collect();
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -98,7 +99,8 @@ impl Processes {
                 member.peer = dialled(from, member.name.as_str(), member.peer);
             }
             let herd = Herd::new(members, self.herd.links().to_vec(), self.herd.catch_up).unwrap();
-            std::fs::write(self.dir.path().join(format!("{from}.toml")), herd.to_toml()).unwrap();
+            std::fs::write(self.dir.path().join(format!("{from}.toml")), proxyherd::config::to_toml(&herd))
+                .unwrap();
         }
     }
 

@@ -1,0 +1,72 @@
+//! Why the client could not do what it was asked to, and the server that it was to talk to.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::proto::model::name::ServerName;
+
+/// How long connecting may take, all addresses of a host together.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why the client could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The host has no address.
+    #[error("cannot find {host:?}: {source}; give a server of the herd or HOST:PORT")]
+    Unknown {
+        /// As it was given.
+        host: String,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// No server listens there, or none answers within [`CONNECT_DEADLINE`].
+    #[error("cannot connect to {server}: {source}; is it running? {}", how_to_start(server))]
+    Unreachable {
+        /// Which server.
+        server: Target,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The server hung up too soon.
+    #[error("the server closed the connection before everything was answered; try again, or another server")]
+    Closed,
+    /// The server said nothing for too long.
+    #[error("the server has not answered within {} s; try another server", .0.as_secs())]
+    Silent(Duration),
+    /// The connection or the machine failed.
+    #[error("the connection failed: {0}; try again, or another server")]
+    Connection(io::Error),
+    /// Standard input cannot be read.
+    #[error("cannot read the input: {0}")]
+    Input(io::Error),
+    /// The replies cannot be written.
+    #[error("cannot write the replies: {0}")]
+    Output(io::Error),
+}
+
+/// The server to talk to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// A member of the herd.
+    Member(ServerName, SocketAddr),
+    /// `HOST:PORT`, to be looked up.
+    Host(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Member(name, address) => write!(f, "{name} at {address}"),
+            Target::Host(host) => f.write_str(host),
+        }
+    }
+}
+
+fn how_to_start(server: &Target) -> String {
+    match server {
+        Target::Member(name, _) => format!("`proxyherd serve {name}` starts it"),
+        Target::Host(_) => "`proxyherd herd --list` shows the addresses of the herd".to_owned(),
+    }
+}

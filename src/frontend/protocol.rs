@@ -1,0 +1,28 @@
+//! What is spoken at a door.
+
+use std::fmt;
+
+/// What is spoken at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The line protocol, with clients.
+    Line,
+    /// The protocol between servers.
+    Peer,
+}
+
+impl Protocol {
+    /// The name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Line => "client",
+            Protocol::Peer => "peer",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
