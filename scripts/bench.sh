@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures the server against event-driven ones, and draws the results.
+# Measures the server against event-driven ones, and says what the results come to.
 #
 #     scripts/bench.sh SUITE [OPTIONS]   one of those in bench/README.md, or quick or full
-#     scripts/bench.sh plot [FILE]       SVG figures of a file of results [default: bench/results/full.jsonl]
+#     scripts/bench.sh targets [FILE]    which targets a file of results meets [default: bench/results/full.jsonl]
 #     scripts/bench.sh compare FILE FILE which ratios two runs agree on
 #     scripts/bench.sh load [OPTIONS]    the load generator alone
 #
@@ -22,7 +22,7 @@ programs=$(cargo metadata --format-version 1 --no-deps --offline --locked |
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 
 case $what in
-    plot | compare | load)
+    targets | compare | load)
         cargo build --release --locked --package proxyherd-bench --bin suite --bin load
         ;;
     *)
@@ -37,7 +37,7 @@ case $what in
 esac
 
 case $what in
-    plot | compare) exec "$programs/suite" "$what" "$@" ;;
+    targets | compare) exec "$programs/suite" "$what" "$@" ;;
     load) exec "$programs/load" "$@" ;;
     *) exec "$programs/suite" run "$what" "$@" ;;
 esac

@@ -5,7 +5,7 @@
 #     scripts/faults.sh quick        a short list, one round each: under 90 seconds after building
 #     scripts/faults.sh --list       what the faults are called and what they do
 #     scripts/faults.sh --only kill-hub,loss-20 --rounds 9
-#     scripts/faults.sh --show bench/results/faults.jsonl --markdown
+#     scripts/faults.sh --show bench/results/faults.jsonl
 #
 # `--help` has the other options. Exit code 0: nothing was lost, and the servers always converged in time; 1: they did
 # not; 2: no fault could be injected; 77: this machine does not permit it, or lacks a program that is then named.

@@ -5,11 +5,10 @@
 //! |---|---|
 //! | [`load`] | the load generator, as the `load` program and the suites use it |
 //! | [`suite`] | what is measured: one file for each suite, the variants, the file of results |
-//! | [`crowds`] | hostile clients, and honest ones beside them |
+//! | [`abusive_clients`] | abusive clients, and probes beside them |
 //! | [`faults`] | real faults: a herd in a network of its own that is killed, cut and slowed down |
 //! | [`line`](mod@line) | the instructions of one report, between a read and a write |
-//! | [`plot`] | figures of any file of results |
-//! | `engines` | storage engines beside the journal; with the feature of this name |
+//! | [`table`] | tables for people |
 //!
 //! The variants are in `src/bin`. None of what follows is a driver: how bytes come in and go out is written anew
 //! in each of them, for that is what is compared.
@@ -17,7 +16,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`options`] | the command line of every variant, turned into checked values |
-//! | [`life`] | the log, the signals and the exit code of every variant |
+//! | [`process`] | the log, the signals and the exit code of every variant |
 //! | [`listen`] | opening a port, with the same socket options as the threaded server |
 //! | [`shared`] | one member of the herd, as all its connections see it; the bounds |
 //! | [`notes`] | what a member logs and counts of its links, and of its own life |
@@ -30,23 +29,21 @@
 //!
 //! Everything that variants log is logged here, for the log takes what `proxyherd` says and no other crate.
 
-pub mod crowds;
-#[cfg(feature = "engines")]
-pub mod engines;
+pub mod abusive_clients;
 pub mod faults;
 pub mod line;
 pub mod load;
-pub mod plot;
 pub mod suite;
+pub mod table;
 
 pub mod callers;
 pub mod chance;
 pub mod clock;
 pub mod framings;
-pub mod life;
 pub mod listen;
 pub mod notes;
 pub mod options;
+pub mod process;
 pub mod shared;
 pub mod stats;
 pub mod talk;

@@ -16,8 +16,8 @@ use proxyherd::proto::node::{Identity, Node};
 
 use crate::callers::Callers;
 use crate::chance;
-use crate::life::Failure;
 use crate::options::open_places;
+use crate::process::Failure;
 use crate::stats::{Count, Stats};
 
 /// Replies are written when they have grown to this, even if more lines wait.

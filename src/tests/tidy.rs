@@ -37,11 +37,7 @@ struct Allowed {
 }
 
 /// Keep it short: an entry that is not needed any more is a failure, too.
-const ALLOWED: &[Allowed] = &[Allowed {
-    path: "bench/src/engines/log.rs",
-    found: "proxyherd::journal",
-    reason: "storage engines are compared with the journal itself, for which no server is needed",
-}];
+const ALLOWED: &[Allowed] = &[];
 
 #[test]
 #[expect(

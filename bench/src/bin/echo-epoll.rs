@@ -10,9 +10,9 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use proxyherd::config::Config;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, listen_nonblocking, note_accept_failure};
 use proxyherd_bench::options::Common;
+use proxyherd_bench::process::{self, Failure};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
@@ -31,7 +31,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), serve)
+    process::run(|args: &Args| args.common.clone(), serve)
 }
 
 fn serve(args: Args, config: &Config) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
     for _ in 0..args.threads {
         loops.push(Echo::new(TcpListener::from_std(listen_nonblocking(config.member().client, opened)?))?);
     }
-    life::exit_on_signal()?;
+    process::exit_on_signal()?;
     let first = loops.remove(0);
     std::thread::scope(|scope| {
         for other in loops {

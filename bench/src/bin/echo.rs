@@ -12,11 +12,11 @@ use clap::Parser;
 use crossbeam_channel::{Receiver, bounded};
 use proxyherd::config::Config;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{
     ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
 };
 use proxyherd_bench::options::Common;
+use proxyherd_bench::process::{self, Failure};
 
 /// The stack of a connection's thread.
 const STACK_BYTES: usize = 512 * 1024;
@@ -35,12 +35,12 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {
     let listener = listen(config.member().client, Opened::Once)?;
-    life::exit_on_signal()?;
+    process::exit_on_signal()?;
     let (accepted, to_serve) = bounded(ACCEPTED_MAX);
     thread::scope(|scope| {
         Builder::new().spawn_scoped(scope, move || start_all(scope, &to_serve))?;
@@ -65,7 +65,7 @@ fn start_all<'scope>(scope: &'scope Scope<'scope, '_>, to_serve: &Receiver<TcpSt
         let (first, more) = (refused.into_inner(), next.clone());
         let thread = Builder::new().stack_size(STACK_BYTES);
         if let Err(error) = thread.spawn_scoped(scope, move || echo_one_after_another(first, &more)) {
-            life::note_no_thread(&error);
+            process::note_no_thread(&error);
         }
     }
 }

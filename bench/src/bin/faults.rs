@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use proxyherd_bench::faults::options::Options;
 use proxyherd_bench::faults::table::{broken, table};
-use proxyherd_bench::faults::{self, Stop, enclosure};
+use proxyherd_bench::faults::{self, Stop, namespace};
 
 /// Reports were lost, servers did not agree, or a trial failed.
 const BROKEN: u8 = 1;
@@ -34,9 +34,9 @@ struct Raw {
     /// Print the table of a file of results, and try nothing.
     #[arg(long, value_name = "FILE")]
     show: Option<PathBuf>,
-    /// The program's own: the namespaces that it was started in.
+    /// The program's own: the namespaces that it was started from.
     #[arg(long, hide = true, value_name = "NAMESPACES")]
-    enclosed_from: Option<String>,
+    started_from: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -57,14 +57,14 @@ fn work(raw: &Raw) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(path) = &raw.show {
-        write!(said, "{}", table(&faults::read(path)?, raw.options.markdown))?;
+        write!(said, "{}", table(&faults::read(path)?))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let tried = match &raw.enclosed_from {
-        None => Err(enclosure::enter()),
+    let tried = match &raw.started_from {
+        None => Err(namespace::enter()),
         // What is printed while it runs must not stand within the table.
         Some(outside) => {
-            enclosure::settle(outside).and_then(|()| faults::run(&raw.options, &mut io::stderr()))
+            namespace::settle(outside).and_then(|()| faults::run(&raw.options, &mut io::stderr()))
         }
     };
     let outcome = match tried {
@@ -76,7 +76,7 @@ fn work(raw: &Raw) -> Result<ExitCode, Box<dyn Error>> {
         Err(Stop::Failed(why)) => return Err(why.into()),
     };
     if !outcome.records.is_empty() {
-        write!(said, "{}", table(&outcome.records, raw.options.markdown))?;
+        write!(said, "{}", table(&outcome.records))?;
     }
     for sentence in &outcome.skipped {
         writeln!(io::stderr(), "faults: {sentence}")?;

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use proxyherd_bench::life::Failure;
 use proxyherd_bench::line::stream::{Places, Reports, Shape, Speaker};
 use proxyherd_bench::line::{instructions, time};
-use proxyherd_bench::suite::spread::Spread;
+use proxyherd_bench::process::Failure;
+use proxyherd_bench::suite::stats::Stats;
+use proxyherd_bench::table::table;
 use serde_json::{Map, Value, json};
 
 /// How many lines there are in a buffer. The first is the one that is quoted.
@@ -79,11 +80,12 @@ fn work(options: &Options) -> Result<(), Failure> {
         return Ok(writeln!(said, "{}", in_json(&figures))?);
     }
     let unit = if options.time { "nanoseconds" } else { "instructions" };
-    writeln!(said, "| {unit} of a line, by lines per buffer | 1 | 16 | 64 |\n|---|--:|--:|--:|")?;
-    for (at, (name, ..)) in STREAMS.iter().enumerate() {
-        let [sixteen, one, many] = figures.map(|streams| streams[at]);
-        writeln!(said, "| {name} | {one:.0} | {sixteen:.0} | {many:.0} |")?;
-    }
+    let titles = [&format!("{unit} of a line, by lines per buffer"), "1", "16", "64"];
+    let row = |(at, (name, ..)): (usize, &(&str, Speaker, Reports, Places))| {
+        let [sixteen, one, many] = figures.map(|streams| format!("{:.0}", streams[at]));
+        vec![(*name).to_owned(), one, sixteen, many]
+    };
+    write!(said, "{}", table(&titles, &STREAMS.iter().enumerate().map(row).collect::<Vec<_>>()))?;
     Ok(())
 }
 
@@ -100,8 +102,8 @@ fn timed(rounds: u32) -> Result<Figures, Failure> {
     let mut medians = Figures::default();
     for (lines, streams) in medians.iter_mut().enumerate() {
         for (stream, figure) in streams.iter_mut().enumerate() {
-            let spread = Spread::of(rounds.iter().map(|round| round[lines][stream]));
-            *figure = spread.ok_or("the clock stands still")?.median;
+            let stats = Stats::of(rounds.iter().map(|round| round[lines][stream]));
+            *figure = stats.ok_or("the clock stands still")?.median;
         }
     }
     Ok(medians)

@@ -17,9 +17,9 @@ use proxyherd::config::Config;
 use proxyherd::places::PlacesProvider;
 use proxyherd::proto::line::query::NearbyQuery;
 use proxyherd_bench::clock;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{Opened, listen};
 use proxyherd_bench::options::{Common, open_places};
+use proxyherd_bench::process::{self, Failure};
 use serde_json::Value;
 
 /// A server as one writes it at first.
@@ -30,7 +30,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a beginner's threads belong to nobody")]
@@ -41,7 +41,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
         clients: Mutex::new(HashMap::new()),
     });
     let listener = listen(config.member().client, Opened::Once)?;
-    life::exit_on_signal()?;
+    process::exit_on_signal()?;
     loop {
         let (socket, _) = listener.accept()?;
         let server = Arc::clone(&server);

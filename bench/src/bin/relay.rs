@@ -14,9 +14,9 @@ use clap::Parser;
 use parking_lot::Mutex;
 use proxyherd::config::Config;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{Opened, listen, note_accept_failure};
 use proxyherd_bench::options::Common;
+use proxyherd_bench::process::{self, Failure};
 
 /// A server that passes on what it reads.
 #[derive(Debug, Parser)]
@@ -42,7 +42,7 @@ enum Port {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {
@@ -52,7 +52,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
         Relay { next: after.map(|it| it.peer), onward: Mutex::new(None), known: Mutex::new(HashSet::new()) };
     let clients = listen(member.client, Opened::Once)?;
     let peers = listen(member.peer, Opened::Once)?;
-    life::exit_on_signal()?;
+    process::exit_on_signal()?;
     thread::scope(|scope| {
         Builder::new().spawn_scoped(scope, || accept(scope, &peers, &relay, Port::Peer))?;
         accept(scope, &clients, &relay, Port::Client);
@@ -72,7 +72,7 @@ fn accept<'scope>(
                 // A connection that breaks is over like one that ends.
                 let serve = move || drop(relay.serve(&socket, port));
                 if let Err(error) = Builder::new().spawn_scoped(scope, serve) {
-                    life::note_no_thread(&error);
+                    process::note_no_thread(&error);
                 }
             }
             Err(error) => note_accept_failure(&error, true),

@@ -10,11 +10,11 @@ use std::thread;
 use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd_bench::clock;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::listen::{
     ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
 };
 use proxyherd_bench::options::Common;
+use proxyherd_bench::process::{self, Failure};
 use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, Shared, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
 
@@ -26,13 +26,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {
     let shared = Shared::new(config)?;
     let listener = listen(shared.clients, Opened::Once)?;
-    life::exit_on_signal()?;
+    process::exit_on_signal()?;
     shared.note_serving();
     let mut turn = Turn::default();
     loop {

@@ -1,4 +1,4 @@
-//! Measures all variants of the server, suite by suite, and draws the results.
+//! Measures all variants of the server, suite by suite, and says what the results come to.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use proxyherd_bench::crowds::swarm;
-use proxyherd_bench::plot;
+use proxyherd_bench::abusive_clients::fleet;
 use proxyherd_bench::suite::compare::compare;
-use proxyherd_bench::suite::{self, options::Options};
+use proxyherd_bench::suite::options::Options;
+use proxyherd_bench::suite::results::Results;
+use proxyherd_bench::suite::{self, targets};
 
-/// Measures all variants of the server, suite by suite, and draws the results.
+/// Measures all variants of the server, suite by suite, and says what the results come to.
 #[derive(Parser)]
 #[command(name = "suite", version)]
 struct Raw {
@@ -23,17 +24,14 @@ struct Raw {
 enum Job {
     /// Run a suite, or several.
     Run(Options),
-    /// Be a crowd of hostile clients: the suite `crowds` starts this.
+    /// Be a fleet of abusive clients: the suite `crowds` starts this.
     #[command(hide = true)]
-    Crowd(swarm::Options),
-    /// Draw SVG figures of a file of results.
-    Plot {
+    Fleet(fleet::Options),
+    /// Show what a file of results says of every target.
+    Targets {
         /// The file.
         #[arg(default_value = "bench/results/full.jsonl")]
         file: PathBuf,
-        /// The folder for the figures [default: figures, beside the file].
-        #[arg(long)]
-        out: Option<PathBuf>,
     },
     /// Say which ratios two files of results agree on.
     Compare {
@@ -65,19 +63,16 @@ fn work(job: Job) -> Result<ExitCode, Box<dyn Error>> {
             }
             Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Job::Crowd(options) => {
-            swarm::run(&options, &mut said)?;
+        Job::Fleet(options) => {
+            fleet::run(&options, &mut said)?;
             Ok(ExitCode::SUCCESS)
         }
         Job::Compare { first, second } => {
             write!(said, "{}", compare(&first, &second)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Job::Plot { file, out } => {
-            let beside = file.parent().map_or_else(|| "figures".into(), |folder| folder.join("figures"));
-            for figure in plot::draw(&file, &out.unwrap_or(beside))? {
-                writeln!(said, "{}", figure.display())?;
-            }
+        Job::Targets { file } => {
+            write!(said, "{}", targets::scoreboard(&Results::open(&file)?, None)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use nfq::{Queue, Verdict};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::enclosure::{OWN_FOLDER, is_installed};
+use super::namespace::{OWN_FOLDER, is_installed};
 use super::network::{Network, SERVERS_NET, command, within};
 use crate::load::clock;
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::network::{Network, within};
 use crate::load::clock;
-use crate::suite::propagation::Talk;
+use crate::suite::propagation::Conversation;
 use crate::suite::server::{STOP_MAX, signal, wait, wrapped};
 
 /// The variable that a server takes the secret of its herd from.
@@ -162,19 +162,19 @@ pub(super) fn wait_until_linked(herd: &Herd) -> io::Result<()> {
     let end_ns = clock::monotonic_ns() + clock::ns(START_WAIT_MAX);
     for from in herd.members() {
         let marker = format!("marker-{}", from.name);
-        let mut talk = loop {
-            match Talk::with(from.client) {
-                Ok(talk) => break talk,
+        let mut conversation = loop {
+            match Conversation::with(from.client) {
+                Ok(conversation) => break conversation,
                 Err(error) if clock::monotonic_ns() > end_ns => return Err(error),
                 Err(_) => std::thread::sleep(LOOK),
             }
         };
-        talk.report(&marker)?;
+        conversation.report(&marker)?;
     }
     for to in herd.members() {
-        let mut talk = Talk::with(to.client)?;
+        let mut conversation = Conversation::with(to.client)?;
         for from in herd.members() {
-            talk.wait_for(&format!("marker-{}", from.name))?;
+            conversation.wait_for(&format!("marker-{}", from.name))?;
         }
     }
     Ok(())

@@ -5,24 +5,24 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `fault` | every fault, how long it lasts, and what is aimed at |
-//! | `enclosure` | namespaces that nothing has to remove, and whether they are permitted |
+//! | `namespace` | namespaces that nothing has to remove, and whether they are permitted |
 //! | `network` | five namespaces on a switch, and what the switch drops |
 //! | `delay` | packets held back by a reader of the kernel's packet queue |
 //! | `herd` | the five processes: started, killed, frozen |
-//! | `reporters`, `book` | the load, and what was acknowledged by whom |
+//! | `reporters`, `history` | the load, and what was acknowledged by whom |
 //! | `agreement` | what all servers answer, and whether it is the same |
 //! | `trial` | one fault, one time |
 //! | `table` | what people read |
 
-pub mod enclosure;
+pub mod namespace;
 pub mod options;
 pub mod table;
 
 mod agreement;
-mod book;
 mod delay;
 mod fault;
 mod herd;
+mod history;
 mod network;
 mod reporters;
 mod trial;
@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> io::Result<Vec<Record>> {
     Ok(fault::FAULTS.iter().filter_map(of).collect())
 }
 
-/// Tries every fault that was asked for, within an enclosure; `said` is where people read how it goes.
+/// Tries every fault that was asked for, within namespaces of our own; `said` is where people read how it goes.
 ///
 /// # Errors
 /// If nothing can be tried. What goes wrong in a trial is in its record.
@@ -142,7 +142,7 @@ fn rounds(setting: &Setting<'_>, said: &mut dyn Write) -> io::Result<Record> {
     }
     Ok(Record {
         suite: SUITE.to_owned(),
-        point: point(&[(FAULT, fault.name.to_owned())]),
+        point: point(&[(FAULT, &fault.name)]),
         variant: "threads".to_owned(),
         options: how(fault, options),
         rounds,
@@ -166,10 +166,10 @@ fn figures(trial: &Trial) -> Figures {
 
 fn how(fault: &Fault, options: &Options) -> Point {
     let mut how = point(&[
-        ("clients", options.clients.to_string()),
-        ("rate", options.rate.to_string()),
-        ("fault_seconds", fault.lasts.as_secs_f64().to_string()),
-        ("deadline_seconds", CONVERGE_WAIT_MAX.as_secs().to_string()),
+        ("clients", &options.clients),
+        ("rate", &options.rate),
+        ("fault_seconds", &fault.lasts.as_secs_f64()),
+        ("deadline_seconds", &CONVERGE_WAIT_MAX.as_secs()),
     ]);
     if !options.sysctl.is_empty() {
         how.insert("sysctl".to_owned(), options.sysctl.join(" "));

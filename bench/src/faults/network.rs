@@ -24,7 +24,7 @@ pub(super) const SERVERS_NET: &str = "10.77.0.0/28";
 const CLIENT_PORT: u16 = 12_550;
 const PEER_PORT: u16 = 12_650;
 
-/// The network of the enclosure. It vanishes with the enclosure.
+/// The network of our namespaces. It vanishes with them.
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) herd: Herd,

@@ -41,9 +41,6 @@ pub struct Options {
     /// given again.
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,
-    /// Print the table as Markdown.
-    #[arg(long)]
-    pub markdown: bool,
     /// The file that results are added to [default: target/bench/faults-quick.jsonl for quick or --only, else
     /// bench/results/faults.jsonl].
     #[arg(long, value_name = "FILE")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::book::{Book, Report};
+use super::history::{History, Report};
 use crate::load::clock;
 
 /// Reports on the way to one server: enough for the rate at a reply time of a tenth of a second.
@@ -34,7 +34,7 @@ const READ_BYTES: usize = 64 * 1024;
 pub(super) struct Reporter<'a> {
     pub(super) name: &'a str,
     pub(super) address: SocketAddr,
-    pub(super) book: &'a Mutex<Book>,
+    pub(super) history: &'a Mutex<History>,
     /// Reports a second.
     pub(super) rate: f64,
     /// The load is over.
@@ -117,11 +117,11 @@ impl Conversation<'_> {
     /// Writes the next reports into `lines`, as many as are due and the window has room for.
     fn take(&mut self, due: usize, lines: &mut String) {
         lines.clear();
-        let mut book = self.reporter.book.lock();
+        let mut history = self.reporter.history.lock();
         for _ in 0..due.min(WINDOW - self.on_the_way.len()) {
-            let report = book.take(clock::wall_ns());
+            let report = history.take(clock::wall_ns());
             lines.push_str("IAMAT ");
-            push_report(&book, report, lines);
+            push_report(&history, report, lines);
             lines.push('\n');
             self.on_the_way.push_back(report);
         }
@@ -131,7 +131,7 @@ impl Conversation<'_> {
     fn acknowledged(&mut self, replies: &mut Vec<u8>) -> io::Result<()> {
         let Some(end) = replies.iter().rposition(|&byte| byte == b'\n') else { return Ok(()) };
         let reporter = self.reporter;
-        let mut book = reporter.book.lock();
+        let mut history = reporter.history.lock();
         let mut expected = String::new();
         for line in replies[..end].split(|&byte| byte == b'\n') {
             let odd = || {
@@ -140,7 +140,7 @@ impl Conversation<'_> {
             };
             let report = self.on_the_way.pop_front().ok_or_else(odd)?;
             expected.clear();
-            push_report(&book, report, &mut expected);
+            push_report(&history, report, &mut expected);
             let text = std::str::from_utf8(line).map_err(|_| odd())?;
             let skew = text
                 .strip_prefix("AT ")
@@ -150,19 +150,19 @@ impl Conversation<'_> {
             if skew.is_none_or(|skew| skew.trim().is_empty() || skew.trim().contains(' ')) {
                 return Err(odd());
             }
-            book.acknowledge(report);
+            history.acknowledge(report);
         }
-        drop(book);
+        drop(history);
         replies.drain(..=end);
         Ok(())
     }
 }
 
 /// Client, location and time of a report. Where it is follows from when, so that replies can be checked.
-fn push_report(book: &Book, report: Report, line: &mut String) {
+fn push_report(history: &History, report: Report, line: &mut String) {
     use std::fmt::Write as _;
     let (seconds, nanos) = (report.time_ns / clock::NS_PER_SECOND, report.time_ns % clock::NS_PER_SECOND);
-    let name = book.name(report.client);
+    let name = history.name(report.client);
     // Far from anything that is in the catalogue of places, so that answers to questions are short. Writing to a
     // String cannot fail.
     let _ = write!(line, "{name} -48.{nanos:09}-123.{nanos:09} {seconds}.{nanos:09}");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::suite::results::Record;
-use crate::suite::spread::Spread;
+use crate::suite::stats::Stats;
 
 use super::FAULT;
 use super::fault::FAULTS;
@@ -33,10 +33,9 @@ const HEAD: [&str; 9] = [
     "warnings",
 ];
 
-/// The table for a terminal, or as Markdown.
-pub fn table(records: &[Record], markdown: bool) -> String {
-    let rows: Vec<Vec<String>> = records.iter().map(row).collect();
-    let mut text = if markdown { in_markdown(&rows) } else { aligned(&rows) };
+/// The table.
+pub fn table(records: &[Record]) -> String {
+    let mut text = crate::table::table(&HEAD, &records.iter().map(row).collect::<Vec<_>>());
     for record in records.iter().filter(|record| record.rounds.len() >= DISTRIBUTION_ROUNDS_MIN) {
         let mut times = record.figures(CONVERGE_SECONDS);
         times.sort_by(f64::total_cmp);
@@ -65,7 +64,7 @@ pub fn broken(records: &[Record]) -> Vec<String> {
 }
 
 fn row(record: &Record) -> Vec<String> {
-    let median = |figure: &str| record.spread(figure).map_or_else(dash, |it| format!("{:.0}", it.median));
+    let median = |figure: &str| record.stats(figure).map_or_else(dash, |it| format!("{:.0}", it.median));
     let fault = FAULTS.iter().find(|fault| fault.name == name(record));
     vec![
         name(record).to_owned(),
@@ -82,8 +81,8 @@ fn row(record: &Record) -> Vec<String> {
 
 fn converged(record: &Record) -> String {
     let never = record.rounds.len() - record.figures(CONVERGE_SECONDS).len();
-    let times = record.spread(CONVERGE_SECONDS);
-    let times = times.map_or_else(dash, |it: Spread| format!("{:.2} / {:.2} s", it.median, it.max));
+    let times = record.stats(CONVERGE_SECONDS);
+    let times = times.map_or_else(dash, |it: Stats| format!("{:.2} / {:.2} s", it.median, it.max));
     if never > 0 { format!("{times}, FAILED: {never} never") } else { times }
 }
 
@@ -100,28 +99,6 @@ fn aim(record: &Record) -> String {
         0 => format!("< {aim} s"),
         missed => format!("< {aim} s FAILED in {missed}"),
     }
-}
-
-fn in_markdown(rows: &[Vec<String>]) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let head: Vec<String> = HEAD.map(str::to_owned).to_vec();
-    let rule: Vec<String> = (0..HEAD.len()).map(|at| if at < 2 { "---" } else { "--:" }.to_owned()).collect();
-    [line(&head), line(&rule)].into_iter().chain(rows.iter().map(|row| line(row))).collect()
-}
-
-fn aligned(rows: &[Vec<String>]) -> String {
-    // The command line has what each fault does; a terminal has no room for it.
-    let but_text = |cells: &[String]| [&cells[..1], &cells[2..]].concat();
-    let mut all = vec![but_text(&HEAD.map(str::to_owned))];
-    all.extend(rows.iter().map(|row| but_text(row)));
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len() - 1).map(width).collect();
-    let cell = |(at, text): (usize, &String)| match at {
-        0 => format!("{text:<width$}", width = widths[at]),
-        _ => format!("{text:>width$}", width = widths[at]),
-    };
-    let line = |row: &Vec<String>| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ") + "\n";
-    all.iter().map(line).collect()
 }
 
 fn or_failed(value: f64, is_failure: impl Fn(f64) -> bool) -> String {
@@ -153,8 +130,8 @@ mod tests {
             figures
         };
         Record {
-            point: point(&[(FAULT, name.to_owned())]),
-            options: point(&[(AIM_SECONDS, "2".to_owned())]),
+            point: point(&[(FAULT, &name)]),
+            options: point(&[(AIM_SECONDS, &2)]),
             rounds: rounds.iter().map(figures).collect(),
             ..Record::default()
         }
@@ -163,37 +140,37 @@ mod tests {
     #[test]
     fn what_went_well_says_so() {
         let good = record("kill-hub", &[(0.0, Some(0.25)), (0.0, Some(1.5)), (0.0, Some(0.5))]);
-        let text = table(std::slice::from_ref(&good), true);
-        let row = text.lines().last().unwrap();
-        assert!(row.starts_with("| kill-hub | kill -9 of the hub"), "{row}");
-        assert!(row.contains("| 3 | 300 |") && row.contains("| 0.50 / 1.50 s | < 2 s |"), "{row}");
+        let text = table(std::slice::from_ref(&good));
+        let cells: Vec<&str> = text.lines().last().unwrap().split('|').map(str::trim).collect();
+        assert_eq!((cells[1], cells[2]), ("kill-hub", "kill -9 of the hub, away for 3 s"));
+        assert_eq!(cells[3..9], ["3", "300", "-", "0", "0.50 / 1.50 s", "< 2 s"]);
         assert!(!text.contains("FAILED") && broken(&[good]).is_empty());
     }
 
     #[test]
     fn a_missed_aim_is_shown_and_no_more() {
         let slow = record("swizzle", &[(0.0, Some(0.25)), (0.0, Some(2.5))]);
-        assert!(table(std::slice::from_ref(&slow), false).contains("< 2 s FAILED in 1"));
+        assert!(table(std::slice::from_ref(&slow)).contains("< 2 s FAILED in 1"));
         assert!(broken(&[slow]).is_empty());
     }
 
     #[test]
     fn losses_and_herds_that_never_agree_are_failures() {
         let bad = record("half-open", &[(2.0, Some(0.25)), (1.0, None)]);
-        let text = table(std::slice::from_ref(&bad), true);
+        let text = table(std::slice::from_ref(&bad));
         assert!(text.contains("| 3 FAILED |"), "{text}");
         assert!(text.contains("0.25 / 0.25 s, FAILED: 1 never"), "{text}");
         assert!(text.contains("< 2 s FAILED in 1"), "{text}");
         assert_eq!(broken(&[bad]).len(), 2);
         let none = Record { failed: Some("round 1 does not count".to_owned()), ..record("loss-5", &[]) };
-        assert!(table(std::slice::from_ref(&none), true).contains("FAILED: not measured"));
+        assert!(table(std::slice::from_ref(&none)).contains("FAILED: not measured"));
         assert_eq!(broken(&[none]), ["loss-5: round 1 does not count"]);
     }
 
     #[test]
     fn many_rounds_are_shown_one_by_one() {
         let rounds: Vec<_> = (0..9).map(|at| (0.0, Some(f64::from(9 - at)))).collect();
-        let text = table(&[record("loss-50", &rounds)], false);
+        let text = table(&[record("loss-50", &rounds)]);
         assert!(text.ends_with(
             "Every round of loss-50, in seconds: 1.00, 2.00, 3.00, 4.00, 5.00, 6.00, 7.00, 8.00, 9.00\n"
         ));

@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use proxyherd::config::Member;
 
 use super::agreement::{Found, Survey};
-use super::book::Book;
 use super::delay;
-use super::enclosure::OWN_FOLDER;
 use super::fault::{Fault, What, dropped, steps};
 use super::herd::{Servers, wait_until_linked};
+use super::history::History;
+use super::namespace::OWN_FOLDER;
 use super::network::Network;
 use super::options::Options;
 use super::reporters::Reporter;
@@ -120,17 +120,17 @@ impl<'a> Setting<'a> {
             Err(ended) => ended,
         })?;
         let seconds = (WARM_UP + BEFORE + self.fault.lasts).as_secs();
-        let book = Book::new(self.options.clients as usize, seconds * u64::from(self.options.rate));
-        let book = Mutex::new(book);
-        let mut survey = Survey::new(herd, &book.lock().names());
+        let history = History::new(self.options.clients as usize, seconds * u64::from(self.options.rate));
+        let history = Mutex::new(history);
+        let mut survey = Survey::new(herd, &history.lock().names());
         let (load_over, delay_over) = (AtomicBool::new(false), AtomicBool::new(false));
         let (per_second_before, found, converge_seconds) = thread::scope(|scope| {
             let _ended = [Raised(&load_over), Raised(&delay_over)];
-            let reporters = self.reporters(scope, &book, &load_over)?;
+            let reporters = self.reporters(scope, &history, &load_over)?;
             thread::sleep(WARM_UP);
-            let before = (book.lock().acknowledged(), clock::monotonic_ns());
+            let before = (history.lock().acknowledged(), clock::monotonic_ns());
             thread::sleep(BEFORE);
-            let reports = book.lock().acknowledged() - before.0;
+            let reports = history.lock().acknowledged() - before.0;
             let seconds = seconds_since(before.1);
             let mut chance = fastrand::Rng::with_seed(self.options.seed + u64::from(round));
             self.fault(scope, &mut servers, &delay_over, &mut chance)?;
@@ -144,11 +144,11 @@ impl<'a> Setting<'a> {
         })?;
         self.network.heal()?;
         let warnings = servers.stop()?;
-        let book = book.into_inner();
+        let history = history.into_inner();
         Ok(Trial {
-            acknowledged: book.acknowledged(),
+            acknowledged: history.acknowledged(),
             per_second_before,
-            lost: book.lost(&found.known_ns),
+            lost: history.lost(&found.known_ns),
             converge_seconds,
             warnings,
             differing: found.differing,
@@ -159,7 +159,7 @@ impl<'a> Setting<'a> {
     fn reporters<'scope>(
         &self,
         scope: &'scope Scope<'scope, '_>,
-        book: &'scope Mutex<Book>,
+        history: &'scope Mutex<History>,
         over: &'scope AtomicBool,
     ) -> Result<Vec<ScopedJoinHandle<'scope, Result<(), String>>>, String>
     where
@@ -169,7 +169,7 @@ impl<'a> Setting<'a> {
         let rate = f64::from(self.options.rate) / members.len() as f64;
         let spawn = |member: &'a Member| {
             let (name, address) = (member.name.as_str(), member.client);
-            let reporter = Reporter { name, address, book, rate, over };
+            let reporter = Reporter { name, address, history, rate, over };
             let builder = Builder::new().name(format!("reports-{name}"));
             builder.spawn_scoped(scope, || reporter.run()).map_err(|error| format!("no thread: {error}"))
         };

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::run;
 use super::stream::Shape;
 use super::turn::Server;
-use crate::life::Failure;
+use crate::process::Failure;
 
 /// The function during which callgrind counts, everything that it calls included.
 const COUNTED: &str = "*Server*counted_turn*";

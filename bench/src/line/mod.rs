@@ -15,7 +15,7 @@ pub mod turn;
 
 use proxyherd::proto::model::time::Moment;
 
-use crate::life::Failure;
+use crate::process::Failure;
 use stream::{Pass, Reports, Shape, received_second};
 use turn::Server;
 

@@ -6,7 +6,7 @@ use super::run;
 use super::stream::Shape;
 use super::turn::Server;
 use crate::clock::ticks;
-use crate::life::Failure;
+use crate::process::Failure;
 
 /// The nanoseconds of one line of a stream: those of all its passes, divided by its lines. Copying the bytes to where a
 /// read would put them is part of it.

@@ -15,7 +15,7 @@ use proxyherd::proto::peering::auth::Nonce;
 use proxyherd::proto::peering::grammar::PEER_VERSION;
 
 use super::stream::{Pass, Speaker};
-use crate::life::Failure;
+use crate::process::Failure;
 use crate::shared::REPLIES_BYTES_MAX;
 
 /// The name of the server, which is in every reply.

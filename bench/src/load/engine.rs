@@ -1,7 +1,7 @@
 //! One thread of the generator: an epoll loop over its share of the connections.
 //!
 //! [`Engine::open`] opens them and lets each introduce itself with one report, so that every server has
-//! accepted all of them before anything is measured. Then one of the drives of `drive` sends the load.
+//! accepted all of them before anything is measured. Then one of the drives of `pacing` sends the load.
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -15,9 +15,9 @@ use mio::{Events, Interest, Poll, Token};
 use super::check::Known;
 use super::clock;
 use super::connection::{Connection, Stage, Trouble};
+use super::counters::Counters;
 use super::error::LoadError;
 use super::request::Script;
-use super::tally::Tally;
 use super::timer::Timer;
 
 /// How long a server may be silent while something waits for it.
@@ -51,7 +51,7 @@ pub(super) struct Shared {
 pub(super) struct Engine<'a> {
     pub(super) shared: &'a Shared,
     pub(super) connections: Vec<Connection>,
-    pub(super) tally: Tally,
+    pub(super) counters: Counters,
     pub(super) timer: Timer,
     /// The number of this thread's first connection among all of the run.
     first: usize,
@@ -83,7 +83,7 @@ impl<'a> Engine<'a> {
         first: usize,
         count: usize,
         clients: u32,
-        tally: Tally,
+        counters: Counters,
     ) -> Result<Engine<'a>, LoadError> {
         let poll = Poll::new().map_err(LoadError::system("epoll"))?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(LoadError::system("timerfd"))?;
@@ -91,7 +91,7 @@ impl<'a> Engine<'a> {
         Ok(Engine {
             shared,
             connections: connections.collect(),
-            tally,
+            counters,
             timer,
             first,
             poll,
@@ -108,7 +108,7 @@ impl<'a> Engine<'a> {
     pub(super) fn open(
         &mut self,
         at_once: usize,
-        mut opened: impl FnMut(&mut Tally, u64, u64),
+        mut opened: impl FnMut(&mut Counters, u64, u64),
     ) -> Result<(), LoadError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let (mut begun, mut done) = (0, 0);
@@ -124,7 +124,7 @@ impl<'a> Engine<'a> {
                 if self.happen(event)? == Happened::Introduced {
                     done += 1;
                     self.shared.opened.fetch_add(1, Ordering::Relaxed);
-                    opened(&mut self.tally, self.connections[index].began_ns, self.heard_ns);
+                    opened(&mut self.counters, self.connections[index].began_ns, self.heard_ns);
                 }
             }
         }
@@ -195,7 +195,7 @@ impl<'a> Engine<'a> {
             return Ok(Happened::Replies(0));
         }
         let (mut replies, mut last_ns, mut counted) = (0, 0, 0);
-        let tally = &mut self.tally;
+        let counters = &mut self.counters;
         let introducing = stage != Stage::Open;
         let received =
             self.connections[index].receive(&mut self.scratch, &mut self.known, |waiting, now_ns| {
@@ -203,7 +203,7 @@ impl<'a> Engine<'a> {
                 last_ns = now_ns;
                 // The introduction is part of opening, not of the load.
                 if !introducing {
-                    counted += u64::from(tally.answered(waiting, now_ns));
+                    counted += u64::from(counters.answered(waiting, now_ns));
                 }
             });
         self.connections[index].counted += counted;

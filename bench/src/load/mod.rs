@@ -8,9 +8,9 @@
 //! | `check` | what a right reply is |
 //! | `connection` | one connection: out, in, on the way |
 //! | `engine` | one thread: epoll, opening, events |
-//! | `drive` | the pace: closed loop, open loop, churn |
-//! | `tally` | counting, and the windows that count |
-//! | `conduct`, `share` | a whole run, divided among threads |
+//! | `pacing` | the pace: closed loop, open loop, churn |
+//! | `counters` | counting, and the windows that count |
+//! | `runner`, `sharding` | a whole run, divided among threads |
 //! | `watch` | what is seen from outside meanwhile |
 //! | `process`, `machine` | what /proc says, where a result comes from |
 //! | `outcome` | what a run has found out |
@@ -23,14 +23,14 @@ pub mod process;
 pub mod progress;
 
 mod check;
-mod conduct;
 mod connection;
-mod drive;
+mod counters;
 mod engine;
 mod error;
+mod pacing;
 mod request;
-mod share;
-mod tally;
+mod runner;
+mod sharding;
 mod target;
 mod timer;
 mod watch;
@@ -38,9 +38,9 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use conduct::run;
+pub use counters::{Latency, Shares};
 pub use error::LoadError;
 pub use options::{Mix, Options, Protocol};
 pub use outcome::Outcome;
-pub use tally::{Latency, Shares};
+pub use runner::run;
 pub use target::make_room;

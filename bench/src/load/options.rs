@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use serde::Serialize;
 
 use super::error::LoadError;
@@ -95,34 +95,15 @@ pub struct Options {
     pub out: Option<PathBuf>,
 }
 
+/// As the command line has them.
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            target: "127.0.0.1:12550".to_owned(),
-            allow_any_target: false,
-            protocol: Protocol::Herd,
-            depth: 1,
-            rate: None,
-            churn: false,
-            storm: false,
-            connections: 1,
-            active: None,
-            clients: 1,
-            name: "client".to_owned(),
-            mix: Mix::default(),
-            radius: 10,
-            limit: 5,
-            ramp: Duration::ZERO,
-            warm_up: Duration::from_secs(1),
-            duration: Duration::from_secs(5),
-            seed: 1,
-            sources: None,
-            threads: 1,
-            cpu: None,
-            pid: Vec::new(),
-            label: String::new(),
-            out: None,
+        #[derive(Parser)]
+        struct Nothing {
+            #[command(flatten)]
+            options: Options,
         }
+        Nothing::parse_from(["load"]).options
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::counters::{Latency, Shares};
 use super::process::{Kernel, Process, Switches};
-use super::tally::{Latency, Shares};
 
 /// The result of one run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -7,14 +7,14 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 
 use super::clock;
-use super::conduct::{Conductor, TICK};
-use super::drive::Span;
+use super::counters::Window;
 use super::error::LoadError;
 use super::options::{Mode, Options};
 use super::outcome::Server;
+use super::pacing::Span;
 use super::process::{Process, Switches};
 use super::progress;
-use super::tally::Window;
+use super::runner::{Runner, TICK};
 
 /// Between the order to begin and the beginning, so that all threads have read it.
 const LEAD: Duration = Duration::from_millis(5);
@@ -26,7 +26,7 @@ pub(super) struct Watched {
     pub(super) servers: Vec<Server>,
 }
 
-impl Conductor<'_> {
+impl Runner<'_> {
     /// Gives the order to begin, and looks at the processes when measuring begins and ends.
     pub(super) fn measure(&self, spans: &[SyncSender<(Span, Window)>]) -> Result<Watched, LoadError> {
         let Options { ramp, warm_up, duration, ref pid, .. } = *self.options;

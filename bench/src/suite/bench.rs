@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::options::{Name, Options, Scale};
 use super::results::{Point, Record, Results, point};
 use super::server::{Servers, Start};
+use super::targets;
 use super::variant::{self, Able, Variant};
-use crate::crowds::habit::Habit;
+use crate::abusive_clients::behaviour::Behaviour;
 use crate::load::clock;
 use crate::load::machine::Provenance;
+use crate::table::{self, Column};
 
 /// What all suites are given.
 pub(super) struct Bench<'a> {
@@ -105,14 +107,14 @@ impl<'a> Bench<'a> {
         self.variants.iter().find(|variant| variant.name == name).cloned()
     }
 
-    /// Whether one of these aims is asked for.
-    pub(super) fn wants_aim(&self, aims: &[u8]) -> bool {
-        self.options.aims.is_empty() || aims.iter().any(|aim| self.options.aims.contains(aim))
+    /// Those of the variants with these names that are there.
+    pub(super) fn named(&self, names: &[&str]) -> Vec<Variant> {
+        names.iter().filter_map(|name| self.variant(name)).collect()
     }
 
     /// Whether a crowd is to come.
-    pub(super) fn wants(&self, habit: Habit) -> bool {
-        self.options.crowds.is_empty() || self.options.crowds.contains(&habit)
+    pub(super) fn wants(&self, behaviour: Behaviour) -> bool {
+        self.options.crowds.is_empty() || self.options.crowds.contains(&behaviour)
     }
 
     /// Says which variants are not there.
@@ -147,6 +149,17 @@ impl<'a> Bench<'a> {
     pub(super) fn say(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.said, "{line}")?;
         self.said.flush()
+    }
+
+    /// Shows people the medians of some figures.
+    pub(super) fn show(&mut self, records: &[Record], columns: &[Column<'_>]) -> io::Result<()> {
+        write!(self.said, "{}", table::of_figures(records, columns))
+    }
+
+    /// The scoreboard of the targets that the suite has measured something of.
+    pub(super) fn check_targets(&mut self) -> io::Result<()> {
+        let text = targets::scoreboard(&self.results, Some((&self.suite, &self.provenance.version)))?;
+        write!(self.said, "{text}")
     }
 
     /// A folder for files of a suite.
@@ -185,12 +198,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// A point for people.
-pub(super) fn label(at: &Point) -> String {
-    at.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
-}
-
 /// How a point was measured, for the key of its results.
 pub(super) fn how(rounds: u32, window: Duration) -> Point {
-    point(&[("rounds", rounds.to_string()), ("window_ms", window.as_millis().to_string())])
+    point(&[("rounds", &rounds), ("window_ms", &window.as_millis())])
 }

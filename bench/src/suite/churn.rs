@@ -3,7 +3,7 @@
 use std::io;
 
 use super::bench::Bench;
-use super::contest::{Contest, Entrant, load_of};
+use super::paired_run::{PairedRun, load_of};
 use super::results::point;
 use crate::load::Options;
 
@@ -18,27 +18,25 @@ const STORM_FOR_ALL: u32 = 1_000;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for connections in bench.either(vec![16], CHURN.to_vec()) {
-        let contest = Contest {
-            point: point(&[("churn", connections.to_string())]),
-            rounds: bench.rounds(1, 3),
-            load: Options { churn: true, ..load_of(connections, bench.window()) },
-            pinned: false,
-            fresh: false,
-        };
-        let variants = bench.field(|able| able.many);
-        contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())?;
+        let load = Options { churn: true, ..load_of(connections, bench.window()) };
+        let run = PairedRun::new(bench, point(&[("churn", &connections)]), (1, 3), load);
+        run.variants(bench, bench.field(|able| able.many))?;
     }
+    let storm = |bench: &Bench<'_>, connections| {
+        let load = Options { storm: true, ..load_of(connections, bench.window()) };
+        PairedRun::new(bench, point(&[("storm", &connections)]), (1, 5), load)
+    };
     for connections in bench.either(vec![1_000], STORM.to_vec()) {
-        let contest = Contest {
-            point: point(&[("storm", connections.to_string())]),
-            rounds: bench.rounds(1, 5),
-            load: Options { storm: true, ..load_of(connections, bench.window()) },
-            pinned: false,
-            fresh: false,
-        };
         let for_all = connections <= STORM_FOR_ALL;
         let variants = bench.field(|able| able.many && (able.crowds || for_all));
-        contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())?;
+        storm(bench, connections).variants(bench, variants)?;
     }
+    // The threads that one storm leaves behind serve the next, so the first storm is measured by itself. An echo on
+    // epoll, of which a connection is a socket and nothing else, shows what machine and generator take for it.
+    let connections = bench.either(STORM[0], STORM[2]);
+    let run = storm(bench, connections);
+    let at = point(&[("storm", &connections), ("server", &"fresh")]);
+    let variants = bench.named(&["threads", "echo-epoll"]);
+    PairedRun { point: at, fresh: true, ..run }.variants(bench, variants)?;
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::bench::label;
-use super::results::{Point, Record, Results};
-use super::spread::Spread;
+use super::results::{Point, Record, Results, label};
+use super::stats::Stats;
+use crate::table::table;
 
 /// What two runs say together of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ enum Verdict {
 /// The ratios that two files have in common, and what they say of each.
 #[derive(Debug)]
 pub struct Comparison {
-    ratios: Vec<(String, Spread, Spread, Verdict)>,
+    ratios: Vec<(String, Stats, Stats, Verdict)>,
     /// Ratios that only one of the files has.
     alone: usize,
 }
@@ -39,7 +39,7 @@ pub fn compare(first: &Path, second: &Path) -> io::Result<Comparison> {
 
 type Key = (String, Point, String);
 
-fn ratios(path: &Path) -> io::Result<BTreeMap<Key, Spread>> {
+fn ratios(path: &Path) -> io::Result<BTreeMap<Key, Stats>> {
     if !path.is_file() {
         return Err(io::Error::other(format!("there is no file {}", path.display())));
     }
@@ -48,13 +48,13 @@ fn ratios(path: &Path) -> io::Result<BTreeMap<Key, Spread>> {
         let ratio = record.ratio.filter(|_| record.failed.is_none())?;
         Some(((record.suite.clone(), record.point.clone(), record.variant.clone()), ratio))
     };
-    let ratios: BTreeMap<Key, Spread> = results.latest().into_iter().filter_map(one).collect();
-    let is_base = |ratio: &Spread| ratio.min == 1.0 && ratio.max == 1.0;
+    let ratios: BTreeMap<Key, Stats> = results.latest().into_iter().filter_map(one).collect();
+    let is_base = |ratio: &Stats| ratio.min == 1.0 && ratio.max == 1.0;
     Ok(ratios.into_iter().filter(|(_, ratio)| !is_base(ratio)).collect())
 }
 
 impl Comparison {
-    fn of(first: &BTreeMap<Key, Spread>, second: &BTreeMap<Key, Spread>) -> Comparison {
+    fn of(first: &BTreeMap<Key, Stats>, second: &BTreeMap<Key, Stats>) -> Comparison {
         let both = first.iter().filter_map(|(key, a)| Some((key, *a, *second.get(key)?)));
         let ratios: Vec<_> = both
             .map(|((suite, point, variant), a, b)| {
@@ -71,9 +71,9 @@ impl Comparison {
 }
 
 impl Verdict {
-    fn of(a: Spread, b: Spread) -> Verdict {
-        let is_above = |spread: Spread| spread.median > 1.0;
-        let is_below = |spread: Spread| spread.median < 1.0;
+    fn of(a: Stats, b: Stats) -> Verdict {
+        let is_above = |stats: Stats| stats.median > 1.0;
+        let is_below = |stats: Stats| stats.median < 1.0;
         if !(is_above(a) && is_above(b) || is_below(a) && is_below(b)) {
             Verdict::Open
         } else if a.agrees_about(1.0) && b.agrees_about(1.0) {
@@ -90,25 +90,16 @@ impl fmt::Display for Comparison {
         let Comparison { ratios, alone } = self;
         writeln!(f, "{} ratios are in both files, {alone} in one of them only.", ratios.len())?;
         writeln!(f, "{} are on the same side of 1 in all rounds of both.", self.count(Verdict::Sure))?;
-        for (verdict, what) in [
-            (Verdict::Leaning, "have both medians on the same side, but not all rounds"),
-            (Verdict::Open, "are on one side in one run and on the other in the other; not to be quoted"),
-        ] {
-            writeln!(f, "{} {what}:", self.count(verdict))?;
-            for (name, a, b, _) in ratios.iter().filter(|(.., it)| *it == verdict) {
-                writeln!(f, "  {name}: {} and {}", Shown(*a), Shown(*b))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Shown(Spread);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Spread { median, min, max } = self.0;
-        write!(f, "{median:.2} ({min:.2}..{max:.2})")
+        let what = "have both medians on the same side, but not all rounds: leaning";
+        writeln!(f, "{} {what}.", self.count(Verdict::Leaning))?;
+        let what = "are on one side in one run and on the other in the other: open, not to be quoted";
+        writeln!(f, "{} {what}.", self.count(Verdict::Open))?;
+        let unsure = ratios.iter().filter(|(.., verdict)| *verdict != Verdict::Sure);
+        let row = |(name, a, b, verdict): &(String, Stats, Stats, Verdict)| {
+            vec![name.clone(), format!("{a:.2}"), format!("{b:.2}"), format!("{verdict:?}").to_lowercase()]
+        };
+        let rows: Vec<_> = unsure.map(row).collect();
+        write!(f, "{}", table(&["ratio", "one run", "the other", "verdict"], &rows))
     }
 }
 
@@ -117,10 +108,10 @@ mod tests {
     use super::*;
     use crate::suite::results::point;
 
-    fn ratios(these: &[(&str, f64, f64, f64)]) -> BTreeMap<Key, Spread> {
-        let at = point(&[("depth", "1".to_owned())]);
+    fn ratios(these: &[(&str, f64, f64, f64)]) -> BTreeMap<Key, Stats> {
+        let at = point(&[("depth", &1)]);
         let one = |&(variant, min, median, max): &(&str, f64, f64, f64)| {
-            (("grid".to_owned(), at.clone(), variant.to_owned()), Spread { median, min, max })
+            (("grid".to_owned(), at.clone(), variant.to_owned()), Stats { median, min, max })
         };
         these.iter().map(one).collect()
     }
@@ -158,7 +149,10 @@ mod tests {
         assert_eq!(verdicts, BTreeMap::from(expected));
         let text = comparison.to_string();
         assert!(text.starts_with("5 ratios are in both files, 1 in one of them only.\n2 are"), "{text}");
-        assert!(text.contains("  grid depth=1 turned: 1.20 (1.10..1.30) and 0.80 (0.70..0.90)\n"), "{text}");
+        assert!(
+            text.contains("| grid depth=1 turned      | 1.20 (1.10..1.30) | 0.80 (0.70..0.90) | open "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `crowds`: hostile clients, each kind by itself, and what honest clients notice of it.
+//! `crowds`: abusive clients, each kind by itself, and what probes notice of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,34 +9,49 @@ use std::thread;
 use std::time::Duration;
 
 use super::address::ALONE;
-use super::bench::{Bench, label};
-use super::crowd_table::table;
+use super::bench::Bench;
 use super::limits::connections_max;
 use super::options::Name;
-use super::results::{Figures, Record, point};
+use super::results::{Figures, Record, label, point};
 use super::server::Start;
 use super::variant::Variant;
-use crate::crowds::count::Count;
-use crate::crowds::crowd::Crowd;
-use crate::crowds::habit::Habit;
-use crate::crowds::honest::{self, Visit, Visits};
-use crate::crowds::verdict::{Seen, Verdict, late};
-use crate::crowds::watch::{Dropped, Look, look, watch};
+use crate::abusive_clients::behaviour::Behaviour;
+use crate::abusive_clients::count::Count;
+use crate::abusive_clients::fleet_process::FleetProcess;
+use crate::abusive_clients::probe::{self, Probe, Probes};
+use crate::abusive_clients::verdict::{Seen, Verdict, late};
+use crate::abusive_clients::watch::{Dropped, Look, look, watch};
 use crate::load::clock;
+use crate::table::table;
 
 /// How long honest clients are alone, before the crowd.
 const ALONE_FOR: Duration = Duration::from_secs(2);
 
-/// Visits that begin so soon after the crowd has gone are beside it too: the server still clears up.
+/// Probes that begin so soon after the crowd has gone are beside it too: the server still clears up.
 const CLEARING_UP: Duration = Duration::from_secs(1);
 
 /// Crowds that keep a processor busy need fewer members than those that wait.
 const BUSY_SHARE: u32 = 10;
 
+/// Counters of the server that say why somebody was refused or cut off begin so.
+const REASONS: [&str; 3] = ["server_over_", "server_out_of_", "server_turned_away"];
+
+const TITLES: [&str; 9] = [
+    "crowd",
+    "members",
+    "alone p50, ms",
+    "fresh client p50 / p99 / max, ms",
+    "refused or cut off",
+    "server's memory before / peak / after, MiB",
+    "TCP's, MiB",
+    "overflows",
+    "verdict",
+];
+
 /// One crowd.
 #[derive(Clone, Debug)]
 struct Plan {
-    habit: Habit,
+    behaviour: Behaviour,
     size: u32,
     /// How long it stays once all have gathered.
     hold: Duration,
@@ -48,7 +63,7 @@ struct Plan {
 
 /// What was seen of one crowd.
 struct Sight {
-    visits: Visits,
+    probes: Probes,
     looks: Vec<Look>,
     count: Count,
     dropped: Dropped,
@@ -69,10 +84,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for plan in plans(bench) {
         records.push(plan.measure(bench, &variant)?);
     }
-    for line in table(&records) {
-        bench.say(&line)?;
-    }
-    Ok(())
+    bench.say(&table(&TITLES, &records.iter().map(row).collect::<Vec<_>>()))
 }
 
 fn plans(bench: &Bench<'_>) -> Vec<Plan> {
@@ -81,8 +93,8 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
     // Both are 30 s by default, which would take minutes.
     let line_time = bench.either(["--line-time-max", "2s"], ["--line-time-max", "10s"]);
     let reply_time = bench.either(["--reply-time-max", "2s"], ["--reply-time-max", "10s"]);
-    let plan = |habit, size, hold, extra: &[&str]| Plan {
-        habit,
+    let plan = |behaviour, size, hold, extra: &[&str]| Plan {
+        behaviour,
         size,
         hold,
         // Threads that have nobody to serve end after 10 s.
@@ -90,26 +102,26 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
         extra: extra.iter().map(ToString::to_string).collect(),
     };
     let mut plans = vec![
-        plan(Habit::Drip, size, seconds(5, 25), &line_time),
-        plan(Habit::Endless, size / BUSY_SHARE, seconds(3, 10), &[]),
-        plan(Habit::Deaf, size, seconds(5, 25), &reply_time),
-        plan(Habit::Storm, size, seconds(5, 17), &[]),
-        plan(Habit::Noise, size / BUSY_SHARE, seconds(3, 10), &[]),
-        plan(Habit::Split, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Behaviour::Drip, size, seconds(5, 25), &line_time),
+        plan(Behaviour::Endless, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Behaviour::Deaf, size, seconds(5, 25), &reply_time),
+        plan(Behaviour::Storm, size, seconds(5, 17), &[]),
+        plan(Behaviour::Noise, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Behaviour::Split, size / BUSY_SHARE, seconds(3, 10), &[]),
     ];
-    plans.retain(|plan| bench.wants(plan.habit));
+    plans.retain(|plan| bench.wants(plan.behaviour));
     plans
 }
 
 impl Plan {
     fn measure(&self, bench: &mut Bench<'_>, variant: &Variant) -> io::Result<Record> {
-        let place = point(&[("crowd", self.habit.words().to_owned()), ("members", self.size.to_string())]);
-        let options = point(&[("hold_s", self.hold.as_secs().to_string()), ("server", self.extra.join(" "))]);
-        if let Some(done) = bench.done(&place, &options).pop() {
-            bench.say(&format!("{}: done before", label(&place)))?;
+        let at = point(&[("crowd", &self.behaviour.words()), ("members", &self.size)]);
+        let options = point(&[("hold_s", &self.hold.as_secs()), ("server", &self.extra.join(" "))]);
+        if let Some(done) = bench.done(&at, &options).pop() {
+            bench.say(&format!("{}: done before", label(&at)))?;
             return Ok(done);
         }
-        let mut record = Record { point: place, variant: variant.name.clone(), options, ..Record::default() };
+        let mut record = Record { point: at, variant: variant.name.clone(), options, ..Record::default() };
         let mut remarks = Vec::new();
         for _ in 0..bench.rounds(1, 3) {
             match self.see(bench, variant) {
@@ -150,10 +162,10 @@ impl Plan {
         thread::scope(|scope| {
             let looks = scope.spawn(move || watch(pid, is_over));
             let dropped = Dropped::look();
-            let (sight, visits) = honest::beside(target, || {
+            let (sight, probes) = probe::beside(target, || {
                 thread::sleep(ALONE_FOR);
                 let crowd_ns = clock::monotonic_ns();
-                let crowd = Crowd::gather(self.habit, self.size, target)?;
+                let crowd = FleetProcess::gather(self.behaviour, self.size, target)?;
                 let gathered_ns = clock::monotonic_ns();
                 thread::sleep(self.hold);
                 let told_ns = clock::monotonic_ns();
@@ -166,24 +178,24 @@ impl Plan {
             let looks = looks.join().map_err(|_| "nobody has looked")?;
             let (count, crowd_ns, gathered_ns, told_ns, gone_ns) = sight.map_err(|why: String| why)?;
             let dropped = Dropped::look().since(dropped);
-            Ok(Sight { visits, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns })
+            Ok(Sight { probes, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns })
         })
     }
 
     fn judge(&self, sight: &Sight, last: Look, counters: &BTreeMap<String, u64>) -> (Figures, Verdict) {
-        let Sight { visits, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns } = sight;
+        let Sight { probes, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns } = sight;
         let end_ns = gone_ns + clock::ns(CLEARING_UP);
-        let (alone, rest): (Vec<Visit>, Vec<Visit>) =
-            visits.fresh.iter().cloned().partition(|visit| visit.began_ns + visit.took_ns < *crowd_ns);
-        let beside: Vec<Visit> = rest.into_iter().filter(|visit| visit.began_ns < end_ns).collect();
+        let (alone, rest): (Vec<Probe>, Vec<Probe>) =
+            probes.fresh.iter().cloned().partition(|visit| visit.began_ns + visit.took_ns < *crowd_ns);
+        let beside: Vec<Probe> = rest.into_iter().filter(|visit| visit.began_ns < end_ns).collect();
         let during = |from_ns: u64, to_ns: u64| -> Vec<Look> {
             looks.iter().copied().filter(|look| (from_ns..to_ns).contains(&look.at_ns)).collect()
         };
         let bugs = counters.get("bugs").copied().unwrap_or(0);
         let verdict = Verdict::on(&Seen {
-            habit: self.habit,
+            behaviour: self.behaviour,
             fresh: &beside,
-            steady: &visits.steady,
+            steady: &probes.steady,
             looks: &during(*gathered_ns, *told_ns),
             count,
             dropped: *dropped,
@@ -218,7 +230,7 @@ impl Plan {
         );
         keep(&mut figures, "alone", &alone);
         keep(&mut figures, "fresh", &beside);
-        keep(&mut figures, "steady", &visits.steady);
+        keep(&mut figures, "steady", &probes.steady);
         for (name, count) in counters.iter().filter(|(_, count)| **count > 0) {
             figures.insert(format!("server_{name}"), *count as f64);
         }
@@ -227,8 +239,8 @@ impl Plan {
 }
 
 /// The quantiles of how long visits took, for the figures.
-fn keep(figures: &mut Figures, name: &str, visits: &[Visit]) {
-    let mut times: Vec<u64> = visits.iter().map(|visit| visit.took_ns).collect();
+fn keep(figures: &mut Figures, name: &str, probes: &[Probe]) {
+    let mut times: Vec<u64> = probes.iter().map(|visit| visit.took_ns).collect();
     times.sort_unstable();
     for (percent, end) in [(50, "p50_us"), (99, "p99_us"), (100, "max_us")] {
         // The least time within which so many of them were done.
@@ -243,4 +255,69 @@ fn keep(figures: &mut Figures, name: &str, visits: &[Visit]) {
 fn counters(line: &str) -> BTreeMap<String, u64> {
     let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
     pairs.filter_map(|(name, count)| Some((name.to_owned(), count.parse().ok()?))).collect()
+}
+
+/// A row of the table: medians of the rounds, and a verdict.
+fn row(record: &Record) -> Vec<String> {
+    let of = |name: &str| record.point.get(name).cloned().unwrap_or_default();
+    let verdict = record.remark.clone().or(record.failed.clone()).unwrap_or_default();
+    let Some(figures) = record.rounds.first() else {
+        let mut row = vec![of("crowd"), of("members")];
+        row.resize(TITLES.len() - 1, "-".to_owned());
+        row.push(verdict);
+        return row;
+    };
+    let figure = |name: &str| record.stats(name).map_or(0.0, |stats| stats.median);
+    let ms = |name: &str| format!("{:.1}", figure(name) / 1e3);
+    let mib = |name: &str| format!("{:.0}", figure(name) / 1024.0);
+    vec![
+        of("crowd"),
+        of("members"),
+        ms("alone_p50_us"),
+        format!("{} / {} / {}", ms("fresh_p50_us"), ms("fresh_p99_us"), ms("fresh_max_us")),
+        reasons(record, figures, &record.options["server"]),
+        format!("{} / {} / {}", mib("rss_before_kib"), mib("rss_peak_kib"), mib("rss_after_kib")),
+        format!("{} / {}", mib("kernel_tcp_before_kib"), mib("kernel_tcp_peak_kib")),
+        format!("{}", figure("listen_overflows")),
+        verdict,
+    ]
+}
+
+/// Why the server has refused or cut off somebody, and how often; and what it was told about that.
+fn reasons(record: &Record, figures: &Figures, told: &str) -> String {
+    let is_reason = |name: &str| REASONS.iter().any(|reason| name.starts_with(reason));
+    let counted = figures.keys().filter(|name| is_reason(name));
+    let median = |name: &str| record.stats(name).map_or(0.0, |stats| stats.median);
+    let mut reasons: Vec<String> =
+        counted.map(|name| format!("{} {:.0}", name.trim_start_matches("server_"), median(name))).collect();
+    if reasons.is_empty() {
+        reasons.push("nobody".to_owned());
+    }
+    let told = if told.is_empty() { String::new() } else { format!(" ({told})") };
+    format!("{}{told}", reasons.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_who_was_cut_off_and_why() {
+        let figures = [("server_over_line_time", 7.0), ("server_news", 9.0), ("fresh_p99_us", 1_250.0)];
+        let seen = Record {
+            point: point(&[("crowd", &"drip"), ("members", &10)]),
+            options: point(&[("server", &"--line-time-max 2s")]),
+            rounds: vec![figures.map(|(name, figure)| (name.to_owned(), figure)).into()],
+            remark: Some("as it should be".to_owned()),
+            ..Record::default()
+        };
+        let unseen =
+            Record { rounds: Vec::new(), remark: None, failed: Some("died".to_owned()), ..seen.clone() };
+        let text = table(&TITLES, &[row(&seen), row(&unseen)]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[2].contains("| 0.0 / 1.2 / 0.0 "), "{}", lines[2]);
+        assert!(lines[2].contains("| over_line_time 7 (--line-time-max 2s) |"), "{}", lines[2]);
+        assert!(lines[3].contains("| died "), "{}", lines[3]);
+    }
 }

@@ -9,70 +9,78 @@ use hdrhistogram::Histogram;
 
 use super::address::{CHAIN, MESH, SEED, Shape};
 use super::bench::{Bench, how};
-use super::propagation::{Talk, histogram, propagate, wait_until_linked};
+use super::far_end;
+use super::paired_run::take_turns;
+use super::propagation::{Conversation, histogram, propagate, wait_until_linked};
 use super::results::{Figures, point};
 use super::server::{Servers, Start};
 use super::sockets::traffic;
-use super::turns::take_turns;
 use super::variant::Variant;
 use crate::load::process::Process;
 use crate::load::{self, Options, clock};
+use crate::table::Column;
 
 /// How the first server is flooded. There must be more clients than updates: then each has to reach every server, and
 /// none is overtaken by a later one of the same client.
-const FLOOD: Flood =
-    Flood { name: "flood", connections: 4, depth: 64, clients_per_second: 400_000, may_overtake: false };
+const FLOOD: Flood = Flood { name: "flood", connections: 4, depth: 64, clients_per_second: 400_000 };
 
 /// Updates a second while propagation under load is measured: what the slowest herd can bear.
 const BACKGROUND: f64 = 1_000.0;
 
 /// How a server is flooded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flood {
+struct Flood {
     /// How the names of the clients begin; no two floods of one herd may share it.
-    pub(super) name: &'static str,
-    pub(super) connections: u32,
-    pub(super) depth: u32,
+    name: &'static str,
+    connections: u32,
+    depth: u32,
     /// Clients of each connection for every second of the window.
-    pub(super) clients_per_second: u32,
-    /// Whether an update may be overtaken on its way by a later one of the same client.
-    pub(super) may_overtake: bool,
+    clients_per_second: u32,
 }
+
+/// Fifty connections to one of five servers, as herds in other languages are compared; no client reports twice.
+const FIFTY: [Flood; 2] = [
+    Flood { name: "fifty1", connections: 50, depth: 1, clients_per_second: 20_000 },
+    Flood { name: "fifty64", connections: 50, depth: 64, clients_per_second: 40_000 },
+];
+
+/// How often servers log what they have counted.
+const STATUS_EVERY: [&str; 2] = ["--status-every", "1s"];
+
+/// Until each has done so after the last update.
+const STATUS_WAIT: Duration = Duration::from_millis(1_300);
+
+const COLUMNS: [Column<'_>; 6] = [
+    ("updates/s until all have them", "per_second", 1.0, 0),
+    ("us of CPU each", "cpu_us_per_update", 1.0, 1),
+    ("farthest, us", "far_p50_us", 1.0, 1),
+    ("beside load, us", "far_loaded_p50_us", 1.0, 1),
+    ("packets each", "packets_per_update", 1.0, 1),
+    ("bytes each", "bytes_per_update", 1.0, 1),
+];
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let variants = bench.variants(|able| able.herd);
     for shape in bench.either(vec![SEED], vec![SEED, CHAIN, MESH]) {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
-        let at = point(&[("graph", shape.name.to_owned())]);
-        let records = take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant| {
-            measure(bench, variant, shape).map_err(|error| error.to_string())
-        })?;
-        for record in records {
-            let figure = |name| record.spread(name).map_or("-".to_owned(), |it| format!("{:.1}", it.median));
-            bench.say(&format!(
-                "{:<8} {:<16} {:>9} updates/s until all have them, {:>6} us of CPU each; farthest {} us, loaded {} us; \
-                 {} packets, {} bytes each",
-                shape.name,
-                record.variant,
-                figure("per_second"),
-                figure("cpu_us_per_update"),
-                figure("far_p50_us"),
-                figure("far_loaded_p50_us"),
-                figure("packets_per_update"),
-                figure("bytes_per_update"),
-            ))?;
-        }
+        let at = point(&[("graph", &shape.name)]);
+        let records =
+            take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant, _| {
+                measure(bench, variant, shape).map_err(|error| error.to_string())
+            })?;
+        bench.show(&records, &COLUMNS)?;
     }
-    Ok(())
+    far_end::run(bench)
 }
 
 fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Figures> {
     let mut figures = Figures::new();
-    let info = ["--log-level", "info"].map(str::to_owned);
+    let mut info = ["--log-level", "info"].map(str::to_owned).to_vec();
+    info.extend(STATUS_EVERY.iter().filter(|_| variant.able.threads).map(ToString::to_string));
     let start = Start { shape, extra: &info, cpu: None };
     let servers = bench.start(variant, start).map_err(io::Error::other)?;
     wait_until_linked(&servers, "first")?;
-    quiet(&servers, shape, bench.either(40, 200), &mut figures)?;
+    quiet(&servers, shape, bench.either(40, 200), variant.able.threads, &mut figures)?;
     count_lines(&servers.stop().map_err(io::Error::other)?, &mut figures);
 
     let servers = bench.start(variant, Start { extra: &[], ..start }).map_err(io::Error::other)?;
@@ -80,13 +88,28 @@ fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Fig
     loaded(&servers, variant, shape, bench.either(20, 100), &mut figures)?;
     figures.extend(flood(&servers, variant, bench.window(), FLOOD)?);
     servers.stop().map_err(io::Error::other)?;
+    for one in FIFTY.into_iter().filter(|_| shape == SEED) {
+        let servers = bench.start(variant, Start { extra: &[], ..start }).map_err(io::Error::other)?;
+        wait_until_linked(&servers, "first")?;
+        let flooded = flood(&servers, variant, bench.window(), one)?;
+        figures.extend(flooded.into_iter().map(|(name, figure)| (format!("{}_{name}", one.name), figure)));
+        servers.stop().map_err(io::Error::other)?;
+    }
     Ok(figures)
 }
 
 /// One update at a time: propagation by distance, and what an update costs on the wire.
-fn quiet(servers: &Servers, shape: Shape, count: usize, figures: &mut Figures) -> io::Result<()> {
+fn quiet(
+    servers: &Servers,
+    shape: Shape,
+    count: usize,
+    logs_status: bool,
+    figures: &mut Figures,
+) -> io::Result<()> {
     let members = servers.herd.members();
     let distances = shape.distances();
+    // What is told while links come up is told in another way, so only what follows is counted.
+    let told_before = logs_status.then(|| told(servers)).transpose()?;
     let before = traffic(&servers.pids());
     let mut updates = 1;
     for distance in 1..=distances.iter().copied().max().unwrap_or(0) {
@@ -107,11 +130,14 @@ fn quiet(servers: &Servers, shape: Shape, count: usize, figures: &mut Figures) -
         sent(figures, "packets_per_update", before.packets, after.packets);
         sent(figures, "bytes_per_update", before.bytes, after.bytes);
     }
-    let mut talk = Talk::with(members[members.len() - 1].client)?;
+    if let Some(before) = told_before {
+        sent(figures, "messages_per_update", before, told(servers)?);
+    }
+    let mut conversation = Conversation::with(members[members.len() - 1].client)?;
     let mut asked = histogram();
     for _ in 0..count {
         let from_ns = clock::monotonic_ns();
-        talk.knows("nobody")?;
+        conversation.knows("nobody")?;
         asked.saturating_record(clock::monotonic_ns() - from_ns);
     }
     keep(figures, "grain", &asked);
@@ -147,13 +173,8 @@ fn loaded(
 }
 
 /// As many updates as one server takes, and how long it takes until all have the last.
-pub(super) fn flood(
-    servers: &Servers,
-    variant: &Variant,
-    window: Duration,
-    flood: Flood,
-) -> io::Result<Figures> {
-    let Flood { name, connections, depth, clients_per_second, may_overtake } = flood;
+fn flood(servers: &Servers, variant: &Variant, window: Duration, flood: Flood) -> io::Result<Figures> {
+    let Flood { name, connections, depth, clients_per_second } = flood;
     let options = Options {
         connections,
         depth,
@@ -171,7 +192,7 @@ pub(super) fn flood(
     wait_until_linked(servers, &format!("{name}-last"))?;
     let known_ns = clock::monotonic_ns();
     let cpu = cpu_seconds(servers)? - cpu;
-    if !may_overtake && outcome.replies > u64::from(options.clients) * u64::from(connections) {
+    if outcome.replies > u64::from(options.clients) * u64::from(connections) {
         return Err(io::Error::other("there were more updates than clients: some overtook others"));
     }
     let replies = outcome.replies as f64;
@@ -193,6 +214,14 @@ fn cpu_seconds(servers: &Servers) -> io::Result<f64> {
     sum.ok_or_else(|| io::Error::other("one of the servers has ended"))
 }
 
+/// The `AT` lines that servers have told each other so far, once nothing is under way any more.
+fn told(servers: &Servers) -> io::Result<u64> {
+    std::thread::sleep(STATUS_WAIT);
+    let lines = servers.logged("status: clients=");
+    let told = lines.iter().map(|line| counters(line).get("linklines").copied());
+    told.sum::<Option<u64>>().ok_or_else(|| io::Error::other("a server has not logged what it has counted"))
+}
+
 /// The servers' own counts, from the last line of each log, where they keep one: an update is what was news at
 /// the first server, wherever it was reported.
 fn count_lines(logs: &[String], figures: &mut Figures) {
@@ -207,7 +236,7 @@ fn count_lines(logs: &[String], figures: &mut Figures) {
 }
 
 /// `stopped: name=number ...`, whatever the style of the names.
-pub(super) fn counters(line: &str) -> BTreeMap<String, u64> {
+fn counters(line: &str) -> BTreeMap<String, u64> {
     let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
     pairs
         .filter_map(|(name, count)| Some((name.replace('_', "").to_lowercase(), count.parse().ok()?)))

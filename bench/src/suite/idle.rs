@@ -3,9 +3,9 @@
 use std::io;
 
 use super::bench::Bench;
-use super::contest::{Contest, Entrant, load_of};
 use super::limits::connections_max;
 use super::options::Name;
+use super::paired_run::{PairedRun, load_of};
 use super::results::point;
 use crate::load::Options;
 
@@ -14,20 +14,10 @@ const ACTIVE: u32 = 100;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let open = connections_max(Name::Idle, bench.scale());
-    for depth in bench.either(vec![1], vec![1, 16]) {
-        let contest = Contest {
-            point: point(&[
-                ("open", open.to_string()),
-                ("active", ACTIVE.to_string()),
-                ("depth", depth.to_string()),
-            ]),
-            rounds: bench.rounds(1, 5),
-            load: Options { active: Some(ACTIVE), depth, ..load_of(open, bench.window()) },
-            pinned: false,
-            fresh: false,
-        };
-        let variants = bench.field(|able| able.idlers);
-        contest.hold(bench, variants.into_iter().map(Entrant::plain).collect())?;
+    for depth in bench.either(vec![1], vec![1, 16, 64]) {
+        let at = point(&[("open", &open), ("active", &ACTIVE), ("depth", &depth)]);
+        let load = Options { active: Some(ACTIVE), depth, ..load_of(open, bench.window()) };
+        PairedRun::new(bench, at, (1, 5), load).variants(bench, bench.field(|able| able.idlers))?;
     }
     Ok(())
 }

@@ -5,45 +5,41 @@
 //! | `options` | the command line |
 //! | `variant` | every server that can be measured, and how it is started |
 //! | `address`, `server` | free addresses, herds of any shape, processes that never remain |
-//! | `contest` | variants taking turns at one point |
-//! | `results`, `spread` | the file of results, what need not be measured again, medians of paired ratios |
+//! | `paired_run` | variants taking turns at one point |
+//! | `results`, `stats` | the file of results, what need not be measured again, medians of paired ratios |
+//! | `targets` | what is aimed at, and the scoreboard |
 //! | `compare` | which ratios two runs agree on |
 //! | `bench` | what all suites are given |
 //! | `limits` | whether this machine has room, asked before anything starts |
-//! | `columns` | rows of cells as Markdown |
-//! | `crowd_table` | what the suite `crowds` shows at the end |
-//! | `aims` | how fast the server is to be, and whether it is |
 //! | one file for each suite | its points |
 
 pub mod compare;
 pub mod options;
 pub mod results;
-pub mod spread;
+pub mod stats;
+pub mod targets;
 
 pub(crate) mod address;
-mod aims;
 mod bench;
 mod churn;
-mod columns;
-mod contest;
-mod crowd_table;
 mod crowds;
-mod durability;
+mod far_end;
 mod grid;
 mod herd;
 mod idle;
-mod keeping;
 mod limits;
-mod logging;
+mod line;
 mod memory;
 mod open;
+mod paired_run;
 mod places;
 pub(crate) mod propagation;
+mod recovery_cost;
 mod scale;
 pub(crate) mod server;
+mod settings;
 mod slow_places;
 mod sockets;
-mod turns;
 mod variant;
 
 use std::io;
@@ -70,11 +66,14 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Herd => herd::run(&mut bench)?,
             Name::Places => places::run(&mut bench)?,
             Name::Scale => scale::run(&mut bench)?,
-            Name::Logging => logging::run(&mut bench)?,
+            Name::Logging => settings::logging(&mut bench)?,
+            Name::Durability => settings::durability(&mut bench)?,
+            Name::Line => line::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
-            Name::Durability => durability::run(&mut bench)?,
-            Name::Aims => aims::run(&mut bench)?,
+            // They stand for several.
+            Name::Quick | Name::Full => {}
         }
+        bench.check_targets()?;
     }
     bench.end()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::bench::Bench;
-use super::contest::{Contest, Entrant, load_of};
+use super::paired_run::{PairedRun, load_of};
 use super::results::{Record, point};
 use crate::load::Options;
 
@@ -23,23 +23,14 @@ const SATURATED_US: f64 = 100_000.0;
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let mut saturated: BTreeSet<String> = BTreeSet::new();
     for rate in bench.either(QUICK.to_vec(), RATES.to_vec()) {
-        let variants = bench.field(|able| able.many);
-        let entrants: Vec<Entrant> = variants
-            .into_iter()
-            .filter(|variant| !saturated.contains(&variant.name))
-            .map(Entrant::plain)
-            .collect();
-        if entrants.is_empty() {
+        let mut variants = bench.field(|able| able.many);
+        variants.retain(|variant| !saturated.contains(&variant.name));
+        if variants.is_empty() {
             break;
         }
-        let contest = Contest {
-            point: point(&[("rate", rate.to_string()), ("connections", CONNECTIONS.to_string())]),
-            rounds: bench.rounds(1, 3),
-            load: Options { rate: Some(rate.into()), ..load_of(CONNECTIONS, bench.window()) },
-            pinned: false,
-            fresh: false,
-        };
-        for record in contest.hold(bench, entrants)? {
+        let at = point(&[("rate", &rate), ("connections", &CONNECTIONS)]);
+        let load = Options { rate: Some(rate.into()), ..load_of(CONNECTIONS, bench.window()) };
+        for record in PairedRun::new(bench, at, (1, 3), load).variants(bench, variants)? {
             if is_saturated(&record) {
                 bench.say(&format!("{} does not keep up with {rate} a second", record.variant))?;
                 saturated.insert(record.variant);
@@ -50,6 +41,6 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
 }
 
 fn is_saturated(record: &Record) -> bool {
-    let above = |name, limit| record.spread(name).is_none_or(|spread| spread.median > limit);
+    let above = |name, limit| record.stats(name).is_none_or(|stats| stats.median > limit);
     above("p50_us", SATURATED_US) || above("unanswered", 0.0)
 }

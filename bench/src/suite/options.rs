@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::crowds::habit::Habit;
+use crate::abusive_clients::behaviour::Behaviour;
 
-/// One suite.
+/// A suite, or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Name {
     /// Throughput by connections and pipeline depth.
@@ -22,50 +22,21 @@ pub enum Name {
     Memory,
     /// Five servers: updates a second, propagation, messages and bytes.
     Herd,
-    /// A provider of places that takes 100 ms, and what that does to others.
+    /// A provider of places that takes 100 ms, and what that does to others; questions beside reports.
     Places,
     /// The simulator with 5 to 10,000 servers.
     Scale,
     /// The price of each log level.
     Logging,
-    /// Hostile clients, and what honest ones notice of them.
-    Crowds,
     /// The price of each durability.
     Durability,
-    /// How fast the server is to be, and how fast it is.
-    Aims,
-}
-
-/// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Asked {
-    /// Throughput by connections and pipeline depth.
-    Grid,
-    /// Thousands of connections, a hundred of them active.
-    Idle,
-    /// Latency at fixed rates up to saturation.
-    Open,
-    /// Connections that come and go, and storms of them.
-    Churn,
-    /// Memory of an idle connection.
-    Memory,
-    /// Five servers: updates a second, propagation, messages and bytes.
-    Herd,
-    /// A provider of places that takes 100 ms, and what that does to others.
-    Places,
-    /// The simulator with 5 to 10,000 servers.
-    Scale,
-    /// The price of each log level.
-    Logging,
-    /// Hostile clients, and what honest ones notice of them.
+    /// Instructions of one report.
+    Line,
+    /// Abusive clients, and what a probe notices of them.
     Crowds,
-    /// The price of each durability.
-    Durability,
-    /// How fast the server is to be, and how fast it is: under twenty minutes.
-    Aims,
-    /// All suites but the crowds and the aims in a small form, under three minutes.
+    /// All suites but the crowds and the instructions in a small form, under three minutes.
     Quick,
-    /// All suites but the crowds and the aims as they are meant, in about an hour.
+    /// All suites but the crowds as they are meant, in about an hour.
     Full,
 }
 
@@ -83,12 +54,12 @@ pub enum Scale {
 pub struct Options {
     /// What to measure.
     #[arg(value_enum, value_name = "SUITE")]
-    pub asked: Asked,
+    pub asked: Name,
     /// The small form of a single suite.
     #[arg(long)]
     pub quick: bool,
     /// The file that results are added to; what it has already is not measured again
-    /// [default: target/bench/quick.jsonl, bench/results/full.jsonl, or bench/results/aims.jsonl for the aims].
+    /// [default: target/bench/quick.jsonl, or bench/results/full.jsonl].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Measure what the file has already, too.
@@ -99,10 +70,7 @@ pub struct Options {
     pub variants: Vec<String>,
     /// Only these crowds, such as drip,storm.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub crowds: Vec<Habit>,
-    /// Only these aims, such as 1,3.
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=10))]
-    pub aims: Vec<u8>,
+    pub crowds: Vec<Behaviour>,
     /// Rounds in which the variants of a point take turns.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
@@ -117,7 +85,7 @@ pub struct Options {
 impl Options {
     /// How thorough.
     pub fn scale(&self) -> Scale {
-        match self.asked == Asked::Quick || self.quick {
+        match self.asked == Name::Quick || self.quick {
             true => Scale::Quick,
             false => Scale::Full,
         }
@@ -125,34 +93,21 @@ impl Options {
 
     /// The suites, in the order in which they run.
     pub fn suites(&self) -> Vec<Name> {
-        let one = match self.asked {
-            // Crowds judge one server and aims the whole; all others compare several.
-            Asked::Quick | Asked::Full => {
-                let all = Name::value_variants().iter().copied();
-                return all.filter(|name| !matches!(name, Name::Crowds | Name::Aims)).collect();
-            }
-            Asked::Grid => Name::Grid,
-            Asked::Idle => Name::Idle,
-            Asked::Open => Name::Open,
-            Asked::Churn => Name::Churn,
-            Asked::Memory => Name::Memory,
-            Asked::Herd => Name::Herd,
-            Asked::Places => Name::Places,
-            Asked::Scale => Name::Scale,
-            Asked::Logging => Name::Logging,
-            Asked::Crowds => Name::Crowds,
-            Asked::Durability => Name::Durability,
-            Asked::Aims => Name::Aims,
-        };
-        vec![one]
+        let mut all = Name::value_variants().to_vec();
+        // Crowds judge one server; all others compare several, or count.
+        all.retain(|name| match (self.asked == Name::Full, self.asked == Name::Quick) {
+            (true, _) => *name < Name::Crowds,
+            (_, true) => *name < Name::Line,
+            (false, false) => *name == self.asked,
+        });
+        all
     }
 
     /// Where the results go.
     pub fn out(&self) -> PathBuf {
-        let usual = match (self.scale(), self.asked) {
-            (Scale::Quick, _) => "target/bench/quick.jsonl",
-            (Scale::Full, Asked::Aims) => "bench/results/aims.jsonl",
-            (Scale::Full, _) => "bench/results/full.jsonl",
+        let usual = match self.scale() {
+            Scale::Quick => "target/bench/quick.jsonl",
+            Scale::Full => "bench/results/full.jsonl",
         };
         self.out.clone().unwrap_or_else(|| usual.into())
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::address::ALONE;
 use super::bench::{Bench, how};
+use super::paired_run::{Candidate, PairedRun, load_of, take_turns};
 use super::results::{Figures, point};
 use super::server::Start;
 use super::slow_places::{SlowPlaces, State};
-use super::turns::take_turns;
 use super::variant::Variant;
-use crate::load::{self, Latency, Options};
+use crate::load::{self, Latency, Mix, Options};
+use crate::table::Column;
 
 /// How long the provider takes.
 const DELAY: Duration = Duration::from_millis(100);
@@ -23,32 +24,44 @@ const ASKERS_MAX: u32 = 32;
 /// What the others report, a second, over so many connections.
 const REPORTS: (f64, u32) = (500.0, 10);
 
+const COLUMNS: [Column<'_>; 4] = [
+    ("answers/s", "per_second", 1.0, 0),
+    ("others' reports p50, us", "iamat_p50_us", 1.0, 0),
+    ("p99, us", "iamat_p99_us", 1.0, 0),
+    ("p99 alone, us", "iamat_alone_p99_us", 1.0, 0),
+];
+
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let variants = bench.variants(|able| able.places);
     for askers in bench.either(vec![ASKERS_MAX], vec![8, ASKERS_MAX]) {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
-        let at = point(&[("askers", askers.to_string()), ("delay_ms", DELAY.as_millis().to_string())]);
-        let records = take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant| {
-            let state = State::default();
-            scope(|scope| {
-                let places = SlowPlaces::start(scope, &state, DELAY).map_err(|error| error.to_string())?;
-                measure(bench, variant, askers, &places)
-            })
-        })?;
-        for record in records {
-            let figure = |name| record.spread(name).map_or("-".to_owned(), |it| format!("{:.0}", it.median));
-            bench.say(&format!(
-                "{askers} askers: {:<16} {} answers/s of {} possible; \
-                 others' reports p50 {} us, p99 {} us (alone {} us)",
-                record.variant,
-                figure("per_second"),
-                u128::from(askers) * 1_000 / DELAY.as_millis(),
-                figure("iamat_p50_us"),
-                figure("iamat_p99_us"),
-                figure("iamat_alone_p99_us"),
-            ))?;
-        }
+        let at = point(&[("askers", &askers), ("delay_ms", &DELAY.as_millis())]);
+        let records =
+            take_turns(bench, &at, &how(rounds, window), rounds, &variants, |bench, variant, _| {
+                let state = State::default();
+                scope(|scope| {
+                    let places =
+                        SlowPlaces::start(scope, &state, DELAY).map_err(|error| error.to_string())?;
+                    measure(bench, variant, askers, &places)
+                })
+            })?;
+        bench.show(&records, &COLUMNS)?;
     }
+    let Some(threads) = bench.variant("threads") else { return Ok(()) };
+    for connections in bench.either(vec![16], vec![1, 16, 128]) {
+        catalogue(bench, &threads, connections)?;
+    }
+    Ok(())
+}
+
+/// Questions that the built-in catalogue answers, beside reports.
+fn catalogue(bench: &mut Bench<'_>, threads: &Variant, connections: u32) -> io::Result<()> {
+    let at = point(&[("catalogue", &"yes"), ("connections", &connections)]);
+    let report = Candidate::told(threads, "IAMAT", &[]);
+    let mix = Mix { iamat: 0, whatsat: 100, stale: 0 };
+    let question = Candidate::told(threads, "WHATSAT", &[]).asked(mix);
+    let run = PairedRun::new(bench, at, (1, 5), load_of(connections, bench.window()));
+    run.candidates(bench, vec![report, question])?;
     Ok(())
 }
 
@@ -67,7 +80,7 @@ fn measure(
     };
     let asks = Options {
         connections: askers,
-        mix: "iamat=0,whatsat=100,stale=0".parse()?,
+        mix: Mix { iamat: 0, whatsat: 100, stale: 0 },
         name: "asker".to_owned(),
         ..common.clone()
     };

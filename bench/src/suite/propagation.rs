@@ -26,17 +26,17 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 
 /// One conversation with one server.
 #[derive(Debug)]
-pub(crate) struct Talk {
+pub(crate) struct Conversation {
     socket: TcpStream,
     reply: Vec<u8>,
 }
 
-impl Talk {
-    pub(crate) fn with(address: SocketAddr) -> io::Result<Talk> {
+impl Conversation {
+    pub(crate) fn with(address: SocketAddr) -> io::Result<Conversation> {
         let socket = TcpStream::connect_timeout(&address, REPLY_MAX)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(REPLY_MAX))?;
-        Ok(Talk { socket, reply: Vec::new() })
+        Ok(Conversation { socket, reply: Vec::new() })
     }
 
     /// Reports a client as seen now, and returns when that was sent.
@@ -116,8 +116,8 @@ pub(super) fn histogram() -> Histogram<u64> {
 /// Waits until news from the first server of a herd reaches all others: its links are up.
 pub(super) fn wait_until_linked(servers: &Servers, marker: &str) -> io::Result<()> {
     let members = servers.herd.members();
-    Talk::with(members[0].client)?.report(marker)?;
-    members[1..].iter().try_for_each(|member| Talk::with(member.client)?.wait_for(marker).map(|_| ()))
+    Conversation::with(members[0].client)?.report(marker)?;
+    members[1..].iter().try_for_each(|member| Conversation::with(member.client)?.wait_for(marker).map(|_| ()))
 }
 
 /// Reports `count` clients at one server, one after the other, and measures how long it takes until another
@@ -140,7 +140,7 @@ pub(super) fn propagate_while(
     more: impl Fn(usize) -> bool,
 ) -> io::Result<Histogram<u64>> {
     set_current_timer_slack(Some(PAUSE_SLACK_NS))?;
-    let (mut from, mut to) = (Talk::with(from)?, Talk::with(to)?);
+    let (mut from, mut to) = (Conversation::with(from)?, Conversation::with(to)?);
     let mut times = histogram();
     for number in (0..).take_while(|done| more(*done)) {
         let client = format!("{marker}-{number}");

@@ -1,13 +1,14 @@
 //! The file of results: one line of JSON for each variant at each point, and what of it need not be measured again.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::spread::Spread;
+use super::stats::Stats;
 use crate::load::machine::{self, Provenance};
 
 /// Figures of one round, by name; the unit is the end of the name (`p99_us`, `rss_bytes_per_connection`).
@@ -34,7 +35,7 @@ pub struct Record {
     pub rounds: Vec<Figures>,
     /// Requests a second in relation to the point's first variant, from paired rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ratio: Option<Spread>,
+    pub ratio: Option<Stats>,
     /// What people are told about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
@@ -51,9 +52,14 @@ impl Record {
         self.rounds.iter().filter_map(|round| round.get(name).copied()).collect()
     }
 
-    /// The spread of the figures of one name.
-    pub fn spread(&self, name: &str) -> Option<Spread> {
-        Spread::of(self.figures(name))
+    /// The statistics of the figures of one name.
+    pub fn stats(&self, name: &str) -> Option<Stats> {
+        Stats::of(self.figures(name))
+    }
+
+    /// Its point, for people.
+    pub(crate) fn label(&self) -> String {
+        label(&self.point)
     }
 
     fn is_of(&self, version: &str, suite: &str, point: &Point, options: &Point) -> bool {
@@ -65,8 +71,13 @@ impl Record {
 }
 
 /// A point of key and value pairs.
-pub fn point(pairs: &[(&str, String)]) -> Point {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+pub fn point(pairs: &[(&str, &dyn Display)]) -> Point {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), value.to_string())).collect()
+}
+
+/// A point for people.
+pub(crate) fn label(at: &Point) -> String {
+    at.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A file of results.
@@ -125,7 +136,7 @@ mod tests {
     fn record(variant: &str, rate: f64) -> Record {
         Record {
             suite: "grid".to_owned(),
-            point: point(&[("depth", "1".to_owned())]),
+            point: point(&[("depth", &1)]),
             variant: variant.to_owned(),
             rounds: vec![Figures::from([("per_second".to_owned(), rate)])],
             provenance: Provenance { version: "v1".to_owned(), ..Provenance::default() },
@@ -147,7 +158,7 @@ mod tests {
         results.add(record("threads", 1.0)).unwrap();
         results.add(Record { failed: Some("died".to_owned()), ..record("tokio", 1.0) }).unwrap();
         let results = Results::open(&path).unwrap();
-        let point = point(&[("depth", "1".to_owned())]);
+        let point = point(&[("depth", &1)]);
         let done = |version, suite, point: &Point, options: &Point| {
             let done = results.done(version, suite, point, options);
             done.iter().map(|record| record.variant.clone()).collect::<Vec<_>>()

@@ -10,9 +10,11 @@ use proxyherd::proto::model::name::ServerName;
 use proxyherd::sim::graph::{Graph, SERVERS_MAX};
 use proxyherd::sim::{EPOCH_NS, Options, World};
 
-use super::bench::{Bench, label};
-use super::results::{Figures, Point, Record, point};
+use super::bench::Bench;
+use super::paired_run::{Named, take_turns};
+use super::results::{Figures, point};
 use crate::load::clock;
+use crate::table::Column;
 
 /// Servers of a herd.
 const SERVERS: [usize; 10] = [5, 10, 20, 50, 100, 200, 500, 1_000, 3_000, 10_000];
@@ -49,55 +51,35 @@ const KINDS: [(&str, Kind); 5] = [
     ("scale-free", Kind::ScaleFree),
 ];
 
+const COLUMNS: [Column<'_>; 4] = [
+    ("messages an update", "messages_per_update", 1.0, 1),
+    ("2E-(N-1)", "messages_expected", 1.0, 1),
+    ("until all is quiet, ms", "virtual_ms", 1.0, 1),
+    ("simulated in, ms", "wall_ms", 1.0, 1),
+];
+
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let seeds = bench.rounds(1, 3);
-    let options = point(&[("seeds", seeds.to_string()), ("updates", UPDATES.to_string())]);
+    let options = point(&[("seeds", &seeds), ("updates", &UPDATES)]);
     for servers in bench.either(QUICK.to_vec(), SERVERS.to_vec()) {
         if servers > SERVERS_MAX {
             let why = format!("the simulator takes {SERVERS_MAX} servers at most");
             bench.skip(&format!("{servers} servers"), &why)?;
             continue;
         }
-        let at = point(&[("servers", servers.to_string())]);
-        let done = bench.done(&at, &options);
-        for (name, kind) in KINDS {
-            if !done.iter().any(|record| record.variant == name) {
-                measure(bench, &at, &options, servers, name, kind, seeds)?;
-            }
-        }
+        let at = point(&[("servers", &servers)]);
+        let records = take_turns(bench, &at, &options, seeds, &KINDS, |_, (_, kind), seed| {
+            simulate(seed.into(), graph(*kind, servers, seed.into()))
+        })?;
+        bench.show(&records, &COLUMNS)?;
     }
     Ok(())
 }
 
-fn measure(
-    bench: &mut Bench<'_>,
-    at: &Point,
-    options: &Point,
-    servers: usize,
-    name: &str,
-    kind: Kind,
-    seeds: u32,
-) -> io::Result<()> {
-    let mut record =
-        Record { point: at.clone(), variant: name.to_owned(), options: options.clone(), ..Record::default() };
-    for seed in 0..u64::from(seeds) {
-        match simulate(seed, graph(kind, servers, seed)) {
-            Ok(figures) => record.rounds.push(figures),
-            Err(why) => {
-                bench.fail(&format!("{name} at {}", label(at)), &why)?;
-                record.failed = Some(why);
-                break;
-            }
-        }
+impl Named for (&'static str, Kind) {
+    fn name(&self) -> &str {
+        self.0
     }
-    let figure = |name| record.spread(name).map_or("-".to_owned(), |it| format!("{:.1}", it.median));
-    let (messages, expected) = (figure("messages_per_update"), figure("messages_expected"));
-    let (time, wall) = (figure("virtual_ms"), figure("wall_ms"));
-    bench.say(&format!(
-        "{servers:>5} servers, {name:<10} {messages} messages an update (2E-(N-1) is {expected}), {time} ms until \
-         all is quiet; simulated in {wall} ms"
-    ))?;
-    bench.keep(record)
 }
 
 fn simulate(seed: u64, graph: Graph) -> Result<Figures, String> {

@@ -20,8 +20,6 @@ pub(super) struct Variant {
     launch: Launch,
     /// What it can do.
     pub(super) able: Able,
-    /// Words before those of its command, which become it: `chrt --batch 0`.
-    pub(super) behind: Vec<String>,
     /// What prints the version of what it is made with, if that is not of this project.
     version: Vec<String>,
 }
@@ -80,12 +78,6 @@ impl Variant {
         herd_file: &Path,
         extra: &[String],
     ) -> Vec<String> {
-        let mut words = self.behind.clone();
-        words.extend(self.own_command(herd, member, herd_file, extra));
-        words
-    }
-
-    fn own_command(&self, herd: &Herd, member: &Member, herd_file: &Path, extra: &[String]) -> Vec<String> {
         match &self.launch {
             Launch::Ours { program, before, after } => {
                 let folder = herd_file.parent().unwrap_or(Path::new("."));
@@ -164,7 +156,7 @@ pub(super) fn all(programs: &Path) -> (Vec<Variant>, BTreeMap<String, String>) {
 pub(super) fn relay(programs: &Path) -> Variant {
     let launch = Launch::Ours { program: programs.join("relay"), before: Vec::new(), after: Vec::new() };
     let (able, protocol) = (Able::default(), Protocol::Echo);
-    Variant { name: "relay".to_owned(), protocol, launch, able, behind: Vec::new(), version: Vec::new() }
+    Variant { name: "relay".to_owned(), protocol, launch, able, version: Vec::new() }
 }
 
 fn ours(programs: &Path) -> Vec<Variant> {
@@ -178,7 +170,7 @@ fn ours(programs: &Path) -> Vec<Variant> {
                 before: before.to_vec(),
                 after: after.to_vec(),
             };
-            Variant { name: name.to_owned(), protocol, launch, able, behind: Vec::new(), version: Vec::new() }
+            Variant { name: name.to_owned(), protocol, launch, able, version: Vec::new() }
         };
     // As many loops as the machine that this is made for has processors. What makes a herd is the same as with one.
     let two = Able { herd: false, places: false, ..full };
@@ -218,8 +210,8 @@ fn field() -> Vec<Variant> {
             "memcached" => Protocol::Memcached,
             _ => Protocol::Herd,
         };
-        let (launch, behind) = (Launch::Template(it.command), Vec::new());
-        Variant { name: it.name, protocol, launch, able, behind, version: it.version }
+        let launch = Launch::Template(it.command);
+        Variant { name: it.name, protocol, launch, able, version: it.version }
     };
     let herds = variant.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, herd));
     let stores = reference.into_iter().filter(|it| !it.command.is_empty()).map(|it| make(it, store));
@@ -250,7 +242,6 @@ mod tests {
             protocol: Protocol::Herd,
             launch: Launch::Template(words.to_vec()),
             able: Able::default(),
-            behind: Vec::new(),
             version: Vec::new(),
         };
         let client = member.client.to_string();

@@ -83,7 +83,7 @@ fn load(target: SocketAddr, options: &[&str], out: &Path) -> Output {
 }
 
 #[test]
-fn a_suite_goes_on_where_it_was_stopped_and_is_drawn() {
+fn suite_goes_on_where_it_was_stopped_and_is_shown() {
     let folder = folder("suite");
     let programs = threaded_server(env!("CARGO_BIN_EXE_load"));
     let run = |options: &[&str]| {
@@ -99,10 +99,10 @@ fn a_suite_goes_on_where_it_was_stopped_and_is_drawn() {
     let again = run(&memory);
     assert!(String::from_utf8_lossy(&again.stdout).contains("done before"), "{again:?}");
     assert_eq!(std::fs::read_to_string(folder.join("results.jsonl")).unwrap(), results);
-    let plot = run(&["plot", "results.jsonl", "--out", "figures"]);
-    assert!(plot.status.success(), "{plot:?}");
-    let figure = std::fs::read_to_string(folder.join("figures/memory.svg")).unwrap();
-    assert!(figure.contains("KiB") && figure.contains("threads"), "{figure}");
+    let targets = run(&["targets", "results.jsonl"]);
+    let scoreboard = String::from_utf8_lossy(&targets.stdout);
+    assert!(targets.status.success() && scoreboard.contains("| not measured |"), "{targets:?}");
+    assert!(String::from_utf8_lossy(&first.stdout).contains("its own, KiB"), "{first:?}");
     let unknown = run(&["run", "memory", "--variants", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
 }

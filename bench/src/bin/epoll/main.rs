@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 use proxyherd::config::Config;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::options::Common;
+use proxyherd_bench::process::{self, Failure};
 use proxyherd_bench::shared::Shared;
 
 use event_loop::EventLoop;
@@ -33,7 +33,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), serve)
+    process::run(|args: &Args| args.common.clone(), serve)
 }
 
 fn serve(args: Args, config: &Config) -> Result<(), Failure> {
@@ -44,7 +44,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
         event_loops.push(EventLoop::new(poll, index, &loops)?);
     }
     let stopper = Arc::clone(&loops);
-    life::on_signal(move || stopper.stop())?;
+    process::on_signal(move || stopper.stop())?;
     let first = event_loops.remove(0);
     loops.shared.note_serving();
     std::thread::scope(|scope| {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use proxyherd::config::Config;
-use proxyherd_bench::life::{self, Failure};
 use proxyherd_bench::options::Common;
+use proxyherd_bench::process::{self, Failure};
 use proxyherd_bench::shared::Shared;
 use tokio::runtime::{Builder, Runtime};
 
@@ -43,7 +43,7 @@ enum Flavor {
 }
 
 fn main() -> ExitCode {
-    life::live(|args: &Args| args.common.clone(), serve)
+    process::run(|args: &Args| args.common.clone(), serve)
 }
 
 fn serve(args: Args, config: &Config) -> Result<(), Failure> {
@@ -51,7 +51,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
     let calls_max = shared.connections_max as usize;
     let herd = Arc::new(Herd::new(shared, args.style));
     let stopper = Arc::clone(&herd);
-    life::on_signal(move || stopper.stop())?;
+    process::on_signal(move || stopper.stop())?;
     let peers = herd::open_peers(&herd)?;
     match args.flavor {
         Flavor::Multi => {

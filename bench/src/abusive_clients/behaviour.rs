@@ -1,0 +1,57 @@
+//! The ways to misbehave, each with its pace.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+/// How all clients of a fleet behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Behaviour {
+    /// A byte a second of a line that has no end.
+    Drip,
+    /// A line that has no end, as fast as it is taken; again and again.
+    Endless,
+    /// Questions whose answers are never read.
+    Deaf,
+    /// All connect at the same moment, report, and stay until all leave at the same moment.
+    Storm,
+    /// Random bytes.
+    Noise,
+    /// Reports that are right, a byte at a time.
+    Split,
+}
+
+impl Behaviour {
+    /// What people call it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Behaviour::Drip => "a byte a second",
+            Behaviour::Endless => "endless lines",
+            Behaviour::Deaf => "never read",
+            Behaviour::Storm => "connect storms",
+            Behaviour::Noise => "random bytes",
+            Behaviour::Split => "split at every byte",
+        }
+    }
+
+    /// How often each client has its turn: to connect if it is not connected, else to say more.
+    pub(super) fn turn(self) -> Duration {
+        match self {
+            Behaviour::Drip | Behaviour::Deaf => Duration::from_secs(1),
+            // On one turn they come, on the next they go.
+            Behaviour::Storm => Duration::from_secs(2),
+            Behaviour::Endless | Behaviour::Noise => Duration::from_millis(100),
+            Behaviour::Split => Duration::from_millis(25),
+        }
+    }
+
+    /// Whether all have it at the same moment, and not one after the other.
+    pub(super) fn is_at_once(self) -> bool {
+        self == Behaviour::Storm
+    }
+
+    /// Whether its clients do nothing wrong, so that each must be answered.
+    pub(crate) fn must_be_answered(self) -> bool {
+        matches!(self, Behaviour::Storm | Behaviour::Split)
+    }
+}

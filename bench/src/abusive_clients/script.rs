@@ -1,0 +1,197 @@
+//! What a client of a fleet says, and what may be answered to it.
+
+use super::behaviour::Behaviour;
+
+/// What a server says to a connection that it has no room for.
+const REFUSALS: [&[u8]; 2] = [b"? too many connections", b"? no "];
+
+/// Bytes of a turn that has no natural end: more than a line may have, and than is read at once.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Random bytes of a turn: some lines.
+const NOISE_BYTES: usize = 1024;
+
+/// Where everybody is; a catalogue of places has much to say about it.
+const SPOT: &str = "+34.068930-118.445127";
+
+/// What a client says.
+#[derive(Debug)]
+pub(super) struct Script {
+    behaviour: Behaviour,
+    name: String,
+    /// Nanoseconds since 1970; every report is later than the one before.
+    time_ns: u64,
+    random: fastrand::Rng,
+    piece: Vec<u8>,
+    /// How much of `piece` has been said.
+    said: usize,
+    /// Whether it has been answered.
+    is_answered: bool,
+}
+
+/// What a line from the server means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// What should be said to this.
+    Right,
+    /// There was no room for this connection.
+    Refused,
+    /// Anything else.
+    Wrong,
+}
+
+impl Script {
+    /// The voice of the client with this number.
+    pub(super) fn new(behaviour: Behaviour, number: usize, now_ns: u64) -> Script {
+        let random = fastrand::Rng::with_seed(number as u64);
+        let (name, piece) = (format!("crowd-{number}"), Vec::new());
+        Script { behaviour, name, time_ns: now_ns, random, piece, said: 0, is_answered: false }
+    }
+
+    /// A new connection: nothing has been said on it.
+    pub(super) fn begin(&mut self) {
+        (self.said, self.is_answered) = (0, false);
+        self.time_ns += 1;
+        self.piece = match self.behaviour {
+            Behaviour::Drip | Behaviour::Endless => vec![b'x'; PIECE_BYTES],
+            Behaviour::Deaf | Behaviour::Storm | Behaviour::Split => {
+                report(&self.name, self.time_ns).into_bytes()
+            }
+            Behaviour::Noise => Vec::new(),
+        };
+    }
+
+    /// What is to be said at this turn; empty for nothing more.
+    pub(super) fn turn(&mut self) -> &[u8] {
+        let left = self.piece.len() - self.said;
+        let count = match self.behaviour {
+            Behaviour::Drip | Behaviour::Split => left.min(1),
+            Behaviour::Storm => left,
+            Behaviour::Endless => {
+                self.said = 0;
+                self.piece.len()
+            }
+            Behaviour::Deaf => {
+                if left == 0 {
+                    let question = format!("WHATSAT {} 50 20\n", self.name);
+                    self.piece = question.repeat(PIECE_BYTES / question.len()).into_bytes();
+                    self.said = 0;
+                }
+                self.piece.len() - self.said
+            }
+            Behaviour::Noise => {
+                if left == 0 {
+                    self.piece.resize(NOISE_BYTES, 0);
+                    self.random.fill(&mut self.piece);
+                    self.said = 0;
+                }
+                self.piece.len() - self.said
+            }
+        };
+        &self.piece[self.said..self.said + count]
+    }
+
+    /// So many bytes of it went out.
+    pub(super) fn went(&mut self, count: usize) {
+        self.said += count;
+    }
+
+    /// Whether something is on its way that must be answered.
+    pub(super) fn waits(&self) -> bool {
+        self.behaviour.must_be_answered() && self.said == self.piece.len() && !self.is_answered
+    }
+
+    /// A line has come, without its end.
+    pub(super) fn hear(&mut self, line: &[u8]) -> Heard {
+        if REFUSALS.iter().any(|refusal| line.starts_with(refusal)) {
+            return Heard::Refused;
+        }
+        let is_right = match self.behaviour {
+            Behaviour::Drip | Behaviour::Endless | Behaviour::Noise => line.starts_with(b"? "),
+            Behaviour::Deaf => true,
+            Behaviour::Storm | Behaviour::Split => {
+                self.waits() && is_answer(line, &report(&self.name, self.time_ns))
+            }
+        };
+        match self.behaviour {
+            Behaviour::Split if is_right => self.begin(),
+            Behaviour::Drip
+            | Behaviour::Endless
+            | Behaviour::Deaf
+            | Behaviour::Storm
+            | Behaviour::Noise
+            | Behaviour::Split => {
+                self.is_answered |= is_right;
+            }
+        }
+        if is_right { Heard::Right } else { Heard::Wrong }
+    }
+}
+
+/// The report of a client at a time, as a line.
+pub(super) fn report(name: &str, time_ns: u64) -> String {
+    format!("IAMAT {name} {SPOT} {}.{:09}\n", time_ns / 1_000_000_000, time_ns % 1_000_000_000)
+}
+
+/// Whether a line, without its end, is the answer to that report: `AT`, a server, a skew, and what was reported.
+pub(super) fn is_answer(line: &[u8], report: &str) -> bool {
+    let Some(rest) = line.strip_prefix(b"AT ") else { return false };
+    let mut words = rest.splitn(3, |byte| *byte == b' ');
+    let (server, skew, reported) = (words.next(), words.next(), words.next());
+    let is_skew = skew.is_some_and(|skew| matches!(skew.first(), Some(b'+' | b'-')));
+    server.is_some_and(|server| !server.is_empty())
+        && is_skew
+        && reported == report.trim_end().strip_prefix("IAMAT ").map(str::as_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answer_to_what_was_reported_is_one() {
+        let report = report("a", 1_500_000_000_000_000_007);
+        assert_eq!(report, "IAMAT a +34.068930-118.445127 1500000000.000000007\n");
+        let answer = b"AT Alford +0.263873386 a +34.068930-118.445127 1500000000.000000007";
+        assert!(is_answer(answer, &report));
+        assert!(!is_answer(&answer[..answer.len() - 1], &report));
+        assert!(!is_answer(b"AT Alford a +34.068930-118.445127 1500000000.000000007", &report));
+        assert!(!is_answer(b"? IAMAT a", &report));
+    }
+
+    #[test]
+    fn a_split_report_is_said_byte_by_byte_and_answered_once() {
+        let mut script = Script::new(Behaviour::Split, 3, 1);
+        script.begin();
+        let mut said = Vec::new();
+        while !script.turn().is_empty() {
+            assert_eq!(script.hear(b"AT Alford +1 crowd-3 +34.068930-118.445127 0.000000002"), Heard::Wrong);
+            let byte = script.turn().to_vec();
+            script.went(byte.len());
+            said.extend(byte);
+        }
+        assert_eq!(said, report("crowd-3", 2).as_bytes());
+        assert!(script.waits());
+        assert_eq!(script.hear(b"AT Alford +1 crowd-3 +34.068930-118.445127 0.000000002"), Heard::Right);
+        assert!(!script.waits() && script.turn() == b"I");
+    }
+
+    #[test]
+    fn every_other_fleet_has_something_to_say_at_every_turn() {
+        for (behaviour, bytes) in [
+            (Behaviour::Drip, 1),
+            (Behaviour::Endless, PIECE_BYTES),
+            (Behaviour::Deaf, 1),
+            (Behaviour::Noise, NOISE_BYTES),
+        ] {
+            let mut script = Script::new(behaviour, 0, 1);
+            script.begin();
+            for _ in 0..100 {
+                let count = script.turn().len();
+                assert!(count >= bytes, "{behaviour:?}");
+                script.went(count);
+            }
+            assert_eq!(script.hear(b"? no thread for one more connection; try again later"), Heard::Refused);
+        }
+    }
+}
