@@ -18,8 +18,8 @@ pub mod fleet;
 pub(crate) mod count;
 pub(crate) mod fleet_process;
 pub(crate) mod probe;
+pub(crate) mod script;
 pub(crate) mod verdict;
 pub(crate) mod watch;
 
 mod client;
-mod script;

@@ -3,16 +3,15 @@
 //! Several threads take the fresh ones in turn, so that one which has to wait does not keep the others from coming.
 //! A conversation that begins late because the one before it lasted too long counts from when it should have begun.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-
 use super::script::{is_answer, report};
 use crate::load::clock;
+use crate::suite::propagation::Conversation;
 
 /// Between two fresh clients.
 const EVERY: Duration = Duration::from_millis(20);
@@ -22,9 +21,6 @@ const THREADS: u32 = 8;
 
 /// Between two reports of the client that stays.
 const STEADY_EVERY: Duration = Duration::from_millis(50);
-
-/// Who is not answered within this is not served.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the first of them comes from. No fleet has these addresses.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 1);
@@ -68,7 +64,7 @@ pub(crate) fn beside<T>(server: SocketAddr, work: impl FnOnce() -> T) -> (T, Pro
 }
 
 fn fresh(server: SocketAddr, number: u32, began_ns: u64, is_over: &AtomicBool) -> Vec<Probe> {
-    let source = IpAddr::V4(Ipv4Addr::from(u32::from(FIRST_SOURCE) + number));
+    let source = Ipv4Addr::from(u32::from(FIRST_SOURCE) + number);
     let every_ns = clock::ns(EVERY) * u64::from(THREADS);
     let mut due_ns = began_ns + clock::ns(EVERY) * u64::from(number);
     let mut probes = Vec::new();
@@ -82,7 +78,8 @@ fn fresh(server: SocketAddr, number: u32, began_ns: u64, is_over: &AtomicBool) -
             }
             None => due_ns,
         };
-        let visited = visit(server, source, &format!("probe-{number}"));
+        let name = format!("probe-{number}");
+        let visited = Conversation::from(source, server).and_then(|mut it| report_checked(&mut it, &name));
         probes.push(Probe::over(began_ns, visited));
         due_ns += every_ns;
     }
@@ -90,14 +87,14 @@ fn fresh(server: SocketAddr, number: u32, began_ns: u64, is_over: &AtomicBool) -
 }
 
 fn steady(server: SocketAddr, is_over: &AtomicBool) -> Vec<Probe> {
-    let source = IpAddr::V4(Ipv4Addr::from(u32::from(FIRST_SOURCE) + THREADS));
+    let source = Ipv4Addr::from(u32::from(FIRST_SOURCE) + THREADS);
     let mut probes = Vec::new();
     let mut conversation = None;
     while !is_over.load(Ordering::Relaxed) {
         let began_ns = clock::monotonic_ns();
-        let connected = conversation.take().map_or_else(|| Conversation::with(server, source), Ok);
+        let connected = conversation.take().map_or_else(|| Conversation::from(source, server), Ok);
         let reported = connected.and_then(|mut connected| {
-            connected.report("steady")?;
+            report_checked(&mut connected, "steady")?;
             Ok(connected)
         });
         probes.push(Probe::over(began_ns, reported.map(|open| conversation = Some(open))));
@@ -113,33 +110,12 @@ impl Probe {
     }
 }
 
-/// A whole conversation.
-fn visit(server: SocketAddr, source: IpAddr, name: &str) -> io::Result<()> {
-    Conversation::with(server, source)?.report(name)
-}
-
-struct Conversation(BufReader<TcpStream>);
-
-impl Conversation {
-    fn with(server: SocketAddr, source: IpAddr) -> io::Result<Conversation> {
-        let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-        socket.set_tcp_nodelay(true)?;
-        socket.connect_timeout(&server.into(), PATIENCE)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Conversation(BufReader::new(socket.into())))
-    }
-
-    fn report(&mut self, name: &str) -> io::Result<()> {
-        let report = report(name, clock::wall_ns());
-        self.0.get_mut().write_all(report.as_bytes())?;
-        let mut reply = String::new();
-        self.0.by_ref().take(u64::from(u16::MAX)).read_line(&mut reply)?;
-        match is_answer(reply.trim_end().as_bytes(), &report) {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("it was answered {reply:?}"))),
-        }
+/// Reports, and checks every byte of the reply that can be known.
+fn report_checked(conversation: &mut Conversation, name: &str) -> io::Result<()> {
+    let report = report(name, clock::wall_ns());
+    match is_answer(conversation.tell(&report)?.trim_ascii_end(), &report) {
+        true => Ok(()),
+        false => Err(conversation.odd()),
     }
 }
 

@@ -129,7 +129,7 @@ impl Script {
 }
 
 /// The report of a client at a time, as a line.
-pub(super) fn report(name: &str, time_ns: u64) -> String {
+pub(crate) fn report(name: &str, time_ns: u64) -> String {
     format!("IAMAT {name} {SPOT} {}.{:09}\n", time_ns / 1_000_000_000, time_ns % 1_000_000_000)
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::Command;
 
+use clap::ValueEnum;
+
 use super::run;
 use super::stream::Shape;
 use super::turn::Server;
@@ -20,9 +22,9 @@ pub fn per_line(shape: Shape) -> Result<f64, Failure> {
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(format!("--toggle-collect={COUNTED}"))
         .arg(std::env::current_exe()?)
-        .args(["--once", "--speaker", shape.speaker.name()])
-        .args(["--reports", shape.reports.name()])
-        .args(["--places", shape.places.name()])
+        .args(["--once", "--speaker", &word(shape.speaker)])
+        .args(["--reports", &word(shape.reports)])
+        .args(["--places", &word(shape.places)])
         .args(["--lines-per-buffer", &shape.lines_per_buffer.to_string()])
         .output()
         .map_err(not_started)?;
@@ -42,6 +44,11 @@ pub fn per_line(shape: Shape) -> Result<f64, Failure> {
 /// If the stream was not what it should be.
 pub fn once(shape: Shape) -> Result<u64, Failure> {
     run(shape, |server, pass, received| server.take(pass, received, Server::counted_turn))
+}
+
+/// A value as it is called on the command line.
+fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn not_started(error: io::Error) -> Failure {

@@ -73,36 +73,6 @@ pub struct Pass {
     ends: Vec<usize>,
 }
 
-impl Reports {
-    /// As it is called on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reports::Known => "known",
-            Reports::New => "new",
-        }
-    }
-}
-
-impl Speaker {
-    /// As it is called on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Speaker::Client => "client",
-            Speaker::Neighbour => "neighbour",
-        }
-    }
-}
-
-impl Places {
-    /// As it is called on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Places::OneToSeven => "1-7",
-            Places::Six => "6",
-        }
-    }
-}
-
 impl Pass {
     /// The reports of this pass, later by each client's clock than those of the pass before.
     pub fn new(shape: Shape, number: u64) -> Pass {

@@ -1,14 +1,16 @@
 //! Small talk with single servers: report a client, ask whether it is known.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::thread::set_current_timer_slack;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::server::Servers;
+use crate::abusive_clients::script::report;
 use crate::load::clock;
 
 /// How long a herd may take until all its servers know a client.
@@ -33,22 +35,34 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) fn with(address: SocketAddr) -> io::Result<Conversation> {
-        let socket = TcpStream::connect_timeout(&address, REPLY_MAX)?;
-        socket.set_nodelay(true)?;
+        Conversation::from(Ipv4Addr::UNSPECIFIED, address)
+    }
+
+    /// From one of this machine's addresses.
+    pub(crate) fn from(source: Ipv4Addr, address: SocketAddr) -> io::Result<Conversation> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.bind(&SocketAddr::from((source, 0)).into())?;
+        socket.set_tcp_nodelay(true)?;
+        socket.connect_timeout(&address.into(), REPLY_MAX)?;
         socket.set_read_timeout(Some(REPLY_MAX))?;
-        Ok(Conversation { socket, reply: Vec::new() })
+        socket.set_write_timeout(Some(REPLY_MAX))?;
+        Ok(Conversation { socket: socket.into(), reply: Vec::new() })
+    }
+
+    /// Sends a line and returns the line of the reply.
+    pub(crate) fn tell(&mut self, line: &str) -> io::Result<&[u8]> {
+        self.socket.write_all(line.as_bytes())?;
+        self.read_until(b"\n")?;
+        Ok(&self.reply)
     }
 
     /// Reports a client as seen now, and returns when that was sent.
     pub(crate) fn report(&mut self, client: &str) -> io::Result<u64> {
-        let now_ns = clock::wall_ns();
-        let (seconds, nanos) = (now_ns / clock::NS_PER_SECOND, now_ns % clock::NS_PER_SECOND);
-        let line = format!("IAMAT {client} +34.068930-118.445127 {seconds}.{nanos:09}\n");
+        let line = report(client, clock::wall_ns());
         let sent_ns = clock::monotonic_ns();
-        self.socket.write_all(line.as_bytes())?;
-        self.read_until(b"\n")?;
+        let reply = self.tell(&line)?;
         // Who only passes on writes the line itself back.
-        match self.reply.starts_with(b"AT ") || self.reply == line.as_bytes() {
+        match reply.starts_with(b"AT ") || reply == line.as_bytes() {
             true => Ok(sent_ns),
             false => Err(self.odd()),
         }
@@ -56,8 +70,7 @@ impl Conversation {
 
     /// Whether the server knows a client.
     pub(super) fn knows(&mut self, client: &str) -> io::Result<bool> {
-        self.socket.write_all(format!("WHATSAT {client} 1 1\n").as_bytes())?;
-        self.read_until(b"\n")?;
+        self.tell(&format!("WHATSAT {client} 1 1\n"))?;
         if self.reply.starts_with(b"? ") {
             return Ok(false);
         }
@@ -103,7 +116,7 @@ impl Conversation {
         }
     }
 
-    fn odd(&self) -> io::Error {
+    pub(crate) fn odd(&self) -> io::Error {
         io::Error::other(format!("an odd reply: {}", String::from_utf8_lossy(&self.reply).trim_end()))
     }
 }

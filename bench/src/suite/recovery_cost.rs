@@ -37,9 +37,6 @@ const PROBES: (f64, u32) = (1_000.0, 10);
 /// What the log says behind the number of clients that were known at a start.
 const RECOVERED: &str = " clients recovered";
 
-/// The setting in which the journal is never made smaller, which tells what that costs from what a journal costs.
-const ONLY_GROWS: &str = "os, only grows";
-
 /// How long it is measured: the journal is made smaller three times meanwhile.
 const GROWTH_TIME: Duration = Duration::from_secs(12);
 
@@ -104,7 +101,7 @@ fn killed_and_started(bench: &Bench<'_>, variant: &Variant, folder: &Path) -> Re
 pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()> {
     let at = point(&[("growth_per_second", &GROWTH.0)]);
     let rounds = bench.rounds(1, PAUSE_ROUNDS);
-    let variants = ["none", "os", ONLY_GROWS].map(|name| called(threads, name));
+    let variants = ["none", "os"].map(|name| called(threads, name));
     let records =
         take_turns(bench, &at, &how(rounds, GROWTH_TIME), rounds, &variants, |bench, variant, _| {
             let folder = bench.scratch().join(format!("pauses-{}", std::process::id()));
@@ -126,10 +123,7 @@ pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()>
 
 fn probed(bench: &Bench<'_>, variant: &Variant, folder: &Path) -> Result<Figures, String> {
     let folder_name = folder.display().to_string();
-    let is_never_smaller = variant.name == ONLY_GROWS;
-    let durability = if is_never_smaller { "os" } else { &variant.name };
-    let mut extra = ["--durability", durability, "--data-dir", &folder_name].map(str::to_owned).to_vec();
-    extra.extend(is_never_smaller.then(|| "--journal-only-grows".to_owned()));
+    let extra = ["--durability", &variant.name, "--data-dir", &folder_name].map(str::to_owned);
     let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
     let options = |(rate, connections): (f64, u32)| Options {
         rate: Some(rate),

@@ -20,13 +20,11 @@ const LOGGING: Settings<'_> = &[
     ("debug, drop", &["--log-level", "debug", "--log-when-full", "drop"]),
 ];
 
-/// What is durable when. A flush is fast on the disks of data centres, and takes milliseconds on others: the last
-/// says what would be there.
+/// What is durable when.
 const DURABILITY: Settings<'_> = &[
     ("none", &["--durability", "none"]),
     ("os", &["--durability", "os"]),
     ("sync", &["--durability", "sync"]),
-    ("sync, 5 ms more", &["--durability", "sync", "--flush-delay", "5ms"]),
 ];
 
 pub(super) fn logging(bench: &mut Bench<'_>) -> io::Result<()> {
