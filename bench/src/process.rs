@@ -21,6 +21,18 @@ const STOPPED_AT_ONCE: i32 = 130;
 /// What can end a variant early.
 pub type Failure = Box<dyn Error>;
 
+/// A variant without options of its own, which the herd is measured against.
+#[derive(Parser)]
+struct Plain {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// [`run`] for a variant without options of its own.
+pub fn run_plain(serve: impl FnOnce(&Config) -> Result<(), Failure>) -> ExitCode {
+    run(|args: &Plain| args.common.clone(), |_, config| serve(config))
+}
+
 /// Parses the command line, starts the log, and lets `serve` serve until it returns. `split` takes what is
 /// common to all variants out of the arguments of this one.
 pub fn run<A: Parser>(

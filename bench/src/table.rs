@@ -1,6 +1,6 @@
 //! Tables for people: Markdown that can be read as it is.
 
-use crate::suite::results::Record;
+use crate::suite::results::{Record, label};
 use crate::suite::stats::Stats;
 
 /// A column of figures: its title, the name of the figure, what it is multiplied by, and its decimal places.
@@ -39,7 +39,7 @@ pub(crate) fn of_figures(records: &[Record], columns: &[Column<'_>]) -> String {
                 .stats(name)
                 .map_or("-".to_owned(), |Stats { median, .. }| format!("{:.places$}", median * factor))
         });
-        [record.label(), record.variant.clone()].into_iter().chain(figures).collect()
+        [label(&record.point), record.variant.clone()].into_iter().chain(figures).collect()
     };
     table(&titles, &records.iter().map(row).collect::<Vec<_>>())
 }

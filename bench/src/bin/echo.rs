@@ -8,14 +8,12 @@ use std::process::ExitCode;
 use std::thread::{self, Builder, Scope};
 use std::time::Duration;
 
-use clap::Parser;
 use crossbeam_channel::{Receiver, bounded};
 use proxyherd::config::Config;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::listen::{
     ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
 };
-use proxyherd_bench::options::Common;
 use proxyherd_bench::process::{self, Failure};
 
 /// The stack of a connection's thread.
@@ -27,15 +25,8 @@ const ACCEPTED_MAX: usize = 1024;
 /// How long a thread without a connection waits for one.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A server that echoes, on the client port.
-#[derive(Debug, Parser)]
-struct Args {
-    #[command(flatten)]
-    common: Common,
-}
-
 fn main() -> ExitCode {
-    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run_plain(serve)
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {

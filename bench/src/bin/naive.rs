@@ -12,25 +12,17 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd::places::PlacesProvider;
 use proxyherd::proto::line::query::NearbyQuery;
 use proxyherd_bench::clock;
 use proxyherd_bench::listen::{Opened, listen};
-use proxyherd_bench::options::{Common, open_places};
+use proxyherd_bench::options::open_places;
 use proxyherd_bench::process::{self, Failure};
 use serde_json::Value;
 
-/// A server as one writes it at first.
-#[derive(Debug, Parser)]
-struct Args {
-    #[command(flatten)]
-    common: Common,
-}
-
 fn main() -> ExitCode {
-    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run_plain(serve)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a beginner's threads belong to nobody")]

@@ -10,20 +10,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::thread::{self, Builder, Scope};
 
-use clap::Parser;
 use parking_lot::Mutex;
 use proxyherd::config::Config;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
 use proxyherd_bench::listen::{Opened, listen, note_accept_failure};
-use proxyherd_bench::options::Common;
 use proxyherd_bench::process::{self, Failure};
-
-/// A server that passes on what it reads.
-#[derive(Debug, Parser)]
-struct Args {
-    #[command(flatten)]
-    common: Common,
-}
 
 /// One member.
 struct Relay {
@@ -42,7 +33,7 @@ enum Port {
 }
 
 fn main() -> ExitCode {
-    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run_plain(serve)
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {

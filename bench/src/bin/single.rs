@@ -7,26 +7,17 @@ use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd_bench::clock;
 use proxyherd_bench::listen::{
     ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
 };
-use proxyherd_bench::options::Common;
 use proxyherd_bench::process::{self, Failure};
 use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, Shared, WRITE_WAIT_MAX};
 use proxyherd_bench::talk::{Pause, Talk, Turn};
 
-/// A server that serves one client at a time.
-#[derive(Debug, Parser)]
-struct Args {
-    #[command(flatten)]
-    common: Common,
-}
-
 fn main() -> ExitCode {
-    process::run(|args: &Args| args.common.clone(), |_, config| serve(config))
+    process::run_plain(serve)
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::network::{Network, within};
 use crate::load::clock;
 use crate::suite::propagation::Conversation;
-use crate::suite::server::{STOP_MAX, signal, wait, wrapped};
+use crate::suite::server::{STOP_MAX, last_line, signal, wait, wrapped};
 
 /// The variable that a server takes the secret of its herd from.
 const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
@@ -140,10 +140,8 @@ impl<'a> Servers<'a> {
         self.folder.join(format!("{}.said", self.name(at)))
     }
 
-    /// The end of what a server has said on standard error.
     fn said(&self, at: usize) -> String {
-        let said = fs::read_to_string(self.said_file(at)).unwrap_or_default();
-        said.lines().next_back().unwrap_or("it said nothing").to_owned()
+        last_line(&self.said_file(at))
     }
 }
 

@@ -192,7 +192,7 @@ impl<'a> Bench<'a> {
     pub(super) fn end(self) -> io::Result<Vec<String>> {
         let Bench { said, results, began_ns, wrong, .. } = self;
         let seconds = (clock::monotonic_ns() - began_ns) / clock::NS_PER_SECOND;
-        let path = results.path().display();
+        let path = results.path.display();
         writeln!(said, "done in {} min {:02} s; results are in {path}", seconds / 60, seconds % 60)?;
         Ok(wrong)
     }

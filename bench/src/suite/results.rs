@@ -57,11 +57,6 @@ impl Record {
         Stats::of(self.figures(name))
     }
 
-    /// Its point, for people.
-    pub(crate) fn label(&self) -> String {
-        label(&self.point)
-    }
-
     fn is_of(&self, version: &str, suite: &str, point: &Point, options: &Point) -> bool {
         self.provenance.version == version
             && self.suite == suite
@@ -83,7 +78,7 @@ pub(crate) fn label(at: &Point) -> String {
 /// A file of results.
 #[derive(Debug)]
 pub struct Results {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     records: Vec<Record>,
 }
 
@@ -121,11 +116,6 @@ impl Results {
         machine::append(&self.path, &record)?;
         self.records.push(record);
         Ok(())
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

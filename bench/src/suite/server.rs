@@ -148,10 +148,8 @@ impl Servers {
         }
     }
 
-    /// The end of what a server has said on standard error.
     fn said(&self, name: &str) -> String {
-        let said = fs::read_to_string(self.folder.join(format!("{name}.said"))).unwrap_or_default();
-        said.lines().next_back().unwrap_or("it said nothing").to_owned()
+        last_line(&self.folder.join(format!("{name}.said")))
     }
 }
 
@@ -179,6 +177,12 @@ pub(crate) fn wrapped(words: &[String], cpu: Option<usize>) -> Command {
     let mut command = Command::new(&all[0]);
     command.args(&all[1..]);
     command
+}
+
+/// The end of what a server has said on standard error.
+pub(crate) fn last_line(said: &Path) -> String {
+    let said = fs::read_to_string(said).unwrap_or_default();
+    said.lines().next_back().unwrap_or("it said nothing").to_owned()
 }
 
 /// Sends a signal to a process that we started.

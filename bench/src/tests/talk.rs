@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use proxyherd_bench::load::clock;
+
 /// How long a test waits for what must happen. Long enough for a machine that does ten other things.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
 
@@ -69,5 +71,17 @@ impl Talk {
         let mut rest = Vec::new();
         self.replies.read_to_end(&mut rest).unwrap();
         rest
+    }
+}
+
+/// Asks again and again until `found` has an answer, for what becomes true on another process's time.
+pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end_ns = clock::monotonic_ns() + clock::ns(WAIT);
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(clock::monotonic_ns() < end_ns, "not within {WAIT:?}: {what}");
+        std::thread::yield_now();
     }
 }

@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use crate::herd::{Herd, NAMES, Variant};
-use crate::talk::{Talk, WAIT};
-use crate::times::eventually;
+use crate::talk::{Talk, WAIT, eventually};
 
 /// Waits until this server's answer about a client is this `AT` line.
 fn wait_for(herd: &Herd, server: &str, client: &str, line: &str) {

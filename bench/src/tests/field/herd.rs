@@ -9,8 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use crate::free_address::free_address;
-use crate::talk::Talk;
-use crate::times::eventually;
+use crate::talk::{Talk, eventually};
 
 /// The links of the default herd.
 const LINKS: [(&str, &str); 5] = [

@@ -3,8 +3,7 @@
 use std::thread;
 
 use crate::herd::{Herd, NAMES, Variant};
-use crate::talk::Talk;
-use crate::times::eventually;
+use crate::talk::{Talk, eventually};
 
 const CLIENTS: usize = 50;
 

@@ -16,7 +16,6 @@ mod mixed;
 mod talk;
 #[path = "../threaded.rs"]
 mod threaded;
-mod times;
 #[path = "../../../../src/tests/transcripts/mod.rs"]
 mod transcripts;
 

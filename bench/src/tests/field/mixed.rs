@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use crate::free_address::free_address;
 use crate::herd::{Process, Variant};
 use crate::talk::Talk;
+use crate::talk::eventually;
 use crate::threaded::threaded_server;
-use crate::times::eventually;
 
 const OURS: [&str; 2] = ["Alford", "Bolden"];
 const THEIRS: [&str; 2] = ["Hamilton", "Parker"];

@@ -6,8 +6,8 @@ use crate::kinds::{
     CURRENT, CURRENT_TEXTBOOK, CURRENT_TWO, ECHO, ECHO_EPOLL, ECHO_TWO_LOOPS, Kind, LOOP, NAIVE, SINGLE,
     TEXTBOOK, TUNED, TWO_LOOPS,
 };
-use crate::processes::{Processes, eventually};
-use crate::talk::Talk;
+use crate::processes::Processes;
+use crate::talk::{Talk, eventually};
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503";
 

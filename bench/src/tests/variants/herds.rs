@@ -1,8 +1,8 @@
 //! Herds of five: everybody hears of everything, and a server that was killed is told what it missed.
 
 use crate::kinds::{CURRENT, CURRENT_TWO, Kind, LOOP, TEXTBOOK, THREADS, TUNED, TWO_LOOPS};
-use crate::processes::{FIVE, Processes, eventually};
-use crate::talk::Talk;
+use crate::processes::{FIVE, Processes};
+use crate::talk::{Talk, eventually};
 
 /// More than one batch of a link, so that a server that comes back is told in several.
 const CLIENTS: usize = 3_000;

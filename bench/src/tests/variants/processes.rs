@@ -6,17 +6,15 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
-use std::time::Instant;
 
 use proxyherd::config::{Herd, Member};
 use proxyherd::proto::model::name::ServerName;
-use proxyherd_bench::clock;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::free_address::free_address;
 use crate::kinds::Kind;
-use crate::talk::{Talk, WAIT};
+use crate::talk::{Talk, WAIT, eventually};
 
 /// The five servers of the course, and their links.
 pub(crate) const FIVE: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
@@ -221,17 +219,5 @@ fn say_what_was_left(name: &str, ended: &io::Result<Option<ExitStatus>>, dir: &P
     for kind in ["err", "log"] {
         let text = std::fs::read_to_string(dir.join(format!("{name}.{kind}"))).unwrap_or_default();
         eprintln!("{name}.{kind} (ended: {ended:?}):\n{text}");
-    }
-}
-
-/// Asks again and again until `found` has an answer.
-pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline: Instant = clock::deadline(WAIT);
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(!clock::until(deadline).is_zero(), "not within {WAIT:?}: {what}");
-        std::thread::yield_now();
     }
 }

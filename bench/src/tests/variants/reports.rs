@@ -5,8 +5,8 @@ use std::sync::mpsc::Sender;
 
 use parking_lot::Mutex;
 
-use crate::processes::{Processes, eventually};
-use crate::talk::Talk;
+use crate::processes::Processes;
+use crate::talk::{Talk, eventually};
 
 /// Clients that report to one server only, of each server.
 const OWN_CLIENTS: usize = 40;
