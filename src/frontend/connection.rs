@@ -10,7 +10,6 @@ use socket2::SockRef;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};
 use crate::member::metrics::Event;
-use crate::member::notifier::WakeUp;
 use crate::member::peer_registry::Registration;
 use crate::member::rate_limit::RateLimit;
 use crate::member::turn::Turn;
@@ -18,16 +17,12 @@ use crate::net::admission::Admitted;
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
+use crate::net::shutdown::LAST_READS_MAX;
 use crate::net::stream::{Stream, hang_up, let_replies_leave, linger};
 use crate::os::clock;
-use crate::proto::line::batch::KEPT_BYTES_MAX;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
 use crate::proto::peering::link::PEER_TIMEOUT;
-
-/// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
-/// goes on sending would never see the end otherwise.
-const LAST_READS_MAX: u32 = 16;
 
 /// What all connections of a server share.
 #[derive(Clone, Copy)]
@@ -152,8 +147,7 @@ impl<'a> Connection<'a> {
                 Pause::Full => self.flush()?,
                 Pause::Authenticated(neighbour) => self.authenticated(neighbour),
                 Pause::Heartbeat(heartbeat) => {
-                    let is_durable = member.make_durable(&mut self.turn).is_ok();
-                    self.conversation.acknowledge(member, &mut self.turn, &heartbeat, is_durable);
+                    member.acknowledge(&mut self.conversation, &mut self.turn, &heartbeat);
                 }
                 Pause::Ask(query) => self.ask(&query)?,
                 Pause::Close(why) => {
@@ -171,8 +165,7 @@ impl<'a> Connection<'a> {
             self.flush()?;
         }
         let answer = member.nearby(query.nearby(), &mut self.rate_limit);
-        // Answers are large, and what waits for a client that does not take them is memory.
-        if self.turn.replies().len() + answer.as_str().len() > KEPT_BYTES_MAX {
+        if !self.turn.has_room_for(answer.as_str()) {
             self.flush()?;
         }
         self.conversation.answer(&mut self.turn, query, answer.as_str());
@@ -181,20 +174,12 @@ impl<'a> Connection<'a> {
 
     /// A neighbour has proved that it is here: its older conversation is cut, and the link to it wakes.
     fn authenticated(&mut self, neighbour: usize) {
-        let member = self.shared.member;
-        let (name, from) = (&member.me.neighbours[neighbour].name, self.conversation.remote().from);
         let stream = Arc::clone(self.stream);
-        let registration = member.peers.enter(neighbour, Box::new(move || hang_up(&stream, Half::Both)));
-        if registration.replaced {
-            member.metrics.peers_replaced.add(1);
-            log::info!("neighbour {name} is here again, from {from}: its older connection is cut");
-        } else {
-            log::info!("neighbour {name} is here, from {from}");
-        }
-        self.registration = Some(registration);
+        let cut = Box::new(move || hang_up(&stream, Half::Both));
+        let remote = self.conversation.remote();
+        self.registration = Some(self.shared.member.authenticated(remote, neighbour, cut));
         self.admitted.authenticated();
         self.deadlines.enter(Phase::Heartbeats(PEER_TIMEOUT));
-        member.links[neighbour].wake(WakeUp::NeighbourIsBack);
     }
 
     /// Applies what is pending, waits until that is durable, then sends all replies in one write.
@@ -237,11 +222,7 @@ impl<'a> Connection<'a> {
                 let wait = humantime::format_duration(limits.idle_time_max.unwrap_or_default());
                 metrics.count_and_warn(Event::IdleTime, format_args!("{remote} has said nothing for {wait}"));
             }
-            TimedOut::Heartbeat => {
-                let wait = humantime::format_duration(PEER_TIMEOUT);
-                let what = format_args!("{remote} has said nothing for {wait}");
-                metrics.count_and_warn(Event::PeerTimedOut, what);
-            }
+            TimedOut::Heartbeat => self.shared.member.peer_timed_out(remote),
         }
     }
 }

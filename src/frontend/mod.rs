@@ -9,16 +9,14 @@ use std::io;
 
 use self::connection::Shared;
 use self::protocol::Protocol;
+use crate::member::conversation::Remote;
 use crate::net::accept::Accepted;
 
 /// Serves a connection from its first byte to its last.
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
-    let (protocol, from) = (accepted.door.protocol, accepted.from);
-    log::info!("{protocol} {from} connected");
-    match serve_by(shared, accepted) {
-        Ok(()) => log::info!("{protocol} {from} disconnected"),
-        Err(error) => log::info!("{protocol} {from} disconnected: {error}"),
-    }
+    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    remote.log_connected();
+    remote.log_disconnected(serve_by(shared, accepted).err().as_ref());
 }
 
 fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {

@@ -12,6 +12,7 @@
 //! connection; an event loop lends the same few to thousands of connections, which are idle most of the time.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -116,7 +117,6 @@ impl Conversation {
                 turn.counts.lines += taken;
             }
             let Some(line) = framing.next_line() else { return Pause::Empty };
-            turn.counts.lines += 1;
             if let Some(pause) = self.line(host, turn, line, received) {
                 if matches!(pause, Pause::Authenticated(_)) {
                     framing.trust();
@@ -129,8 +129,16 @@ impl Conversation {
         }
     }
 
-    /// Takes one line; `None` if nothing but its reply comes of it.
-    fn line(&mut self, host: &impl Host, turn: &mut Turn, line: Line<'_>, received: Moment) -> Option<Pause> {
+    /// Takes one line; `None` if nothing but its reply comes of it. For a driver that cuts lines by itself: the others
+    /// call [`Conversation::lines`].
+    pub fn line(
+        &mut self,
+        host: &impl Host,
+        turn: &mut Turn,
+        line: Line<'_>,
+        received: Moment,
+    ) -> Option<Pause> {
+        turn.counts.lines += 1;
         let (Line::Whole(text) | Line::TooLong(text)) = line;
         let reply = turn.batch.replies().len();
         if self.verbose {
@@ -200,6 +208,21 @@ impl Conversation {
         let replies = &turn.batch.replies()[start..];
         if self.verbose && !replies.is_empty() {
             log::log!(level_of(replies), "{} -> {}", self.remote, Escaped(replies.trim_ascii_end()));
+        }
+    }
+}
+
+impl Remote {
+    /// Logs that it has connected.
+    pub fn log_connected(self) {
+        log::info!("{self} connected");
+    }
+
+    /// Logs that its connection has ended, and why if neither side meant it to.
+    pub fn log_disconnected(self, why: Option<&io::Error>) {
+        match why {
+            None => log::info!("{self} disconnected"),
+            Some(error) => log::info!("{self} disconnected: {error}"),
         }
     }
 }

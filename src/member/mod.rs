@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod flush_signal;
 pub mod flusher;
 pub mod group_commit;
+pub mod link_log;
 pub mod metrics;
 pub mod notifier;
 pub mod peer_registry;
@@ -25,8 +26,8 @@ use std::{io, thread};
 use self::conversation::{Conversation, Remote};
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::metrics::{Event, Metrics};
-use self::notifier::{Notifiers, Subscription};
-use self::peer_registry::PeerRegistry;
+use self::notifier::{Notifiers, Subscription, WakeUp};
+use self::peer_registry::{Cut, PeerRegistry, Registration};
 use self::rate_limit::RateLimit;
 use self::recover::Start;
 use self::status::LinkState;
@@ -39,6 +40,8 @@ use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::line::session::Refusal;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
+use crate::proto::peering::grammar::Heartbeat;
+use crate::proto::peering::link::PEER_TIMEOUT;
 
 /// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
 const CPU_PERMITS_PER_PROCESSOR: usize = 2;
@@ -166,7 +169,7 @@ impl Member {
     /// If the connection must be closed without them.
     pub fn flush(&self, conversation: &Conversation, turn: &mut Turn) -> io::Result<()> {
         turn.apply(self);
-        self.record(conversation, turn);
+        self.count(conversation, turn);
         let Err(why) = self.make_durable(turn) else { return Ok(()) };
         match turn.nack(&why.to_string()) {
             Some(withheld) => {
@@ -187,6 +190,34 @@ impl Member {
             self.notifiers.notify();
         }
         Ok(())
+    }
+
+    /// Answers a heartbeat, before which everything is applied. The answer covers it if it can be made durable.
+    pub fn acknowledge(&self, conversation: &mut Conversation, turn: &mut Turn, heartbeat: &Heartbeat) {
+        let is_durable = self.make_durable(turn).is_ok();
+        conversation.acknowledge(self, turn, heartbeat, is_durable);
+    }
+
+    /// A neighbour has authenticated in a conversation that `cut` ends: its older conversation is cut, and the link to it
+    /// wakes.
+    pub fn authenticated(&self, remote: Remote, neighbour: usize, cut: Cut) -> Registration<'_> {
+        let (name, from) = (&self.me.neighbours[neighbour].name, remote.from);
+        let registration = self.peers.enter(neighbour, cut);
+        if registration.replaced {
+            self.metrics.peers_replaced.add(1);
+            log::info!("neighbour {name} is here again, from {from}: its older connection is cut");
+        } else {
+            log::info!("neighbour {name} is here, from {from}");
+        }
+        self.links[neighbour].wake(WakeUp::NeighbourIsBack);
+        registration
+    }
+
+    /// Counts and warns that a neighbour has said nothing for [`PEER_TIMEOUT`] in a conversation.
+    pub fn peer_timed_out(&self, remote: Remote) {
+        let wait = humantime::format_duration(PEER_TIMEOUT);
+        let what = format_args!("{remote} has said nothing for {wait}");
+        self.metrics.count_and_warn(Event::PeerTimedOut, what);
     }
 
     /// Counts and warns that a conversation is closed because of what was said.
@@ -215,7 +246,7 @@ impl Member {
     }
 
     /// Adds what was counted in a turn of this conversation.
-    fn record(&self, conversation: &Conversation, turn: &mut Turn) {
+    pub fn count(&self, conversation: &Conversation, turn: &mut Turn) {
         let Counts { lines, refused, rejected, applied, outdated, questions } = turn.take_counts();
         let lines_counter =
             if conversation.is_client() { &self.metrics.client_lines } else { &self.metrics.peer_lines };

@@ -3,7 +3,11 @@
 //! A wake-up only wakes. What there is to do stands elsewhere (changes in the store, a hang-up and a stop in flags),
 //! and a follower that has been woken looks at all of it. So every wake-up is sent with `try_send`: a change never
 //! waits for a slow follower, and a full channel loses nothing, because it wakes just as well.
+//!
+//! A thread waits in its channel. A follower that waits elsewhere, as a task or an event loop does, registers a closure
+//! that is called after each wake-up was sent, and then takes what has come.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -41,10 +45,14 @@ struct Followers {
     are_stopping: bool,
 }
 
+/// Tells a follower that does not wait in its channel that something has come. It must neither wait nor look.
+pub type Ring = Box<dyn Fn() + Send + Sync>;
+
 /// The waking end of one follower's wake-ups.
-#[derive(Debug)]
 pub struct Notifier {
     wake_ups: Sender<WakeUp>,
+    /// For a follower that does not wait in the channel.
+    ring: Option<Ring>,
     /// Whether the follower has yet to look at the store since it was last told of changes. While it is set another
     /// wake-up would tell nothing, so a batch of changes costs one atomic swap.
     is_told: AtomicBool,
@@ -59,12 +67,32 @@ pub struct Subscription<'a> {
     wake_ups: Receiver<WakeUp>,
 }
 
+impl WakeUp {
+    /// Whether the next attempt of a follower that waits before it dials again is due.
+    fn ends_pause(self) -> bool {
+        match self {
+            WakeUp::Changes | WakeUp::HangUp => false,
+            WakeUp::NeighbourIsBack | WakeUp::Stop => true,
+        }
+    }
+}
+
 impl Notifiers {
-    /// Registers one more follower.
+    /// Registers one more follower, a thread.
     pub fn subscribe(&self) -> Subscription<'_> {
+        self.register(None)
+    }
+
+    /// Registers one more follower, which waits for `ring` to be called.
+    pub fn subscribe_with(&self, ring: Ring) -> Subscription<'_> {
+        self.register(Some(ring))
+    }
+
+    fn register(&self, ring: Option<Ring>) -> Subscription<'_> {
         let (wake_ups, receiver) = bounded(WAKE_UPS_MAX);
         let notifier = Arc::new(Notifier {
             wake_ups,
+            ring,
             is_told: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         });
@@ -102,6 +130,9 @@ impl Notifier {
     pub fn wake(&self, why: WakeUp) {
         // Full: it is about to wake anyway. Disconnected: it has ended.
         let _ = self.wake_ups.try_send(why);
+        if let Some(ring) = &self.ring {
+            ring();
+        }
     }
 
     /// Tells the follower to finish.
@@ -134,23 +165,38 @@ impl Subscription<'_> {
         self.notifier.is_told.swap(false, Ordering::AcqRel);
     }
 
-    /// Waits for a wake-up, at most for so long, and takes all others that are there too, because they wake for one
-    /// look at everything.
+    /// Waits for a wake-up, at most for so long, and takes all others that are there too.
     pub fn wait(&self, wait_max: Duration) {
         if self.wake_ups.recv_timeout(wait_max).is_ok() {
-            while self.wake_ups.try_recv().is_ok() {}
+            self.take();
         }
+    }
+
+    /// Takes all wake-ups that are there, because they wake for one look at everything. Returns whether a pause is over:
+    /// the neighbour is back, or the follower must finish.
+    pub fn take(&self) -> bool {
+        let mut ends_pause = false;
+        while let Ok(why) = self.wake_ups.try_recv() {
+            ends_pause |= why.ends_pause();
+        }
+        ends_pause
     }
 
     /// Waits until `deadline`, or until the neighbour is back or the follower must finish.
     pub fn pause_until(&self, deadline: Instant) {
         while !self.is_stopping() {
             match self.wake_ups.recv_deadline(deadline) {
-                Ok(WakeUp::Changes | WakeUp::HangUp) => {}
-                Ok(WakeUp::NeighbourIsBack | WakeUp::Stop) => return,
+                Ok(why) if !why.ends_pause() => {}
+                Ok(_) => return,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier").field("is_told", &self.is_told).finish_non_exhaustive()
     }
 }
 
@@ -164,6 +210,7 @@ impl Drop for Subscription<'_> {
 mod tests {
     use super::*;
     use crate::os::clock;
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn changes_wake_once_until_the_follower_has_looked() {
@@ -199,6 +246,25 @@ mod tests {
         follower.notifier().wake(WakeUp::Changes);
         follower.pause_until(clock::deadline(Duration::from_millis(1)));
         assert!(follower.wake_ups.is_empty());
+    }
+
+    #[test]
+    fn ring_is_called_once_until_the_follower_has_looked() {
+        let (notifiers, rung) = (Notifiers::default(), Arc::new(AtomicUsize::new(0)));
+        let follower = notifiers.subscribe_with({
+            let rung = Arc::clone(&rung);
+            Box::new(move || {
+                rung.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        (0..5).for_each(|_| notifiers.notify());
+        assert_eq!((rung.load(Ordering::Relaxed), follower.take()), (1, false));
+        follower.begin_look();
+        notifiers.notify();
+        follower.notifier().wake(WakeUp::NeighbourIsBack);
+        assert_eq!((rung.load(Ordering::Relaxed), follower.take(), follower.take()), (3, true, false));
+        notifiers.stop();
+        assert_eq!((rung.load(Ordering::Relaxed), follower.take()), (4, true));
     }
 
     #[test]

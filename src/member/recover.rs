@@ -37,21 +37,27 @@ pub enum StartError {
     Random(io::Error),
 }
 
+/// Begins with nothing, and keeps nothing.
+///
+/// # Errors
+/// If there are no random numbers.
+pub fn start_without_journal(config: &Config) -> Result<Start, StartError> {
+    let me = Arc::new(config.identity(random::epoch().map_err(StartError::Random)?));
+    Ok(Start { node: Node::new(Arc::clone(&me)), me, wal: None, must_checkpoint: false })
+}
+
 /// Recovers what the journal has kept, or begins with nothing.
 ///
 /// # Errors
 /// If there are no random numbers, or the journal cannot be used.
 pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> {
-    let fresh = random::epoch().map_err(StartError::Random)?;
     let options = &config.journal;
     let is_synced = match options.durability {
-        Durability::None => {
-            let me = Arc::new(config.identity(fresh));
-            return Ok(Start { node: Node::new(Arc::clone(&me)), me, wal: None, must_checkpoint: false });
-        }
+        Durability::None => return start_without_journal(config),
         Durability::Os => false,
         Durability::Sync => true,
     };
+    let fresh = random::epoch().map_err(StartError::Random)?;
     let mut report_at = clock::deadline(PROGRESS_EVERY);
     let mut progress = |read, all: u64| {
         if clock::instant() >= report_at {

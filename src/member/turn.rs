@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::wal_writer::Lsn;
-use crate::proto::line::batch::Batch;
+use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::node::{Applied, Node};
 
 /// What a conversation needs of the member that it is a conversation with. A running member and a simulated one have
@@ -115,6 +115,12 @@ impl Turn {
     /// The replies so far.
     pub fn replies(&self) -> &[u8] {
         self.batch.replies()
+    }
+
+    /// Whether a provider's answer may join the replies before they are sent. Answers are large, and what waits for a
+    /// client that does not take them is memory.
+    pub fn has_room_for(&self, answer: &str) -> bool {
+        self.replies().len() + answer.len() <= KEPT_BYTES_MAX
     }
 
     /// Forgets the replies, which have been sent.

@@ -25,10 +25,10 @@ use crate::os::sync::TcpListener;
 pub const ACCEPTED_MAX: usize = 16 * 1024;
 
 /// The wait after the first failure to accept, doubled up to [`ACCEPT_PAUSE_MAX`].
-const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest wait when accepting fails for want of something, which heals when a connection closes.
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(200);
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// What a descriptor is kept in spare with: every Linux has it.
 const SPARE: &str = "/dev/null";
@@ -92,13 +92,11 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
                     self.take(stream, from);
                 }
                 Err(_) if open.is_stopping() => return,
-                Err(error) if is_about_one_connection(&error) => log::debug!("accept: {error}"),
+                Err(error) if is_about_one_connection(&error) => log_failure(&error, false),
                 // Without the spare there is room for one more, which the next `accept` takes.
                 Err(error) if is_about_descriptors(&error) && self.spare.take().is_some() => {}
                 Err(error) => {
-                    if pause == ACCEPT_PAUSE {
-                        log::warn!("accept: {error}; raise the limit of open files if this goes on");
-                    }
+                    log_failure(&error, pause == ACCEPT_PAUSE);
                     open.pause(pause);
                     pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
                     self.spare = self.spare.take().or_else(|| File::open(SPARE).ok());
@@ -154,8 +152,17 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
     }
 }
 
+/// Logs that accepting failed: as a warning if something has run out, and that is `new`.
+pub fn log_failure(error: &io::Error, new: bool) {
+    if is_about_one_connection(error) {
+        log::debug!("accept: {error}");
+    } else if new {
+        log::warn!("accept: {error}; raise the limit of open files if this goes on");
+    }
+}
+
 /// Whether the failure was that of a connection which is gone, not of accepting.
-fn is_about_one_connection(error: &io::Error) -> bool {
+pub fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

@@ -13,7 +13,7 @@ const BACKLOG: i32 = 4096;
 
 /// Replies are written when they have grown to this, even if more lines wait: memory is bounded whatever a
 /// client pipelines.
-const REPLIES_BYTES_MAX: usize = 64 * 1024;
+pub const REPLIES_BYTES_MAX: usize = 64 * 1024;
 
 /// What the kernel may keep of what one client has sent and nobody has read: four reads. A client that sends without
 /// taking its replies is not read, and what waits then would otherwise grow to megabytes.
@@ -46,6 +46,11 @@ pub fn listen(
     output: Output,
     input_bytes_max: Option<usize>,
 ) -> io::Result<TcpListener> {
+    listen_on(unbound(address, output, input_bytes_max)?, address)
+}
+
+/// A socket for [`listen_on`], with what [`listen`] gives one, to which more may be given before it is bound.
+pub fn unbound(address: SocketAddr, output: Output, input_bytes_max: Option<usize>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it, and the kernel then does not let it grow to megabytes. It takes twice the number,
@@ -54,6 +59,11 @@ pub fn listen(
     if let Some(most) = input_bytes_max {
         socket.set_recv_buffer_size(most / 2)?;
     }
+    Ok(socket)
+}
+
+/// Binds a socket to `address`, and listens.
+pub fn listen_on(socket: Socket, address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

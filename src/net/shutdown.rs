@@ -13,6 +13,13 @@ use std::time::{Duration, Instant};
 use super::stream::{Stream, hang_up};
 use crate::os::sync::{AtomicBool, Condvar, Mutex};
 
+/// How long conversations may take to finish what is in hand when the server stops.
+pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Reads after a stop has begun. They take what the kernel has received by then, and answer it; a client that
+/// goes on sending would never see the end otherwise.
+pub const LAST_READS_MAX: u32 = 16;
+
 /// The open sockets of one kind, and whether they are being closed.
 #[derive(Debug, Default)]
 pub struct OpenStreams {

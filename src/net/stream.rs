@@ -18,10 +18,10 @@ const LEAVE_WAIT_MAX: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// How often a closed conversation reads on, at most, for the kernel would otherwise answer unread bytes with a
 /// reset that can overtake the last reply.
-const LINGER_READS_MAX: u32 = 20;
+pub const LINGER_READS_MAX: u32 = 20;
 
 /// How long one such read may wait.
-const LINGER_WAIT: Duration = Duration::from_millis(50);
+pub const LINGER_WAIT: Duration = Duration::from_millis(50);
 
 /// Shuts down a half of a stream. That fails only if it is closed already, which is what is wanted.
 pub fn hang_up(stream: &Stream, half: Half) {

@@ -1,19 +1,11 @@
 //! Dialling a neighbour until it is there, with back-off, and again when it was lost.
 
 use std::io;
-use std::time::Duration;
 
 use super::neighbour::Neighbour;
+use crate::member::link_log::FAILURES_UNTIL_WARNING;
 use crate::os::clock;
 use crate::proto::peering::backoff::Backoff;
-
-/// How long connecting to a neighbour may take: one that is there answers within a round trip.
-pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
-
-/// Failures in a row after which a neighbour is reported as away: about half a second of attempts. It is reported once
-/// per outage, because a neighbour that is away for an hour must not fill the log; and not at the first attempts,
-/// because the servers of a herd start one after another.
-const FAILURES_UNTIL_WARNING: u64 = 6;
 
 /// A way to tell a neighbour what is due.
 pub trait Dial {
@@ -30,8 +22,8 @@ pub trait Dial {
     /// the neighbour was lost, so that the next attempt must wait.
     fn converse(&mut self, session: Self::Session, was_away: bool) -> bool;
 
-    /// The neighbour could not be reached, `failures` times in a row. Returns what to log.
-    fn failed(&mut self, failures: u64) -> String;
+    /// The neighbour could not be reached, `failures` times in a row.
+    fn failed(&mut self, failures: u64, error: &io::Error);
 
     /// Whether another attempt is to be made.
     fn goes_on(&self) -> bool;
@@ -50,10 +42,7 @@ pub fn run<D: Dial>(mut dial: D, neighbour: &Neighbour<'_>) {
             }
             Err(error) => {
                 failures += 1;
-                let what = dial.failed(failures);
-                let level =
-                    if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
-                log::log!(level, "{what}: {error}");
+                dial.failed(failures, &error);
                 true
             }
         };

@@ -5,9 +5,10 @@ use std::net::Shutdown as Half;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dialer::{self, CONNECT_WAIT_MAX, Dial};
+use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
 use crate::logging::Escaped;
+use crate::member::link_log::{CONNECT_WAIT_MAX, log_failure};
 use crate::net::stream::{Stream, hang_up};
 use crate::proto::peering::legacy::LegacyLink;
 
@@ -88,13 +89,14 @@ impl Dial for LegacySender<'_> {
         false
     }
 
-    fn failed(&mut self, failures: u64) -> String {
+    fn failed(&mut self, failures: u64, error: &io::Error) {
         self.neighbour.shared.member.read(|node| self.link.unreachable(node));
         if failures == 1 {
             self.neighbour.state().turned(false);
         }
         self.is_down = true;
-        format!("classic neighbour {} cannot be told yet", self.neighbour.name())
+        let name = self.neighbour.name();
+        log_failure(failures, format_args!("classic neighbour {name} cannot be told yet"), error);
     }
 
     fn goes_on(&self) -> bool {

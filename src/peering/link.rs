@@ -4,28 +4,20 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown as Half;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::ack_reader::{AckReader, complaint};
-use super::dialer::{self, CONNECT_WAIT_MAX, Dial};
+use super::ack_reader::AckReader;
+use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
-use crate::logging::Escaped;
-use crate::member::conversation::level_of;
-use crate::member::metrics::Event;
+use crate::member::link_log::{
+    CONNECT_WAIT_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing,
+};
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::{self, AtomicBool, Mutex};
 use crate::os::{clock, random};
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
-
-/// How long a neighbour may take for each of its answers until it has welcomed us.
-const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// What the kernel may hold that is not on its way yet: more would keep heartbeats waiting behind it. What is on its
-/// way is not bounded by us, because on a long way it is much.
-const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// One link's thread.
 pub struct LinkSender<'a> {
@@ -48,22 +40,16 @@ impl<'a> LinkSender<'a> {
     }
 
     fn next_answer(&self, mut stream: &Stream, framing: &mut Framing) -> io::Result<Answered> {
-        let (neighbour, member) = (self.neighbour, self.neighbour.shared.member);
+        let log = self.neighbour.log();
         let deadline = clock::ticks() + WELCOME_WAIT_MAX;
         loop {
             if let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
-                let mut link = self.link.lock();
-                let answered = member.read(|node| link.answered(node, text, clock::ticks()));
-                drop(link);
-                if answered == Err(LinkError::WrongProof) {
-                    let what = format_args!("link to {}: {}", neighbour.name(), LinkError::WrongProof);
-                    member.metrics.count_and_warn(Event::LinkUnproved, what);
-                }
-                return answered.map_err(|error| complaint(&error, text));
+                let answered = log.answered(&mut self.link.lock(), text);
+                return log.proved(text, answered);
             }
             let left = deadline.saturating_sub(clock::ticks());
             if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+                return Err(does_not_answer());
             }
             stream.set_read_timeout(Some(left))?;
             match stream.read(framing.space()) {
@@ -105,13 +91,12 @@ impl<'a> LinkSender<'a> {
                 };
                 let Some(due) = due else { break };
                 stream.write_all(&lines).map_err(named)?;
-                self.neighbour.state().sent({
+                let position = {
                     let mut link = self.link.lock();
                     link.written(due, clock::ticks());
                     link.position()
-                });
-                member.metrics.link_lines.add(due.lines() as u64);
-                self.note(&lines);
+                };
+                self.neighbour.log().sent(&lines, due.lines(), position);
             }
             if hung_up.load(Ordering::Acquire) {
                 return Ok(());
@@ -136,15 +121,6 @@ impl<'a> LinkSender<'a> {
     fn is_acknowledged(&self) -> bool {
         let link = self.link.lock();
         link.acknowledged_position() >= link.position()
-    }
-
-    fn note(&self, lines: &[u8]) {
-        self.neighbour.shared.member.metrics.link_bytes.add(lines.len() as u64);
-        if log::log_enabled!(log::Level::Debug) {
-            for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                log::log!(level_of(line), "link to {} -> {}", self.neighbour.name(), Escaped(line));
-            }
-        }
     }
 
     /// Whether it is time to finish. Until then a link that is down must not be waited for either.
@@ -184,23 +160,16 @@ impl Dial for LinkSender<'_> {
     }
 
     fn converse(&mut self, (stream, framing): (Arc<Stream>, Framing), _was_away: bool) -> bool {
-        let (name, state) = (self.neighbour.name(), self.neighbour.state());
-        self.neighbour.shared.member.metrics.links_up.add(1);
-        log::info!("link to {name} is up");
-        state.turned(true);
-        let ended = self.send_beside_reader(&stream, framing);
-        state.turned(false);
-        match ended {
-            Ok(()) => log::info!("link to {name} is down"),
-            Err(error) => log::warn!("link to {name} is down: {error}"),
-        }
+        let log = self.neighbour.log();
+        log.up();
+        log.down(self.send_beside_reader(&stream, framing));
         self.link.get_mut().hung_up();
         true
     }
 
-    fn failed(&mut self, _failures: u64) -> String {
+    fn failed(&mut self, failures: u64, error: &io::Error) {
         self.link.get_mut().hung_up();
-        format!("link to {} cannot be made yet", self.neighbour.name())
+        self.neighbour.log().failed(failures, error);
     }
 
     fn goes_on(&self) -> bool {
@@ -210,9 +179,5 @@ impl Dial for LinkSender<'_> {
 
 /// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
 fn named(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        let seconds = PEER_TIMEOUT.as_secs();
-        return io::Error::new(io::ErrorKind::TimedOut, format!("it has taken nothing for {seconds} s"));
-    }
-    error
+    if error.kind() == io::ErrorKind::WouldBlock { takes_nothing() } else { error }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::member::Member;
+use crate::member::link_log::LinkLog;
 use crate::member::notifier::Subscription;
 use crate::member::status::LinkState;
 use crate::net::shutdown::OpenStreams;
@@ -41,13 +42,18 @@ impl<'a> Neighbour<'a> {
         Neighbour { shared, index, address, subscription }
     }
 
+    /// The link to it, as the log, the metrics and the status see it.
+    pub fn log(&self) -> LinkLog<'a> {
+        LinkLog::new(self.shared.member, self.index)
+    }
+
     /// Its name.
     pub fn name(&self) -> &'a ServerName {
-        &self.shared.member.me.neighbours[self.index].name
+        self.log().name()
     }
 
     /// How the link is, for the status.
     pub fn state(&self) -> &'a LinkState {
-        &self.shared.member.links[self.index]
+        self.log().state()
     }
 }

@@ -6,11 +6,12 @@ use super::{ServeError, Server};
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::member::group_commit::GroupCommit;
+use crate::member::link_log::DRAIN_WAIT_MAX;
 use crate::member::{flusher, status};
 use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
 use crate::net::admission::Class;
 use crate::net::fair_queue::fair_queue;
-use crate::net::shutdown::OpenStreams;
+use crate::net::shutdown::{FINISH_WAIT_MAX, OpenStreams};
 use crate::net::thread_pool::{Service, ThreadPool};
 use crate::os::clock;
 use crate::os::sync::{self, Scope, TcpListener};
@@ -18,14 +19,8 @@ use crate::peering::neighbour::{Neighbour, Shared};
 use crate::peering::{legacy, link};
 use crate::proto::node::Dialect;
 
-/// How long conversations may take to finish what is in hand when the server stops.
-const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
-
 /// How long conversations may take after that to send what became of a question whose provider was broken off.
 const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
-
-/// How long links may take to send what is due after that.
-const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A server while it runs.
 pub(super) struct Serving<'a> {

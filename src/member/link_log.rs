@@ -1,0 +1,168 @@
+//! What every driver of a link shares: its bounds, and what it counts, logs and shows in the status.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::Member;
+use super::conversation::level_of;
+use super::metrics::Event;
+use super::notifier::{Notifier, WakeUp};
+use super::status::LinkState;
+use crate::logging::Escaped;
+use crate::os::clock;
+use crate::proto::model::name::ServerName;
+use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
+
+/// How long connecting to a neighbour may take: one that is there answers within a round trip.
+pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long a neighbour may take for each of its answers until it has welcomed us.
+pub const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What the kernel may hold that is not on its way yet: more would keep heartbeats waiting behind it. What is on its
+/// way is not bounded by us, because on a long way it is much.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// How long links may take to send what is due when the server stops.
+pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Failures in a row after which a neighbour is reported as away: about half a second of attempts. It is reported once
+/// per outage, because a neighbour that is away for an hour must not fill the log; and not at the first attempts,
+/// because the servers of a herd start one after another.
+pub const FAILURES_UNTIL_WARNING: u64 = 6;
+
+/// The link to one neighbour, as the log, the metrics and the status see it.
+#[derive(Clone, Copy)]
+pub struct LinkLog<'a> {
+    member: &'a Member,
+    neighbour: usize,
+}
+
+impl<'a> LinkLog<'a> {
+    /// Of the link to the neighbour with this index.
+    pub fn new(member: &'a Member, neighbour: usize) -> LinkLog<'a> {
+        LinkLog { member, neighbour }
+    }
+
+    /// The neighbour's name.
+    pub fn name(self) -> &'a ServerName {
+        &self.member.me.neighbours[self.neighbour].name
+    }
+
+    /// How the link is, for the status.
+    pub fn state(self) -> &'a LinkState {
+        &self.member.links[self.neighbour]
+    }
+
+    /// The link came up.
+    pub fn up(self) {
+        self.member.metrics.links_up.add(1);
+        log::info!("link to {} is up", self.name());
+        self.state().turned(true);
+    }
+
+    /// The link that was up has ended.
+    pub fn down(self, ended: io::Result<()>) {
+        self.state().turned(false);
+        match ended {
+            Ok(()) => log::info!("link to {} is down", self.name()),
+            Err(error) => log::warn!("link to {} is down: {error}", self.name()),
+        }
+    }
+
+    /// The link could not be made, `failures` times in a row.
+    pub fn failed(self, failures: u64, error: &io::Error) {
+        log_failure(failures, format_args!("link to {} cannot be made yet", self.name()), error);
+    }
+
+    /// Bytes with so many `AT` lines were written, which has brought the link to this position.
+    pub fn sent(self, bytes: &[u8], lines: usize, position: Option<u64>) {
+        self.state().sent(position);
+        self.member.metrics.link_lines.add(lines as u64);
+        self.member.metrics.link_bytes.add(bytes.len() as u64);
+        if log::log_enabled!(log::Level::Debug) {
+            for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                log::log!(level_of(line), "link to {} -> {}", self.name(), Escaped(line));
+            }
+        }
+    }
+
+    /// Lets the link decide on a line of the neighbour, which has come now.
+    ///
+    /// # Errors
+    /// If the line is no answer; [`LinkLog::proved`] or [`LinkLog::heard`] must be told, with no lock held.
+    pub fn answered(self, link: &mut Link, text: &[u8]) -> Result<Answered, LinkError> {
+        let answered = self.member.read(|node| link.answered(node, text, clock::ticks()));
+        self.state().acknowledged(link.acknowledged_position());
+        answered
+    }
+
+    /// What the line comes to if the link is not up yet.
+    ///
+    /// # Errors
+    /// If it cannot come up.
+    pub fn proved(self, text: &[u8], answered: Result<Answered, LinkError>) -> io::Result<Answered> {
+        if answered == Err(LinkError::WrongProof) {
+            let what = format_args!("link to {}: {}", self.name(), LinkError::WrongProof);
+            self.member.metrics.count_and_warn(Event::LinkUnproved, what);
+        }
+        answered.map_err(|error| complaint(&error, text))
+    }
+
+    /// What the line comes to if the link is up; `None` if it is of no use, which does not end the link.
+    pub fn heard(self, text: &[u8], answered: Result<Answered, LinkError>) -> Option<Answered> {
+        let name = self.name();
+        log::log!(level_of(text), "link to {name} <- {}", Escaped(text));
+        if let Ok(Answered::Differs(buckets)) = answered {
+            self.member.metrics.buckets_repaired.add(buckets as u64);
+            log::warn!(
+                "{name} knows other things than we do in {buckets} of 256 buckets: they are sent again"
+            );
+        }
+        answered.inspect_err(|error| log::warn!("link to {name}: {}", complaint(error, text))).ok()
+    }
+
+    /// What the line comes to if the link is up and is read beside its sender, which `notifier` wakes.
+    pub fn heard_beside(self, text: &[u8], answered: Result<Answered, LinkError>, notifier: &Notifier) {
+        let why = match self.heard(text, answered) {
+            Some(Answered::Differs(_)) => WakeUp::Changes,
+            // A sender that finishes waits for the last acknowledgement.
+            Some(_) if notifier.is_stopping() => WakeUp::Stop,
+            Some(_) | None => return,
+        };
+        notifier.wake(why);
+    }
+
+    /// The neighbour has said nothing for [`PEER_TIMEOUT`].
+    pub fn timed_out(self) {
+        let wait = humantime::format_duration(PEER_TIMEOUT);
+        let what = format_args!("link to {}: it has said nothing for {wait}", self.name());
+        self.member.metrics.count_and_warn(Event::LinkTimedOut, what);
+    }
+}
+
+/// Logs `what` could not be done, `failures` times in a row.
+pub fn log_failure(failures: u64, what: impl fmt::Display, error: &io::Error) {
+    let level = if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
+    log::log!(level, "{what}: {error}");
+}
+
+/// Why a write to a neighbour ends the link if it has waited for [`PEER_TIMEOUT`].
+pub fn takes_nothing() -> io::Error {
+    let seconds = PEER_TIMEOUT.as_secs();
+    io::Error::new(io::ErrorKind::TimedOut, format!("it has taken nothing for {seconds} s"))
+}
+
+/// Why a link cannot come up if the neighbour says nothing for [`WELCOME_WAIT_MAX`].
+pub fn does_not_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it does not answer")
+}
+
+/// Why a line of the neighbour is of no use, in its words if it complains.
+fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
+    match error {
+        LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Escaped(text))),
+        LinkError::OutOfPlace | LinkError::WrongServer | LinkError::WrongProof => io::Error::other(*error),
+    }
+}
