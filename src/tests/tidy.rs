@@ -106,7 +106,7 @@ fn every_rule_finds_what_breaks_it() {
         ("src/database/mod.rs", "use crate::frontend::Protocol;", "crate::frontend"),
         ("src/config/mod.rs", "use crate::os::clock;", "crate::os"),
         ("bench/src/load.rs", "use proxyherd::server::Server;", "proxyherd::server"),
-        ("bench/src/load.rs", "use proxyherd::net::Listener;", "proxyherd::net"),
+        ("bench/src/load.rs", "use proxyherd::peering::link;", "proxyherd::peering"),
         ("src/server/link.rs", "async fn run() {}", "async fn"),
         ("src/server/link.rs", "let x = f().await;", ".await"),
         ("src/cli.rs", "use tokio::net;", "tokio"),

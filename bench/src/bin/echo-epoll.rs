@@ -9,8 +9,10 @@ use clap::Parser;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use proxyherd::config::Config;
+use proxyherd::net::accept::{ACCEPT_PAUSE_MAX, log_failure};
+use proxyherd::net::admission::Class;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
-use proxyherd_bench::listen::{ACCEPT_PAUSE_MAX, Opened, listen_nonblocking, note_accept_failure};
+use proxyherd_bench::driver::{Opened, listen_nonblocking};
 use proxyherd_bench::options::Common;
 use proxyherd_bench::process::{self, Failure};
 
@@ -38,7 +40,7 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
     let opened = if args.threads == 1 { Opened::Once } else { Opened::ByMany };
     let mut loops = Vec::new();
     for _ in 0..args.threads {
-        loops.push(Echo::new(TcpListener::from_std(listen_nonblocking(config.member().client, opened)?))?);
+        loops.push(Echo::new(TcpListener::from_std(listen_nonblocking(config, Class::Client, opened)?))?);
     }
     process::exit_on_signal()?;
     let first = loops.remove(0);
@@ -103,7 +105,7 @@ impl Echo {
                     return;
                 }
                 Err(error) => {
-                    note_accept_failure(&error, !self.short);
+                    log_failure(&error, !self.short);
                     self.short = true;
                     return;
                 }

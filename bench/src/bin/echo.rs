@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use proxyherd::config::Config;
+use proxyherd::net::accept::{ACCEPT_PAUSE_MAX, is_about_one_connection, log_failure};
+use proxyherd::net::admission::Class;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
-use proxyherd_bench::listen::{
-    ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
-};
+use proxyherd_bench::driver::{Opened, listen};
 use proxyherd_bench::process::{self, Failure};
 
 /// The stack of a connection's thread.
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {
-    let listener = listen(config.member().client, Opened::Once)?;
+    let listener = listen(config, Class::Client, Opened::Once)?;
     process::exit_on_signal()?;
     let (accepted, to_serve) = bounded(ACCEPTED_MAX);
     thread::scope(|scope| {
@@ -39,7 +39,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
             match listener.accept() {
                 Ok((socket, _)) => accepted.send(socket)?,
                 Err(error) => {
-                    note_accept_failure(&error, true);
+                    log_failure(&error, true);
                     if !is_about_one_connection(&error) {
                         thread::sleep(ACCEPT_PAUSE_MAX);
                     }

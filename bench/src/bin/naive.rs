@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use proxyherd::config::Config;
+use proxyherd::net::admission::Class;
+use proxyherd::os::clock;
 use proxyherd::places::PlacesProvider;
 use proxyherd::proto::line::query::NearbyQuery;
-use proxyherd_bench::clock;
-use proxyherd_bench::listen::{Opened, listen};
+use proxyherd_bench::driver::{Opened, listen};
 use proxyherd_bench::options::open_places;
 use proxyherd_bench::process::{self, Failure};
 use serde_json::Value;
@@ -32,7 +33,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
         places: open_places(config)?,
         clients: Mutex::new(HashMap::new()),
     });
-    let listener = listen(config.member().client, Opened::Once)?;
+    let listener = listen(config, Class::Client, Opened::Once)?;
     process::exit_on_signal()?;
     loop {
         let (socket, _) = listener.accept()?;

@@ -12,8 +12,10 @@ use std::thread::{self, Builder, Scope};
 
 use parking_lot::Mutex;
 use proxyherd::config::Config;
+use proxyherd::net::accept::log_failure;
+use proxyherd::net::admission::Class;
 use proxyherd::proto::line::framing::CLIENT_READ_BYTES;
-use proxyherd_bench::listen::{Opened, listen, note_accept_failure};
+use proxyherd_bench::driver::{Opened, listen};
 use proxyherd_bench::process::{self, Failure};
 
 /// One member.
@@ -26,12 +28,6 @@ struct Relay {
     known: Mutex<HashSet<Vec<u8>>>,
 }
 
-#[derive(Clone, Copy)]
-enum Port {
-    Client,
-    Peer,
-}
-
 fn main() -> ExitCode {
     process::run_plain(serve)
 }
@@ -41,12 +37,12 @@ fn serve(config: &Config) -> Result<(), Failure> {
     let after = config.herd.members().iter().skip_while(|it| it.name != member.name).nth(1);
     let relay =
         Relay { next: after.map(|it| it.peer), onward: Mutex::new(None), known: Mutex::new(HashSet::new()) };
-    let clients = listen(member.client, Opened::Once)?;
-    let peers = listen(member.peer, Opened::Once)?;
+    let clients = listen(config, Class::Client, Opened::Once)?;
+    let peers = listen(config, Class::Peer, Opened::Once)?;
     process::exit_on_signal()?;
     thread::scope(|scope| {
-        Builder::new().spawn_scoped(scope, || accept(scope, &peers, &relay, Port::Peer))?;
-        accept(scope, &clients, &relay, Port::Client);
+        Builder::new().spawn_scoped(scope, || accept(scope, &peers, &relay, Class::Peer))?;
+        accept(scope, &clients, &relay, Class::Client);
         Ok(())
     })
 }
@@ -55,24 +51,24 @@ fn accept<'scope>(
     scope: &'scope Scope<'scope, '_>,
     listener: &TcpListener,
     relay: &'scope Relay,
-    port: Port,
+    class: Class,
 ) {
     loop {
         match listener.accept() {
             Ok((socket, _)) => {
                 // A connection that breaks is over like one that ends.
-                let serve = move || drop(relay.serve(&socket, port));
+                let serve = move || drop(relay.serve(&socket, class));
                 if let Err(error) = Builder::new().spawn_scoped(scope, serve) {
                     process::note_no_thread(&error);
                 }
             }
-            Err(error) => note_accept_failure(&error, true),
+            Err(error) => log_failure(&error, true),
         }
     }
 }
 
 impl Relay {
-    fn serve(&self, mut socket: &TcpStream, port: Port) -> io::Result<()> {
+    fn serve(&self, mut socket: &TcpStream, class: Class) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let mut bytes = vec![0; CLIENT_READ_BYTES];
         let mut have = 0;
@@ -90,13 +86,13 @@ impl Relay {
                 continue;
             };
             let lines = &bytes[..=end];
-            match port {
-                Port::Client if lines.starts_with(b"WHATSAT ") => socket.write_all(self.answer(lines))?,
-                Port::Client => {
+            match class {
+                Class::Client if lines.starts_with(b"WHATSAT ") => socket.write_all(self.answer(lines))?,
+                Class::Client => {
                     socket.write_all(lines)?;
                     self.pass_on(lines);
                 }
-                Port::Peer => self.pass_on(lines),
+                Class::Peer => self.pass_on(lines),
             }
             bytes.copy_within(end + 1..have, 0);
             have -= end + 1;

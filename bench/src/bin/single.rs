@@ -3,44 +3,46 @@
 //! It speaks the rules as well as the others, reads and writes a batch at once, and has no neighbours.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::thread;
 
 use proxyherd::config::Config;
-use proxyherd_bench::clock;
-use proxyherd_bench::listen::{
-    ACCEPT_PAUSE_MAX, Opened, is_about_one_connection, listen, note_accept_failure,
-};
+use proxyherd::member::conversation::{Conversation, Pause};
+use proxyherd::member::turn::Turn;
+use proxyherd::net::accept::{ACCEPT_PAUSE_MAX, is_about_one_connection, log_failure};
+use proxyherd::net::admission::Class;
+use proxyherd::net::stream::linger;
+use proxyherd::os::clock;
+use proxyherd::proto::line::framing::Framing;
+use proxyherd_bench::driver::{Driver, Opened, listen};
 use proxyherd_bench::process::{self, Failure};
-use proxyherd_bench::shared::{LINGER_READS_MAX, LINGER_WAIT, Port, Shared, WRITE_WAIT_MAX};
-use proxyherd_bench::talk::{Pause, Talk, Turn};
 
 fn main() -> ExitCode {
     process::run_plain(serve)
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {
-    let shared = Shared::new(config)?;
-    let listener = listen(shared.clients, Opened::Once)?;
+    let driver = Driver::new(config)?;
+    let listener = listen(config, Class::Client, Opened::Once)?;
     process::exit_on_signal()?;
-    shared.note_serving();
-    let mut turn = Turn::default();
+    driver.log_serving();
+    let mut turn = Turn::new(&driver.member);
     loop {
         match listener.accept() {
             Ok((socket, from)) => {
-                shared.enter(Port::Client);
-                let mut talk = Talk::begin(&shared, Port::Client, from)?;
-                let how = converse(&shared, &mut talk, &socket, &mut turn);
-                if how.is_err() {
+                let send = |line: &[u8]| (&socket).write(line);
+                let Some(_admitted) = driver.admit(Class::Client, from, send) else { continue };
+                let mut conversation = driver.begin(Class::Client, from)?;
+                let ended = converse(&driver, &mut conversation, &socket, &mut turn);
+                if ended.is_err() {
                     // What could not be sent must not reach the next client.
-                    turn = Turn::default();
+                    turn = Turn::new(&driver.member);
                 }
-                talk.ended(&how);
-                shared.leave(Port::Client);
+                conversation.remote().log_disconnected(ended.err().as_ref());
             }
             Err(error) => {
-                note_accept_failure(&error, true);
+                log_failure(&error, true);
                 if !is_about_one_connection(&error) {
                     thread::sleep(ACCEPT_PAUSE_MAX);
                 }
@@ -49,10 +51,15 @@ fn serve(config: &Config) -> Result<(), Failure> {
     }
 }
 
-fn converse(shared: &Shared, talk: &mut Talk, mut socket: &TcpStream, turn: &mut Turn) -> io::Result<()> {
+fn converse(
+    driver: &Driver,
+    conversation: &mut Conversation,
+    mut socket: &TcpStream,
+    turn: &mut Turn,
+) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    socket.set_write_timeout(Some(WRITE_WAIT_MAX))?;
-    let mut framing = talk.port.framing();
+    socket.set_write_timeout(Some(driver.config.limits.reply_time_max))?;
+    let (mut framing, mut rate_limit) = (Framing::for_client(), driver.rate_limit());
     loop {
         let count = match socket.read(framing.space()) {
             Ok(count) => count,
@@ -60,39 +67,50 @@ fn converse(shared: &Shared, talk: &mut Talk, mut socket: &TcpStream, turn: &mut
             Err(error) => return Err(error),
         };
         framing.filled(count);
-        let received = clock::now();
+        let (member, received) = (&driver.member, clock::now());
         loop {
-            let pause = talk.lines(shared, turn, &mut framing, received);
-            turn.settle(shared);
-            if !turn.replies().is_empty() {
-                socket.write_all(turn.replies())?;
-                turn.sent();
-            }
-            match pause {
+            let replies_bytes_max = driver.output.replies_bytes_max;
+            match conversation.lines(member, turn, &mut framing, received, replies_bytes_max) {
                 Pause::Empty => break,
-                Pause::Full | Pause::Met(_) => {}
-                Pause::Ask(search) => {
-                    talk.answered(shared, turn, &search, shared.places.nearby(search.nearby()));
+                Pause::Full => flush(driver, conversation, socket, turn)?,
+                Pause::Ask(query) => {
+                    if member.asks_network() {
+                        flush(driver, conversation, socket, turn)?;
+                    }
+                    let answer = member.nearby(query.nearby(), &mut rate_limit);
+                    if !turn.has_room_for(answer.as_str()) {
+                        flush(driver, conversation, socket, turn)?;
+                    }
+                    conversation.answer(turn, &query, answer.as_str());
                 }
-                Pause::Close => return linger(socket),
+                Pause::Close(why) => {
+                    member.closed(conversation.remote(), why);
+                    flush(driver, conversation, socket, turn)?;
+                    linger(socket);
+                    return Ok(());
+                }
+                // Only a neighbour comes to these, and there is no port for one.
+                Pause::Authenticated(_) | Pause::Heartbeat(_) => {}
             }
         }
+        flush(driver, conversation, socket, turn)?;
         if count == 0 {
             return Ok(());
         }
     }
 }
 
-/// Says that nothing more will be sent, and reads on for a moment until the other side has closed too.
-fn linger(mut socket: &TcpStream) -> io::Result<()> {
-    socket.shutdown(Shutdown::Write)?;
-    socket.set_read_timeout(Some(LINGER_WAIT))?;
-    let mut ignored = [0; 4096];
-    for _ in 0..LINGER_READS_MAX {
-        match socket.read(&mut ignored) {
-            Ok(1..) => {}
-            Ok(_) | Err(_) => break,
-        }
+/// Applies what is pending, then sends all replies.
+fn flush(
+    driver: &Driver,
+    conversation: &Conversation,
+    mut socket: &TcpStream,
+    turn: &mut Turn,
+) -> io::Result<()> {
+    driver.member.flush(conversation, turn)?;
+    if !turn.replies().is_empty() {
+        socket.write_all(turn.replies())?;
+        turn.sent();
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use proxyherd::os::clock::ticks;
+
 use super::run;
 use super::stream::Shape;
 use super::turn::Server;
-use crate::clock::ticks;
 use crate::process::Failure;
 
 /// The nanoseconds of one line of a stream: those of all its passes, divided by its lines. Copying the bytes to where a

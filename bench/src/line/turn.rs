@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use proxyherd::net::listen::REPLIES_BYTES_MAX;
 use proxyherd::proto::line::batch::Batch;
 use proxyherd::proto::line::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line};
 use proxyherd::proto::line::session::{Session, Step};
@@ -16,7 +17,6 @@ use proxyherd::proto::peering::grammar::PEER_VERSION;
 
 use super::stream::{Pass, Speaker};
 use crate::process::Failure;
-use crate::shared::REPLIES_BYTES_MAX;
 
 /// The name of the server, which is in every reply.
 pub const NAME: &str = "Alford";

@@ -5,13 +5,19 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use mio::net::TcpStream;
+use proxyherd::member::conversation::{self, Pause, Remote};
+use proxyherd::member::peer_registry::Registration;
+use proxyherd::member::rate_limit::RateLimit;
+use proxyherd::member::turn::Turn;
+use proxyherd::net::admission::Admitted;
+use proxyherd::net::shutdown::LAST_READS_MAX;
+use proxyherd::net::stream::LINGER_READS_MAX;
+use proxyherd::os::clock;
 use proxyherd::proto::line::framing::Framing;
 use proxyherd::proto::model::time::Moment;
 use proxyherd::proto::peering::link::PEER_TIMEOUT;
-use proxyherd_bench::clock;
+use proxyherd_bench::driver::cut;
 use proxyherd_bench::framings::Framings;
-use proxyherd_bench::shared::{LAST_READS_MAX, LINGER_READS_MAX, Port};
-use proxyherd_bench::talk::{Pause, Talk, Turn};
 
 use crate::shared::{Accepted, Loops};
 use crate::timers::Stamp;
@@ -22,18 +28,22 @@ use crate::waits::{Lateness, Waits};
 const READS_PER_TURN_MAX: u32 = 4;
 
 /// What a loop lends to whichever conversation is at work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Desk {
     turn: Turn,
     framings: Framings,
-    /// Whether anything has become news since this was last taken away.
-    pub(crate) news: bool,
+    /// Whether anything has changed since this was last taken away.
+    pub(crate) has_changes: bool,
 }
 
 /// One connection.
 pub(crate) struct Conversation {
     socket: TcpStream,
-    talk: Talk,
+    conversation: conversation::Conversation,
+    _admitted: Admitted<'static>,
+    /// The place of a neighbour that has authenticated.
+    registration: Option<Registration<'static>>,
+    rate_limit: RateLimit,
     /// While it holds part of a line, or lines that had to wait.
     framing: Option<Framing>,
     received: Moment,
@@ -64,16 +74,26 @@ enum State {
     Lingering(u32),
 }
 
+impl Desk {
+    /// An empty one.
+    pub(crate) fn new(loops: &Loops) -> Desk {
+        Desk { turn: Turn::new(&loops.driver.member), framings: Framings::default(), has_changes: false }
+    }
+}
+
 impl Conversation {
     /// Begins it; its number differs from that of every other.
     pub(crate) fn new(loops: &Loops, accepted: Accepted, number: u64) -> io::Result<Conversation> {
-        let Accepted { port, socket, from } = accepted;
-        let talk = Talk::begin(&loops.shared, port, from)?;
+        let Accepted { class, admitted, socket, from } = accepted;
+        let conversation = loops.driver.begin(class, from)?;
         socket.set_nodelay(true)?;
         let received = Moment { seconds: 0, nanos: 0 };
         Ok(Conversation {
             socket,
-            talk,
+            conversation,
+            _admitted: admitted,
+            registration: None,
+            rate_limit: loops.driver.rate_limit(),
             framing: None,
             received,
             last_reads: 0,
@@ -91,8 +111,9 @@ impl Conversation {
         &mut self.socket
     }
 
-    pub(crate) fn talk(&self) -> &Talk {
-        &self.talk
+    /// The other side.
+    pub(crate) fn remote(&self) -> Remote {
+        self.conversation.remote()
     }
 
     /// Wakes it as if the other side had hung up.
@@ -112,7 +133,7 @@ impl Conversation {
 
     /// Whether this has become the conversation of a neighbour, for whose silence a deadline is to be set now.
     pub(crate) fn begins_to_beat(&mut self) -> bool {
-        let is_peer = self.talk.is_peer();
+        let is_peer = self.conversation.is_peer();
         is_peer && !std::mem::replace(&mut self.has_silence_deadline, true)
     }
 
@@ -135,7 +156,7 @@ impl Conversation {
     }
 
     /// Does all that can be done without waiting. `ending` says that the end of the stream has been seen coming.
-    pub(crate) fn work(&mut self, loops: &Loops, desk: &mut Desk, ending: bool) -> Waits {
+    pub(crate) fn work(&mut self, loops: &'static Loops, desk: &mut Desk, ending: bool) -> Waits {
         self.ending |= ending;
         let blocked = self.unsent.len();
         let waits = self.step(loops, desk);
@@ -152,26 +173,30 @@ impl Conversation {
         }
     }
 
-    fn step(&mut self, loops: &Loops, desk: &mut Desk) -> Waits {
+    fn step(&mut self, loops: &'static Loops, desk: &mut Desk) -> Waits {
         if let State::Lingering(reads) = self.state {
             return self.linger(reads);
         }
-        let port = self.talk.port;
-        let mut framing = self.framing.take().unwrap_or_else(|| desk.framings.take(port));
+        let mut framing = self.framing.take().unwrap_or_else(|| desk.framings.take(&self.conversation));
         let waits = self.work_with(loops, desk, &mut framing).unwrap_or_else(|e| Waits::Over(Err(e)));
-        desk.news |= desk.turn.take_news();
+        desk.has_changes |= desk.turn.take_changes();
         match (&waits, self.state) {
             // What could not be sent must not reach the next conversation.
-            (Waits::Over(Err(_)), _) => desk.turn = Turn::default(),
+            (Waits::Over(Err(_)), _) => desk.turn = Turn::new(&loops.driver.member),
             (Waits::Over(Ok(())), _) => {}
             (_, State::Open | State::Ended) if framing.is_mid_line() => self.framing = Some(framing),
-            (_, State::Open) => desk.framings.give_back(port, framing),
+            (_, State::Open) => desk.framings.give_back(&self.conversation, framing),
             (_, State::Ended | State::Closing | State::Lingering(_)) => {}
         }
         waits
     }
 
-    fn work_with(&mut self, loops: &Loops, desk: &mut Desk, framing: &mut Framing) -> io::Result<Waits> {
+    fn work_with(
+        &mut self,
+        loops: &'static Loops,
+        desk: &mut Desk,
+        framing: &mut Framing,
+    ) -> io::Result<Waits> {
         let mut reads = 0;
         // Lines that had to wait come before what is still to be read.
         let mut lines_left = framing.is_mid_line();
@@ -213,7 +238,7 @@ impl Conversation {
                 self.state = State::Ended;
             }
             self.received = clock::now();
-            if self.talk.port == Port::Peer {
+            if !self.conversation.is_client() {
                 self.last_heard_at = clock::ticks();
             }
             framing.filled(count);
@@ -236,33 +261,56 @@ impl Conversation {
         }
     }
 
-    /// Takes lines up to the next pause and sends what comes of them. Returns whether more may be there.
-    fn take_lines(&mut self, loops: &Loops, turn: &mut Turn, framing: &mut Framing) -> io::Result<bool> {
-        let pause = self.talk.lines(&loops.shared, turn, framing, self.received);
-        if let Pause::Met(neighbour) = pause {
-            self.talk.met(&loops.shared, neighbour, &self.socket)?;
-        }
+    /// Takes lines, and sends what comes of them. Returns whether more may be there.
+    fn take_lines(
+        &mut self,
+        loops: &'static Loops,
+        turn: &mut Turn,
+        framing: &mut Framing,
+    ) -> io::Result<bool> {
+        let member = &loops.driver.member;
+        let replies_bytes_max = loops.driver.output.replies_bytes_max;
+        let is_more = loop {
+            match self.conversation.lines(member, turn, framing, self.received, replies_bytes_max) {
+                Pause::Empty => break false,
+                Pause::Full => break true,
+                Pause::Authenticated(neighbour) => {
+                    let cut = cut(&self.socket)?;
+                    self.registration = Some(member.authenticated(self.remote(), neighbour, cut));
+                }
+                Pause::Heartbeat(heartbeat) => {
+                    member.acknowledge(&mut self.conversation, turn, &heartbeat);
+                }
+                Pause::Ask(query) => {
+                    if member.asks_network() {
+                        self.send(loops, turn)?;
+                    }
+                    // The weakness of the style: until the provider has answered, this loop serves no other.
+                    let answer = member.nearby(query.nearby(), &mut self.rate_limit);
+                    if !turn.has_room_for(answer.as_str()) {
+                        self.send(loops, turn)?;
+                    }
+                    self.conversation.answer(turn, &query, answer.as_str());
+                    if !self.unsent.is_empty() {
+                        break true;
+                    }
+                }
+                Pause::Close(why) => {
+                    member.closed(self.remote(), why);
+                    self.state = State::Closing;
+                    break false;
+                }
+            }
+        };
         self.send(loops, turn)?;
-        match pause {
-            Pause::Empty => return Ok(false),
-            Pause::Full => {}
-            Pause::Met(neighbour) => loops.tell_back(neighbour),
-            Pause::Ask(search) => {
-                // The weakness of the style: until the provider has answered, this loop serves nobody.
-                let answer = loops.shared.places.nearby(search.nearby());
-                self.talk.answered(&loops.shared, turn, &search, answer);
-            }
-            Pause::Close => {
-                self.state = State::Closing;
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(is_more)
     }
 
-    /// Settles, then sends the replies, or keeps what the other side has no room for.
+    /// Applies what is pending, then sends the replies, or keeps what the other side has no room for. The loop wakes the
+    /// links, once for all conversations that were at work.
     fn send(&mut self, loops: &Loops, turn: &mut Turn) -> io::Result<()> {
-        turn.settle(&loops.shared);
+        turn.apply(&loops.driver.member);
+        loops.driver.member.count(&self.conversation, turn);
         self.unsent.send(&self.socket, turn.replies())?;
         turn.sent();
         Ok(())

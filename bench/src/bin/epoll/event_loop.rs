@@ -1,14 +1,15 @@
 //! The loop of one thread: what is ready, what is late, what is new; and again.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use proxyherd::member::link_log::DRAIN_WAIT_MAX;
+use proxyherd::net::shutdown::FINISH_WAIT_MAX;
+use proxyherd::net::stream::LINGER_WAIT;
 use proxyherd::proto::peering::link::PEER_TIMEOUT;
-use proxyherd_bench::shared::{DRAIN_WAIT_MAX, FINISH_WAIT_MAX, LINGER_WAIT, WRITE_WAIT_MAX};
 
 use crate::accept::Doors;
 use crate::conversation::{Conversation, Desk};
@@ -28,7 +29,7 @@ const FIRST_LINK: usize = 3;
 
 /// One thread's loop.
 pub(crate) struct EventLoop {
-    loops: Arc<Loops>,
+    loops: &'static Loops,
     index: usize,
     poll: Poll,
     timers: Timers,
@@ -57,22 +58,24 @@ enum Phase {
 
 impl EventLoop {
     /// The loop with this index; the first opens the ports.
-    pub(crate) fn new(poll: Poll, index: usize, loops: &Arc<Loops>) -> io::Result<EventLoop> {
+    pub(crate) fn new(poll: Poll, index: usize, loops: &'static Loops) -> io::Result<EventLoop> {
         let mut doors = Doors::default();
+        let mut links = Links::default();
         if index == 0 {
-            doors.open(&loops.shared, poll.registry(), FIRST_DOOR)?;
+            links = Links::new(loops, FIRST_LINK);
+            doors.open(&loops.driver.config, poll.registry(), FIRST_DOOR)?;
         }
         Ok(EventLoop {
-            loops: Arc::clone(loops),
+            loops,
             index,
             poll,
             timers: Timers::default(),
             doors,
-            links: Links::new(loops, FIRST_LINK),
+            links,
             conversations: Vec::new(),
             free: Vec::new(),
             unfinished: Vec::new(),
-            desk: Desk::default(),
+            desk: Desk::new(loops),
             begun: 0,
             phase: Phase::Serving,
         })
@@ -97,7 +100,7 @@ impl EventLoop {
             while let Some(timer) = self.timers.passed() {
                 self.late(timer);
             }
-            self.spread_news();
+            self.notify_links();
             if self.phase != Phase::Serving || self.loops.is_stopping() {
                 self.stop();
             }
@@ -119,13 +122,11 @@ impl EventLoop {
             for accepted in self.loops.handed_over(self.index) {
                 self.begin(accepted);
             }
-            if self.index == 0 {
-                self.links.dial_returned(self.poll.registry(), &mut self.timers);
-            }
         }
     }
 
     fn late(&mut self, timer: Timer) {
+        let reply_time_max = self.loops.driver.config.limits.reply_time_max;
         match timer {
             Timer::Accept => self.accept(),
             Timer::Link { neighbour, stamp } => {
@@ -135,7 +136,7 @@ impl EventLoop {
                 let Some(conversation) = self.conversation(key) else { return };
                 match conversation.write_is_late(stamp) {
                     Lateness::Late => self.end(key, Err(io::ErrorKind::TimedOut.into())),
-                    Lateness::MovedOn(stamp) => self.timers.set(WRITE_WAIT_MAX, Timer::Write { key, stamp }),
+                    Lateness::MovedOn(stamp) => self.timers.set(reply_time_max, Timer::Write { key, stamp }),
                     Lateness::Done => {}
                 }
             }
@@ -147,7 +148,7 @@ impl EventLoop {
             }
             Timer::Finish if self.phase == Phase::Finishing => self.cut_conversations(),
             Timer::Drain if self.phase == Phase::Draining => {
-                self.loops.shared.note_cut("links", DRAIN_WAIT_MAX);
+                self.loops.driver.log_cut("links", DRAIN_WAIT_MAX);
                 self.phase = Phase::Over;
             }
             Timer::Finish | Timer::Drain => {}
@@ -156,10 +157,10 @@ impl EventLoop {
 
     fn accept(&mut self) {
         let mut doors = std::mem::take(&mut self.doors);
-        let loops = Arc::clone(&self.loops);
-        let pause = doors.accept_all(&loops, |to, accepted| match to == self.index {
+        let loops = self.loops;
+        let pause = doors.accept_all(loops, |to, accepted| match to == self.index {
             true => self.begin(accepted),
-            false => self.loops.hand_over(to, accepted),
+            false => loops.hand_over(to, accepted),
         });
         self.doors = doors;
         if let Some(pause) = pause {
@@ -168,11 +169,10 @@ impl EventLoop {
     }
 
     fn begin(&mut self, accepted: Accepted) {
-        let port = accepted.port;
         self.begun += 1;
-        let mut conversation = match Conversation::new(&self.loops, accepted, self.begun) {
+        let mut conversation = match Conversation::new(self.loops, accepted, self.begun) {
             Ok(conversation) => conversation,
-            Err(_) => return self.loops.left(port),
+            Err(_) => return self.loops.left(),
         };
         let key = self.free.pop().unwrap_or(self.conversations.len());
         let token = Token(FIRST_LINK + self.links.len() + key);
@@ -194,7 +194,7 @@ impl EventLoop {
     fn work(&mut self, key: usize, ending: bool) {
         // Gone, perhaps, since the kernel noted the event.
         let Some(conversation) = self.conversations.get_mut(key).and_then(Option::as_mut) else { return };
-        let waits = conversation.work(&self.loops, &mut self.desk, ending);
+        let waits = conversation.work(self.loops, &mut self.desk, ending);
         if conversation.begins_to_beat() {
             let number = conversation.number();
             self.timers.set(PEER_TIMEOUT, Timer::Silence { key, number });
@@ -202,7 +202,10 @@ impl EventLoop {
         match waits {
             Waits::Read => {}
             Waits::Write(None) => {}
-            Waits::Write(Some(stamp)) => self.timers.set(WRITE_WAIT_MAX, Timer::Write { key, stamp }),
+            Waits::Write(Some(stamp)) => {
+                let reply_time_max = self.loops.driver.config.limits.reply_time_max;
+                self.timers.set(reply_time_max, Timer::Write { key, stamp });
+            }
             Waits::Close => {
                 let stamp = conversation.stamp();
                 self.timers.set(LINGER_WAIT, Timer::Close { key, stamp });
@@ -216,15 +219,15 @@ impl EventLoop {
     fn look_at(&mut self, key: usize, number: u64) {
         // What has come while this loop was busy counts.
         self.work(key, false);
-        let loops = Arc::clone(&self.loops);
+        let loops = self.loops;
         match self.conversation(key) {
             Some(conversation) if conversation.number() == number => {
                 let left = conversation.silence_left();
                 if left > Duration::ZERO {
                     return self.timers.set(left, Timer::Silence { key, number });
                 }
-                let silent = conversation.talk().silent(&loops.shared);
-                self.end(key, Err(silent));
+                loops.driver.member.peer_timed_out(conversation.remote());
+                self.end(key, Err(io::ErrorKind::TimedOut.into()));
             }
             Some(_) | None => {}
         }
@@ -236,20 +239,21 @@ impl EventLoop {
 
     fn end(&mut self, key: usize, how: io::Result<()>) {
         let Some(conversation) = self.conversations[key].take() else { return };
-        conversation.talk().ended(&how);
-        self.loops.left(conversation.talk().port);
+        conversation.remote().log_disconnected(how.err().as_ref());
+        drop(conversation);
+        self.loops.left();
         self.free.push(key);
     }
 
-    /// Lets the links send what has become news in this turn.
-    fn spread_news(&mut self) {
-        let news = std::mem::take(&mut self.desk.news);
+    /// Lets the links look at what has come for them, and send what has changed in this turn.
+    fn notify_links(&mut self) {
+        let has_changes = std::mem::take(&mut self.desk.has_changes);
         if self.index > 0 {
-            if news {
-                self.loops.tell_news();
+            if has_changes {
+                self.loops.driver.member.notifiers.notify();
             }
-        } else if self.loops.take_news() || news || self.links.has_more() {
-            self.links.feed_all(&mut self.timers);
+        } else if self.loops.take_ring() || has_changes || self.links.has_more() {
+            self.links.feed_all(self.poll.registry(), &mut self.timers);
         }
     }
 
@@ -257,7 +261,7 @@ impl EventLoop {
     fn stop(&mut self) {
         if self.phase == Phase::Serving {
             if self.index == 0 {
-                self.loops.shared.note_stopping();
+                self.loops.driver.log_stopping();
             }
             self.phase = Phase::Finishing;
             self.doors.close();
@@ -265,9 +269,9 @@ impl EventLoop {
             self.timers.set(FINISH_WAIT_MAX, Timer::Finish);
         }
         if self.phase == Phase::Finishing && self.is_finished() {
-            self.loops.shared.places.stop();
+            self.loops.driver.member.stop_places();
             self.phase = if self.index == 0 { Phase::Draining } else { Phase::Over };
-            self.links.feed_all(&mut self.timers);
+            self.links.feed_all(self.poll.registry(), &mut self.timers);
             self.timers.set(DRAIN_WAIT_MAX, Timer::Drain);
         }
         if self.phase == Phase::Draining && self.links.drain(&mut self.timers) {
@@ -288,7 +292,7 @@ impl EventLoop {
         let open = (0..self.conversations.len()).filter(|&key| self.conversations[key].is_some());
         let left: Vec<usize> = open.collect();
         if !left.is_empty() {
-            self.loops.shared.note_cut("conversations", FINISH_WAIT_MAX);
+            self.loops.driver.log_cut("conversations", FINISH_WAIT_MAX);
         }
         left.into_iter().for_each(|key| self.end(key, Err(io::ErrorKind::TimedOut.into())));
     }

@@ -1,27 +1,29 @@
 //! The links of the first loop: which of them to dial, to feed, to give up.
 
 use std::io;
-use std::sync::Arc;
 
 use mio::{Registry, Token};
+use proxyherd::member::link_log::{CONNECT_WAIT_MAX, WELCOME_WAIT_MAX, does_not_answer};
+use proxyherd::member::notifier::Subscription;
+use proxyherd::os::clock;
 use proxyherd::proto::peering::backoff::Backoff;
-use proxyherd_bench::clock;
-use proxyherd_bench::shared::{CONNECT_WAIT_MAX, Shared, WELCOME_WAIT_MAX};
 
 use crate::peer::{Peer, Progress, hung_up, is_hang_up};
 use crate::shared::Loops;
 use crate::timers::{Timer, Timers};
 
-/// All links of a server.
+/// All links of a server, or none for a loop that has none.
+#[derive(Default)]
 pub(crate) struct Links {
-    loops: Arc<Loops>,
     links: Vec<Up>,
     /// The token of the first link; the others follow.
     first_token: usize,
 }
 
 struct Up {
+    loops: &'static Loops,
     peer: Peer,
+    follower: Subscription<'static>,
     backoff: Backoff,
     failures: u64,
     progress: Option<Progress>,
@@ -31,19 +33,15 @@ struct Up {
 
 impl Links {
     /// All links, down.
-    pub(crate) fn new(loops: &Arc<Loops>, first_token: usize) -> Links {
-        let up = |neighbour| Up {
-            peer: Peer::new(&loops.shared, neighbour),
-            backoff: Backoff::new(),
-            failures: 0,
-            progress: None,
-            stamp: 0,
+    pub(crate) fn new(loops: &'static Loops, first_token: usize) -> Links {
+        let member = &loops.driver.member;
+        let up = |neighbour: usize| {
+            let follower = member.notifiers.subscribe_with(Box::new(|| loops.ring()));
+            member.links[neighbour].follows(follower.notifier());
+            let (peer, backoff) = (Peer::new(&loops.driver, neighbour), Backoff::new());
+            Up { loops, peer, follower, backoff, failures: 0, progress: None, stamp: 0 }
         };
-        Links {
-            links: (0..loops.shared.neighbours.len()).map(up).collect(),
-            loops: Arc::clone(loops),
-            first_token,
-        }
+        Links { links: (0..loops.driver.neighbours.len()).map(up).collect(), first_token }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -55,20 +53,16 @@ impl Links {
         (0..self.len()).for_each(|neighbour| self.dial(neighbour, registry, timers));
     }
 
-    /// Dials those that have said hello to us while we were waiting to try again.
-    pub(crate) fn dial_returned(&mut self, registry: &Registry, timers: &mut Timers) {
+    /// Sends what has become due, and dials neighbours that have come back while we were waiting to try again.
+    pub(crate) fn feed_all(&mut self, registry: &Registry, timers: &mut Timers) {
         for neighbour in 0..self.len() {
-            if self.loops.take_back(neighbour) && !self.links[neighbour].peer.is_connected() {
-                self.dial(neighbour, registry, timers);
-            }
-        }
-    }
-
-    /// Sends what has become due.
-    pub(crate) fn feed_all(&mut self, timers: &mut Timers) {
-        for neighbour in 0..self.len() {
-            if matches!(self.links[neighbour].progress, Some(Progress::Idle | Progress::More)) {
+            let up = &self.links[neighbour];
+            up.follower.begin_look();
+            let ends_pause = up.follower.take();
+            if matches!(up.progress, Some(Progress::Idle | Progress::More)) {
                 self.work(neighbour, false, timers);
+            } else if ends_pause && !up.peer.is_connected() {
+                self.dial(neighbour, registry, timers);
             }
         }
     }
@@ -92,15 +86,14 @@ impl Links {
 
     /// Does all that the readiness of a link's socket allows; `heard` if that has just changed.
     pub(crate) fn work(&mut self, neighbour: usize, heard: bool, timers: &mut Timers) {
-        let shared = &self.loops.shared;
         let up = &mut self.links[neighbour];
         if up.progress.is_none() {
             return;
         }
         let was_live = up.peer.link.is_live();
-        let worked = up.peer.work(shared, heard);
+        let worked = up.peer.work(heard);
         if !was_live && up.peer.link.is_live() {
-            up.now_live(shared, timers);
+            up.now_live(timers);
         }
         match worked {
             Ok(progress) => {
@@ -110,7 +103,7 @@ impl Links {
                 }
                 up.progress = Some(progress);
             }
-            Err(error) => up.ended(shared, error, timers),
+            Err(error) => up.ended(error, timers),
         }
     }
 
@@ -126,14 +119,13 @@ impl Links {
         if up.stamp != stamp {
             return;
         }
-        let why = match up.progress {
-            None => return self.dial(neighbour, registry, timers),
-            Some(Progress::Connecting | Progress::Greeting | Progress::Proving) => "it does not answer",
-            Some(Progress::Idle | Progress::Blocked | Progress::More) => {
-                return self.look_at(neighbour, timers);
+        match up.progress {
+            None => self.dial(neighbour, registry, timers),
+            Some(Progress::Connecting | Progress::Greeting | Progress::Proving) => {
+                up.ended(does_not_answer(), timers);
             }
-        };
-        up.ended(&self.loops.shared, io::Error::new(io::ErrorKind::TimedOut, why), timers);
+            Some(Progress::Idle | Progress::Blocked | Progress::More) => self.look_at(neighbour, timers),
+        }
     }
 
     /// Beats, and gives up a neighbour that must be gone.
@@ -145,41 +137,41 @@ impl Links {
             return;
         }
         if up.peer.link.is_silent(clock::ticks()) {
-            self.loops.shared.note_silent(neighbour);
-            up.ended(&self.loops.shared, hung_up(), timers);
+            up.peer.log.timed_out();
+            up.ended(hung_up(), timers);
         } else {
             up.wait(up.peer.next_look(), timers);
         }
     }
 
     fn dial(&mut self, neighbour: usize, registry: &Registry, timers: &mut Timers) {
-        if self.loops.is_stopping() {
+        let up = &mut self.links[neighbour];
+        if up.loops.is_stopping() {
             return;
         }
-        let up = &mut self.links[neighbour];
         up.progress = Some(Progress::Connecting);
         up.wait(CONNECT_WAIT_MAX, timers);
         if let Err(error) = up.peer.dial(registry, Token(self.first_token + neighbour)) {
-            up.ended(&self.loops.shared, error, timers);
+            up.ended(error, timers);
         }
     }
 }
 
 impl Up {
-    fn now_live(&mut self, shared: &Shared, timers: &mut Timers) {
+    fn now_live(&mut self, timers: &mut Timers) {
         self.backoff.reset();
         self.failures = 0;
         self.wait(self.peer.next_look(), timers);
-        shared.note_up(self.peer.link.neighbour());
+        self.peer.log.up();
     }
 
-    fn ended(&mut self, shared: &Shared, error: io::Error, timers: &mut Timers) {
-        let neighbour = self.peer.link.neighbour();
+    fn ended(&mut self, error: io::Error, timers: &mut Timers) {
+        let log = self.peer.log;
         if self.peer.link.is_live() {
-            shared.note_down(neighbour, if is_hang_up(&error) { Ok(()) } else { Err(error) });
+            log.down(if is_hang_up(&error) { Ok(()) } else { Err(error) });
         } else {
             self.failures += 1;
-            shared.note_failure(neighbour, self.failures, &error);
+            log.failed(self.failures, &error);
         }
         self.peer.hang_up();
         self.progress = None;

@@ -11,13 +11,12 @@ mod unsent;
 mod waits;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use proxyherd::config::Config;
+use proxyherd_bench::driver::Driver;
 use proxyherd_bench::options::Common;
 use proxyherd_bench::process::{self, Failure};
-use proxyherd_bench::shared::Shared;
 
 use event_loop::EventLoop;
 use shared::Loops;
@@ -38,21 +37,20 @@ fn main() -> ExitCode {
 
 fn serve(args: Args, config: &Config) -> Result<(), Failure> {
     let polls = (0..args.threads).map(|_| mio::Poll::new()).collect::<Result<Vec<_>, _>>()?;
-    let loops = Arc::new(Loops::new(Shared::new(config)?, &polls)?);
+    let loops: &Loops = Box::leak(Box::new(Loops::new(Driver::new(config)?, &polls)?));
     let mut event_loops = Vec::new();
     for (index, poll) in polls.into_iter().enumerate() {
-        event_loops.push(EventLoop::new(poll, index, &loops)?);
+        event_loops.push(EventLoop::new(poll, index, loops)?);
     }
-    let stopper = Arc::clone(&loops);
-    process::on_signal(move || stopper.stop())?;
+    process::on_signal(|| loops.stop())?;
     let first = event_loops.remove(0);
-    loops.shared.note_serving();
+    loops.driver.log_serving();
     std::thread::scope(|scope| {
         for other in event_loops {
             std::thread::Builder::new().spawn_scoped(scope, move || other.run())?;
         }
         first.run()
     })?;
-    loops.shared.note_stopped();
+    loops.driver.log_stopped();
     Ok(())
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use proxyherd::member::Member;
+use proxyherd::member::link_log::{LinkLog, UNSENT_BYTES_MAX};
+use proxyherd::os::{clock, random};
 use proxyherd::proto::line::framing::{Framing, Line};
-use proxyherd::proto::node::NO_WAL;
 use proxyherd::proto::peering::link::{Answered, Due, HEARTBEAT_EVERY, Link, LinkError, PEER_TIMEOUT};
-use proxyherd_bench::shared::{Shared, UNSENT_BYTES_MAX};
-use proxyherd_bench::{chance, clock};
+use proxyherd_bench::driver::Driver;
 use socket2::SockRef;
 
 use crate::unsent::send;
@@ -21,6 +22,8 @@ const BATCHES_PER_TURN_MAX: u32 = 16;
 
 /// The sending side of one link.
 pub(crate) struct Peer {
+    member: &'static Member,
+    pub(crate) log: LinkLog<'static>,
     pub(crate) link: Link,
     address: SocketAddr,
     connection: Option<Connection>,
@@ -33,7 +36,7 @@ struct Connection {
     framing: Framing,
     /// How much of `lines` is sent.
     sent: usize,
-    /// How far `lines` reach, once they are news and no longer the hello.
+    /// How far `lines` reach, once they are changes and no longer the hello.
     due: Option<Due>,
     connected: bool,
     /// Whether the neighbour has answered our hello.
@@ -63,9 +66,11 @@ pub(crate) enum Progress {
 
 impl Peer {
     /// A link that is down.
-    pub(crate) fn new(shared: &Shared, neighbour: usize) -> Peer {
-        let link = Link::new(Arc::clone(&shared.me), neighbour);
-        Peer { link, address: shared.neighbours[neighbour], connection: None, lines: Vec::new() }
+    pub(crate) fn new(driver: &'static Driver, neighbour: usize) -> Peer {
+        let (member, address) = (&driver.member, driver.neighbours[neighbour]);
+        let link = Link::new(Arc::clone(&member.me), neighbour);
+        let log = LinkLog::new(member, neighbour);
+        Peer { member, log, link, address, connection: None, lines: Vec::new() }
     }
 
     /// Whether there is a connection, be it only in the making.
@@ -131,8 +136,8 @@ impl Peer {
     ///
     /// # Errors
     /// When the connection could not be made, or has ended; then [`Peer::hang_up`] must be called.
-    pub(crate) fn work(&mut self, shared: &Shared, heard: bool) -> io::Result<Progress> {
-        let Peer { link, connection, lines, .. } = self;
+    pub(crate) fn work(&mut self, heard: bool) -> io::Result<Progress> {
+        let Peer { member, log, link, connection, lines, .. } = self;
         let Some(connection) = connection else { return Ok(Progress::Idle) };
         if !connection.connected {
             if !connection.is_made()? {
@@ -140,10 +145,10 @@ impl Peer {
             }
             connection.socket.set_nodelay(true)?;
             SockRef::from(&connection.socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-            *lines = link.hello(chance::nonce()?);
+            *lines = link.hello(random::nonce()?);
         }
         if heard {
-            connection.read(shared, link, lines)?;
+            connection.read(*log, link, lines)?;
         }
         for _ in 0..BATCHES_PER_TURN_MAX {
             connection.sent += send(&connection.socket, &lines[connection.sent..])?;
@@ -155,11 +160,12 @@ impl Peer {
             }
             if let Some(due) = connection.due.take() {
                 link.written(due, clock::ticks());
-                shared.note_told(link.neighbour(), lines);
+                log.sent(lines, due.lines(), link.position());
             }
             lines.clear();
             connection.sent = 0;
-            connection.due = link.due(&shared.node.read(), NO_WAL, clock::ticks(), lines);
+            let durable_seq = member.durable_seq();
+            connection.due = member.read(|node| link.due(node, durable_seq, clock::ticks(), lines));
             if connection.due.is_none() {
                 return Ok(Progress::Idle);
             }
@@ -183,7 +189,7 @@ impl Connection {
 
     /// Reads until the link is up, and after that acknowledgements and complaints. What must be answered at once goes
     /// to `lines`.
-    fn read(&mut self, shared: &Shared, link: &mut Link, lines: &mut Vec<u8>) -> io::Result<()> {
+    fn read(&mut self, log: LinkLog<'_>, link: &mut Link, lines: &mut Vec<u8>) -> io::Result<()> {
         loop {
             match self.socket.read(self.framing.space()) {
                 Ok(0) if link.is_live() => return Err(hung_up()),
@@ -195,20 +201,23 @@ impl Connection {
             }
             while let Some(Line::Whole(text) | Line::TooLong(text)) = self.framing.next_line() {
                 let was_live = link.is_live();
-                let answered = link.answered(&shared.node.read(), text, clock::ticks());
-                match shared.note_answer(link.neighbour(), text, answered) {
-                    Ok(Answered::Reply(line)) => {
+                let answered = log.answered(link, text);
+                if was_live {
+                    if log.heard(text, answered).is_some() {
+                        self.last_heard_at = clock::ticks();
+                    }
+                    continue;
+                }
+                match log.proved(text, answered)? {
+                    Answered::Reply(line) => {
                         self.challenged = true;
                         lines.extend_from_slice(&line);
                     }
                     // What is due because of it is sent when all is read.
-                    Ok(Answered::Up) => self.last_heard_at = clock::ticks(),
-                    Ok(Answered::Acknowledged | Answered::Differs(_)) if was_live => {
-                        self.last_heard_at = clock::ticks();
+                    Answered::Up => self.last_heard_at = clock::ticks(),
+                    Answered::Acknowledged | Answered::Differs(_) => {
+                        return Err(io::Error::other(LinkError::OutOfPlace));
                     }
-                    Ok(_) => return Err(io::Error::other(LinkError::OutOfPlace)),
-                    Err(error) if was_live => shared.note_complaint(link.neighbour(), &error),
-                    Err(error) => return Err(error),
                 }
             }
         }

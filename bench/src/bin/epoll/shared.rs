@@ -7,27 +7,27 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use mio::net::TcpStream;
 use mio::{Poll, Token, Waker};
 use parking_lot::Mutex;
-use proxyherd_bench::shared::{Port, Shared};
+use proxyherd::net::admission::{Admitted, Class};
+use proxyherd_bench::driver::Driver;
 
 /// The token of every loop's waker.
 pub(crate) const WAKER: Token = Token(0);
 
-/// What the loops share.
+/// What the loops share. It lives as long as the process, so that each of them can borrow of it.
 pub(crate) struct Loops {
-    pub(crate) shared: Shared,
+    pub(crate) driver: Driver,
     inboxes: Vec<Inbox>,
-    /// Whether the first loop has yet to look at the store since it was last told of news.
-    told_of_news: AtomicBool,
-    /// Of each neighbour, whether it has said hello since the first loop last looked.
-    back: Vec<AtomicBool>,
+    /// Whether the first loop has yet to look at its links since the bell was last rung: one wake-up is enough for all.
+    is_rung: AtomicBool,
     stopping: AtomicBool,
     /// Conversations open in all loops, and those handed over.
     pub(crate) open: AtomicUsize,
 }
 
-/// A connection that nobody serves yet.
+/// A connection that no loop serves yet.
 pub(crate) struct Accepted {
-    pub(crate) port: Port,
+    pub(crate) class: Class,
+    pub(crate) admitted: Admitted<'static>,
     pub(crate) socket: TcpStream,
     pub(crate) from: SocketAddr,
 }
@@ -39,17 +39,16 @@ struct Inbox {
 
 impl Loops {
     /// One for each of the polls.
-    pub(crate) fn new(shared: Shared, polls: &[Poll]) -> io::Result<Loops> {
+    pub(crate) fn new(driver: Driver, polls: &[Poll]) -> io::Result<Loops> {
         let inbox = |poll: &Poll| {
             Ok(Inbox { waker: Waker::new(poll.registry(), WAKER)?, accepted: Mutex::default() })
         };
         Ok(Loops {
             inboxes: polls.iter().map(inbox).collect::<io::Result<_>>()?,
-            told_of_news: AtomicBool::new(false),
-            back: shared.neighbours.iter().map(|_| AtomicBool::new(false)).collect(),
+            is_rung: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             open: AtomicUsize::new(0),
-            shared,
+            driver,
         })
     }
 
@@ -84,32 +83,20 @@ impl Loops {
         std::mem::take(&mut *self.inboxes[index].accepted.lock())
     }
 
-    /// Tells the first loop of news, which must have been merged.
-    pub(crate) fn tell_news(&self) {
-        if !self.told_of_news.swap(true, Ordering::AcqRel) {
+    /// Rings the bell of the first loop: its links must look at what has come for them.
+    pub(crate) fn ring(&self) {
+        if !self.is_rung.swap(true, Ordering::AcqRel) {
             self.wake(0);
         }
     }
 
-    /// Whether there was news since this was last asked; to be asked before looking at the store.
-    pub(crate) fn take_news(&self) -> bool {
-        self.told_of_news.load(Ordering::Relaxed) && self.told_of_news.swap(false, Ordering::AcqRel)
-    }
-
-    /// A neighbour has said hello to us.
-    pub(crate) fn tell_back(&self, neighbour: usize) {
-        self.back[neighbour].store(true, Ordering::Release);
-        self.wake(0);
-    }
-
-    /// Whether it has since this was last asked.
-    pub(crate) fn take_back(&self, neighbour: usize) -> bool {
-        self.back[neighbour].swap(false, Ordering::AcqRel)
+    /// Whether the bell was rung since this was last asked; to be asked before looking.
+    pub(crate) fn take_ring(&self) -> bool {
+        self.is_rung.load(Ordering::Relaxed) && self.is_rung.swap(false, Ordering::AcqRel)
     }
 
     /// A conversation has ended. When the last has and the server stops, the first loop goes on to the links.
-    pub(crate) fn left(&self, port: Port) {
-        self.shared.leave(port);
+    pub(crate) fn left(&self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 && self.is_stopping() {
             self.wake(0);
         }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use proxyherd_bench::clock;
+use proxyherd::os::clock;
 
 /// What a deadline is for, and the stamp of whoever set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ impl Timers {
 
     /// How long until the next deadline.
     pub(crate) fn until_next(&self) -> Option<Duration> {
-        self.0.peek().map(|Reverse((deadline, _))| clock::until(*deadline))
+        self.0.peek().map(|Reverse((deadline, _))| deadline.saturating_duration_since(clock::instant()))
     }
 
     /// A deadline that has passed.

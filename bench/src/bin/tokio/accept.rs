@@ -1,11 +1,9 @@
 //! Accepting: one task for each port, which starts a task for each connection.
 
-use std::sync::Arc;
-
 use clap::ValueEnum;
-use proxyherd_bench::listen::{ACCEPT_PAUSE, ACCEPT_PAUSE_MAX, is_about_one_connection, note_accept_failure};
-use proxyherd_bench::shared::Port;
-use proxyherd_bench::talk::Talk;
+use proxyherd::net::accept::{ACCEPT_PAUSE, ACCEPT_PAUSE_MAX, is_about_one_connection, log_failure};
+use proxyherd::net::admission::Class;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
@@ -23,13 +21,13 @@ pub(crate) enum Style {
 }
 
 /// Accepts until its task is ended.
-pub(crate) async fn accept_all(herd: Arc<Herd>, listener: TcpListener, port: Port, alive: Alive) {
+pub(crate) async fn accept_all(herd: &'static Herd, listener: TcpListener, class: Class, alive: Alive) {
     let mut pause = ACCEPT_PAUSE;
     loop {
         let (socket, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                note_accept_failure(&error, pause == ACCEPT_PAUSE);
+                log_failure(&error, pause == ACCEPT_PAUSE);
                 if !is_about_one_connection(&error) {
                     sleep(pause).await;
                     pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
@@ -38,34 +36,19 @@ pub(crate) async fn accept_all(herd: Arc<Herd>, listener: TcpListener, port: Por
             }
         };
         pause = ACCEPT_PAUSE;
-        if !herd.shared.enter(port) {
-            // Tried at once, for what a new socket sends never has to wait.
-            let socket = socket2::SockRef::from(&socket);
-            herd.shared.refuse(from, |line| socket.send(line));
-            continue;
-        }
-        let entered = Entered { herd: Arc::clone(&herd), port, _alive: alive.clone() };
+        // Tried at once, because what a new socket sends never has to wait.
+        let send = |line: &[u8]| SockRef::from(&socket).send(line);
+        let Some(admitted) = herd.driver.admit(class, from, send) else { continue };
+        let alive = alive.clone();
         tokio::spawn(async move {
-            let herd = &entered.herd;
-            let Ok(mut talk) = Talk::begin(&herd.shared, port, from) else { return };
-            let how = match herd.style {
-                Style::Textbook => textbook::converse(herd, &mut talk, socket).await,
-                Style::Tuned => tuned::converse(herd, &mut talk, socket).await,
+            // Until the end of the task, or a panic of it.
+            let _entered = (alive, admitted);
+            let Ok(mut conversation) = herd.driver.begin(class, from) else { return };
+            let ended = match herd.style {
+                Style::Textbook => textbook::converse(herd, &mut conversation, socket).await,
+                Style::Tuned => tuned::converse(herd, &mut conversation, socket).await,
             };
-            talk.ended(&how);
+            conversation.remote().log_disconnected(ended.err().as_ref());
         });
-    }
-}
-
-/// A connection that counts, until it is dropped: at the end of its task, or in a panic of it.
-struct Entered {
-    herd: Arc<Herd>,
-    port: Port,
-    _alive: Alive,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.herd.shared.leave(self.port);
     }
 }

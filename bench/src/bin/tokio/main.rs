@@ -8,13 +8,12 @@ mod textbook;
 mod tuned;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use proxyherd::config::Config;
+use proxyherd_bench::driver::Driver;
 use proxyherd_bench::options::Common;
 use proxyherd_bench::process::{self, Failure};
-use proxyherd_bench::shared::Shared;
 use tokio::runtime::{Builder, Runtime};
 
 use accept::Style;
@@ -47,12 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: Args, config: &Config) -> Result<(), Failure> {
-    let shared = Shared::new(config)?;
-    let calls_max = shared.connections_max as usize;
-    let herd = Arc::new(Herd::new(shared, args.style));
-    let stopper = Arc::clone(&herd);
-    process::on_signal(move || stopper.stop())?;
-    let peers = herd::open_peers(&herd)?;
+    let calls_max = config.limits.connections_max as usize;
+    let herd: &Herd = Box::leak(Box::new(Herd::new(Driver::new(config)?, args.style)));
+    process::on_signal(|| herd.stop())?;
+    let peers = herd::open_peers(herd)?;
     match args.flavor {
         Flavor::Multi => {
             let mut builder = Builder::new_multi_thread();
@@ -71,7 +68,6 @@ fn serve(args: Args, config: &Config) -> Result<(), Failure> {
             let first = finished(Builder::new_current_thread(), args.style, calls_max)?;
             std::thread::scope(|scope| {
                 for runtime in others {
-                    let herd = Arc::clone(&herd);
                     std::thread::Builder::new()
                         .spawn_scoped(scope, move || runtime.block_on(herd::serve_more_clients(herd)))?;
                 }

@@ -136,7 +136,7 @@ fn finishes_at_a_signal(kind: Kind) {
     assert_eq!(server.terminate("Alford"), Some(0));
     assert_eq!(talk.rest(), b"", "half a line was taken for a report");
     let log = server.log("Alford");
-    assert!(log.contains("stopping") && log.contains("stopped: ClientsAccepted="), "{log}");
+    assert!(log.contains("stopping") && log.contains("stopped: clients_accepted="), "{log}");
     assert!(!log.contains("WARN"), "{log}");
     server.start("Alford");
     assert_eq!(server.client("Alford").ask("WHATSAT kiwi 10 1"), "? WHATSAT kiwi 10 1");

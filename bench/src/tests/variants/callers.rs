@@ -57,8 +57,8 @@ fn newer_connection_ends_the_older(kind: Kind) {
     assert_eq!(older.rest(), b"");
     assert!(newer.ask("BEAT 9 0000000000000000").starts_with("ACK 9 1 "));
     assert_eq!(herd.terminate("Alford"), Some(0));
-    assert_eq!(herd.counted("Alford", "callers_replaced"), 1);
-    assert_eq!(herd.counted("Alford", "callers_silent"), 0, "it was not the newer one that ended the older");
+    assert_eq!(herd.counted("Alford", "peers_replaced"), 1);
+    assert_eq!(herd.counted("Alford", "peers_timed_out"), 0, "it was not the newer one that ended the older");
 }
 
 /// A connection on which Bolden has proved to be here.

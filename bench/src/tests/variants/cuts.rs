@@ -93,7 +93,7 @@ fn heals_over(mut herd: Processes, wires: &[Wire]) {
         assert_eq!(herd.terminate(name), Some(0), "{name}");
     }
     for name in ["Hamilton", "Parker", "Bolden", "Powell"] {
-        let silent = ["links_silent", "callers_silent"].map(|counter| herd.counted(name, counter));
+        let silent = ["links_timed_out", "peers_timed_out"].map(|counter| herd.counted(name, counter));
         assert!(silent.iter().all(|&count| count > 0), "{name} has noticed {silent:?} silences");
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 
 use proxyherd::config::{Herd, Member};
+use proxyherd::os::clock;
 use proxyherd::proto::model::name::ServerName;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -158,13 +159,11 @@ impl Processes {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap()
     }
 
-    /// What a server that has stopped has counted. The variants name their counters as the threaded server does, but
-    /// for the letters' case.
+    /// What a server that has stopped has counted.
     pub(crate) fn counted(&self, name: &str, counter: &str) -> u64 {
-        let plain = |text: &str| text.replace('_', "").to_lowercase();
-        let log = plain(&self.log(name));
+        let log = self.log(name);
         let (_, counts) = log.rsplit_once("stopped: ").unwrap();
-        let prefix = format!("{}=", plain(counter));
+        let prefix = format!("{counter}=");
         counts.split_whitespace().find_map(|count| count.strip_prefix(&prefix)).unwrap().parse().unwrap()
     }
 
