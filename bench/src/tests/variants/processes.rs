@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 
 use proxyherd::config::{Herd, Member};
-use proxyherd::os::clock;
 use proxyherd::proto::model::name::ServerName;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
