@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{AddressUse, ConfigError};
 use super::herd::Member;
-use crate::proto::peering::auth::{SECRET_BYTES_MAX, Secret};
+use crate::proto::model::secret::{SECRET_BYTES_MAX, Secret};
 
 /// The environment variable with the secret, if no file is named.
 pub const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
@@ -104,7 +104,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         fs::write(&path, "of the file, 0123456789\n").unwrap();
-        let secret = |text: &[u8]| Auth::Secret(crate::proto::peering::auth::Secret::parse(text).unwrap());
+        let secret = |text: &[u8]| Auth::Secret(crate::proto::model::secret::Secret::parse(text).unwrap());
         let variable = Some("of the variable, 0123456789".into());
         let auth = Auth::of(Some(&path), variable.clone(), true).unwrap();
         assert_eq!(auth, secret(b"of the file, 0123456789"));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::limits::{HERD_FILE_BYTES_MAX, SERVERS_MAX};
 use crate::proto::model::name::{BadServerName, ServerName};
-use crate::proto::peering::auth::BadSecret;
+use crate::proto::model::secret::BadSecret;
 
 /// Names listed in one message; more than these would bury the sentence.
 const NAMES_SHOWN_MAX: usize = 12;

@@ -153,7 +153,7 @@ impl Conversation {
             }
             Step::Ask(ask) => {
                 turn.apply(host);
-                match host.read(|node| node.search(&ask)) {
+                match host.read(|node| Query::of(node.store(), &ask)) {
                     Some(query) => {
                         turn.counts.questions += 1;
                         Some(Pause::Ask(query))

@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use crate::proto::bug::Bug;
 use crate::proto::line::batch::{Batch, Reached};
-use crate::proto::line::command::WhatsAt;
-use crate::proto::line::query::Query;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::peering::auth::Secret;
-use crate::proto::peering::grammar::{Ack, Heartbeat};
+use crate::proto::model::secret::Secret;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::store::update::Source;
 use crate::proto::store::{Merged, Store};
@@ -223,11 +220,6 @@ impl Node {
         }
     }
 
-    /// The answer to a question so far as this member knows it; `None` for a client nobody has seen.
-    pub fn search(&self, ask: &WhatsAt<'_>) -> Option<Query> {
-        Query::new(self.store.line_of(ask.client.0.as_bytes())?, ask)
-    }
-
     /// Changes what is known without telling anybody, as a fault would.
     #[cfg(test)]
     pub(crate) fn plant(&mut self, line: &[u8]) {
@@ -247,13 +239,6 @@ impl Node {
             let position = if self.me.has(Bug::EpochIgnored) { heard.position } else { 0 };
             *heard = ReceivedUpTo { epoch, position };
         }
-    }
-
-    /// The answer to a neighbour's beat. What it told before must have been merged.
-    pub(crate) fn ack(&self, neighbour: usize, epoch: Epoch, beat: &Heartbeat) -> Ack {
-        let digest = self.store.digest();
-        let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
-        Ack { position: self.heard(neighbour, epoch), number: self.store.last_seq(), sums }
     }
 
     /// Where it comes to more than was known: beats of a herd at rest are not worth a record.

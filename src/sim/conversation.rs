@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::proto::bug::Bug;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
+use crate::proto::line::query::Query;
 use crate::proto::line::session::{Session, Step};
 use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::Moment;
@@ -154,7 +155,7 @@ impl Conversation {
                 Step::Refused(_) => heard.refused += 1,
                 Step::Ask(ask) => {
                     heard.news += settle(node, batch);
-                    match node.search(&ask) {
+                    match Query::of(node.store(), &ask) {
                         Some(search) => search.finish(NO_PLACES, batch.reply()),
                         None => batch.refuse(text),
                     }

@@ -35,7 +35,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::proto::bug::Bug;
-use crate::proto::peering::auth::Secret;
+use crate::proto::model::secret::Secret;
 pub use disk::{Crash, Durability};
 use event::{End, Event, Queue};
 use graph::Graph;

@@ -10,6 +10,7 @@ use super::transcripts::run::{Herd, Talk, run};
 use super::transcripts::{each_transcript, format::Transcript, transcript};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
+use crate::proto::line::query::Query;
 use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
@@ -235,7 +236,7 @@ impl Conversation {
                 Step::Next | Step::Refused(_) => {}
                 Step::Ask(ask) => {
                     node.settle(&mut self.batch);
-                    match node.search(&ask) {
+                    match Query::of(node.store(), &ask) {
                         Some(search) => search.finish(&answer(), self.batch.reply()),
                         None => self.batch.refuse(text),
                     }

@@ -8,7 +8,8 @@ use super::peers::{NONCE, call, hello};
 use crate::config::{Auth, Config, Herd};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::peering::auth::{Handshake, Nonce, Role, Secret, prove};
+use crate::proto::model::secret::Secret;
+use crate::proto::peering::auth::{Handshake, Nonce, Role, prove};
 
 const NEWS: &str = "AT Bolden +0.5 kiwi +1+1 5";
 

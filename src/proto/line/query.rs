@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::proto::line::command::WhatsAt;
 use crate::proto::model::sighting::at_line;
+use crate::proto::store::Store;
 
 /// The most places a client may ask for, and what every provider is asked for: one answer then serves
 /// every limit, and is cut to the client's own by [`Query::finish`].
@@ -38,12 +39,17 @@ pub struct Query {
 }
 
 impl Query {
-    /// From the client's stored `AT` line and the question.
-    pub(crate) fn new(line: &[u8], ask: &WhatsAt<'_>) -> Option<Query> {
-        let (sighting, _) = at_line(line).ok()?;
+    /// The query that a `WHATSAT` leads to; `None` for a client that is not in the store.
+    pub fn of(store: &Store, ask: &WhatsAt<'_>) -> Option<Query> {
+        Query::new(store.line_of(ask.client.0.as_bytes())?, ask)
+    }
+
+    /// The place of the client is in its stored `AT` line.
+    fn new(stored_line: &[u8], ask: &WhatsAt<'_>) -> Option<Query> {
+        let (sighting, _) = at_line(stored_line).ok()?;
         let (latitude, longitude) = sighting.location.degrees();
         let nearby = NearbyQuery { latitude, longitude, radius_m: u32::from(ask.radius_km) * 1000 };
-        Some(Query { line: line.to_vec(), nearby, limit: usize::from(ask.limit) })
+        Some(Query { line: stored_line.to_vec(), nearby, limit: usize::from(ask.limit) })
     }
 
     /// What to ask a provider.

@@ -3,7 +3,7 @@
 //! A driver calls [`Session::canonical_lines`], then [`Session::line`] for the next line of its framing, does what the step
 //! says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
-//! 2. [`Step::Ask`]: settle the batch, [`Node::search`], ask the provider with no lock held, and let
+//! 2. [`Step::Ask`]: settle the batch, make a [`crate::proto::line::query::Query`] of the stored line, ask the provider with no lock held, and let
 //!    [`crate::proto::line::query::Query::finish`] append the reply; [`Batch::refuse`] the line if nobody knows the client.
 //! 3. [`Step::Authenticated`]: call [`Session::meet`] under the write lock, end the older conversation of that neighbour if
 //!    there is one, and wake the link to it.
@@ -179,7 +179,7 @@ impl Session {
     /// than before: it must have it all the longer.
     pub fn beat(&mut self, node: &Node, beat: &Heartbeat, is_kept: bool, batch: &mut Batch) {
         if let Role::Peer(neighbour, epoch, acknowledged) = &mut self.role {
-            let ack = node.ack(*neighbour, *epoch, beat);
+            let ack = Ack::to(beat, node, *neighbour, *epoch);
             if is_kept {
                 *acknowledged = ack.position;
             }

@@ -5,5 +5,6 @@ pub mod epoch;
 pub mod fields;
 pub mod location;
 pub mod name;
+pub mod secret;
 pub mod sighting;
 pub mod time;

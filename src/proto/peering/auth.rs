@@ -10,27 +10,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::proto::model::name::ServerName;
+use crate::proto::model::secret::Secret;
 use crate::proto::peering::grammar::PEER_VERSION;
-
-/// The fewest bytes of a secret: a guess at 16 random ones does not succeed.
-pub const SECRET_BYTES_MIN: usize = 16;
-
-/// The most bytes of a secret: a key of 4096 bits, written in hexadecimal digits.
-pub const SECRET_BYTES_MAX: usize = 1024;
 
 /// The bytes of a nonce and of a proof.
 const BYTES: usize = 32;
-
-/// What all servers of a herd know and nobody else does.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-/// Why a text cannot be a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a herd's secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes on one line; `openssl rand -hex 32` makes one"
-)]
-pub struct BadSecret;
 
 /// A number that is used for one connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,42 +46,33 @@ pub struct Handshake {
     pub responder_nonce: Nonce,
 }
 
-impl Secret {
-    /// A secret from a file or a variable; white space around it does not belong to it.
-    pub fn parse(text: &[u8]) -> Result<Secret, BadSecret> {
-        let text = text.trim_ascii();
-        let good = (SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&text.len()) && !text.contains(&b'\n');
-        good.then(|| Secret(text.to_vec())).ok_or(BadSecret)
-    }
-
-    fn mac(&self, role: Role, handshake: &Handshake) -> Hmac<Sha256> {
-        let Handshake { initiator, responder, initiator_nonce, responder_nonce } = handshake;
-        let role = match role {
-            Role::Initiator => "caller",
-            Role::Responder => "callee",
-        };
-        // No field can hold a space, so no two handshakes have the same text.
-        let text = format!(
-            "proxyherd {PEER_VERSION} {role} {initiator} {responder} {initiator_nonce} {responder_nonce}"
-        );
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
-        mac.update(text.as_bytes());
-        mac
-    }
-}
-
 /// The proof of the one in this role; `None` in a herd without a secret.
 pub fn prove(secret: Option<&Secret>, role: Role, handshake: &Handshake) -> Option<Proof> {
-    Some(Proof(secret?.mac(role, handshake).finalize().into_bytes().into()))
+    Some(Proof(mac(secret?, role, handshake).finalize().into_bytes().into()))
 }
 
 /// Whether the one in this role knows the secret, or both of us have none. Takes the same time for every wrong proof.
 pub fn is_proved(secret: Option<&Secret>, role: Role, handshake: &Handshake, proof: Option<Proof>) -> bool {
     match (secret, proof) {
-        (Some(secret), Some(proof)) => secret.mac(role, handshake).verify_slice(&proof.0).is_ok(),
+        (Some(secret), Some(proof)) => mac(secret, role, handshake).verify_slice(&proof.0).is_ok(),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     }
+}
+
+fn mac(secret: &Secret, role: Role, handshake: &Handshake) -> Hmac<Sha256> {
+    let Handshake { initiator, responder, initiator_nonce, responder_nonce } = handshake;
+    let role = match role {
+        Role::Initiator => "caller",
+        Role::Responder => "callee",
+    };
+    // No field can hold a space, so no two handshakes have the same text.
+    let text = format!(
+        "proxyherd {PEER_VERSION} {role} {initiator} {responder} {initiator_nonce} {responder_nonce}"
+    );
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("HMAC takes a key of any length");
+    mac.update(text.as_bytes());
+    mac
 }
 
 impl Nonce {
@@ -152,12 +127,6 @@ impl fmt::Debug for Nonce {
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_bytes(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 
@@ -222,13 +191,5 @@ mod tests {
         ] {
             assert_eq!(Proof::parse(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_secret_is_long_enough_and_on_one_line() {
-        for bad in [&b""[..], b"short", b"0123456789\nabcdefgh", &[b'x'; SECRET_BYTES_MAX + 1]] {
-            assert_eq!(Secret::parse(bad), Err(BadSecret));
-        }
-        assert_eq!(format!("{:?}", Secret::parse(b"0123456789abcdef").unwrap()), "Secret(..)");
     }
 }

@@ -4,6 +4,7 @@ use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
+use crate::proto::node::Node;
 use crate::proto::peering::auth::{Nonce, Proof};
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
@@ -144,6 +145,13 @@ impl Heartbeat {
 }
 
 impl Ack {
+    /// The answer to a neighbour's heartbeat. What it told before must have been merged.
+    pub(crate) fn to(beat: &Heartbeat, node: &Node, neighbour: usize, epoch: Epoch) -> Ack {
+        let digest = node.store().digest();
+        let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
+        Ack { position: node.heard(neighbour, epoch), number: node.store().last_seq(), sums }
+    }
+
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
         let mut line = format!("ACK {} {}", self.position, self.number);

@@ -9,6 +9,7 @@ use super::model::Model;
 use super::naive::{self, Said};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
+use crate::proto::line::query::Query;
 use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
@@ -109,7 +110,7 @@ pub(crate) fn answer(
         Step::Close(_) => assert!(matches!(line, Line::TooLong(_)), "nothing else ends a conversation"),
         Step::Ask(ask) => {
             news = node.settle(batch).news;
-            match node.search(&ask) {
+            match Query::of(node.store(), &ask) {
                 Some(search) => search.finish(ANSWER, batch.reply()),
                 None => batch.refuse(text),
             }

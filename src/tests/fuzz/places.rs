@@ -107,5 +107,5 @@ fn search(limit: u8) -> Query {
     node.settle(&mut batch);
     let question = format!("WHATSAT kiwi 50 {limit}");
     let Ok(ClientCommand::WhatsAt(ask)) = client_command(question.as_bytes()) else { unreachable!() };
-    node.search(&ask).unwrap()
+    Query::of(node.store(), &ask).unwrap()
 }
