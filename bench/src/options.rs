@@ -54,7 +54,7 @@ impl Common {
         let herd = self.herd.map_or_else(|| Ok(Herd::built_in()), |path| proxyherd::config::load(&path))?;
         let member = herd.known(&self.name)?;
         let mut spoken = std::iter::once(member).chain(herd.neighbours(&member.name));
-        if let Some(classic) = spoken.find(|member| member.dialect == Dialect::Classic) {
+        if let Some(classic) = spoken.find(|member| member.dialect == Dialect::Legacy) {
             return Err(NotSpoken(classic.name.clone()).into());
         }
         let auth = Auth::of(None, std::env::var_os(SECRET_VARIABLE), false)?;

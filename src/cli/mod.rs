@@ -50,7 +50,7 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
 fn config(raw: RawServe) -> Result<Config, ConfigError> {
     let herd = herd(raw.herd.path)?;
     let member = herd.known(&raw.name)?;
-    if member.dialect == Dialect::Classic {
+    if member.dialect == Dialect::Legacy {
         return Err(ConfigError::NotOurKind(member.name.clone()));
     }
     let auth = Auth::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;

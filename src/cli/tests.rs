@@ -64,7 +64,7 @@ fn a_legacy_server_is_not_ours_to_start() {
                 [servers.B]\nclient = '127.0.0.1:3'\nclassic = true\n";
     std::fs::write(&path, herd).unwrap();
     let serve = |name: &str| format!("proxyherd serve {name} --herd {}", path.display());
-    assert_eq!(served(&serve("A")).identity(Epoch(1)).neighbours[0].dialect, Dialect::Classic);
+    assert_eq!(served(&serve("A")).identity(Epoch(1)).neighbours[0].dialect, Dialect::Legacy);
     let refused = job(&serve("B")).unwrap_err().to_string();
     assert!(refused.starts_with("B is marked classic in the herd file"), "{refused}");
 }

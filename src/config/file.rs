@@ -103,7 +103,7 @@ pub fn to_toml(herd: &Herd) -> String {
         let _ = writeln!(text, "client = \"{}\"", member.client);
         let _ = match member.dialect {
             Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
-            Dialect::Classic => writeln!(text, "classic = true"),
+            Dialect::Legacy => writeln!(text, "classic = true"),
         };
     }
     text

@@ -41,7 +41,7 @@ impl Member {
 
     /// An implementation of the original protocol.
     pub fn legacy(name: ServerName, client: SocketAddr) -> Member {
-        Member { name, client, peer: client, dialect: Dialect::Classic }
+        Member { name, client, peer: client, dialect: Dialect::Legacy }
     }
 }
 
@@ -187,7 +187,7 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
         let peer = (AddressUse::Peer(member.name.clone()), member.peer);
         let is_dialled = |whose: &AddressUse| match member.dialect {
             Dialect::Herd => matches!(whose, AddressUse::Peer(_)),
-            Dialect::Classic => true,
+            Dialect::Legacy => true,
         };
         let both = [Some(client), (member.dialect == Dialect::Herd).then_some(peer)];
         for (whose, address) in both.into_iter().flatten() {
@@ -229,7 +229,7 @@ mod tests {
         };
         let mixed = crate::config::parse(&herd("classic = true")).unwrap();
         let b = mixed.member("B").unwrap();
-        assert_eq!((b.dialect, b.peer), (Dialect::Classic, b.client));
+        assert_eq!((b.dialect, b.peer), (Dialect::Legacy, b.client));
         assert_eq!(crate::config::parse(&crate::config::to_toml(&mixed)).unwrap(), mixed);
         assert_eq!(
             refusal(&herd("")),

@@ -10,6 +10,7 @@ use super::wal_writer::WalWriter;
 use crate::journal::{Plan, Snapshot};
 use crate::os::clock;
 use crate::proto::store::SCAN_RECORDS_MAX;
+use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
@@ -53,7 +54,7 @@ fn switch(member: &Member, wal: &GroupCommit, plan: &Plan, has_failed: bool) -> 
     let (last_seq, old) = wal.with_writer(|writer: &mut WalWriter| {
         // While the store's lock is held nothing is merged, so nothing recorded.
         let last_seq = member.read(|node| {
-            node.record_heard(&mut positions);
+            node.record_received(&mut positions);
             let last_seq = node.store().last_seq();
             if has_failed {
                 wal.resume_recording(last_seq);
@@ -100,14 +101,16 @@ impl Copy<'_> {
     fn all(&mut self, member: &Member, last_seq: u64, records: Vec<u8>) -> io::Result<()> {
         let mut frame = vec![0; FRAME_HEAD_BYTES];
         frame.extend_from_slice(&records);
-        let mut position = 0;
-        while position < last_seq {
+        let mut cursor = Cursor::new(0, Source::NOBODY);
+        while cursor.position() < last_seq {
             let push = |seq, line: &[u8]| Record::Sighting(seq, line).push_to(&mut frame);
-            let reached = member.read(|node| {
-                node.store().scan(position, last_seq, Source::NOBODY, SCAN_RECORDS_MAX, push).reached
-            });
-            // Nothing is left of what changed before `last_seq`.
-            position = if reached == position { last_seq } else { reached };
+            let scanned = member.read(|node| cursor.scan(node.store(), last_seq, SCAN_RECORDS_MAX, push));
+            if scanned.position() == cursor.position() {
+                // Nothing is left of what changed before `last_seq`.
+                cursor.skip_to(last_seq);
+            } else {
+                cursor.advance(scanned);
+            }
             if frame.len() >= SNAPSHOT_FRAME_BYTES {
                 self.put(&mut frame)?;
             }

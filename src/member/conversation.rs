@@ -69,7 +69,7 @@ impl Conversation {
     pub fn with_client(me: Arc<Identity>, remote: Remote, legacy: &[usize]) -> Conversation {
         let session = match legacy {
             [] => Session::client(me),
-            neighbours => Session::classic(me, neighbours.to_vec()),
+            neighbours => Session::legacy(me, neighbours.to_vec()),
         };
         Conversation::new(remote, true, session)
     }
@@ -108,7 +108,7 @@ impl Conversation {
         received: Moment,
         replies_bytes_max: usize,
     ) -> Pause {
-        turn.batch.keep_lines(host.is_near_capacity());
+        turn.batch.retain_originals(host.is_near_capacity());
         loop {
             // Where lines are logged, each is looked at by itself.
             if !self.verbose {
@@ -167,7 +167,7 @@ impl Conversation {
                 }
             }
             Step::Authenticated(neighbour) => {
-                host.write(|node| self.session.meet(node, &mut turn.batch));
+                host.write(|node| self.session.authenticate(node, &mut turn.batch));
                 (turn.needs_lsn, turn.owes_welcome) = (host.lsn(), host.has_wal());
                 Some(Pause::Authenticated(neighbour))
             }
@@ -200,7 +200,7 @@ impl Conversation {
         is_durable: bool,
     ) {
         let reply = turn.batch.replies().len();
-        host.read(|node| self.session.beat(node, heartbeat, is_durable, &mut turn.batch));
+        host.read(|node| self.session.heartbeat(node, heartbeat, is_durable, &mut turn.batch));
         self.log_replies_from(turn, reply);
     }
 

@@ -81,11 +81,11 @@ impl GroupCommit {
     pub fn apply(&self, node: &RwLock<Node>, batch: &mut Batch) -> (Applied, Lsn) {
         let mut node = node.write();
         let mut pending = self.pending.lock();
-        node.keep(Flushed { durable: self.durable_seq(), written: pending.written_seq });
+        node.set_flushed(Flushed { durable: self.durable_seq(), written: pending.written_seq });
         let before = pending.frame.len();
         let records = (!pending.is_off).then_some(&mut pending.frame);
-        let applied = node.settle_recorded(batch, records);
-        if pending.frame.len() > before || (pending.is_off && applied.news > 0) {
+        let applied = node.apply(batch, records);
+        if pending.frame.len() > before || (pending.is_off && applied.applied > 0) {
             pending.lsn.0 += 1;
             pending.seq = node.store().last_seq();
         }

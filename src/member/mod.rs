@@ -85,7 +85,7 @@ impl Member {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let neighbours = me.neighbours.len();
         Member {
-            near_capacity: AtomicBool::new(node.store().is_crowded()),
+            near_capacity: AtomicBool::new(node.store().is_near_capacity()),
             me,
             metrics: Metrics::default(),
             notifiers: Notifiers::default(),
@@ -272,11 +272,11 @@ impl Member {
 impl Host for Member {
     fn apply(&self, batch: &mut Batch) -> (Applied, Lsn) {
         let (applied, lsn) = match &self.wal {
-            None => (self.node.write().settle(batch), Lsn::default()),
+            None => (self.node.write().apply(batch, None), Lsn::default()),
             Some(wal) => wal.apply(&self.node, batch),
         };
-        if self.near_capacity.load(Ordering::Relaxed) != applied.crowded {
-            self.near_capacity.store(applied.crowded, Ordering::Relaxed);
+        if self.near_capacity.load(Ordering::Relaxed) != applied.near_capacity {
+            self.near_capacity.store(applied.near_capacity, Ordering::Relaxed);
         }
         (applied, lsn)
     }

@@ -71,7 +71,7 @@ pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> 
     let level = if must_checkpoint { log::Level::Warn } else { log::Level::Info };
     log::log!(level, "journal in {}: {}", options.dir.display(), opened.found);
     let me = Arc::new(config.identity(opened.epoch));
-    let node = Node::remembering(Arc::clone(&me), opened.memory);
+    let node = Node::from_recovered(Arc::clone(&me), opened.memory);
     let wal = GroupCommit::new(opened.journal.on(disk), is_synced, node.store().last_seq());
     if let Some(error) = &opened.no_room {
         wal.fail(error);

@@ -61,7 +61,7 @@ impl Turn {
     /// For conversations with this member.
     pub fn new(host: &impl Host) -> Turn {
         Turn {
-            batch: if host.has_wal() { Batch::breakable() } else { Batch::default() },
+            batch: if host.has_wal() { Batch::durable() } else { Batch::default() },
             needs_lsn: Lsn::default(),
             owes_welcome: false,
             has_changes: false,
@@ -82,16 +82,16 @@ impl Turn {
 
     /// Merges what is pending.
     pub fn apply(&mut self, host: &impl Host) {
-        if self.batch.is_settled() {
+        if self.batch.is_applied() {
             return;
         }
         let (applied, lsn) = host.apply(&mut self.batch);
         self.needs_lsn = lsn;
-        self.counts.applied += applied.news as u64;
-        self.counts.outdated += applied.stale as u64;
-        self.counts.refused += applied.refused as u64;
-        self.counts.rejected += applied.refused as u64;
-        self.has_changes |= applied.news > 0;
+        self.counts.applied += applied.applied as u64;
+        self.counts.outdated += applied.outdated as u64;
+        self.counts.refused += applied.rejected as u64;
+        self.counts.rejected += applied.rejected as u64;
+        self.has_changes |= applied.applied > 0;
     }
 
     /// How far the journal must be durable before the replies may leave.
@@ -108,7 +108,7 @@ impl Turn {
     /// durable. Returns how many, or `None` if the replies welcome a neighbour: it must not be told that it is known
     /// how far it has come, so the connection must be closed.
     pub fn nack(&mut self, why: &str) -> Option<usize> {
-        let withheld = self.batch.break_promises(why);
+        let withheld = self.batch.nack(why);
         (!self.owes_welcome).then_some(withheld)
     }
 

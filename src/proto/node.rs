@@ -1,26 +1,26 @@
-//! What one member of the herd decides: what it is, whom it knows, what it remembers.
+//! What one member of the herd decides: its identity, its neighbours, its store.
 //!
-//! Methods with `&self` need a read lock of whoever shares a node between threads, those with `&mut self`
-//! the write lock. None of them waits for anything.
+//! Threads that share a node need a read lock for the methods with `&self` and the write lock for those with
+//! `&mut self`. No method waits for anything.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::bug::Bug;
-use crate::proto::line::batch::{Batch, Reached};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
 use crate::proto::store::change_log::Flushed;
-use crate::proto::store::update::Source;
+use crate::proto::store::update::{Reached, Source, Updates};
 use crate::proto::store::{Merged, Store};
 use crate::proto::wal::record::Record;
 use crate::proto::wal::recovery::Recovered;
 
-/// The number of the last change that a crash could not undo, where it forgets everything, and numbers with it.
+/// The durable watermark of a member without a journal: a crash loses everything, and the sequence numbers with it, so
+/// that no change can come back.
 pub const NO_WAL: u64 = u64::MAX;
 
-/// What of a member never changes while it runs, so that it is shared without a lock.
+/// The part of a member that never changes while it runs, so that it is shared without a lock.
 #[derive(Debug)]
 pub struct Identity {
     /// Its own name.
@@ -29,13 +29,13 @@ pub struct Identity {
     pub neighbours: Vec<Neighbour>,
     /// This life of its memory.
     pub epoch: Epoch,
-    /// What all members prove to each other; `None` where everybody who gets through is believed.
+    /// The secret that all members prove to each other; `None` where every server that gets through is believed.
     pub secret: Option<Secret>,
-    /// Whether a neighbour is told what it missed. If not, a new connection starts at the present.
+    /// Whether a neighbour is sent what it missed. If not, a new connection starts at the present.
     pub catch_up: bool,
     /// How far a client's clock may be ahead of ours; `None` if any time is taken. A report from a far future would
-    /// freeze its client there: no later one is news. What neighbours tell is always taken, or servers whose clocks
-    /// or limits differ could not agree.
+    /// freeze its client there: every later one would be outdated. Neighbours' lines are always taken, or servers whose
+    /// clocks or limits differ could not agree.
     pub clock_lead_max: Option<Duration>,
     /// A mistake for the simulator to find.
     #[cfg(test)]
@@ -57,7 +57,7 @@ pub enum Dialect {
     /// As `PROTOCOL.md` says, on the peer port.
     Herd,
     /// As implementations of the original protocol do: bare `AT` lines to the client port, and never an answer.
-    Classic,
+    Legacy,
 }
 
 /// One member of the herd.
@@ -65,32 +65,32 @@ pub enum Dialect {
 pub struct Node {
     me: Arc<Identity>,
     store: Store,
-    /// By neighbour: what has been merged of what it told.
-    heard: Vec<ReceivedUpTo>,
+    /// By neighbour: how far its changes have been merged.
+    received: Vec<ReceivedUpTo>,
 }
 
-/// How far a neighbour has told us things, in one life of its memory.
+/// How far the changes of a neighbour have been merged, in one life of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ReceivedUpTo {
     epoch: Epoch,
-    position: u64,
+    up_to: u64,
 }
 
-/// What became of a settled batch.
+/// What became of some updates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Sightings that were news: stored, and to be passed on.
-    pub news: usize,
-    /// Sightings that were known or overtaken.
-    pub stale: usize,
-    /// Reports of clients that are new where no more are taken. Their replies have become error lines.
-    pub refused: usize,
-    /// Whether more may be refused soon: see [`Batch::keep_lines`].
-    pub crowded: bool,
+    /// How many were stored, and are to be passed on.
+    pub applied: usize,
+    /// How many were known, or less than what is stored.
+    pub outdated: usize,
+    /// How many were not stored because no more clients may register themselves.
+    pub rejected: usize,
+    /// Whether more may be rejected soon: see [`Store::is_near_capacity`].
+    pub near_capacity: bool,
 }
 
 impl Identity {
-    /// A member that takes any time, tells what was missed, and asks for no proof.
+    /// A member that takes any time, sends what was missed, and asks for no proof.
     pub fn new(name: ServerName, neighbours: Vec<Neighbour>, epoch: Epoch) -> Identity {
         Identity {
             name,
@@ -104,9 +104,9 @@ impl Identity {
         }
     }
 
-    /// As whom a neighbour with the memory of this epoch tells us things.
-    pub(crate) fn teller(&self, neighbour: usize, epoch: Epoch) -> Source {
-        Source::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::CLASSIC } else { epoch })
+    /// The source of what is learned from a neighbour with the memory of this epoch.
+    pub(crate) fn source(&self, neighbour: usize, epoch: Epoch) -> Source {
+        Source::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::LEGACY } else { epoch })
     }
 
     /// Whether a test has planted this mistake.
@@ -115,7 +115,7 @@ impl Identity {
         self.bug == Some(bug)
     }
 
-    /// Nobody plants mistakes outside of tests.
+    /// Outside of tests no mistake is planted.
     #[cfg(not(test))]
     pub(crate) const fn has(&self, _: Bug) -> bool {
         false
@@ -136,126 +136,131 @@ impl Neighbour {
 }
 
 impl Node {
-    /// A member that knows nothing yet.
+    /// A member with an empty store.
     pub fn new(me: Arc<Identity>) -> Node {
-        let heard = vec![ReceivedUpTo { epoch: me.epoch, position: 0 }; me.neighbours.len()];
-        Node { me, store: Store::new(), heard }
+        let received = vec![ReceivedUpTo { epoch: me.epoch, up_to: 0 }; me.neighbours.len()];
+        Node { me, store: Store::new(), received }
     }
 
-    /// The same, where so many clients may bring themselves in. What neighbours tell is always kept.
+    /// A member with what its journal has kept of a former run.
+    pub fn from_recovered(me: Arc<Identity>, recovered: Recovered) -> Node {
+        let mut node = Node::new(me);
+        for (name, epoch, up_to) in recovered.received {
+            if let Some(neighbour) = node.me.neighbour(&name) {
+                node.received[neighbour] = ReceivedUpTo { epoch, up_to };
+            }
+        }
+        Node { store: recovered.store, ..node }
+    }
+
+    /// Caps the clients that may register themselves. Replicated clients are never capped.
     #[must_use]
     pub fn bounded(self, clients_max: usize) -> Node {
         Node { store: self.store.bounded(clients_max), ..self }
     }
 
-    /// What never changes of this member.
+    /// The part of this member that never changes.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.me
     }
 
-    /// What this member remembers.
+    /// The store of this member.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Merges all that is pending in the batch, in order. Its replies may be sent after this.
-    pub fn settle(&mut self, batch: &mut Batch) -> Applied {
-        self.settle_recorded(batch, None)
-    }
-
-    /// The same, and appends what is to be kept to the records. Its replies may be sent when these are.
-    pub fn settle_recorded(&mut self, batch: &mut Batch, mut records: Option<&mut Vec<u8>>) -> Applied {
-        let mut settled = Applied::default();
-        let mut refused = Vec::new();
+    /// Merges these updates, in order, and appends what must become durable to the records, if there are any. The
+    /// sender of the updates may be answered when the records are durable, or, without records, after this.
+    // Never inlined: among what is around it, its loop would be short of registers.
+    #[inline(never)]
+    pub fn apply<U: Updates + ?Sized>(
+        &mut self,
+        updates: &mut U,
+        mut records: Option<&mut Vec<u8>>,
+    ) -> Applied {
+        let (mut applied, mut rejected) = (0, 0);
         if self.me.has(Bug::PositionRecordedFirst) {
-            self.record_reached(batch, &mut records);
+            self.record_reached(updates.reached(), &mut records);
         }
-        for entry in batch.pending() {
-            match self.store.merge(&entry) {
-                Merged::News => {
-                    settled.news += 1;
+        let mut index = 0;
+        while let Some(update) = updates.get(index) {
+            match self.store.merge(&update) {
+                Merged::Applied => {
+                    applied += 1;
                     if let Some(records) = &mut records {
-                        Record::Sighting(self.store.last_seq(), entry.line).push_to(records);
+                        Record::Sighting(self.store.last_seq(), update.line).push_to(records);
                     }
                 }
-                Merged::Stale => settled.stale += 1,
-                Merged::Refused => refused.push(settled.news + settled.stale + refused.len()),
+                Merged::Outdated => {}
+                Merged::Rejected(why) => {
+                    rejected += 1;
+                    updates.reject(index, why);
+                }
             }
+            index += 1;
         }
-        if let Some(reached) = batch.reached() {
+        if let Some(reached) = updates.reached() {
             if !self.me.has(Bug::PositionRecordedFirst) {
-                self.record_reached(batch, &mut records);
+                self.record_reached(Some(reached), &mut records);
             }
-            self.reached(reached);
+            self.receive_up_to(reached);
         }
-        if !refused.is_empty() {
-            batch.take_back(&refused);
-        }
-        batch.settled();
-        Applied { refused: refused.len(), crowded: self.store.is_crowded(), ..settled }
+        updates.applied();
+        let outdated = index - applied - rejected;
+        Applied { applied, outdated, rejected, near_capacity: self.store.is_near_capacity() }
     }
 
-    /// So much would be left by a crash now. Where nothing is said, it takes everything.
-    pub fn keep(&mut self, kept: Flushed) {
-        self.store.keep(kept);
+    /// Sets the durable watermark: what a crash now would leave. Until first called, a crash loses everything.
+    pub fn set_flushed(&mut self, flushed: Flushed) {
+        self.store.set_flushed(flushed);
     }
 
-    /// What is remembered, with a memory of before if a journal has kept it.
-    pub fn remembering(me: Arc<Identity>, memory: Recovered) -> Node {
-        let mut node = Node::new(me);
-        for (name, epoch, position) in memory.heard {
-            if let Some(neighbour) = node.me.neighbour(&name) {
-                node.heard[neighbour] = ReceivedUpTo { epoch, position };
-            }
-        }
-        Node { store: memory.store, ..node }
-    }
-
-    /// Appends records of how far the neighbours have told us things.
-    pub fn record_heard(&self, records: &mut Vec<u8>) {
-        for (heard, neighbour) in self.heard.iter().zip(&self.me.neighbours) {
-            if heard.position > 0 {
-                Record::ReceivedUpTo(neighbour.name.as_str(), heard.epoch, heard.position).push_to(records);
+    /// Appends records of how far the changes of all neighbours have been merged.
+    pub fn record_received(&self, records: &mut Vec<u8>) {
+        for (received, neighbour) in self.received.iter().zip(&self.me.neighbours) {
+            if received.up_to > 0 {
+                let name = neighbour.name.as_str();
+                Record::ReceivedUpTo(name, received.epoch, received.up_to).push_to(records);
             }
         }
     }
 
-    /// Changes what is known without telling anybody, as a fault would.
+    /// The sequence number up to which the changes of a neighbour in this epoch have been merged.
+    pub fn received_up_to(&self, neighbour: usize, epoch: Epoch) -> u64 {
+        let received = self.received[neighbour];
+        if received.epoch == epoch { received.up_to } else { 0 }
+    }
+
+    /// Learns that a neighbour has come with the memory of this epoch. What its former life sent counts no more.
+    pub(crate) fn begin_epoch(&mut self, neighbour: usize, epoch: Epoch) {
+        let received = &mut self.received[neighbour];
+        if received.epoch != epoch {
+            let up_to = if self.me.has(Bug::EpochIgnored) { received.up_to } else { 0 };
+            *received = ReceivedUpTo { epoch, up_to };
+        }
+    }
+
+    /// Changes what is stored without a change in the log, as a fault would.
     #[cfg(test)]
     pub(crate) fn plant(&mut self, line: &[u8]) {
         self.store.plant(line);
     }
 
-    /// The position up to which we have merged what the neighbour told us in this epoch.
-    pub fn heard(&self, neighbour: usize, epoch: Epoch) -> u64 {
-        let heard = self.heard[neighbour];
-        if heard.epoch == epoch { heard.position } else { 0 }
-    }
-
-    /// A neighbour has come, with the memory of this epoch. What its former life told us counts no more.
-    pub(crate) fn meet(&mut self, neighbour: usize, epoch: Epoch) {
-        let heard = &mut self.heard[neighbour];
-        if heard.epoch != epoch {
-            let position = if self.me.has(Bug::EpochIgnored) { heard.position } else { 0 };
-            *heard = ReceivedUpTo { epoch, position };
-        }
-    }
-
-    /// Where it comes to more than was known: beats of a herd at rest are not worth a record.
-    fn record_reached(&self, batch: &Batch, records: &mut Option<&mut Vec<u8>>) {
-        let (Some(records), Some(reached)) = (records, batch.reached()) else { return };
-        let heard = self.heard[reached.neighbour];
-        if heard.epoch == reached.epoch && heard.position < reached.position {
+    /// Records it where it comes to more than was merged: heartbeats of a herd at rest are not worth a record.
+    fn record_reached(&self, reached: Option<Reached>, records: &mut Option<&mut Vec<u8>>) {
+        let (Some(records), Some(reached)) = (records, reached) else { return };
+        let received = self.received[reached.neighbour];
+        if received.epoch == reached.epoch && received.up_to < reached.up_to {
             let name = self.me.neighbours[reached.neighbour].name.as_str();
-            Record::ReceivedUpTo(name, reached.epoch, reached.position).push_to(records);
+            Record::ReceivedUpTo(name, reached.epoch, reached.up_to).push_to(records);
         }
     }
 
-    /// A late line of a connection that was replaced, of a former life, moves nothing.
-    fn reached(&mut self, reached: Reached) {
-        let heard = &mut self.heard[reached.neighbour];
-        if heard.epoch == reached.epoch {
-            heard.position = heard.position.max(reached.position);
+    /// A late line of a replaced connection, which belongs to a former life, moves nothing.
+    fn receive_up_to(&mut self, reached: Reached) {
+        let received = &mut self.received[reached.neighbour];
+        if received.epoch == reached.epoch {
+            received.up_to = received.up_to.max(reached.up_to);
         }
     }
 }

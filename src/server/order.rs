@@ -65,7 +65,7 @@ impl<'a> Serving<'a> {
                 let name = format!("link-{}", neighbour.name());
                 match member.me.neighbours[neighbour.index].dialect {
                     Dialect::Herd => spawn(scope, name, || link::run(neighbour))?,
-                    Dialect::Classic => spawn(scope, name, || legacy::run(neighbour))?,
+                    Dialect::Legacy => spawn(scope, name, || legacy::run(neighbour))?,
                 }
             }
             sync::scope(|scope| self.serve_connections(scope, &service))?;

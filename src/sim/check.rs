@@ -1,5 +1,6 @@
 //! What must hold in a herd.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::proto::model::sighting::Sighting;
 use crate::proto::model::sighting::at_line;
 use crate::proto::peering::grammar::{Answer, answer};
 use crate::proto::peering::link::HEARTBEAT_EVERY;
+use crate::proto::store::update::{Source, Update};
 
 /// The heartbeats for which a herd that agrees is watched.
 const REST_BEATS: u32 = 4;
@@ -169,9 +171,9 @@ impl World {
         let Some(life) = &self.servers[id.server].life else { return };
         let Ok(Answer::Welcome(welcome)) = answer(line) else { return };
         let began = life.senders[id.neighbour].link.position();
-        let known = welcome.position <= life.node.store().last_seq();
+        let known = welcome.received_up_to <= life.node.store().last_seq();
         self.witness.ahead += u64::from(!known);
-        self.witness.resent += u64::from(life.me.catch_up && known && began != Some(welcome.position));
+        self.witness.resent += u64::from(life.me.catch_up && known && began != Some(welcome.received_up_to));
     }
 
     /// Notes the best that any server knows.
@@ -179,7 +181,7 @@ impl World {
         let mut floor: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         for client in &self.witness.clients {
             let known = self.lives().filter_map(|life| life.node.store().line_of(client));
-            if let Some(best) = known.max_by(|a, b| sighting(a).cmp(&sighting(b))) {
+            if let Some(best) = known.max_by(|a, b| order(a, b)) {
                 floor.insert(client.clone(), best.to_vec());
             }
         }
@@ -234,7 +236,7 @@ impl World {
         });
         for line in kept.map(|ack| &ack.line).chain(self.witness.floor.values()) {
             let known = sighting(line).and_then(|s| life.node.store().line_of(s.client.0.as_bytes()));
-            if known.and_then(sighting) < sighting(line) {
+            if known.is_none_or(|known| order(known, line) == Ordering::Less) {
                 return Err(Divergence::Lost(shown(Some(line))));
             }
         }
@@ -271,6 +273,13 @@ impl World {
 
 pub(super) fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
     at_line(line).ok().map(|(sighting, _)| sighting)
+}
+
+/// The order of two lines that servers have sent or stored of one client.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    let update = |line| Update::from_stored(line, Source::NOBODY).expect("a server's line is read back");
+    let other = update(other);
+    update(one).cmp_stored(other.moment, other.line)
 }
 
 fn shown(line: Option<&[u8]>) -> String {

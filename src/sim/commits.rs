@@ -120,7 +120,7 @@ impl World {
         let number = life.node.store().last_seq();
         commits.has_kept |= number > commits.kept_number;
         commits.kept_number = number;
-        life.node.keep(Flushed { durable: number, written: number });
+        life.node.set_flushed(Flushed { durable: number, written: number });
         commits.is_planned = false;
         let (waiting, has_news) =
             (std::mem::take(&mut commits.waiting), std::mem::take(&mut commits.has_news));

@@ -134,7 +134,7 @@ impl Conversation {
     ) {
         let Conversation { me, session, framing, batch, postponed, .. } = self;
         let mut settle = |node: &mut Node, batch: &mut Batch| {
-            node.settle_recorded(batch, records.as_deref_mut()).news //
+            node.apply(batch, records.as_deref_mut()).applied //
         };
         let replies_early = me.has(Bug::ReplyBeforeMerge) && self.is_client;
         if replies_early {
@@ -161,12 +161,12 @@ impl Conversation {
                     }
                 }
                 Step::Authenticated(neighbour) => {
-                    session.meet(node, batch);
+                    session.authenticate(node, batch);
                     heard.met = Some(neighbour);
                 }
                 Step::Heartbeat(beat) => {
                     heard.news += settle(node, batch);
-                    session.beat(node, &beat, true, batch);
+                    session.heartbeat(node, &beat, true, batch);
                 }
                 Step::Close(_) => {
                     heard.refused += 1;

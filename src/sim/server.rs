@@ -106,12 +106,12 @@ impl World {
         }
         let me = Arc::new(self.identity(server));
         let mut node = match memory {
-            Some(memory) => Node::remembering(me.clone(), memory),
+            Some(memory) => Node::from_recovered(me.clone(), memory),
             None => Node::new(me.clone()),
         };
         let number = node.store().last_seq();
         if self.options.durability != Durability::None {
-            node.keep(Flushed { durable: number, written: number });
+            node.set_flushed(Flushed { durable: number, written: number });
         }
         let this = &mut self.servers[server];
         this.starts += 1;

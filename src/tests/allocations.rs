@@ -156,7 +156,7 @@ impl Conversation {
                     }
                 }
             }
-            news += node.settle(&mut self.batch).news;
+            news += node.apply(&mut self.batch, None).applied;
             self.batch.sent();
         }
         news

@@ -17,6 +17,7 @@ use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::PEER_VERSION;
+use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
 
 const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
@@ -195,7 +196,7 @@ fn met(me: Arc<Identity>, node: &mut Node) -> Session {
     let (mut session, mut batch) = (Session::peer(me, Nonce([2; 32])), Batch::default());
     session.line(Line::Whole(hello.as_bytes()), RECEIVED, &mut batch);
     assert_eq!(session.line(Line::Whole(b"PROOF -"), RECEIVED, &mut batch), Step::Authenticated(0));
-    session.meet(node, &mut batch);
+    session.authenticate(node, &mut batch);
     session
 }
 
@@ -208,12 +209,12 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
     let mut node = Node::new(me.clone()).bounded(if conduct.keeps_lines { 3 } else { 1_000_000 });
     let mut session = match conduct.speaker {
         Speaker::Client => Session::client(me),
-        Speaker::Classic => Session::classic(me, vec![0]),
+        Speaker::Classic => Session::legacy(me, vec![0]),
         Speaker::Neighbour => met(me, &mut node),
     };
     let mut framing = Framing::new(conduct.line_bytes_max, 1_000);
     let mut batch = Batch::default();
-    batch.keep_lines(conduct.keeps_lines);
+    batch.retain_originals(conduct.keeps_lines);
     let (mut all, mut lines, mut reports) = (Vec::new(), 0, 0);
     let (mut news, mut stale, mut refused, mut closed) = (0, 0, 0, false);
     let mut ends: Vec<usize> =
@@ -236,15 +237,16 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
             lines += 1;
             closed |= matches!(session.line(line, RECEIVED, &mut batch), Step::Close(_));
         }
-        let settled = node.settle(&mut batch);
-        (news, stale, refused) = (news + settled.news, stale + settled.stale, refused + settled.refused);
+        let settled = node.apply(&mut batch, None);
+        (news, stale, refused) =
+            (news + settled.applied, stale + settled.outdated, refused + settled.rejected);
         all.extend_from_slice(batch.replies());
         batch.sent();
         closed |= count == 0;
     }
     let walked = |teller| {
         let mut lines = Vec::new();
-        node.store().scan_after(0, u64::MAX, teller, usize::MAX, &mut lines);
+        let _ = Cursor::new(0, teller).copy(node.store(), u64::MAX, usize::MAX, &mut lines);
         lines
     };
     let (stored, due) = (walked(Source::NOBODY), walked(Source::neighbour(0, EPOCH)));

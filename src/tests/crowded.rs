@@ -32,7 +32,7 @@ fn batch_of(node: &mut Node, session: &mut Session, batch: &mut Batch, lines: &[
             }
         }
     }
-    node.settle(batch);
+    node.apply(batch, None);
     let replies = String::from_utf8(batch.replies().to_vec()).unwrap();
     batch.sent();
     replies
@@ -62,7 +62,7 @@ proptest! {
         let (mut free_session, mut free_batch) = (Session::client(me), Batch::default());
         let mut known = BTreeSet::new();
         for lines in lines.chunks(batch_lines) {
-            batch.keep_lines(keeps_lines);
+            batch.retain_originals(keeps_lines);
             let replies = batch_of(&mut node, &mut session, &mut batch, lines);
             let as_ever = batch_of(&mut free, &mut free_session, &mut free_batch, lines);
             let replies: Vec<&str> = replies.lines().collect();
@@ -100,8 +100,8 @@ fn what_neighbours_tell_is_kept_and_what_was_refused_is_counted() {
     for line in ["IAMAT a +1+1 2", "IAMAT d +1+1 1", "IAMAT c +2+2 2", "IAMAT e +1+1 1", "IAMAT a +1+1 1"] {
         assert_eq!(client.line(Line::Whole(line.as_bytes()), NOON, &mut batch), Step::Next);
     }
-    let settled = node.settle(&mut batch);
-    assert_eq!((settled.news, settled.stale, settled.refused, settled.crowded), (2, 1, 2, true));
+    let settled = node.apply(&mut batch, None);
+    assert_eq!((settled.applied, settled.outdated, settled.rejected, settled.near_capacity), (2, 1, 2, true));
     assert_eq!(node.store().len(), 3);
     let replies = String::from_utf8(batch.replies().to_vec()).unwrap();
     let replies: Vec<&str> = replies.lines().collect();

@@ -117,17 +117,17 @@ proptest! {
         for proof in [None, Proof::parse(&Nonce(bytes).to_string())] {
             let line = printed(&|out| push_proof(proof, out));
             prop_assert_eq!(call(&line).unwrap(), Call::Proof(proof));
-            let welcome = Welcome { proof, position: epoch };
+            let welcome = Welcome { proof, received_up_to: epoch };
             prop_assert_eq!(answer(&printed(&|out| welcome.push_to(out))).unwrap(), Answer::Welcome(welcome));
         }
-        let beat = Heartbeat { position: epoch, total: !epoch };
+        let beat = Heartbeat { up_to: epoch, digest: !epoch };
         let line = printed(&|out| beat.push_to(out));
         prop_assert_eq!(call(&line).unwrap(), Call::Heartbeat(beat));
         let line = printed(&|out| push_up_to(epoch, out));
         prop_assert_eq!(call(&line).unwrap(), Call::UpTo(epoch));
         let sums: BucketDigests = sums.into_boxed_slice().try_into().unwrap();
         for sums in [None, Some(sums)] {
-            let ack = Ack { position: epoch, number: !epoch, sums };
+            let ack = Ack { received_up_to: epoch, last_seq: !epoch, buckets: sums };
             let line = printed(&|out| ack.push_to(out));
             prop_assert!(line.len() <= PEER_LINE_BYTES_MAX);
             prop_assert_eq!(answer(&line).unwrap(), Answer::Ack(Box::new(ack)));
@@ -198,7 +198,7 @@ fn say(line: &[u8]) -> (Vec<u8>, usize) {
             panic!("{step:?} for a client's line")
         }
     }
-    let news = node.settle(&mut batch).news;
+    let news = node.apply(&mut batch, None).applied;
     (batch.replies().to_vec(), news)
 }
 

@@ -17,6 +17,7 @@ use crate::member::Member;
 use crate::os::clock;
 use crate::places::{self, PlacesProvider};
 use crate::proto::model::name::ServerName;
+use crate::proto::store::cursor::Cursor;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
 use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_RECORDS_MAX, Store};
@@ -121,7 +122,9 @@ fn check(store: &Store) -> usize {
     let mut lines = Vec::new();
     let mut position = 0;
     while position < store.last_seq() {
-        position = store.scan_after(position, u64::MAX, Source::NOBODY, SCAN_RECORDS_MAX, &mut lines).reached;
+        position = Cursor::new(position, Source::NOBODY)
+            .copy(store, u64::MAX, SCAN_RECORDS_MAX, &mut lines)
+            .position();
     }
     let mut digest = Digest::empty();
     let mut count = 0;

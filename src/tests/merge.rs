@@ -19,7 +19,8 @@ use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::store::SCAN_RECORDS_MAX;
-use crate::proto::store::update::Source;
+use crate::proto::store::cursor::Cursor;
+use crate::proto::store::update::{Source, Update};
 use crate::tests::peers::met;
 
 const CLIENTS: [&str; 4] = ["a", "b", "\u{a0}", "a\u{1}"];
@@ -45,8 +46,8 @@ proptest! {
         prop_assert_eq!(one.node.store().digest(), other.node.store().digest());
         // The greatest of each client, and nothing else.
         for client in CLIENTS {
-            let of_client = told.iter().filter(|line| sighting(line).client.0 == client);
-            let greatest = of_client.max_by(|a, b| sighting(a).cmp(&sighting(b))).map(|line| line.as_bytes());
+            let of_client = told.iter().filter(|line| sighting(line.as_bytes()).client.0 == client);
+            let greatest = of_client.max_by(|a, b| order(a, b)).map(|line| line.as_bytes());
             let stored = one.node.store().line_of(client.as_bytes());
             prop_assert_eq!(stored.map(<[u8]>::trim_ascii_end), greatest);
         }
@@ -76,10 +77,14 @@ proptest! {
         let mut member = Member::new();
         prop_assert_eq!(member.tell(0, &first), 1);
         let news = member.tell(1, &second) == 1;
-        let (first, second) = (sighting(&first), sighting(&second));
-        let order = second.cmp(&first);
-        prop_assert_eq!(order, first.cmp(&second).reverse());
-        prop_assert_eq!(news, second.client != first.client || order == Ordering::Greater);
+        let expected = order(&second, &first);
+        let (first, second) = (format!("{first}\n"), format!("{second}\n"));
+        let (first, second) = (update(&first), update(&second));
+        let compared = second.cmp_stored(first.moment, first.line);
+        prop_assert_eq!(compared, expected);
+        prop_assert_eq!(compared, first.cmp_stored(second.moment, second.line).reverse());
+        let is_same_client = sighting(second.line).client == sighting(first.line).client;
+        prop_assert_eq!(news, !is_same_client || compared == Ordering::Greater);
     }
 
     #[test]
@@ -190,7 +195,7 @@ impl Member {
             &mut self.batch,
         );
         assert!(self.batch.replies().is_empty(), "{line:?} was refused");
-        self.node.settle(&mut self.batch).news
+        self.node.apply(&mut self.batch, None).applied
     }
 
     fn tell_all(&mut self, neighbour: usize, lines: &[String]) {
@@ -202,7 +207,7 @@ impl Member {
     /// A client reports; answers the reply, and how much of it was news.
     fn report(&mut self, line: &str) -> (Vec<u8>, usize) {
         self.client.line(Line::Whole(line.as_bytes()), Moment::default(), &mut self.batch);
-        let news = self.node.settle(&mut self.batch).news;
+        let news = self.node.apply(&mut self.batch, None).applied;
         let reply = self.batch.replies().to_vec();
         self.batch.sent();
         (reply, news)
@@ -218,7 +223,8 @@ impl Member {
         let mut lines = Vec::new();
         while position < store.last_seq() {
             let mut out = Vec::new();
-            let reached = store.scan_after(position, u64::MAX, except, SCAN_RECORDS_MAX, &mut out).reached;
+            let reached =
+                Cursor::new(position, except).copy(store, u64::MAX, SCAN_RECORDS_MAX, &mut out).position();
             let text = String::from_utf8(out).unwrap();
             let before = lines.len();
             lines.extend(text.split_inclusive('\n').map(str::to_owned));
@@ -230,8 +236,18 @@ impl Member {
     }
 }
 
-fn sighting(line: &str) -> Sighting<'_> {
-    at_line(line.as_bytes()).unwrap().0
+fn sighting(line: &[u8]) -> Sighting<'_> {
+    at_line(line).unwrap().0
+}
+
+fn update(line: &str) -> Update<'_> {
+    Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap()
+}
+
+/// The order of two `AT` lines: by time as the decimal numbers they are, then by their bytes.
+fn order(one: &str, other: &str) -> Ordering {
+    let key = |line| (exactly(sighting(str::as_bytes(line)).time.text()), line);
+    key(one).cmp(&key(other))
 }
 
 fn parsed(time: &str) -> Timestamp<'_> {

@@ -31,7 +31,7 @@ pub(crate) fn met(node: &mut Node, neighbour: usize, epoch: Epoch) -> (Session, 
     batch.sent();
     let step = session.line(Line::Whole(b"PROOF -"), Moment::default(), &mut batch);
     assert_eq!(step, Step::Authenticated(neighbour));
-    session.meet(node, &mut batch);
+    session.authenticate(node, &mut batch);
     (session, String::from_utf8(batch.replies().to_vec()).unwrap())
 }
 

@@ -220,7 +220,7 @@ impl Conversation {
     fn turn(&mut self, node: &mut Node, count: usize) {
         self.framing.filled(count);
         self.lines(node);
-        node.settle(&mut self.batch);
+        node.apply(&mut self.batch, None);
         self.replies.extend(self.batch.replies());
         self.batch.sent();
         self.closed |= count == 0;
@@ -235,16 +235,16 @@ impl Conversation {
             match self.session.line(line, received, &mut self.batch) {
                 Step::Next | Step::Refused(_) => {}
                 Step::Ask(ask) => {
-                    node.settle(&mut self.batch);
+                    node.apply(&mut self.batch, None);
                     match Query::of(node.store(), &ask) {
                         Some(search) => search.finish(&answer(), self.batch.reply()),
                         None => self.batch.refuse(text),
                     }
                 }
-                Step::Authenticated(_) => self.session.meet(node, &mut self.batch),
+                Step::Authenticated(_) => self.session.authenticate(node, &mut self.batch),
                 Step::Heartbeat(beat) => {
-                    node.settle(&mut self.batch);
-                    self.session.beat(node, &beat, true, &mut self.batch);
+                    node.apply(&mut self.batch, None);
+                    self.session.heartbeat(node, &beat, true, &mut self.batch);
                 }
                 Step::Close(_) => {
                     self.closed = true;

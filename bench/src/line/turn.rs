@@ -98,8 +98,8 @@ impl Server {
                 }
             }
         }
-        let settled = self.node.write().settle(&mut self.batch);
-        self.news += settled.news as u64;
+        let settled = self.node.write().apply(&mut self.batch, None);
+        self.news += settled.applied as u64;
         black_box(self.batch.replies());
     }
 
@@ -133,6 +133,6 @@ fn met(me: Arc<Identity>, node: &mut Node) -> Result<Session, Failure> {
     for line in [&hello, "PROOF -"] {
         session.line(Line::Whole(line.as_bytes()), Moment::default(), &mut batch);
     }
-    session.meet(node, &mut batch);
+    session.authenticate(node, &mut batch);
     if session.is_peer() { Ok(session) } else { Err("the neighbour is not welcomed".into()) }
 }

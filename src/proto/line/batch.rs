@@ -1,4 +1,4 @@
-//! What a batch of lines leads to: sightings to be merged, and replies to be sent after that.
+//! The updates and replies that a batch of lines leads to: updates are merged first, replies are sent after that.
 //!
 //! A driver lends one batch to its conversation and reuses it, so that a line costs no allocation. Merging
 //! a batch at once takes the lock once, and keeps parsing and formatting outside of it.
@@ -9,68 +9,62 @@ use crate::proto::line::command::IAmAt;
 use crate::proto::line::fast::at_line::CanonicalAt;
 use crate::proto::line::fast::reply_prefix::ReplyPrefix;
 use crate::proto::line::fast::report::{CLIENT, CanonicalReport, WINDOW_BYTES};
-use crate::proto::model::epoch::Epoch;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::{Moment, Skew};
-use crate::proto::store::update::{MergeRule, Source, Update};
+use crate::proto::store::update::{MergeRule, Reached, Reject, Source, Update, Updates};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 
-/// Replies in the order of their lines, and the sightings that must be merged before they are sent.
+/// Replies in the order of their lines, and the updates that must be merged before they are sent.
 #[derive(Debug, Default)]
 pub struct Batch {
     replies: Vec<u8>,
-    /// The lines that neighbours told. A client's line stands in `replies`, for the reply is the `AT` line.
-    told: Vec<u8>,
+    /// Neighbours' lines. A client's line stands in `replies`, because the reply is the `AT` line.
+    learned: Vec<u8>,
     pending: Vec<Pending>,
     /// How far the neighbour has come with these: it counts once they are merged.
     reached: Option<Reached>,
-    /// The lines of reports as they came, while new clients may be refused.
-    lines: Vec<u8>,
-    keeps_lines: bool,
-    /// Replies to reports that were merged, while it may turn out that these are not kept.
-    promises: Vec<Promise>,
-    keeps_promises: bool,
+    /// The lines of reports as they came, while new clients may be rejected.
+    originals: Vec<u8>,
+    retains_originals: bool,
+    has_rejects: bool,
+    /// Replies to reports that were merged, while it may turn out that these do not become durable.
+    acks: Vec<Ack>,
+    is_durable: bool,
 }
 
 /// Where the reply to a report stands, and in it the client's name.
 #[derive(Debug)]
-struct Promise {
+struct Ack {
     line: Range<usize>,
     client: usize,
 }
 
-/// A neighbour, by its index, has said everything up to a position of an epoch of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reached {
-    pub(crate) neighbour: usize,
-    pub(crate) epoch: Epoch,
-    pub(crate) position: u64,
-}
-
+/// An update that waits to be merged.
 #[derive(Debug)]
 struct Pending {
     line: Span,
     /// Where the client's name stands in the line.
     client: Span,
     moment: Moment,
-    /// Where in `lines` the report stands as it came, if it was kept.
+    /// Where in `originals` the report stands as it came, if it was retained.
     original: Option<Span>,
     /// `None` for a client's own report.
-    told: Option<(Source, MergeRule)>,
+    learned: Option<(Source, MergeRule)>,
+    is_rejected: bool,
 }
 
 impl Pending {
-    /// A client's own report, which has not been kept as it came.
+    /// A client's own report, which is not retained as it came.
     #[inline(always)]
     fn new(line: (usize, usize), client: (usize, usize), moment: Moment) -> Pending {
         let (line, client) = (Span::new(line.0, line.1), Span::new(client.0, client.1));
-        Pending { line, client, moment, original: None, told: None }
+        Pending { line, client, moment, original: None, learned: None, is_rejected: false }
     }
 }
 
-/// From where to where. What a batch holds has far less than four gigabytes.
+/// From where to where. A batch holds far less than four gigabytes.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
@@ -88,34 +82,36 @@ impl Span {
 }
 
 impl Batch {
-    /// A batch for a driver that records what is merged: until the replies are sent they may turn out not to be true.
-    pub fn breakable() -> Batch {
-        Batch { keeps_promises: true, ..Batch::default() }
+    /// A batch for a driver with a journal: until the replies are sent it may turn out that they must be withheld,
+    /// because their reports do not become durable.
+    pub fn durable() -> Batch {
+        Batch { is_durable: true, ..Batch::default() }
     }
 
-    /// The replies so far. Only a settled batch may be sent: a reply to a report is a promise.
+    /// The replies so far. They may be sent only when the batch is applied: a reply to a report is an acknowledgement.
     pub fn replies(&self) -> &[u8] {
         &self.replies
     }
 
     /// Whether nothing waits to be merged.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_applied(&self) -> bool {
         self.pending.is_empty() && self.reached.is_none()
     }
 
     /// Forgets the replies, which have been sent.
     pub fn sent(&mut self) {
-        debug_assert!(self.is_settled(), "replies left before their sightings were merged");
+        debug_assert!(self.is_applied(), "replies left before their updates were merged");
         self.replies.clear();
-        self.promises.clear();
+        self.acks.clear();
         self.replies.shrink_to(KEPT_BYTES_MAX);
     }
 
-    /// Whether the lines of reports are kept as they come, for reports may be refused when they are merged and must
-    /// then be copied back. To be told before each turn what [`crate::proto::node::Applied::crowded`] said last, on
-    /// whatever connection: it changes rarely, and where it comes too late a line is copied back with single spaces.
-    pub fn keep_lines(&mut self, crowded: bool) {
-        self.keeps_lines = crowded;
+    /// Whether the lines of reports are retained as they come, because reports may be rejected when they are merged and
+    /// must then be copied back. A driver says before each turn what [`crate::proto::node::Applied::near_capacity`] was
+    /// last, on whatever connection: it changes rarely, and where it comes too late a line is copied back with single
+    /// spaces.
+    pub fn retain_originals(&mut self, near_capacity: bool) {
+        self.retains_originals = near_capacity;
     }
 
     /// Replies that a line was not understood: `? ` and a copy of it.
@@ -125,18 +121,18 @@ impl Batch {
         self.replies.push(b'\n');
     }
 
-    /// Where a reply is to be appended that is not for one of the methods here.
+    /// Where a reply is to be appended that no method here makes.
     pub fn reply(&mut self) -> &mut Vec<u8> {
         &mut self.replies
     }
 
-    /// Whether reports must come line by line, to be kept as they are.
-    pub(crate) fn keeps_lines(&self) -> bool {
-        self.keeps_lines
+    /// Whether reports must come line by line, to be retained as they are.
+    pub(crate) fn retains_originals(&self) -> bool {
+        self.retains_originals
     }
 
-    /// How many sightings wait to be merged.
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many updates wait to be merged.
+    pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
@@ -169,10 +165,10 @@ impl Batch {
         report: &IAmAt<'_>,
         received: Moment,
     ) {
-        let original = self.keeps_lines.then(|| {
-            let start = self.lines.len();
-            self.lines.extend_from_slice(line);
-            Span::new(start, self.lines.len())
+        let original = self.retains_originals.then(|| {
+            let start = self.originals.len();
+            self.originals.extend_from_slice(line);
+            Span::new(start, self.originals.len())
         });
         let out = &mut self.replies;
         let start = out.len();
@@ -190,11 +186,12 @@ impl Batch {
     }
 
     /// Notes what a neighbour told, to be merged.
-    pub(crate) fn tell(&mut self, sighting: &Sighting<'_>, teller: Source, newness: MergeRule) {
-        let start = self.told.len();
-        sighting.push_to(&mut self.told);
-        let pending = Pending::new((start, self.told.len()), sighting.client_range(), sighting.time.moment());
-        self.pending.push(Pending { told: Some((teller, newness)), ..pending });
+    pub(crate) fn tell(&mut self, sighting: &Sighting<'_>, source: Source, rule: MergeRule) {
+        let start = self.learned.len();
+        sighting.push_to(&mut self.learned);
+        let pending =
+            Pending::new((start, self.learned.len()), sighting.client_range(), sighting.time.moment());
+        self.pending.push(Pending { learned: Some((source, rule)), ..pending });
     }
 
     /// The same for a line in its usual form, which is the one in which it is stored.
@@ -203,13 +200,13 @@ impl Batch {
         &mut self,
         line: &[u8],
         usual: &CanonicalAt,
-        teller: Source,
-        newness: MergeRule,
+        source: Source,
+        rule: MergeRule,
     ) {
-        let start = self.told.len();
-        self.told.extend_from_slice(line);
-        let pending = Pending::new((start, self.told.len()), usual.client, usual.moment);
-        self.pending.push(Pending { told: Some((teller, newness)), ..pending });
+        let start = self.learned.len();
+        self.learned.extend_from_slice(line);
+        let pending = Pending::new((start, self.learned.len()), usual.client, usual.moment);
+        self.pending.push(Pending { learned: Some((source, rule)), ..pending });
     }
 
     /// Notes how far a neighbour has come with what it told before.
@@ -217,46 +214,13 @@ impl Batch {
         self.reached = Some(reached);
     }
 
-    /// What holds when everything pending is merged.
-    pub(crate) fn reached(&self) -> Option<Reached> {
-        self.reached
-    }
-
-    /// What waits to be merged, in order.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = Update<'_>> {
-        self.pending.iter().map(|pending| {
-            let (text, teller, newness) = match pending.told {
-                None => (&self.replies, Source::CLIENT, MergeRule::LaterTime),
-                Some((teller, newness)) => (&self.told, teller, newness),
-            };
-            let line = &text[pending.line.range()];
-            let client = (pending.client.start as usize, pending.client.end as usize);
-            Update { line, client, moment: pending.moment, teller, newness }
-        })
-    }
-
-    /// Forgets what waited: it has been merged.
-    pub(crate) fn settled(&mut self) {
-        if self.keeps_promises {
-            let reports = self.pending.iter().filter(|pending| pending.told.is_none());
-            self.promises.extend(reports.map(|Pending { line, client, .. }| Promise {
-                line: line.range(),
-                client: client.start as usize,
-            }));
-        }
-        self.pending.clear();
-        self.told.clear();
-        self.reached = None;
-        self.lines.clear();
-    }
-
-    /// Makes error lines of all replies to reports since the last were sent: what was merged is not kept, for this
+    /// Makes error lines of all replies to reports since the last were sent: their reports are not durable, for this
     /// reason. Returns how many.
     #[cold]
-    pub fn break_promises(&mut self, why: &str) -> usize {
+    pub fn nack(&mut self, why: &str) -> usize {
         let mut replies = Vec::with_capacity(self.replies.len());
         let mut copied = 0;
-        for Promise { line: Range { start, end }, client } in &self.promises {
+        for Ack { line: Range { start, end }, client } in &self.acks {
             replies.extend_from_slice(&self.replies[copied..*start]);
             replies.extend_from_slice(format!("? {why}: IAMAT ").as_bytes());
             replies.extend_from_slice(&self.replies[start + client..*end]);
@@ -264,37 +228,32 @@ impl Batch {
         }
         replies.extend_from_slice(&self.replies[copied..]);
         self.replies = replies;
-        let broken = self.promises.len();
-        self.promises.clear();
-        broken
+        let withheld = self.acks.len();
+        self.acks.clear();
+        withheld
     }
 
-    /// Makes error lines of the replies to these pending reports, by their places in order.
+    /// Makes error lines of the replies to rejected reports.
     #[cold]
-    pub(crate) fn take_back(&mut self, refused: &[usize]) {
+    fn refuse_rejected(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
         let mut replies = Vec::with_capacity(self.replies.len());
         let mut copied = 0;
-        let mut refused = refused.iter().peekable();
-        let mut index = 0;
         pending.retain_mut(|pending| {
-            let is_refused = refused.next_if_eq(&&index).is_some();
-            index += 1;
             let Range { start, end } = pending.line.range();
-            if pending.told.is_some() {
-                return true;
-            }
-            if !is_refused {
-                replies.extend_from_slice(&self.replies[copied..start]);
-                pending.line = Span::new(replies.len(), replies.len() + end - start);
-                replies.extend_from_slice(&self.replies[start..end]);
-                copied = end;
+            if pending.learned.is_some() {
                 return true;
             }
             replies.extend_from_slice(&self.replies[copied..start]);
+            copied = end;
+            if !pending.is_rejected {
+                pending.line = Span::new(replies.len(), replies.len() + end - start);
+                replies.extend_from_slice(&self.replies[start..end]);
+                return true;
+            }
             replies.extend_from_slice(b"? ");
             match pending.original {
-                Some(original) => replies.extend_from_slice(&self.lines[original.range()]),
+                Some(original) => replies.extend_from_slice(&self.originals[original.range()]),
                 None => {
                     replies.extend_from_slice(b"IAMAT ");
                     let fields = start + pending.client.start as usize..end - 1;
@@ -302,11 +261,52 @@ impl Batch {
                 }
             }
             replies.push(b'\n');
-            copied = end;
             false
         });
         replies.extend_from_slice(&self.replies[copied..]);
         self.replies = replies;
         self.pending = pending;
+        self.has_rejects = false;
+    }
+}
+
+impl Updates for Batch {
+    #[inline(always)]
+    fn get(&self, i: usize) -> Option<Update<'_>> {
+        let pending = self.pending.get(i)?;
+        let (text, source, rule) = match pending.learned {
+            None => (&self.replies, Source::CLIENT, MergeRule::LaterTime),
+            Some((source, rule)) => (&self.learned, source, rule),
+        };
+        let line = &text[pending.line.range()];
+        let client = (pending.client.start as usize, pending.client.end as usize);
+        Some(Update { line, client, moment: pending.moment, source, rule })
+    }
+
+    #[cold]
+    fn reject(&mut self, i: usize, _: Reject) {
+        self.pending[i].is_rejected = true;
+        self.has_rejects = true;
+    }
+
+    fn reached(&self) -> Option<Reached> {
+        self.reached
+    }
+
+    fn applied(&mut self) {
+        if self.has_rejects {
+            self.refuse_rejected();
+        }
+        if self.is_durable {
+            let reports = self.pending.iter().filter(|pending| pending.learned.is_none());
+            self.acks.extend(reports.map(|Pending { line, client, .. }| Ack {
+                line: line.range(),
+                client: client.start as usize,
+            }));
+        }
+        self.pending.clear();
+        self.learned.clear();
+        self.reached = None;
+        self.originals.clear();
     }
 }

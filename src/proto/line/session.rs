@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use crate::proto::line::batch::{Batch, Reached};
+use crate::proto::line::batch::Batch;
 use crate::proto::line::command::{ClientCommand, WhatsAt, client_command};
 use crate::proto::line::fast::LineCache;
 use crate::proto::line::fast::reply_prefix::ReplyPrefix;
@@ -28,7 +28,7 @@ use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::{Handshake, Nonce, Role as ProofRole, is_proved, prove};
 use crate::proto::peering::grammar::{Ack, Call, Greeting, Heartbeat, Welcome, call};
-use crate::proto::store::update::{MergeRule, Source};
+use crate::proto::store::update::{MergeRule, Reached, Source};
 
 /// One conversation.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Session {
 pub(crate) enum Role {
     Client,
     /// On the client port, from where these neighbours of the classic dialect are.
-    Classic(Vec<usize>),
+    Legacy(Vec<usize>),
     /// On the peer port, before the hello; with our nonce.
     Unauthenticated(Nonce),
     /// It has said hello and must prove it.
@@ -116,8 +116,8 @@ impl Session {
 
     /// A conversation on the client port, from the address of these neighbours, by their indices: whose dialect is
     /// the classic one, and whose `AT` lines are believed here. Clients may be at that address too.
-    pub fn classic(me: Arc<Identity>, neighbours: Vec<usize>) -> Session {
-        Session::new(me, Role::Classic(neighbours))
+    pub fn legacy(me: Arc<Identity>, neighbours: Vec<usize>) -> Session {
+        Session::new(me, Role::Legacy(neighbours))
     }
 
     /// A conversation on the peer port. The nonce must be one that nobody can foretell.
@@ -141,7 +141,7 @@ impl Session {
         };
         let step = match &self.role {
             Role::Client => self.client_line(text, received, batch),
-            Role::Classic(neighbours) => self.classic_line(neighbours, text, received, batch),
+            Role::Legacy(neighbours) => self.legacy_line(neighbours, text, received, batch),
             Role::Unauthenticated(nonce) => self.stranger_line(*nonce, text, batch),
             Role::Challenged(initiator) => self.challenged_line(initiator, text),
             Role::Peer(neighbour, epoch, _) => self.peer_line(*neighbour, *epoch, text, batch),
@@ -165,25 +165,25 @@ impl Session {
     }
 
     /// Makes this the conversation of a neighbour that has proved it, and welcomes it.
-    pub fn meet(&mut self, node: &mut Node, batch: &mut Batch) {
+    pub fn authenticate(&mut self, node: &mut Node, batch: &mut Batch) {
         let Role::Challenged(initiator) = &self.role else { return };
         let Initiator { neighbour, epoch, ref handshake } = **initiator;
-        node.meet(neighbour, epoch);
+        node.begin_epoch(neighbour, epoch);
         let proof = prove(self.me.secret.as_ref(), ProofRole::Responder, handshake);
-        let position = node.heard(neighbour, epoch);
-        Welcome { proof, position }.push_to(batch.reply());
-        self.role = Role::Peer(neighbour, epoch, position);
+        let received_up_to = node.received_up_to(neighbour, epoch);
+        Welcome { proof, received_up_to }.push_to(batch.reply());
+        self.role = Role::Peer(neighbour, epoch, received_up_to);
     }
 
     /// Answers a beat; all that came before it has been settled. If that is not kept, the neighbour is told no more
     /// than before: it must have it all the longer.
-    pub fn beat(&mut self, node: &Node, beat: &Heartbeat, is_kept: bool, batch: &mut Batch) {
+    pub fn heartbeat(&mut self, node: &Node, beat: &Heartbeat, is_kept: bool, batch: &mut Batch) {
         if let Role::Peer(neighbour, epoch, acknowledged) = &mut self.role {
             let ack = Ack::to(beat, node, *neighbour, *epoch);
             if is_kept {
-                *acknowledged = ack.position;
+                *acknowledged = ack.received_up_to;
             }
-            Ack { position: *acknowledged, ..ack }.push_to(batch.reply());
+            Ack { received_up_to: *acknowledged, ..ack }.push_to(batch.reply());
         }
     }
 
@@ -202,7 +202,7 @@ impl Session {
 
     /// A client's line, or news of a neighbour of the classic dialect, which is never answered. Its equal times are
     /// no news, for some of them rewrite the skew or the origin of what they pass on.
-    fn classic_line<'a>(
+    fn legacy_line<'a>(
         &self,
         neighbours: &[usize],
         text: &'a [u8],
@@ -212,7 +212,7 @@ impl Session {
         let Ok((sighting, sender)) = at_line(text) else { return self.client_line(text, received, batch) };
         let is_sender = |&&index: &&usize| Some(self.me.neighbours[index].name.as_str()) == sender;
         let teller = match (neighbours.iter().find(is_sender), neighbours) {
-            (Some(&one), _) | (None, &[one]) => Source::neighbour(one, Epoch::CLASSIC),
+            (Some(&one), _) | (None, &[one]) => Source::neighbour(one, Epoch::LEGACY),
             // It may be sent back to the one that said it, which knows it.
             (None, _) => Source::CLIENT,
         };
@@ -265,15 +265,15 @@ impl Session {
     ) -> Outcome<'a> {
         match call(text)? {
             Call::At(sighting) => {
-                batch.tell(&sighting, self.me.teller(neighbour, epoch), MergeRule::GreaterSighting);
+                batch.tell(&sighting, self.me.source(neighbour, epoch), MergeRule::GreaterSighting);
                 Ok((Step::Next, None))
             }
             Call::UpTo(position) => {
-                batch.tell_reached(Reached { neighbour, epoch, position });
+                batch.tell_reached(Reached { neighbour, epoch, up_to: position });
                 Ok((Step::Next, None))
             }
             Call::Heartbeat(beat) => {
-                batch.tell_reached(Reached { neighbour, epoch, position: beat.position });
+                batch.tell_reached(Reached { neighbour, epoch, up_to: beat.up_to });
                 Ok((Step::Heartbeat(beat), None))
             }
             Call::Hello(_) | Call::Proof(_) => Err(Refusal::SecondHello),

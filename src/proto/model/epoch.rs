@@ -6,6 +6,6 @@
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// What neighbours of the classic dialect have, who do not say.
-    pub(crate) const CLASSIC: Epoch = Epoch(0);
+    /// The epoch of neighbours of the legacy dialect, who do not say one.
+    pub(crate) const LEGACY: Epoch = Epoch(0);
 }

@@ -1,25 +1,20 @@
-//! What the herd knows about one client: who saw it, where and when. Prints as the `AT` line.
-
-use std::cmp::Ordering;
+//! One sighting: which server saw which client, where and when. Prints as the `AT` line.
 
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::location::Location;
 use crate::proto::model::name::{ClientId, ServerName};
 use crate::proto::model::time::Timestamp;
 
-/// One sighting of one client, borrowed from the line that told of it.
-///
-/// Sightings of one client are totally ordered: by time, and equal times by the bytes of their lines. So
-/// whatever order two sightings arrive in, and however often, every server settles on the same one.
+/// One sighting of one client, borrowed from its line. [`crate::proto::store::update::Update::cmp_stored`] orders them.
 #[derive(Clone, Copy, Debug)]
 pub struct Sighting<'a> {
     /// The server that the client reported to.
     pub origin: &'a str,
     /// That server's receipt time minus the client's time, as that server wrote it.
     pub skew: &'a str,
-    /// Who was seen.
+    /// The client that was seen.
     pub client: ClientId<'a>,
-    /// Where.
+    /// Where it was.
     pub location: Location<'a>,
     /// When, by the client's own clock.
     pub time: Timestamp<'a>,
@@ -28,9 +23,8 @@ pub struct Sighting<'a> {
 impl Sighting<'_> {
     /// Appends `AT <origin> <skew> <client> <location> <time>` and a line feed.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        let fields = [self.origin, self.skew, self.client.0, self.location.text(), self.time.text()];
         out.extend_from_slice(b"AT");
-        for field in fields {
+        for field in self.fields() {
             out.push(b' ');
             out.extend_from_slice(field.as_bytes());
         }
@@ -44,34 +38,22 @@ impl Sighting<'_> {
         (client, client + self.client.0.len())
     }
 
-    /// The fields in the order of the line. Every byte of a field is greater than the space between fields,
-    /// wherever two sightings of one client can differ, so comparing fields compares lines.
+    /// The fields in the order of the line.
     fn fields(&self) -> [&str; 5] {
         [self.origin, self.skew, self.client.0, self.location.text(), self.time.text()]
     }
 }
 
-impl Ord for Sighting<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.time.cmp(&other.time).then_with(|| self.fields().cmp(&other.fields()))
-    }
-}
-
-impl PartialOrd for Sighting<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl PartialEq for Sighting<'_> {
+    /// Whether both have one line: a time in other words is another time here.
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
+        self.fields() == other.fields()
     }
 }
 
 impl Eq for Sighting<'_> {}
 
-/// Reads an `AT` line alone, as it is stored, or as a classic neighbour sends it: perhaps with the name of the sender.
+/// Reads an `AT` line alone, as it is stored, or as a legacy neighbour sends it: perhaps with the name of the sender.
 pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
     let fields = Fields::of(line)?;
     if fields.word == "AT" { sighting(fields) } else { Err(ParseError::UnknownWord) }

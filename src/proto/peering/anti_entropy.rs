@@ -1,25 +1,25 @@
-//! What two servers do about a difference that should not be there.
+//! Anti-entropy: two servers repair a difference that should not be there.
 //!
-//! With every acknowledgement of a beat the neighbour sends its fingerprint if that differs from ours. In a busy herd
-//! it nearly always does, for there is something on its way. A bucket that is the same as one beat ago on both
-//! sides, and still differs, although everything that either side knew one beat ago has been merged by the other,
-//! has drifted apart. Both sides find that out for themselves and tell the whole bucket again.
+//! With every acknowledgement of a heartbeat the neighbour sends its bucket digests if its digest differs from ours. In a
+//! busy herd it nearly always does, because some update is on its way. A bucket that is the same as one heartbeat ago on
+//! both sides, and still differs, although everything that either side knew one heartbeat ago has been merged by the
+//! other, has drifted apart. Both sides find that out for themselves and send the whole bucket again.
 
 use crate::proto::bug::Bug;
 use crate::proto::node::Identity;
 use crate::proto::store::Store;
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
-/// Both sides' fingerprints at one beat.
+/// Both sides' bucket digests at one heartbeat.
 #[derive(Debug)]
 pub(crate) struct Compared {
     ours: BucketDigests,
     theirs: BucketDigests,
-    our_number: u64,
-    their_number: u64,
+    our_seq: u64,
+    their_seq: u64,
 }
 
-/// The buckets to be told again, and how far that has come.
+/// The buckets to be sent again, and how far that has come.
 #[derive(Debug)]
 pub(crate) struct Repair {
     chosen: Box<[bool; BUCKETS]>,
@@ -27,10 +27,10 @@ pub(crate) struct Repair {
 }
 
 impl Compared {
-    /// Our store, and the fingerprint of a neighbour whose last change has `their_number`.
-    pub(crate) fn of(store: &Store, their_number: u64, theirs: BucketDigests) -> Compared {
-        let ours = store.digest().sums().clone();
-        Compared { ours, theirs, our_number: store.last_seq(), their_number }
+    /// Our store, and the bucket digests of a neighbour whose last change has the sequence number `their_seq`.
+    pub(crate) fn of(store: &Store, their_seq: u64, theirs: BucketDigests) -> Compared {
+        let ours = store.digest().buckets().clone();
+        Compared { ours, theirs, our_seq: store.last_seq(), their_seq }
     }
 
     fn is_as(&self, before: &Compared, bucket: usize) -> bool {
@@ -39,19 +39,19 @@ impl Compared {
 }
 
 impl Repair {
-    /// What has drifted apart between two beats, if anything has: `acknowledged` is how far the neighbour has merged
-    /// what we told it, `heard` how far we have merged what it told us.
+    /// The repair of the buckets that have drifted apart between two heartbeats, if there are any: `acknowledged` is how
+    /// far the neighbour has merged our changes, `received_up_to` how far we have merged the neighbour's.
     pub(crate) fn of(
         me: &Identity,
         before: &Compared,
         now: &Compared,
         acknowledged: u64,
-        heard: u64,
+        received_up_to: u64,
     ) -> Option<Repair> {
         let is_eager = me.has(Bug::RepairTooEager);
         let before = if is_eager { now } else { before };
-        let all_is_told = acknowledged >= before.our_number && heard >= before.their_number;
-        if me.has(Bug::RepairSkipped) || !(all_is_told || is_eager) {
+        let all_is_merged = acknowledged >= before.our_seq && received_up_to >= before.their_seq;
+        if me.has(Bug::RepairSkipped) || !(all_is_merged || is_eager) {
             return None;
         }
         let drifted = |bucket: usize| now.is_as(before, bucket) && now.ours[bucket] != now.theirs[bucket];
@@ -64,13 +64,13 @@ impl Repair {
         self.chosen.iter().filter(|&&chosen| chosen).count()
     }
 
-    /// Appends the next lines, of what has no greater number than `until`; returns where to go on, or `None` if that
-    /// was all.
-    pub(crate) fn push_next_to(&self, store: &Store, until: u64, out: &mut Vec<u8>) -> Option<usize> {
-        store.scan_buckets(&self.chosen, self.next_record, until, out)
+    /// Appends the next lines, of records whose last change is `durable`; returns where to go on, or `None` if those were
+    /// all.
+    pub(crate) fn push_next_to(&self, store: &Store, durable: u64, out: &mut Vec<u8>) -> Option<usize> {
+        store.scan_buckets(&self.chosen, self.next_record, durable, out)
     }
 
-    /// What came before this record has been told.
+    /// Every record before this one has been sent.
     pub(crate) fn go_on_at(&mut self, record: usize) {
         self.next_record = record;
     }

@@ -1,7 +1,7 @@
-//! Who may be believed: a secret that all servers of a herd share, and proofs of knowing it.
+//! Authentication: all servers of a herd share a secret, and prove to each other that they know it.
 //!
 //! Each side of a link draws a nonce for every connection and proves the secret by an HMAC-SHA256 (RFC 2104,
-//! FIPS 180-4) over both names, both nonces, the version of the dialect and the role of whoever proves. So a proof
+//! FIPS 180-4) over both names, both nonces, the version of the dialect and the role of the prover. So a proof
 //! is good for one connection, in one direction and at one of its ends: it can be neither replayed nor reflected.
 
 use std::fmt;
@@ -20,7 +20,7 @@ const BYTES: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Nonce(pub [u8; BYTES]);
 
-/// What only somebody who knows the secret can say.
+/// A number that only a server which knows the secret can compute.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Proof([u8; BYTES]);
 
@@ -33,12 +33,12 @@ pub enum Role {
     Responder,
 }
 
-/// What both ends of one connection have said before they prove.
+/// The names and nonces of one connection, which both ends have exchanged before they prove.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// Who has dialled.
+    /// The server that has dialled.
     pub initiator: ServerName,
-    /// Who was dialled.
+    /// The server that was dialled.
     pub responder: ServerName,
     /// The initiator's nonce.
     pub initiator_nonce: Nonce,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_the_specified_one() {
+    fn proof_is_the_specified_one() {
         // printf 'proxyherd 2 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
         let secret = Secret::parse(b"0123456789abcdef\n").unwrap();
         let proof = prove(Some(&secret), Role::Initiator, &handshake()).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_good_for_one_role_in_one_connection_between_two_servers_with_one_secret() {
+    fn proof_holds_for_one_role_in_one_connection_between_two_servers_with_one_secret() {
         let (secret, other) = (Secret::parse(&[7; 20]).unwrap(), Secret::parse(&[8; 20]).unwrap());
         let good = handshake();
         let proof = prove(Some(&secret), Role::Initiator, &good);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_read_back_and_nothing_else_is() {
+    fn nonces_are_64_hexadecimal_digits() {
         let nonce = Nonce(std::array::from_fn(|at| at as u8 * 7));
         assert_eq!(Nonce::parse(&nonce.to_string()), Some(nonce));
         let text = nonce.to_string();

@@ -1,11 +1,11 @@
-//! How long to wait before dialling a neighbour again: doubling, capped, and different for everybody.
+//! How long to wait before dialling a neighbour again: doubling, capped, and different for every server.
 
 use std::time::Duration;
 
 /// The wait after the first failure.
 const FIRST: Duration = Duration::from_millis(25);
 
-/// The longest wait, so that a neighbour that is back is met within a second even if its hello is lost.
+/// The longest wait, so that a neighbour that is back is reached within a second even if its hello is lost.
 pub const BACKOFF_MAX: Duration = Duration::from_millis(800);
 
 /// The waits between attempts that fail one after another.
@@ -15,15 +15,15 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// LineCache the first failure.
+    /// Before the first failure.
     pub fn new() -> Backoff {
         Backoff { next: FIRST }
     }
 
-    /// The wait after one more failure: half of it is certain, the other half is decided by `chance`, a random
+    /// The wait after one more failure: half of it is certain, the other half is decided by `random`, a
     /// number in 0..1, so that a whole herd does not dial in step.
-    pub fn wait(&mut self, chance: f32) -> Duration {
-        let wait = self.next / 2 + (self.next / 2).mul_f32(chance.clamp(0.0, 1.0));
+    pub fn wait(&mut self, random: f32) -> Duration {
+        let wait = self.next / 2 + (self.next / 2).mul_f32(random.clamp(0.0, 1.0));
         self.next = (self.next * 2).min(BACKOFF_MAX);
         wait
     }

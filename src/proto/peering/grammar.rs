@@ -1,4 +1,5 @@
-//! The grammar of neighbours: what a initiator says on our peer port, and what a responder answers on a link.
+//! The grammar of neighbours: the lines that an initiator sends to our peer port, and those that a responder answers on
+//! a link.
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::{Fields, ParseError};
@@ -14,27 +15,27 @@ pub const PEER_VERSION: u32 = 2;
 /// Stands for a proof in a herd without a secret.
 const NO_PROOF: &str = "-";
 
-/// What a initiator says to us on our peer port.
+/// A line that an initiator sends to our peer port.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call<'a> {
-    /// `HELLO <version> <from> <to> <epoch> <nonce>`: who calls, first of all.
+    /// `HELLO <version> <from> <to> <epoch> <nonce>`: who has dialled, first of all.
     Hello(Greeting),
-    /// `PROOF <proof>`: that it is who it says.
+    /// `PROOF <proof>`: the initiator is the server that it says.
     Proof(Option<Proof>),
-    /// `AT <origin> <skew> <client> <location> <time>`: news, or what was news once.
+    /// `AT <origin> <skew> <client> <location> <time>`: an update that the initiator has applied, now or once.
     At(Sighting<'a>),
-    /// `UPTO <position>`: everything up to this position has been said.
+    /// `UPTO <position>`: every change up to this sequence number has been sent.
     UpTo(u64),
-    /// `BEAT <position> <total>`: the same, and that the initiator lives.
+    /// `BEAT <position> <total>`: as `UPTO`, and the initiator lives.
     Heartbeat(Heartbeat),
 }
 
-/// What a responder answers on a link.
+/// A line that a responder answers on a link.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// `CHALLENGE <version> <from> <to> <epoch> <nonce>`, to `HELLO`: prove it.
     Challenge(Greeting),
-    /// `WELCOME <proof> <position>`, to `PROOF`: so do I; and go on after this position.
+    /// `WELCOME <proof> <position>`, to `PROOF`: so do I; and go on after this sequence number.
     Welcome(Welcome),
     /// `ACK <position> <number> [<sums>]`, to `BEAT`.
     Ack(Box<Ack>),
@@ -45,44 +46,44 @@ pub enum Answer {
 pub struct Greeting {
     /// Who speaks.
     pub from: ServerName,
-    /// Whom it believes to speak to.
+    /// Which server the speaker believes to speak to.
     pub to: ServerName,
-    /// Which memory the speaker has.
+    /// The epoch of the speaker's memory.
     pub epoch: Epoch,
     /// The speaker's number for this connection.
     pub nonce: Nonce,
 }
 
-/// A sign of life of a initiator.
+/// A sign of life of an initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Everything up to this position has been said.
-    pub position: u64,
-    /// The fingerprint of all that the initiator knows.
-    pub total: u64,
+    /// Every change up to this sequence number has been sent.
+    pub up_to: u64,
+    /// The digest of everything that the initiator knows.
+    pub digest: u64,
 }
 
-/// How a responder takes a initiator in.
+/// How a responder accepts an initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// That the responder is who it says.
+    /// The responder is the server that it says.
     pub proof: Option<Proof>,
-    /// The position up to which it has merged what the initiator told it in this epoch.
-    pub position: u64,
+    /// The sequence number up to which the responder has merged the changes of the initiator in this epoch.
+    pub received_up_to: u64,
 }
 
-/// A sign of life of a responder, in answer to a beat.
+/// A sign of life of a responder, in answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
-    /// The position up to which it has merged what the initiator told it in this epoch.
-    pub position: u64,
-    /// The number of its own last change.
-    pub number: u64,
-    /// Its fingerprint in buckets, if it differs from the initiator's.
-    pub sums: Option<BucketDigests>,
+    /// The sequence number up to which the responder has merged the changes of the initiator in this epoch.
+    pub received_up_to: u64,
+    /// The sequence number of the responder's own last change.
+    pub last_seq: u64,
+    /// The responder's bucket digests, if its digest differs from the initiator's.
+    pub buckets: Option<BucketDigests>,
 }
 
-/// Reads what came in on the peer port.
+/// Reads a line that came in on the peer port.
 pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
     let fields = Fields::of(line)?;
     match fields.word {
@@ -93,7 +94,7 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
         }
         "BEAT" => {
             let [position, total] = fields.exactly()?;
-            Ok(Call::Heartbeat(Heartbeat { position: decimal(position)?, total: hexadecimal(total)? }))
+            Ok(Call::Heartbeat(Heartbeat { up_to: decimal(position)?, digest: hexadecimal(total)? }))
         }
         "HELLO" => Ok(Call::Hello(greeting(fields)?)),
         "PROOF" => {
@@ -104,19 +105,20 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
     }
 }
 
-/// Reads what a responder answered.
+/// Reads a line that a responder answered.
 pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
     let fields = Fields::of(line)?;
     match fields.word {
         "ACK" => {
-            let ([position, number], sums) = fields.exactly_or_one_more()?;
-            let sums = sums.map(parse_sums).transpose()?;
-            Ok(Answer::Ack(Box::new(Ack { position: decimal(position)?, number: decimal(number)?, sums })))
+            let ([position, number], buckets) = fields.exactly_or_one_more()?;
+            let buckets = buckets.map(parse_buckets).transpose()?;
+            let (received_up_to, last_seq) = (decimal(position)?, decimal(number)?);
+            Ok(Answer::Ack(Box::new(Ack { received_up_to, last_seq, buckets })))
         }
         "CHALLENGE" => Ok(Answer::Challenge(greeting(fields)?)),
         "WELCOME" => {
             let [proof, position] = fields.exactly()?;
-            Ok(Answer::Welcome(Welcome { proof: parse_proof(proof)?, position: decimal(position)? }))
+            Ok(Answer::Welcome(Welcome { proof: parse_proof(proof)?, received_up_to: decimal(position)? }))
         }
         _ => Err(ParseError::UnknownWord),
     }
@@ -133,31 +135,32 @@ impl Greeting {
 impl Welcome {
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        push(out, &format!("WELCOME {} {}", shown(self.proof), self.position));
+        push(out, &format!("WELCOME {} {}", shown(self.proof), self.received_up_to));
     }
 }
 
 impl Heartbeat {
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        push(out, &format!("BEAT {} {:016x}", self.position, self.total));
+        push(out, &format!("BEAT {} {:016x}", self.up_to, self.digest));
     }
 }
 
 impl Ack {
-    /// The answer to a neighbour's heartbeat. What it told before must have been merged.
-    pub(crate) fn to(beat: &Heartbeat, node: &Node, neighbour: usize, epoch: Epoch) -> Ack {
+    /// The answer to a neighbour's heartbeat. Its lines before that must have been merged.
+    pub(crate) fn to(heartbeat: &Heartbeat, node: &Node, neighbour: usize, epoch: Epoch) -> Ack {
         let digest = node.store().digest();
-        let sums = (digest.total() != beat.total).then(|| digest.sums().clone());
-        Ack { position: node.heard(neighbour, epoch), number: node.store().last_seq(), sums }
+        let buckets = (digest.total() != heartbeat.digest).then(|| digest.buckets().clone());
+        let received_up_to = node.received_up_to(neighbour, epoch);
+        Ack { received_up_to, last_seq: node.store().last_seq(), buckets }
     }
 
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        let mut line = format!("ACK {} {}", self.position, self.number);
-        if let Some(sums) = &self.sums {
+        let mut line = format!("ACK {} {}", self.received_up_to, self.last_seq);
+        if let Some(buckets) = &self.buckets {
             line.push(' ');
-            line.extend(sums.iter().map(|sum| format!("{sum:016x}")));
+            line.extend(buckets.iter().map(|bucket| format!("{bucket:016x}")));
         }
         push(out, &line);
     }
@@ -168,12 +171,12 @@ pub fn push_proof(proof: Option<Proof>, out: &mut Vec<u8>) {
     push(out, &format!("PROOF {}", shown(proof)));
 }
 
-/// Appends the line that says how far has been said.
-pub fn push_up_to(position: u64, out: &mut Vec<u8>) {
-    // Said within a flood, where a line costs no allocation.
+/// Appends the line that says up to which sequence number every change has been sent.
+pub fn push_up_to(seq: u64, out: &mut Vec<u8>) {
+    // It is sent within a flood, where a line costs no allocation.
     out.extend_from_slice(b"UPTO ");
     let first_digit = out.len();
-    let mut rest = position;
+    let mut rest = seq;
     while rest > 0 || out.len() == first_digit {
         out.push(b'0' + (rest % 10) as u8);
         rest /= 10;
@@ -191,7 +194,7 @@ fn shown(proof: Option<Proof>) -> String {
     proof.map_or_else(|| NO_PROOF.to_owned(), |proof| proof.to_string())
 }
 
-/// The version is read first, for another one may have other fields.
+/// The version is read first, because another one may have other fields.
 fn greeting(mut fields: Fields<'_>) -> Result<Greeting, ParseError> {
     let version = fields.take().ok_or(ParseError::FieldCount)?;
     if decimal(version)? != u64::from(PEER_VERSION) {
@@ -212,15 +215,15 @@ fn parse_proof(text: &str) -> Result<Option<Proof>, ParseError> {
 }
 
 /// Sixteen digits for each bucket.
-fn parse_sums(text: &str) -> Result<BucketDigests, ParseError> {
+fn parse_buckets(text: &str) -> Result<BucketDigests, ParseError> {
     if text.len() != 16 * BUCKETS || !text.is_ascii() {
         return Err(ParseError::Number);
     }
-    let mut sums = Box::new([0; BUCKETS]);
-    for (at, sum) in sums.iter_mut().enumerate() {
-        *sum = hexadecimal(&text[16 * at..16 * (at + 1)])?;
+    let mut buckets = Box::new([0; BUCKETS]);
+    for (at, bucket) in buckets.iter_mut().enumerate() {
+        *bucket = hexadecimal(&text[16 * at..16 * (at + 1)])?;
     }
-    Ok(sums)
+    Ok(buckets)
 }
 
 fn decimal(text: &str) -> Result<u64, ParseError> {

@@ -1,33 +1,28 @@
-//! What is owed to a neighbour of the classic dialect: an implementation of the original protocol.
+//! The sending side of a link to a neighbour of the legacy dialect: an implementation of the original protocol.
 //!
-//! It is told every change in a connection of its own, in one `AT` line that ends in CRLF, and never answers. So
-//! nothing is known of what it has forgotten or taken: a position moves when a line has left.
+//! Such a neighbour is sent every change in a connection of its own, in one `AT` line that ends in CRLF, and never
+//! answers. So nothing is known of what it has received or forgotten: the cursor moves when a line has left.
 
 use std::sync::Arc;
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::node::{Identity, Node};
+use crate::proto::store::cursor::{Cursor, Scanned};
 use crate::proto::store::update::Source;
 
-/// The sending side of a link to a classic neighbour.
+/// The sending side of a link to a legacy neighbour.
 #[derive(Debug)]
 pub struct LegacyLink {
     me: Arc<Identity>,
     neighbour: usize,
-    position: u64,
-}
-
-/// The next message for a classic neighbour, as far as one was needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a position moves only after its line was written"]
-pub struct LegacyDue {
-    reached: u64,
+    cursor: Cursor,
 }
 
 impl LegacyLink {
-    /// The link to the neighbour with this index. It is owed everything.
+    /// The link to the neighbour with this index. Everything is due to it.
     pub fn new(me: Arc<Identity>, neighbour: usize) -> LegacyLink {
-        LegacyLink { me, neighbour, position: 0 }
+        let cursor = Cursor::new(0, Source::neighbour(neighbour, Epoch::LEGACY));
+        LegacyLink { me, neighbour, cursor }
     }
 
     /// The index of the neighbour.
@@ -35,36 +30,36 @@ impl LegacyLink {
         self.neighbour
     }
 
-    /// What the neighbour has been told of.
+    /// The sequence number up to which the neighbour has been sent our changes.
     pub fn position(&self) -> u64 {
-        self.position
+        self.cursor.position()
     }
 
-    /// Appends the next message, for a connection of its own, or nothing if changes need not be told; `None` when
-    /// nothing is owed.
-    /// As for other links, `kept` is the number of the last change that a crash could not undo.
-    pub fn due(&self, node: &Node, kept: u64, out: &mut Vec<u8>) -> Option<LegacyDue> {
-        if self.position >= node.store().last_seq().min(kept) {
+    /// Appends the next message, for a connection of its own, or nothing if changes need not be sent; `None` when
+    /// nothing is due. As for other links, `durable` is the sequence number of the last change that a crash could not
+    /// undo.
+    pub fn due(&self, node: &Node, durable: u64, out: &mut Vec<u8>) -> Option<Scanned> {
+        if !self.cursor.is_behind(node.store(), durable) {
             return None;
         }
-        let teller = Source::neighbour(self.neighbour, Epoch::CLASSIC);
-        let walked = node.store().scan_after(self.position, kept, teller, 1, out);
-        if walked.lines > 0 {
-            // Some read lines up to CRLF only; the others take CR for white space.
+        let scanned = self.cursor.copy(node.store(), durable, 1, out);
+        if scanned.lines() > 0 {
+            // Some implementations read lines up to CRLF only; the others take CR for white space.
             out.insert(out.len() - 1, b'\r');
         }
-        Some(LegacyDue { reached: walked.reached })
+        Some(scanned)
     }
 
-    /// The message has left.
-    pub fn written(&mut self, due: LegacyDue) {
-        self.position = due.reached;
+    /// Moves the cursor: the message has left.
+    pub fn written(&mut self, due: Scanned) {
+        self.cursor.advance(due);
     }
 
-    /// The neighbour cannot be reached. Where nobody is told what it missed, all that is due now is forgotten.
+    /// Learns that the neighbour cannot be reached. In a herd where no neighbour is sent what it missed, everything that
+    /// is due now is forgotten.
     pub fn unreachable(&mut self, node: &Node) {
         if !self.me.catch_up {
-            self.position = node.store().last_seq();
+            self.cursor.skip_to(node.store().last_seq());
         }
     }
 }

@@ -1,14 +1,14 @@
-//! What a sender owes its neighbour: a position in the order of change, and everything after it.
+//! The sending side of a link: a cursor in the log of changes, and everything after it for one neighbour.
 //!
 //! A driver does this for each connection; `now` is the time since any moment that stays the same:
 //! 1. Send [`Link::hello`].
 //! 2. Give every line of the neighbour to [`Link::answered`]; send a [`Answered::Reply`]; on an error close, back off
 //!    and begin again. After [`Answered::Up`] go on.
 //! 3. Send what [`Link::due`] yields, calling [`Link::written`] after each write, until it yields nothing; again
-//!    whenever there is news, and at [`Link::heartbeat_at`].
+//!    whenever an update has been applied, and at [`Link::heartbeat_at`].
 //! 4. If [`Link::is_silent`], or when the connection ends, close it and call [`Link::hung_up`].
 //!
-//! A neighbour of the classic dialect knows none of that: see [`crate::proto::peering::legacy`].
+//! A neighbour of the legacy dialect knows none of that: see [`crate::proto::peering::legacy`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +23,19 @@ use crate::proto::peering::grammar::{
 };
 pub use crate::proto::peering::link_error::LinkError;
 use crate::proto::store::SCAN_RECORDS_MAX;
-use crate::proto::store::cursor::{Superseded, SupersededRange};
+use crate::proto::store::cursor::{Cursor, Scanned};
 use crate::proto::store::update::Source;
 
 /// How often each side of a link hears from the other.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
-/// After so long without a word the other side is gone, though no packet says so: three beats were lost, and the
-/// fourth has had its time. With [`HEARTBEAT_EVERY`] it keeps what goes unnoticed below five seconds.
+/// After this long without a line the other side is gone, though no packet says so: three heartbeats were lost, and the
+/// fourth has had its time. With [`HEARTBEAT_EVERY`] it keeps an unnoticed end below five seconds.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Lines after which the neighbour is told how far they reach: what is sent again when a connection breaks.
-const UNSAID_LINES_MAX: usize = SCAN_RECORDS_MAX;
+/// Lines after which the neighbour is told up to where it has everything. When a connection breaks, no more are sent
+/// again.
+const UNANNOUNCED_LINES_MAX: usize = SCAN_RECORDS_MAX;
 
 /// The sending side of one link.
 #[derive(Debug)]
@@ -56,39 +57,35 @@ enum State {
 
 #[derive(Debug)]
 struct Live {
-    /// The neighbour as whom it tells us things.
+    /// The epoch of the neighbour.
     epoch: Epoch,
-    /// How far we have told it, and how far it has said to have merged.
-    position: u64,
+    cursor: Cursor,
+    /// The sequence number up to which the neighbour has said to have merged our changes.
     acknowledged: u64,
-    /// What was passed on the way to the position, and may have to be told after a crash.
-    hidden: Superseded,
-    /// Lines since it was last told how far they reach.
-    unsaid_lines: usize,
+    /// Lines since the neighbour was last told up to where it has everything.
+    unannounced_lines: usize,
     heartbeat_at: Duration,
     last_heard_at: Duration,
     compared: Option<Compared>,
     repair: Option<Repair>,
 }
 
-/// What was just copied for the neighbour.
+/// The lines that were just copied for the neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a position moves only after its lines were written"]
+#[must_use = "a cursor moves only after its lines were written"]
 pub struct Due {
-    reached: u64,
-    passed: Option<SupersededRange>,
-    kept: u64,
-    lines: usize,
-    said: bool,
-    beaten: bool,
-    /// How far a repair has come, if it is that.
+    scanned: Scanned,
+    /// Whether they say up to where the neighbour has everything.
+    announces: bool,
+    is_heartbeat: bool,
+    /// How far a repair has come, if these lines are of one.
     repaired: Option<Option<usize>>,
 }
 
 impl Due {
     /// The `AT` lines in it, those of a repair not counted.
     pub fn lines(self) -> usize {
-        self.lines
+        self.scanned.lines()
     }
 }
 
@@ -99,10 +96,10 @@ pub enum Answered {
     Reply(Vec<u8>),
     /// The link is up.
     Up,
-    /// It lives, and has merged what it says.
+    /// The neighbour lives, and has merged our changes as far as it says.
     Acknowledged,
-    /// It lives, and so many buckets stay different although each side has told the other everything. They are
-    /// due now.
+    /// The neighbour lives, and this many buckets stay different although each side has sent the other everything. They
+    /// are due now.
     Differs(usize),
 }
 
@@ -122,7 +119,7 @@ impl Link {
         self.live().is_some()
     }
 
-    /// The line that opens a connection. The nonce must be one that nobody can foretell.
+    /// The line that opens a connection. The nonce must be unpredictable.
     pub fn hello(&mut self, nonce: Nonce) -> Vec<u8> {
         self.state = State::Greeted(nonce);
         let to = self.me.neighbours[self.neighbour].name.clone();
@@ -139,7 +136,7 @@ impl Link {
                 if !is_proved(self.me.secret.as_ref(), Role::Responder, handshake, welcome.proof) {
                     return Err(LinkError::WrongProof);
                 }
-                self.state = State::Live(Box::new(Live::new(node, *epoch, welcome, now)));
+                self.state = State::Live(Box::new(Live::new(node, self.neighbour, *epoch, welcome, now)));
                 Ok(Answered::Up)
             }
             (Answer::Ack(ack), State::Live(_)) => Ok(self.acknowledged(node, *ack, now)),
@@ -147,47 +144,47 @@ impl Link {
         }
     }
 
-    /// Appends the next lines that are owed, and says what they are; `None` when nothing is owed, or the link is not
-    /// up. Nothing is told that a crash could undo: `kept` is the number of the last change that it could not.
-    pub fn due(&self, node: &Node, kept: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
-        let kept = if self.me.has(Bug::ToldBeforeKept) { NO_WAL } else { kept };
+    /// Appends the next lines that are due, and says what they are; `None` when nothing is due, or the link is not up.
+    /// `durable` is the sequence number of the last change that a crash could not undo: nothing after it is sent.
+    pub fn due(&self, node: &Node, durable: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
+        let durable = if self.me.has(Bug::ToldBeforeKept) { NO_WAL } else { durable };
         let live = self.live()?;
-        let position = live.position;
-        let passed = None;
-        let mut due =
-            Due { reached: position, passed, kept, lines: 0, said: false, beaten: false, repaired: None };
-        if position < node.store().last_seq().min(kept) {
-            let teller = self.me.teller(self.neighbour, live.epoch);
-            let except = if self.me.has(Bug::ToldSentBack) { Source::CLIENT } else { teller };
-            let walked = node.store().scan_after(position, kept, except, SCAN_RECORDS_MAX, out);
-            (due.reached, due.lines, due.passed) = (walked.reached, walked.lines, walked.passed);
-            if self.me.has(Bug::WalkOffByOne) && due.lines == SCAN_RECORDS_MAX {
-                due.reached += 1;
-            }
-        } else if let Some(repair) = &live.repair {
-            due.repaired = Some(repair.push_next_to(node.store(), kept, out));
+        let mut scanned = live.cursor.copy(node.store(), durable, SCAN_RECORDS_MAX, out);
+        if self.me.has(Bug::WalkOffByOne) && scanned.lines() == SCAN_RECORDS_MAX {
+            scanned.position += 1;
         }
-        due.beaten = now >= live.heartbeat_at;
-        let full = live.unsaid_lines + due.lines >= UNSAID_LINES_MAX;
-        due.said = due.beaten || (full && !self.me.has(Bug::PositionNeverSaid));
-        let safe = live.hidden.safe(due.reached, due.passed, kept);
-        if due.beaten {
-            let total = node.store().digest().total();
-            let position = if self.me.has(Bug::PositionNeverSaid) { 0 } else { safe };
-            Heartbeat { position, total }.push_to(out);
-        } else if due.said {
+        let repaired = match &live.repair {
+            Some(repair) if !live.cursor.is_behind(node.store(), durable) => {
+                Some(repair.push_next_to(node.store(), durable, out))
+            }
+            Some(_) | None => None,
+        };
+        let is_heartbeat = now >= live.heartbeat_at;
+        let is_full = live.unannounced_lines + scanned.lines() >= UNANNOUNCED_LINES_MAX;
+        let announces = is_heartbeat || (is_full && !self.me.has(Bug::PositionNeverSaid));
+        let safe = live.cursor.safe(scanned);
+        if is_heartbeat {
+            let digest = node.store().digest().total();
+            let up_to = if self.me.has(Bug::PositionNeverSaid) { 0 } else { safe };
+            Heartbeat { up_to, digest }.push_to(out);
+        } else if announces {
             push_up_to(safe, out);
         }
-        (due.reached > position || due.said || due.repaired.is_some()).then_some(due)
+        let moves = scanned.position() > live.cursor.position();
+        (moves || announces || repaired.is_some()).then_some(Due {
+            scanned,
+            announces,
+            is_heartbeat,
+            repaired,
+        })
     }
 
-    /// Moves the position: what was due at `now` has been written.
+    /// Moves the cursor: the lines that were due at `now` have been written.
     pub fn written(&mut self, due: Due, now: Duration) {
         let State::Live(live) = &mut self.state else { return };
-        live.position = due.reached;
-        live.hidden.pass(due.passed, due.kept);
-        live.unsaid_lines = if due.said { 0 } else { live.unsaid_lines + due.lines };
-        if due.beaten {
+        live.cursor.advance(due.scanned);
+        live.unannounced_lines = if due.announces { 0 } else { live.unannounced_lines + due.lines() };
+        if due.is_heartbeat {
             live.heartbeat_at = now + HEARTBEAT_EVERY;
         }
         if let (Some(next), Some(repair)) = (due.repaired, &mut live.repair) {
@@ -198,19 +195,19 @@ impl Link {
         }
     }
 
-    /// When the next beat is due, if the link is up.
+    /// When the next heartbeat is due, if the link is up.
     pub fn heartbeat_at(&self) -> Option<Duration> {
         self.live().map(|live| live.heartbeat_at)
     }
 
-    /// Makes a beat due at once, so that the neighbour acknowledges what it has been told.
+    /// Makes a heartbeat due at once, so that the neighbour acknowledges what it has received.
     pub fn ask_for_ack(&mut self) {
         if let State::Live(live) = &mut self.state {
             live.heartbeat_at = Duration::ZERO;
         }
     }
 
-    /// Whether the neighbour has not been heard of for so long that it must be gone.
+    /// Whether the neighbour has been silent for [`PEER_TIMEOUT`], so that it must be gone.
     pub fn is_silent(&self, now: Duration) -> bool {
         self.live().is_some_and(|live| now >= live.last_heard_at + PEER_TIMEOUT)
     }
@@ -220,12 +217,12 @@ impl Link {
         self.state = State::Down;
     }
 
-    /// The position of a link that is up: what the neighbour has been told of.
+    /// The sequence number up to which the neighbour has been sent our changes, if the link is up.
     pub fn position(&self) -> Option<u64> {
-        self.live().map(|live| live.position)
+        self.live().map(|live| live.cursor.position())
     }
 
-    /// What the neighbour has said to have merged, if the link is up.
+    /// The sequence number up to which the neighbour has said to have merged our changes, if the link is up.
     pub fn acknowledged_position(&self) -> Option<u64> {
         self.live().map(|live| live.acknowledged)
     }
@@ -250,12 +247,13 @@ impl Link {
         let (catch_up, neighbour) = (self.me.catch_up, self.neighbour);
         let State::Live(live) = &mut self.state else { return Answered::Acknowledged };
         live.last_heard_at = now;
-        live.acknowledged = live.acknowledged.max(ack.position.min(node.store().last_seq()));
-        let compared = ack.sums.filter(|_| catch_up).map(|sums| Compared::of(node.store(), ack.number, sums));
+        live.acknowledged = live.acknowledged.max(ack.received_up_to.min(node.store().last_seq()));
+        let theirs = ack.buckets.filter(|_| catch_up);
+        let compared = theirs.map(|theirs| Compared::of(node.store(), ack.last_seq, theirs));
         let before = std::mem::replace(&mut live.compared, compared);
         if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
-            let heard = node.heard(neighbour, live.epoch);
-            live.repair = Repair::of(&self.me, &before, now, live.acknowledged, heard);
+            let received_up_to = node.received_up_to(neighbour, live.epoch);
+            live.repair = Repair::of(&self.me, &before, now, live.acknowledged, received_up_to);
             if let Some(repair) = &live.repair {
                 return Answered::Differs(repair.buckets());
             }
@@ -272,18 +270,18 @@ impl Link {
 }
 
 impl Live {
-    fn new(node: &Node, epoch: Epoch, welcome: Welcome, now: Duration) -> Live {
-        let last = node.store().last_seq();
-        // A neighbour that has merged more than there is has met another memory of ours: everything is owed.
-        let known = if welcome.position <= last { welcome.position } else { 0 };
-        let known = if node.identity().has(Bug::WelcomeIgnored) { 0 } else { known };
-        let position = if node.identity().catch_up { known } else { last };
+    fn new(node: &Node, neighbour: usize, epoch: Epoch, welcome: Welcome, now: Duration) -> Live {
+        let (me, last) = (node.identity(), node.store().last_seq());
+        // A neighbour that has received more than there is has done so from another memory of ours: everything is due.
+        let known = if welcome.received_up_to <= last { welcome.received_up_to } else { 0 };
+        let known = if me.has(Bug::WelcomeIgnored) { 0 } else { known };
+        let position = if me.catch_up { known } else { last };
+        let follower = if me.has(Bug::ToldSentBack) { Source::CLIENT } else { me.source(neighbour, epoch) };
         Live {
             epoch,
-            position,
+            cursor: Cursor::new(position, follower),
             acknowledged: known,
-            hidden: Superseded::default(),
-            unsaid_lines: 0,
+            unannounced_lines: 0,
             heartbeat_at: now + HEARTBEAT_EVERY,
             last_heard_at: now,
             compared: None,

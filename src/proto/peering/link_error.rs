@@ -1,14 +1,14 @@
-//! What may be wrong with the neighbour at the other end of a link.
+//! Why a link comes to nothing: errors of the neighbour at the other end.
 
 use crate::proto::model::fields::ParseError;
 
 /// Why a connection to a neighbour is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// It says something else.
+    /// It does not answer in the dialect of neighbours.
     #[error("the answer is not understood: {0}")]
     NotAnAnswer(#[from] ParseError),
-    /// It answers what it was not asked.
+    /// It answers a question that was not asked.
     #[error("the answer does not belong here: run the same release on both servers")]
     OutOfPlace,
     /// Another server answers at the neighbour's address.

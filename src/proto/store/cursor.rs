@@ -1,71 +1,204 @@
-//! Changes that a link has passed without telling them, and that a crash of ours could bring back.
+//! A position in the log of changes, and what may be told from there.
 //!
-//! A change that was overtaken is not told, for what overtook it will be. But while that is not kept, a crash undoes
-//! it, and the older one, which the journal has, is true again. So a neighbour is not told that it has everything up
-//! to there until what overtook it is kept: then a crash leaves that, with a greater number, to be told.
+//! Every follower of the changes holds one: a link to a neighbour, and whatever else wants to know of them. A follower
+//! copies what is due with [`Cursor::scan`], sends it, and then calls [`Cursor::advance`]: a position moves only after
+//! the lines before it were sent. These are the rules of what is due:
+//! - Only durable changes are: nothing is told that a crash of ours could undo.
+//! - Split horizon: a change that was learned from the follower is not, because the follower has it.
+//! - A superseded change is not, because what superseded it will be. But until that is durable a crash undoes it, and
+//!   the older change, which the journal has, is true again. So the follower is not told that it has everything up to
+//!   there ([`Cursor::safe`]) until what superseded it is durable: then a crash leaves that, with a greater sequence
+//!   number, to be told.
 
-/// What one step of a walk came to.
+use crate::proto::store::update::Source;
+use crate::proto::store::{SCAN_ENTRIES_MAX, Store};
+
+/// A position in the log of changes.
+#[derive(Debug)]
+pub struct Cursor {
+    position: u64,
+    follower: Source,
+    /// The changes that were passed on the way here and are superseded by what is not durable yet.
+    superseded: Vec<SupersededRange>,
+}
+
+/// What one scan has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a cursor moves only after its lines were sent"]
 pub struct Scanned {
-    /// The position up to which everything has now been looked at.
-    pub reached: u64,
-    /// The lines that were copied.
-    pub lines: usize,
-    /// What was overtaken by a change with a greater number than the last that may be told.
-    pub passed: Option<SupersededRange>,
+    /// The position up to which every change has been looked at.
+    pub(crate) position: u64,
+    /// How many lines were copied.
+    lines: usize,
+    /// What was superseded by a change that is not durable.
+    superseded: Option<SupersededRange>,
+    durable: u64,
 }
 
-/// The passed changes of one step of a walk.
+/// Superseded changes of one scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SupersededRange {
-    /// The number of the first of them.
+struct SupersededRange {
+    /// The sequence number of the first of them.
     first: u64,
-    /// The greatest number of what has overtaken them.
-    overtaken_by: u64,
+    /// The greatest sequence number of what has superseded them.
+    superseded_by: u64,
 }
 
-/// The passed changes of a link.
-#[derive(Debug, Default)]
-pub(crate) struct Superseded(Vec<SupersededRange>);
+impl Cursor {
+    /// The cursor of a follower that has everything up to `position`. What was learned from `follower` is not due to
+    /// it; [`Source::NOBODY`] is a follower that learns everything from us.
+    pub fn new(position: u64, follower: Source) -> Cursor {
+        Cursor { position, follower, superseded: Vec::new() }
+    }
+
+    /// The sequence number up to which every change was sent or need not be.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether there are durable changes after the position. `durable` is the sequence number of the last change that a
+    /// crash could not undo.
+    pub fn is_behind(&self, store: &Store, durable: u64) -> bool {
+        self.position < store.last_seq().min(durable)
+    }
+
+    /// Appends the lines of at most `records_max` records that are due.
+    pub fn copy(&self, store: &Store, durable: u64, records_max: usize, out: &mut Vec<u8>) -> Scanned {
+        self.scan(store, durable, records_max, |_, line| out.extend_from_slice(line))
+    }
+
+    /// Calls `push` with the sequence number and the line of at most `records_max` records that are due.
+    pub fn scan(
+        &self,
+        store: &Store,
+        durable: u64,
+        records_max: usize,
+        mut push: impl FnMut(u64, &[u8]),
+    ) -> Scanned {
+        let mut scanned = Scanned { position: self.position, lines: 0, superseded: None, durable };
+        if !self.is_behind(store, durable) {
+            return scanned;
+        }
+        let mut changes = store.log.after(self.position);
+        for change in changes.by_ref().take(SCAN_ENTRIES_MAX) {
+            if scanned.lines == records_max || change.seq > durable {
+                return scanned;
+            }
+            scanned.position = change.seq;
+            let record = &store.records[change.record as usize];
+            let latest = store.log.seq_of(change.record);
+            if latest > durable {
+                scanned.superseded = Some(SupersededRange::and(scanned.superseded, change.seq, latest));
+            } else if latest == change.seq && record.source != self.follower {
+                push(change.seq, record.line.bytes());
+                scanned.lines += 1;
+            }
+        }
+        if changes.next().is_none() {
+            // After a recovery the last sequence number is greater than that of any change.
+            scanned.position = scanned.position.max(durable.min(store.last_seq()));
+        }
+        scanned
+    }
+
+    /// The position up to which the follower has everything, whatever happens to us, once what was scanned has been
+    /// sent.
+    pub fn safe(&self, scanned: Scanned) -> u64 {
+        let ranges = self.superseded.iter().chain(&scanned.superseded);
+        let open = ranges.filter(|range| range.superseded_by > scanned.durable);
+        open.map(|range| range.first - 1).fold(scanned.position, u64::min)
+    }
+
+    /// Moves the position: what was scanned has been sent.
+    pub fn advance(&mut self, scanned: Scanned) {
+        self.position = scanned.position;
+        self.superseded.retain(|range| range.superseded_by > scanned.durable);
+        self.superseded.extend(scanned.superseded);
+    }
+
+    /// Moves the position without sending what is due before it.
+    pub fn skip_to(&mut self, position: u64) {
+        self.position = position;
+    }
+}
+
+impl Scanned {
+    /// The position that [`Cursor::advance`] moves to.
+    pub fn position(self) -> u64 {
+        self.position
+    }
+
+    /// How many lines were copied.
+    pub fn lines(self) -> usize {
+        self.lines
+    }
+}
 
 impl SupersededRange {
     /// The changes `before` and one that comes after them.
-    pub(crate) fn and(before: Option<SupersededRange>, number: u64, overtaken_by: u64) -> SupersededRange {
-        let SupersededRange { first, overtaken_by: most } =
-            before.unwrap_or(SupersededRange { first: number, overtaken_by });
-        SupersededRange { first, overtaken_by: most.max(overtaken_by) }
-    }
-}
-
-impl Superseded {
-    /// The position up to which a neighbour has everything, whatever happens to us, when a walk has come to `reached`
-    /// past these.
-    pub(crate) fn safe(&self, reached: u64, passed: Option<SupersededRange>, kept: u64) -> u64 {
-        let open = self.0.iter().chain(&passed).filter(|passed| passed.overtaken_by > kept);
-        open.map(|passed| passed.first - 1).fold(reached, u64::min)
-    }
-
-    /// A walk has come past these.
-    pub(crate) fn pass(&mut self, passed: Option<SupersededRange>, kept: u64) {
-        self.0.retain(|passed| passed.overtaken_by > kept);
-        self.0.extend(passed);
+    fn and(before: Option<SupersededRange>, seq: u64, superseded_by: u64) -> SupersededRange {
+        let SupersededRange { first, superseded_by: most } =
+            before.unwrap_or(SupersededRange { first: seq, superseded_by });
+        SupersededRange { first, superseded_by: most.max(superseded_by) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::model::epoch::Epoch;
+    use crate::proto::store::update::Update;
+
+    /// A store to which each of these clients has reported in turn, each time a second later.
+    fn store(clients: &str, source: Source) -> Store {
+        let mut store = Store::new();
+        for (time, client) in clients.chars().enumerate() {
+            let line = format!("AT A +1 {client} +1+1 {}\n", time + 1);
+            store.merge(&Update::from_stored(line.as_bytes(), source).unwrap());
+        }
+        store
+    }
+
+    fn copied(cursor: &Cursor, store: &Store, durable: u64) -> (Scanned, String) {
+        let mut out = Vec::new();
+        let scanned = cursor.copy(store, durable, 64, &mut out);
+        let lines = String::from_utf8(out).unwrap();
+        (scanned, lines.lines().map(|line| line.split(' ').nth(3).unwrap()).collect())
+    }
 
     #[test]
-    fn what_was_passed_counts_as_told_when_what_overtook_it_is_kept() {
-        // The changes 5 and 6 were overtaken by 9 and 7.
-        let passed = SupersededRange::and(Some(SupersededRange::and(None, 5, 9)), 6, 7);
-        let mut hidden = Superseded::default();
-        assert_eq!(hidden.safe(6, Some(passed), 6), 4);
-        hidden.pass(Some(passed), 6);
-        assert_eq!(hidden.safe(8, None, 8), 4);
-        assert_eq!(hidden.safe(9, None, 9), 9);
-        hidden.pass(None, 9);
-        assert!(hidden.0.is_empty());
+    fn only_durable_changes_are_due() {
+        let store = store("abc", Source::CLIENT);
+        let mut cursor = Cursor::new(0, Source::NOBODY);
+        for (durable, due) in [(0, ""), (1, "a"), (1, ""), (9, "bc"), (9, "")] {
+            assert_eq!(cursor.is_behind(&store, durable), !due.is_empty());
+            let (scanned, clients) = copied(&cursor, &store, durable);
+            assert_eq!((&*clients, scanned.lines()), (due, due.len()));
+            cursor.advance(scanned);
+        }
+        assert_eq!(cursor.position(), 3);
+    }
+
+    #[test]
+    fn changes_learned_from_the_follower_are_not_due() {
+        let neighbour = |epoch| Source::neighbour(3, Epoch(epoch));
+        let store = store("abc", neighbour(1));
+        assert_eq!(copied(&Cursor::new(0, neighbour(1)), &store, 9).1, "");
+        assert_eq!(copied(&Cursor::new(0, neighbour(2)), &store, 9).1, "abc", "it has forgotten them");
+        assert_eq!(copied(&Cursor::new(0, Source::NOBODY), &store, 9).1, "abc");
+    }
+
+    #[test]
+    fn superseded_changes_are_safe_when_what_superseded_them_is_durable() {
+        // The changes 2 and 3 are superseded by 5 and 4.
+        let store = store("abccb", Source::CLIENT);
+        let mut cursor = Cursor::new(0, Source::NOBODY);
+        for (durable, due, safe) in [(3, "a", 1), (4, "c", 1), (5, "b", 5)] {
+            let (scanned, clients) = copied(&cursor, &store, durable);
+            assert_eq!((&*clients, cursor.safe(scanned)), (due, safe), "{durable}");
+            assert_eq!(scanned.position(), durable);
+            cursor.advance(scanned);
+        }
+        assert!(cursor.superseded.is_empty());
     }
 }

@@ -8,17 +8,17 @@ use xxhash_rust::xxh3::xxh3_64;
 /// clients to compare, and all of them together are two kilobytes.
 pub const BUCKETS: usize = 256;
 
-/// The sum of each bucket.
+/// The digest of each bucket: the sum of the hashes of its records.
 pub type BucketDigests = Box<[u64; BUCKETS]>;
 
 /// The bucket of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket(pub u8);
 
-/// The sum of the hashes of all records of each bucket. BucketDigests do not depend on the order of the records.
+/// A fingerprint of all records. It does not depend on the order in which they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    sums: BucketDigests,
+    buckets: BucketDigests,
 }
 
 impl Bucket {
@@ -36,23 +36,23 @@ pub fn record_hash(line: &[u8]) -> u64 {
 impl Digest {
     /// The fingerprint of knowing nothing.
     pub fn empty() -> Digest {
-        Digest { sums: Box::new([0; BUCKETS]) }
+        Digest { buckets: Box::new([0; BUCKETS]) }
     }
 
     /// Replaces a record's hash; `old` is 0 for a new client.
     pub fn replace(&mut self, bucket: Bucket, old: u64, new: u64) {
-        let sum = &mut self.sums[usize::from(bucket.0)];
+        let sum = &mut self.buckets[usize::from(bucket.0)];
         *sum = sum.wrapping_sub(old).wrapping_add(new);
     }
 
-    /// The sum of each bucket.
-    pub fn sums(&self) -> &BucketDigests {
-        &self.sums
+    /// The digest of each bucket.
+    pub fn buckets(&self) -> &BucketDigests {
+        &self.buckets
     }
 
     /// The whole fingerprint in one number, for people to compare.
     pub fn total(&self) -> u64 {
-        self.sums.iter().fold(0, |total, sum| u64::wrapping_add(total.rotate_left(1), *sum))
+        self.buckets.iter().fold(0, |total, sum| u64::wrapping_add(total.rotate_left(1), *sum))
     }
 }
 
@@ -61,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hashes_are_the_specified_ones() {
+    fn hashes_are_the_specified_ones() {
         // Test values of the XXH3 reference implementation: the empty input, seed 0.
         assert_eq!(record_hash(b""), 0x2d06_8005_38d3_94c2);
         assert_eq!(Bucket::of(b""), Bucket(0xc2));
     }
 
     #[test]
-    fn sums_depend_on_what_is_known_and_not_on_the_order() {
+    fn digest_depends_on_the_records_and_not_on_their_order() {
         let (mut one, mut other) = (Digest::empty(), Digest::empty());
         one.replace(Bucket(7), 0, 11);
         one.replace(Bucket(7), 0, 22);
@@ -77,7 +77,7 @@ mod tests {
         assert_ne!(one, other);
         other.replace(Bucket(7), 99, 11);
         assert_eq!(one, other);
-        assert_eq!((one.sums()[7], one.sums()[8]), (33, 0));
+        assert_eq!((one.buckets()[7], one.buckets()[8]), (33, 0));
         assert_ne!(one.total(), Digest::empty().total());
     }
 }

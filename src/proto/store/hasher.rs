@@ -1,8 +1,8 @@
-//! The hash of names in the store's table. It is seeded, so that nobody can choose names that meet in it.
+//! The hash of names in the store's table. It is seeded, so that no client can choose names that collide in it.
 //!
 //! foldhash takes a third of the instructions of SipHash, the hash of the standard library's maps, and promises less:
-//! its secret could be derived by somebody who sees hashes. Nobody sees these. What is left to see is how long a reply
-//! takes, in which a single search is a few nanoseconds.
+//! an attacker who sees hashes could derive its secret. These hashes never leave the server. What an attacker can see
+//! is how long a reply takes, in which a single search is a few nanoseconds.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
@@ -13,16 +13,16 @@ use foldhash::fast::SeedableRandomState;
 /// The part of the secret that all stores of a process have. foldhash would make it of addresses and the time.
 static SHARED: OnceLock<SharedSeed> = OnceLock::new();
 
-/// A secret that no other store has.
+/// Hashes names with a secret that no other store has.
 #[derive(Clone, Debug)]
-pub(crate) struct Seed(SeedableRandomState);
+pub(crate) struct NameHasher(SeedableRandomState);
 
-impl Seed {
-    /// A secret from the random numbers of the operating system.
-    pub(crate) fn random() -> Seed {
+impl NameHasher {
+    /// With a secret from the random numbers of the operating system.
+    pub(crate) fn random() -> NameHasher {
         let random = RandomState::new();
         let shared = SHARED.get_or_init(|| SharedSeed::from_u64(random.hash_one(0)));
-        Seed(SeedableRandomState::with_seed(random.hash_one(1), shared))
+        NameHasher(SeedableRandomState::with_seed(random.hash_one(1), shared))
     }
 
     /// The hash of a name.
@@ -41,8 +41,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn names_meet_in_no_store_and_no_two_stores_agree() {
-        let (one, other) = (Seed::random(), Seed::random());
+    fn names_do_not_collide_and_no_two_stores_hash_alike() {
+        let (one, other) = (NameHasher::random(), NameHasher::random());
         let mut hashes = BTreeSet::new();
         for number in 0..10_000 {
             // Of every length from one to a hundred bytes.

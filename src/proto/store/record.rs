@@ -1,5 +1,5 @@
-//! What is kept of one client. Its line is within the record if it is as short as nearly all are, so that storing costs
-//! no allocation, and looking at it no second way to memory.
+//! What is stored of one client. Its line is within the record if it is as short as nearly all are, so that storing it
+//! costs no allocation, and looking at it no second way to memory.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::proto::model::time::Moment;
 use crate::proto::store::digest::Bucket;
 use crate::proto::store::update::Source;
 
-/// The bytes of a line that is kept within its record: those of a name of 50 bytes with seven decimal places, in a herd
+/// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in a herd
 /// whose servers have short names. With them and what else it has, a line takes 120 bytes.
 const SHORT_BYTES_MAX: usize = 118;
 
@@ -18,7 +18,7 @@ pub(crate) struct Record {
     /// Where the client's name stands in the line.
     pub(crate) client: Range<u32>,
     pub(crate) moment: Moment,
-    pub(crate) teller: Source,
+    pub(crate) source: Source,
     pub(crate) digest: u64,
     pub(crate) bucket: Bucket,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Record {
 /// A line.
 #[derive(Debug)]
 pub(crate) enum InlineLine {
-    /// The first so many bytes.
+    /// Its length, and a buffer that begins with it.
     Short(u8, [u8; SHORT_BYTES_MAX]),
     Long(Box<[u8]>),
 }
@@ -66,7 +66,7 @@ impl InlineLine {
     #[cold]
     fn replace(&mut self, line: &[u8]) {
         match self {
-            // In place, for it stays as it is as a rule.
+            // In place, because the length of a client's line rarely changes.
             InlineLine::Long(bytes) if bytes.len() == line.len() => bytes.copy_from_slice(line),
             InlineLine::Short(..) | InlineLine::Long(_) => *self = InlineLine::new(line),
         }
@@ -95,6 +95,13 @@ impl InlineLine {
             InlineLine::Short(_, bytes) => &bytes[part],
             InlineLine::Long(bytes) => &bytes[part],
         }
+    }
+}
+
+impl AsRef<[u8]> for InlineLine {
+    #[inline(always)]
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
     }
 }
 

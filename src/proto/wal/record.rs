@@ -14,11 +14,11 @@
 //!
 //! | first byte | then |
 //! |---|---|
-//! | `S` | number (8), length of the line (4), the `AT` line with its line feed |
-//! | `H` | epoch (8), position (8), length of the name (1), a neighbour's name |
-//! | `Z` | nothing: the file ends here, for the server has stopped or goes on in another, and all before it is kept |
+//! | `S` | sequence number (8), length of the line (4), the `AT` line with its line feed |
+//! | `H` | epoch (8), sequence number (8), length of the name (1), a neighbour's name |
+//! | `Z` | nothing: the file ends here, because the server has stopped or goes on in another, and all before it is durable |
 //!
-//! with all numbers little endian. Who recovers merges the sightings in their order; see [`crate::proto::wal::recovery`].
+//! with all numbers little endian. Recovery merges the sightings in their order; see [`crate::proto::wal::recovery`].
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
@@ -35,9 +35,9 @@ pub const FRAME_HEAD_BYTES: usize = 12;
 /// One thing that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// News: the number that it got, and the `AT` line with its line feed.
+    /// An update that was applied: the sequence number that it got, and the `AT` line with its line feed.
     Sighting(u64, &'a [u8]),
-    /// All sightings of a neighbour up to a position of an epoch of its own have been recorded before this.
+    /// All changes of a neighbour up to a sequence number of an epoch of its own have been recorded before this.
     ReceivedUpTo(&'a str, Epoch, u64),
     /// Nothing follows in this file. If none follows it, the server has stopped, and everything is on disk.
     Stopped,
@@ -69,7 +69,7 @@ pub enum Next<'a> {
     Lost,
 }
 
-/// A frame's payload holds what is no record.
+/// A frame's payload holds something that is no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of the journal holds what is no record")]
 pub struct NotARecord;
@@ -78,17 +78,17 @@ impl Record<'_> {
     /// Appends the record to a payload.
     pub fn push_to(&self, out: &mut Vec<u8>) {
         match *self {
-            Record::Sighting(number, line) => {
+            Record::Sighting(seq, line) => {
                 out.push(b'S');
-                out.extend_from_slice(&number.to_le_bytes());
+                out.extend_from_slice(&seq.to_le_bytes());
                 // A line has some ten thousand bytes at most: see the limits of `framing`.
                 out.extend_from_slice(&(line.len() as u32).to_le_bytes());
                 out.extend_from_slice(line);
             }
-            Record::ReceivedUpTo(name, epoch, position) => {
+            Record::ReceivedUpTo(name, epoch, up_to) => {
                 out.push(b'H');
                 out.extend_from_slice(&epoch.0.to_le_bytes());
-                out.extend_from_slice(&position.to_le_bytes());
+                out.extend_from_slice(&up_to.to_le_bytes());
                 // Names have 64 bytes at most.
                 out.push(name.len() as u8);
                 out.extend_from_slice(name.as_bytes());
@@ -105,7 +105,7 @@ pub fn records(payload: &[u8]) -> impl Iterator<Item = Result<Record<'_>, NotARe
         let (&tag, after) = rest.split_first()?;
         let taken = match tag {
             b'S' => sighting(after),
-            b'H' => heard(after),
+            b'H' => received_up_to(after),
             b'Z' => Some((Record::Stopped, after)),
             _ => None,
         };
@@ -115,26 +115,26 @@ pub fn records(payload: &[u8]) -> impl Iterator<Item = Result<Record<'_>, NotARe
 }
 
 fn sighting(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
+    let (seq, rest) = bytes.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (line, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    Some((Record::Sighting(u64::from_le_bytes(*number), line), rest))
+    Some((Record::Sighting(u64::from_le_bytes(*seq), line), rest))
 }
 
-fn heard(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn received_up_to(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (epoch, rest) = bytes.split_first_chunk()?;
-    let (position, rest) = rest.split_first_chunk()?;
+    let (up_to, rest) = rest.split_first_chunk()?;
     let (&length, rest) = rest.split_first()?;
     let (name, rest) = rest.split_at_checked(usize::from(length))?;
     let name = std::str::from_utf8(name).ok()?;
     let epoch = Epoch(u64::from_le_bytes(*epoch));
-    Some((Record::ReceivedUpTo(name, epoch, u64::from_le_bytes(*position)), rest))
+    Some((Record::ReceivedUpTo(name, epoch, u64::from_le_bytes(*up_to)), rest))
 }
 
 /// Makes a frame of `frame`, in which the payload stands behind [`FRAME_HEAD_BYTES`] that are free.
 pub fn seal(frame: &mut [u8]) {
     let Some((head, payload)) = frame.split_first_chunk_mut::<FRAME_HEAD_BYTES>() else { return };
-    // What one commit writes is bounded by what all connections may have pending, which is far less than 4 GiB.
+    // One commit writes no more than all connections may have pending, which is far less than 4 GiB.
     head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     head[4..8].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
     let sum = crc32fast::hash(&head[..8]);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_in_comes_out() {
+    fn written_records_are_read_back() {
         let bytes = some();
         let Next::Frame(payload) = next_frame(&bytes) else { panic!("{:?}", next_frame(&bytes)) };
         let records: Vec<_> = records(payload).collect();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_frame_passes_for_a_whole_one() {
+    fn part_of_a_frame_does_not_pass_for_a_whole_one() {
         let bytes = some();
         for length in 1..bytes.len() {
             let Next::Short(needed) = next_frame(&bytes[..length]) else { panic!("{length}") };
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_payload_is_records_or_refused_and_never_more_than_it_is(payload: Vec<u8>) {
+        fn payload_is_read_as_records_that_print_as_it_or_is_refused(payload: Vec<u8>) {
             let mut out = Vec::new();
             for record in records(&payload) {
                 let Ok(record) = record else { return Ok(()) };

@@ -4,61 +4,60 @@
 //! every whole frame, [`Recovery::cut`] if the last frame of the last file is not whole, and [`Recovery::damaged`] for
 //! everything else that is not as it was written; then [`Recovery::finish`].
 //!
-//! Whatever is whole is merged, for merging is right in any order and with gaps. But two things are only as good as
-//! all that came before: how far neighbours have told us things, which is forgotten if anything is missing, and the
-//! epoch, which tells neighbours that we still have all that they know of us. It is kept only if nothing can be
-//! missing but the tail of a commit that nobody was told of.
+//! Whatever is whole is merged, because merging is right in any order and with gaps. But two things are only as good as
+//! all that came before: how far neighbours' changes were received, which is forgotten if anything is missing, and the
+//! epoch, which tells neighbours that we still have all that they know of us. The epoch is kept only if nothing can be
+//! missing but the tail of a commit of which neither clients nor neighbours were told.
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::model::sighting::at_line;
 use crate::proto::store::Store;
-use crate::proto::store::update::{MergeRule, Source, Update};
+use crate::proto::store::update::{Source, Update};
 use crate::proto::wal::record::{Heading, NotARecord, Record, records};
 
-/// How far above the highest number that was recovered numbering goes on. Numbers that were given but not kept may
-/// be known to others; nobody gives so many between two commits.
-pub const NUMBERS_SKIPPED: u64 = 1 << 32;
+/// How far above the highest sequence number that was recovered the next one is. Sequence numbers that were given but
+/// are not durable may be known to others; no server gives this many between two commits.
+pub const SEQS_SKIPPED: u64 = 1 << 32;
 
-/// The greatest number that is believed, so that numbering can go on above it. A server that gives a million a second
-/// and starts once a second needs 30 years to come to it.
-const NUMBER_MAX: u64 = 1 << 62;
+/// The greatest sequence number that is believed, so that there are greater ones for what follows. A server that gives a
+/// million a second and starts once a second needs 30 years to come to it.
+const SEQ_MAX: u64 = 1 << 62;
 
 /// What is being recovered.
 #[derive(Debug)]
 pub struct Recovery {
     store: Store,
-    heard: Vec<(ServerName, Epoch, u64)>,
+    received: Vec<(ServerName, Epoch, u64)>,
     heading: Option<Heading>,
     /// Whether the last record says that the server stopped after it.
     has_stopped: bool,
     is_damaged: bool,
     /// How many sightings were read.
     sightings: u64,
-    numbers_skipped: u64,
+    seqs_skipped: u64,
 }
 
 /// What was recovered.
 #[derive(Debug)]
 pub struct Recovered {
-    /// The sightings, in their old order and with their old numbers.
+    /// The sightings, in their old order and with their old sequence numbers.
     pub(crate) store: Store,
-    /// By neighbour: what it had told us, in which epoch of its own.
-    pub(crate) heard: Vec<(ServerName, Epoch, u64)>,
+    /// By neighbour: up to which of its changes we had received them, in which epoch of its own.
+    pub(crate) received: Vec<(ServerName, Epoch, u64)>,
 }
 
 impl Recovery {
     /// Nothing has been read yet.
     pub fn new() -> Recovery {
         Recovery {
-            // What was taken once is not refused now.
+            // What was accepted once is not rejected now.
             store: Store::new().bounded(usize::MAX),
-            heard: Vec::new(),
+            received: Vec::new(),
             heading: None,
             has_stopped: false,
             is_damaged: false,
             sightings: 0,
-            numbers_skipped: NUMBERS_SKIPPED,
+            seqs_skipped: SEQS_SKIPPED,
         }
     }
 
@@ -76,8 +75,8 @@ impl Recovery {
         for record in records(payload) {
             self.has_stopped = false;
             let taken = match record {
-                Ok(Record::Sighting(number, line)) => self.sighting(number, line),
-                Ok(Record::ReceivedUpTo(name, epoch, position)) => self.heard(name, epoch, position),
+                Ok(Record::Sighting(seq, line)) => self.sighting(seq, line),
+                Ok(Record::ReceivedUpTo(name, epoch, up_to)) => self.received_up_to(name, epoch, up_to),
                 Ok(Record::Stopped) => {
                     self.has_stopped = true;
                     Ok(())
@@ -92,7 +91,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// The last commit was not written to its end, so nothing had been promised or told because of it.
+    /// The last commit was not written to its end, so nothing had been acknowledged or replicated because of it.
     pub fn cut(&mut self) {
         self.has_stopped = false;
     }
@@ -107,12 +106,12 @@ impl Recovery {
         self.has_stopped
     }
 
-    /// How many sightings were read, those that were overtaken by later ones included.
+    /// How many sightings were read, those that were superseded by later ones included.
     pub fn sightings(&self) -> u64 {
         self.sightings
     }
 
-    /// What is known now, and its epoch if that may be kept: `boot` names the present run of the operating system.
+    /// The recovered memory, and its epoch if that may be kept: `boot` names the present run of the operating system.
     pub fn finish(mut self, boot: &str) -> (Recovered, Option<Epoch>) {
         let is_whole = !self.is_damaged;
         let epoch = self.heading.filter(|heading| {
@@ -120,41 +119,33 @@ impl Recovery {
             is_whole && (self.has_stopped || heading.is_synced || heading.boot == boot)
         });
         if !is_whole {
-            self.heard.clear();
+            self.received.clear();
         }
-        self.store.resume_after(self.store.last_seq().saturating_add(self.numbers_skipped));
-        (Recovered { store: self.store, heard: self.heard }, epoch.map(|heading| heading.epoch))
+        self.store.resume_after(self.store.last_seq().saturating_add(self.seqs_skipped));
+        (Recovered { store: self.store, received: self.received }, epoch.map(|heading| heading.epoch))
     }
 
-    /// Plants the mistake that numbering goes on where the journal ends.
+    /// Plants the mistake that sequence numbers go on where the journal ends.
     pub(crate) fn reusing_numbers(self) -> Recovery {
-        Recovery { numbers_skipped: 0, ..self }
+        Recovery { seqs_skipped: 0, ..self }
     }
 
-    fn sighting(&mut self, number: u64, line: &[u8]) -> Result<(), NotARecord> {
-        if number > NUMBER_MAX {
+    fn sighting(&mut self, seq: u64, line: &[u8]) -> Result<(), NotARecord> {
+        if seq > SEQ_MAX {
             return Err(NotARecord);
         }
-        let text = line.strip_suffix(b"\n").ok_or(NotARecord)?;
-        let (sighting, _) = at_line(text).map_err(|_| NotARecord)?;
-        let entry = Update {
-            line,
-            client: sighting.client_range(),
-            moment: sighting.time.moment(),
-            // Its teller may have forgotten it by now, so everybody is told of it.
-            teller: Source::CLIENT,
-            newness: MergeRule::GreaterSighting,
-        };
-        self.store.restore(number, &entry);
+        // The neighbour that it was learned from may have forgotten it by now, so every neighbour is sent it.
+        let update = Update::from_stored(line, Source::CLIENT).ok_or(NotARecord)?;
+        self.store.restore(seq, &update);
         self.sightings += 1;
         Ok(())
     }
 
-    fn heard(&mut self, name: &str, epoch: Epoch, position: u64) -> Result<(), NotARecord> {
+    fn received_up_to(&mut self, name: &str, epoch: Epoch, up_to: u64) -> Result<(), NotARecord> {
         let name = ServerName::parse(name).map_err(|_| NotARecord)?;
-        match self.heard.iter_mut().find(|(known, ..)| *known == name) {
-            Some(heard) => (heard.1, heard.2) = (epoch, position),
-            None => self.heard.push((name, epoch, position)),
+        match self.received.iter_mut().find(|(known, ..)| *known == name) {
+            Some(received) => (received.1, received.2) = (epoch, up_to),
+            None => self.received.push((name, epoch, up_to)),
         }
         Ok(())
     }
@@ -194,29 +185,29 @@ mod tests {
     }
 
     const KIWI: Record<'_> = Record::Sighting(5, b"AT bob +0.100000000 kiwi +34.0-118.4 1621464827.5\n");
-    const HEARD: Record<'_> = Record::ReceivedUpTo("bob", Epoch(9), 12);
+    const RECEIVED: Record<'_> = Record::ReceivedUpTo("bob", Epoch(9), 12);
 
     /// Recovers two records and whatever else is said.
-    fn recovered(heading: Heading, more: impl FnOnce(&mut Recovery)) -> (Recovered, Option<Epoch>) {
+    fn recover(heading: Heading, more: impl FnOnce(&mut Recovery)) -> (Recovered, Option<Epoch>) {
         let mut recovery = Recovery::new();
         recovery.begins(heading);
-        recovery.frame(&payload(&[KIWI, HEARD])).unwrap();
+        recovery.frame(&payload(&[KIWI, RECEIVED])).unwrap();
         more(&mut recovery);
         recovery.finish("now")
     }
 
     #[test]
-    fn numbers_go_on_far_above_the_last_that_was_kept() {
-        let (memory, _) = recovered(heading("now", false), |_| {});
-        assert_eq!(memory.store.last_seq(), 5 + NUMBERS_SKIPPED);
-        let line = memory.store.line_of(b"kiwi").unwrap();
+    fn sequence_numbers_resume_far_above_the_last_recovered() {
+        let (recovered, _) = recover(heading("now", false), |_| {});
+        assert_eq!(recovered.store.last_seq(), 5 + SEQS_SKIPPED);
+        let line = recovered.store.line_of(b"kiwi").unwrap();
         assert!(line.starts_with(b"AT bob"), "{line:?}");
-        assert_eq!(memory.heard, [(ServerName::parse("bob").unwrap(), Epoch(9), 12)]);
+        assert_eq!(recovered.received, [(ServerName::parse("bob").unwrap(), Epoch(9), 12)]);
     }
 
     #[test]
-    fn the_epoch_is_kept_only_if_nothing_that_others_know_can_be_missing() {
-        let epoch = |heading, more: fn(&mut Recovery)| recovered(heading, more).1;
+    fn epoch_is_kept_only_if_nothing_that_others_know_can_be_missing() {
+        let epoch = |heading, more: fn(&mut Recovery)| recover(heading, more).1;
         let stopped = |recovery: &mut Recovery| recovery.frame(&payload(&[Record::Stopped])).unwrap();
         assert_eq!(epoch(heading("now", false), |_| {}), Some(Epoch(7)), "it was killed");
         assert_eq!(epoch(heading("now", false), Recovery::cut), Some(Epoch(7)));
@@ -228,23 +219,23 @@ mod tests {
     }
 
     #[test]
-    fn after_damage_positions_are_forgotten_and_sightings_are_not() {
-        let (memory, _) = recovered(heading("now", false), |recovery| {
+    fn damage_forgets_received_up_to_and_keeps_sightings() {
+        let (recovered, _) = recover(heading("now", false), |recovery| {
             recovery.damaged();
-            recovery.frame(&payload(&[HEARD])).unwrap();
+            recovery.frame(&payload(&[RECEIVED])).unwrap();
         });
-        assert_eq!((memory.len(), memory.heard.len()), (1, 0));
+        assert_eq!((recovered.len(), recovered.received.len()), (1, 0));
     }
 
     #[test]
-    fn a_record_that_is_no_sighting_is_damage() {
+    fn record_without_sighting_is_damage() {
         for line in [&b"AT bob kiwi\n"[..], b"AT bob +0.1 kiwi +34.0-118.4 1", b"IAMAT kiwi +34.0-118.4 1\n"]
         {
-            let (memory, epoch) = recovered(heading("now", false), |recovery| {
-                let bad = payload(&[Record::Sighting(6, line), HEARD]);
+            let (recovered, epoch) = recover(heading("now", false), |recovery| {
+                let bad = payload(&[Record::Sighting(6, line), RECEIVED]);
                 assert_eq!(recovery.frame(&bad), Err(NotARecord));
             });
-            assert_eq!((memory.len(), epoch), (1, None));
+            assert_eq!((recovered.len(), epoch), (1, None));
         }
     }
 }

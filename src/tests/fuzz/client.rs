@@ -80,8 +80,8 @@ fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces, takes_sev
             closed = matches!(line, Line::TooLong(_));
             news += answer(line, &mut session, &mut node, &mut batch, &mut model);
         }
-        news += node.settle(&mut batch).news;
-        assert!(batch.is_settled());
+        news += node.apply(&mut batch, None).applied;
+        assert!(batch.is_applied());
         all.extend_from_slice(batch.replies());
         batch.sent();
         if closed || count == 0 {
@@ -105,11 +105,11 @@ pub(crate) fn answer(
     let begins = batch.replies().len();
     let mut news = 0;
     match session.line(line, RECEIVED, batch) {
-        Step::Next => assert!(!batch.is_settled(), "a report is not to be stored"),
+        Step::Next => assert!(!batch.is_applied(), "a report is not to be stored"),
         Step::Refused(_) => {}
         Step::Close(_) => assert!(matches!(line, Line::TooLong(_)), "nothing else ends a conversation"),
         Step::Ask(ask) => {
-            news = node.settle(batch).news;
+            news = node.apply(batch, None).applied;
             match Query::of(node.store(), &ask) {
                 Some(search) => search.finish(ANSWER, batch.reply()),
                 None => batch.refuse(text),

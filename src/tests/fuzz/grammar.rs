@@ -6,6 +6,7 @@ use crate::proto::model::fields::ParseError;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::{Skew, Timestamp};
 use crate::proto::peering::grammar::{Answer, Call, answer, call, push_proof, push_up_to};
+use crate::proto::store::update::{Source, Update};
 
 /// `data` is read as one line, for a line feed is white space like any other, and as lines.
 pub(crate) fn check(data: &[u8]) {
@@ -95,7 +96,10 @@ fn words(line: &[u8]) {
 fn order(one: &Sighting<'_>, other: &Sighting<'_>) {
     let key = |it: &Sighting<'_>| (naive::time(it.time.text()), line_of(it));
     if one.client == other.client {
-        assert_eq!(one.cmp(other), key(one).cmp(&key(other)));
+        let (lines, read) =
+            ([one, other].map(line_of), |line| Update::from_stored(line, Source::CLIENT).unwrap());
+        let [update, stored] = [read(&lines[0]), read(&lines[1])];
+        assert_eq!(update.cmp_stored(stored.moment, stored.line), key(one).cmp(&key(other)));
     }
 }
 

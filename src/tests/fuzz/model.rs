@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::naive::{self, Decimal};
 use crate::proto::model::epoch::Epoch;
+use crate::proto::store::cursor::Cursor;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
 use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_RECORDS_MAX, Store};
@@ -80,7 +81,8 @@ fn walk(store: &Store, except: Source) -> Vec<u8> {
     let (mut position, mut all) = (0, Vec::new());
     while position < store.last_seq() {
         let begins = all.len();
-        let reached = store.scan_after(position, u64::MAX, except, SCAN_RECORDS_MAX, &mut all).reached;
+        let reached =
+            Cursor::new(position, except).copy(store, u64::MAX, SCAN_RECORDS_MAX, &mut all).position();
         assert!(reached > position, "the walk stands still");
         let records = all[begins..].iter().filter(|&&byte| byte == b'\n').count();
         assert!(records <= SCAN_RECORDS_MAX, "{records} records in one step");

@@ -56,9 +56,9 @@ fn converse(mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u
             let Some(line) = framing.next_line() else { break };
             // Two conversations settle when they like. Here they do so in the order of the lines, as the model does.
             if matches!(line, Line::Whole(text) if text.starts_with(b"IAMAT ")) {
-                news += node.settle(&mut of_peer).news;
+                news += node.apply(&mut of_peer, None).applied;
                 news += client::answer(line, &mut client, &mut node, &mut of_client, &mut model);
-                news += node.settle(&mut of_client).news;
+                news += node.apply(&mut of_client, None).applied;
             } else {
                 let (ends, settled) = peer.line(line, &mut node, &mut of_peer, &mut model);
                 (closed, news) = (ends, news + settled);
@@ -67,9 +67,9 @@ fn converse(mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u
                 break;
             }
         }
-        news += node.settle(&mut of_peer).news;
+        news += node.apply(&mut of_peer, None).applied;
         for batch in [&mut of_peer, &mut of_client] {
-            assert!(batch.is_settled());
+            assert!(batch.is_applied());
         }
         all.extend_from_slice(of_peer.replies());
         of_client.sent();
@@ -134,12 +134,12 @@ impl Peer {
         let mut news = 0;
         match step {
             Step::Next | Step::Refused(_) | Step::Close(_) => {}
-            Step::Authenticated(_) => self.session.meet(node, batch),
+            Step::Authenticated(_) => self.session.authenticate(node, batch),
             Step::Heartbeat(beat) => {
-                news = node.settle(batch).news;
-                self.session.beat(node, &beat, true, batch);
+                news = node.apply(batch, None).applied;
+                self.session.heartbeat(node, &beat, true, batch);
                 let ack = batch.replies()[begins..].to_vec();
-                let differs = node.store().digest().total() != beat.total;
+                let differs = node.store().digest().total() != beat.digest;
                 let sums = if differs { 1 + 256 * 16 } else { 0 };
                 let known = format!("ACK {} {}", self.position, node.store().last_seq());
                 assert!(ack.starts_with(known.as_bytes()) && ack.len() == known.len() + sums + 1, "{ack:?}");
@@ -169,7 +169,7 @@ impl Peer {
             }
             // The answer depends on the store.
             (Ok(Call::Heartbeat(beat)), _, true) => {
-                self.position = self.position.max(beat.position);
+                self.position = self.position.max(beat.up_to);
                 (Vec::new(), false)
             }
             (Ok(Call::Proof(proof)), Some((neighbour, epoch)), false) => {

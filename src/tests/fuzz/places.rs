@@ -104,7 +104,7 @@ fn search(limit: u8) -> Query {
         (Node::new(Arc::clone(&me)), Session::client(me), Batch::default());
     let report = b"IAMAT kiwi +34.068930-118.445127 1621464827.959498503";
     session.line(Line::Whole(report), RECEIVED, &mut batch);
-    node.settle(&mut batch);
+    node.apply(&mut batch, None);
     let question = format!("WHATSAT kiwi 50 {limit}");
     let Ok(ClientCommand::WhatsAt(ask)) = client_command(question.as_bytes()) else { unreachable!() };
     Query::of(node.store(), &ask).unwrap()

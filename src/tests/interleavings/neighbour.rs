@@ -75,11 +75,11 @@ impl Neighbour {
             };
             if met {
                 self.framing.trust();
-                self.session.meet(&mut self.node, &mut self.batch);
+                self.session.authenticate(&mut self.node, &mut self.batch);
             }
-            self.node.settle(&mut self.batch);
+            self.node.apply(&mut self.batch, None);
             if let Some(beat) = beat {
-                self.session.beat(&self.node, &beat, true, &mut self.batch);
+                self.session.heartbeat(&self.node, &beat, true, &mut self.batch);
             }
         }
         // If it does not arrive, the link has ended.

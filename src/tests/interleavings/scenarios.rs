@@ -58,7 +58,7 @@ fn news(stage: &Stage) {
         }
         assert!(bolden.listen_until(|bolden| {
             let acknowledged = shared.links[0].acknowledged_position();
-            let merged = bolden.node.heard(0, shared.me.epoch);
+            let merged = bolden.node.received_up_to(0, shared.me.epoch);
             assert!(acknowledged <= merged, "acknowledged up to {acknowledged}, merged up to {merged}");
             bolden.told.len() == 4
         }));

@@ -11,6 +11,7 @@ use crate::journal::{Found, Journal, OpenError, Opened};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, MAGIC, Next, Record, next_frame};
 
@@ -73,7 +74,7 @@ pub(super) fn line(number: u64) -> String {
 /// What is in the memory of a server that has just started. Panics on a sighting that nobody has written.
 pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
     let me = Identity::new(name("Alford"), vec![Neighbour::herd(name("Bolden"))], opened.epoch);
-    let node = Node::remembering(Arc::new(me), opened.memory);
+    let node = Node::from_recovered(Arc::new(me), opened.memory);
     let mut seen = BTreeSet::new();
     let mut position = 0;
     while position < node.store().last_seq() {
@@ -84,11 +85,11 @@ pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
             assert_eq!(stored, line(number));
             assert!(seen.insert(number), "{number} is there twice");
         };
-        let reached = node.store().scan(position, u64::MAX, Source::NOBODY, 64, push).reached;
+        let reached = Cursor::new(position, Source::NOBODY).scan(node.store(), u64::MAX, 64, push).position();
         position = if reached == position { u64::MAX } else { reached };
     }
     assert_eq!(seen.len(), node.store().len());
-    (seen, node.heard(0, NEIGHBOURS))
+    (seen, node.received_up_to(0, NEIGHBOURS))
 }
 
 impl Image {

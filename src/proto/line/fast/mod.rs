@@ -37,16 +37,16 @@ impl Session {
         replies_bytes_max: usize,
         batch: &mut Batch,
     ) -> u64 {
-        let before = batch.waiting();
+        let before = batch.pending();
         match self.role {
             // Reports that must be kept as they came are not taken here.
-            Role::Client | Role::Classic(_) if !batch.keeps_lines() => {
+            Role::Client | Role::Legacy(_) if !batch.retains_originals() => {
                 self.reports(framing, received, replies_bytes_max, batch);
             }
             Role::Peer(neighbour, epoch, _) => self.told(neighbour, epoch, framing, batch),
-            Role::Client | Role::Classic(_) | Role::Unauthenticated(_) | Role::Challenged(_) => {}
+            Role::Client | Role::Legacy(_) | Role::Unauthenticated(_) | Role::Challenged(_) => {}
         }
-        (batch.waiting() - before) as u64
+        (batch.pending() - before) as u64
     }
 
     #[inline(always)]
@@ -81,7 +81,7 @@ impl Session {
     /// What this neighbour tells. Nothing is replied to it.
     fn told(&mut self, neighbour: usize, epoch: Epoch, framing: &mut Framing, batch: &mut Batch) {
         let Some(ahead) = framing.ahead(usize::MAX, CANONICAL_AT_BYTES_MAX) else { return };
-        let teller = self.me.teller(neighbour, epoch);
+        let teller = self.me.source(neighbour, epoch);
         let LineCache { hundreds, origin } = &mut self.before;
         let mut rest = ahead;
         while let Some(usual) = CanonicalAt::read(rest, origin, hundreds) {
