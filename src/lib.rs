@@ -23,10 +23,10 @@
 //! | [`operating`] | no code: `OPERATING.md`, for those who run a herd |
 //! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
 //!
-//! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::line::session`], then
-//! [`proto::node::Node::settle`], then [`server`]'s `commits` and `link`. Lines in canonical form are taken many at
+//! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::session`], then
+//! [`proto::node::Node::apply`], then [`server`]'s `commits` and `link`. Lines in canonical form are taken many at
 //! once by `proto::line::fast`, on a shorter way to the same end. A wrong line's way ends in
-//! [`proto::line::command`], or in [`proto::peering::grammar`] if a server said it.
+//! [`proto::line::commands`], or in [`proto::peering::grammar`] if a server said it.
 //!
 //! # What does not exist here
 //!

@@ -30,7 +30,7 @@ impl Framings {
         } else if conversation.is_peer() {
             self.peers.pop().unwrap_or_else(Framing::for_peer)
         } else {
-            Framing::for_stranger()
+            Framing::for_unauthenticated()
         }
     }
 

@@ -20,6 +20,6 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
     let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::nonce()?);
     let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
-    let framing = Framing::for_stranger();
+    let framing = Framing::for_unauthenticated();
     Connection::begin(shared, &accepted.stream, accepted.admitted, phase, conversation, framing)?.run()
 }

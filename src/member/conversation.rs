@@ -20,11 +20,11 @@ use super::turn::{Host, Turn};
 use crate::logging::Escaped;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::Query;
-use crate::proto::line::session::{Refusal, Session, Step};
 use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::Heartbeat;
+use crate::proto::session::{Refusal, Session, Step};
 
 /// One conversation.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Conversation {
             let Some(line) = framing.next_line() else { return Pause::Empty };
             if let Some(pause) = self.line(host, turn, line, received) {
                 if matches!(pause, Pause::Authenticated(_)) {
-                    framing.trust();
+                    framing.authenticated();
                 }
                 return pause;
             }

@@ -38,10 +38,11 @@ use crate::os::sync::RwLock;
 use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
-use crate::proto::line::session::Refusal;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
 use crate::proto::peering::grammar::Heartbeat;
 use crate::proto::peering::link::PEER_TIMEOUT;
+use crate::proto::peering::session as peer;
+use crate::proto::session::Refusal;
 
 /// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
 const CPU_PERMITS_PER_PROCESSOR: usize = 2;
@@ -224,13 +225,16 @@ impl Member {
     pub fn closed(&self, remote: Remote, why: Refusal) {
         let event = match why {
             Refusal::TooLong => Event::LineBytes,
-            Refusal::Version => Event::PeerVersion,
-            Refusal::NotMe => Event::PeerMisdirected,
-            Refusal::NotANeighbour => Event::PeerUnknown,
-            Refusal::WrongProof => Event::PeerUnproved,
-            Refusal::Parse(_) | Refusal::ClockAhead | Refusal::NotProved | Refusal::SecondHello => {
-                Event::Refused
-            }
+            Refusal::Peer(why) => match why {
+                peer::Refusal::Version => Event::PeerVersion,
+                peer::Refusal::NotMe => Event::PeerMisdirected,
+                peer::Refusal::NotANeighbour => Event::PeerUnknown,
+                peer::Refusal::WrongProof => Event::PeerUnproved,
+                peer::Refusal::Parse(_) | peer::Refusal::NotProved | peer::Refusal::SecondHello => {
+                    Event::Refused
+                }
+            },
+            Refusal::Client(_) => Event::Refused,
         };
         self.metrics.count_and_warn(event, format_args!("{remote} is turned away: {why}"));
     }

@@ -1,7 +1,7 @@
-//! The rules of the herd: grammar, merging, flooding, conversations, what a link owes its neighbour.
+//! The rules of the herd: grammar, merging, flooding, conversations, links.
 //!
 //! Nothing in here touches a socket, a thread, a clock, a lock, a log or a file. Time is an argument, and
-//! effects are values: replies and lines in buffers that the driver lends, and [`line::session::Step`]s. So the
+//! effects are values: replies and lines in buffers that the driver lends, and [`session::Step`]s. So the
 //! threaded server, event-driven ones and the simulator run the same rules.
 //!
 //! Each folder knows only those above it:
@@ -9,11 +9,12 @@
 //! | folder | what is in it |
 //! |---|---|
 //! | [`model`] | the values: names, times, locations, the sighting and its `AT` line |
-//! | [`store`] | records, the one rule of merging, the log of changes, digests |
+//! | [`store`] | records, updates and their total order, the log of changes and cursors in it, digests |
 //! | [`wal`] | what a journal record means, and what is believed of a journal after a crash |
 //! | [`node`] | what one member decides |
-//! | [`mod@line`] | the line protocol: framing, commands, a conversation, the fast path |
-//! | [`peering`] | the protocol between servers: grammar, auth, links, anti-entropy, the legacy dialect |
+//! | [`mod@line`] | the line protocol: framing, commands, a conversation with clients, the fast path |
+//! | [`peering`] | the protocol between servers: grammar, auth, a neighbour in, links out, anti-entropy, legacy |
+//! | [`session`] | a conversation on either port, as drivers see it |
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
@@ -22,5 +23,6 @@ pub mod line;
 pub mod model;
 pub mod node;
 pub mod peering;
+pub mod session;
 pub mod store;
 pub mod wal;

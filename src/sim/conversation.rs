@@ -6,11 +6,11 @@ use crate::proto::bug::Bug;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
 use crate::proto::line::query::Query;
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::Nonce;
+use crate::proto::session::{Session, Step};
 
 /// Bytes read at once: as few as framing allows, for a herd of 200 has tens of thousands of conversations.
 const READ_BYTES: usize = 1;

@@ -12,13 +12,13 @@ use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{
     CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX, PEER_READ_BYTES,
 };
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::link::Link;
+use crate::proto::session::{Session, Step};
 use crate::tests::peers::{NONCE, met};
 
 const CLIENTS: usize = 1_000;

@@ -10,13 +10,13 @@ use proptest::sample::select;
 
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, Line};
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::PEER_VERSION;
+use crate::proto::session::{Session, Step};
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
 

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::Line;
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::session::{Session, Step};
 use crate::tests::peers::met;
 
 const NOON: Moment = Moment { seconds: 1_700_000_000, nanos: 0 };

@@ -8,10 +8,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::proto::line::batch::Batch;
-use crate::proto::line::command::{ClientCommand, RADIUS_KM_MAX, client_command};
+use crate::proto::line::commands::{ClientCommand, client_command};
 use crate::proto::line::framing::{Line, PEER_LINE_BYTES_MAX};
-use crate::proto::line::query::{PLACES_MAX, results_beyond};
-use crate::proto::line::session::{Session, Step};
+use crate::proto::line::query::{PLACES_MAX, RADIUS_KM_MAX, results_beyond};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::at_line;
@@ -21,6 +20,7 @@ use crate::proto::peering::auth::{Nonce, Proof};
 use crate::proto::peering::grammar::{
     Ack, Answer, Call, Greeting, Heartbeat, Welcome, answer, call, push_proof, push_up_to,
 };
+use crate::proto::session::{Session, Step};
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
 /// The six characters that separate fields.

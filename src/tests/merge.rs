@@ -11,13 +11,13 @@ use proptest::sample::select;
 
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::Line;
-use crate::proto::line::session::Session;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::session::Session;
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::{Source, Update};

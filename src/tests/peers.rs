@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::Line;
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::time::Moment;
 use crate::proto::node::Node;
 use crate::proto::peering::auth::Nonce;
+use crate::proto::session::{Session, Step};
 use crate::tests::harness::Talk;
 
 /// What a test says in place of a number that nobody can foretell.

@@ -11,13 +11,13 @@ use super::transcripts::{each_transcript, format::Transcript, transcript};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::Query;
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::link::{Answered, Link};
+use crate::proto::session::{Session, Step};
 use crate::tests::peers::NONCE;
 
 /// What a provider finds: as many as it is asked for.

@@ -7,13 +7,13 @@ use parking_lot::RwLock;
 use proxyherd::net::listen::REPLIES_BYTES_MAX;
 use proxyherd::proto::line::batch::Batch;
 use proxyherd::proto::line::framing::{CLIENT_READ_BYTES, Framing, LINE_BYTES_MAX, Line};
-use proxyherd::proto::line::session::{Session, Step};
 use proxyherd::proto::model::epoch::Epoch;
 use proxyherd::proto::model::name::ServerName;
 use proxyherd::proto::model::time::Moment;
 use proxyherd::proto::node::{Identity, Neighbour, Node};
 use proxyherd::proto::peering::auth::Nonce;
 use proxyherd::proto::peering::grammar::PEER_VERSION;
+use proxyherd::proto::session::{Session, Step};
 
 use super::stream::{Pass, Speaker};
 use crate::process::Failure;

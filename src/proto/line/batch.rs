@@ -5,12 +5,11 @@
 
 use std::ops::Range;
 
-use crate::proto::line::command::IAmAt;
-use crate::proto::line::fast::at_line::CanonicalAt;
-use crate::proto::line::fast::reply_prefix::ReplyPrefix;
-use crate::proto::line::fast::report::{CLIENT, CanonicalReport, WINDOW_BYTES};
+use crate::proto::line::reply_prefix::ReplyPrefix;
+use crate::proto::model::location::Location;
+use crate::proto::model::name::ClientId;
 use crate::proto::model::sighting::Sighting;
-use crate::proto::model::time::{Moment, Skew};
+use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::store::update::{MergeRule, Reached, Reject, Source, Update, Updates};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
@@ -35,33 +34,22 @@ pub struct Batch {
 }
 
 /// Where the reply to a report stands, and in it the client's name.
-#[derive(Debug)]
-struct Ack {
-    line: Range<usize>,
-    client: usize,
-}
+type Ack = (Range<usize>, usize);
 
-/// An update that waits to be merged.
+/// An update that waits to be merged. It has 64 bytes, so that finding one by its index costs little.
 #[derive(Debug)]
 struct Pending {
     line: Span,
     /// Where the client's name stands in the line.
     client: Span,
     moment: Moment,
-    /// Where in `originals` the report stands as it came, if it was retained.
-    original: Option<Span>,
-    /// `None` for a client's own report.
-    learned: Option<(Source, MergeRule)>,
+    source: Source,
+    rule: MergeRule,
+    /// Whether it is a client's own report, so that its line stands in `replies`.
+    is_report: bool,
     is_rejected: bool,
-}
-
-impl Pending {
-    /// A client's own report, which is not retained as it came.
-    #[inline(always)]
-    fn new(line: (usize, usize), client: (usize, usize), moment: Moment) -> Pending {
-        let (line, client) = (Span::new(line.0, line.1), Span::new(client.0, client.1));
-        Pending { line, client, moment, original: None, learned: None, is_rejected: false }
-    }
+    /// Where in `originals` the report stands as it came; empty if it was not retained.
+    original: Span,
 }
 
 /// From where to where. A batch holds far less than four gigabytes.
@@ -136,81 +124,87 @@ impl Batch {
         self.pending.len()
     }
 
-    /// The same as [`Batch::report`] for a report in its usual form, at the start of this window.
-    #[inline(always)]
-    pub(crate) fn usual(
-        &mut self,
-        opening: &ReplyPrefix,
-        window: &[u8; WINDOW_BYTES],
-        usual: &CanonicalReport,
-        received: Moment,
-    ) {
-        let out = &mut self.replies;
-        let start = out.len();
-        opening.push_to(Skew::between(received, usual.moment), out);
-        let client = out.len() - start;
-        // Copying all of the window costs less than copying as many bytes as the fields have.
-        let end = out.len() + usual.end - CLIENT;
-        out.extend_from_slice(&window[CLIENT..]);
-        out.truncate(end);
-        let client = (client, client + usual.client_end - CLIENT);
-        self.pending.push(Pending::new((start, out.len()), client, usual.moment));
-    }
-
-    /// Replies to a client's report, which came as `line`, and notes it to be merged. Replies begin with `opening`.
+    /// Replies to a client's report, which came as `line`, and notes it to be merged. The reply begins with `prefix`.
     pub(crate) fn report(
         &mut self,
-        opening: &ReplyPrefix,
+        prefix: &ReplyPrefix,
         line: &[u8],
-        report: &IAmAt<'_>,
         received: Moment,
+        client: ClientId<'_>,
+        location: Location<'_>,
+        time: Timestamp<'_>,
     ) {
-        let original = self.retains_originals.then(|| {
+        self.push_report(prefix, received, time.moment(), client.0.len(), |replies| {
+            for (field, end) in [(client.0, b' '), (location.text(), b' '), (time.text(), b'\n')] {
+                replies.extend_from_slice(field.as_bytes());
+                replies.push(end);
+            }
+        });
+        if let (true, Some(pending)) = (self.retains_originals, self.pending.last_mut()) {
             let start = self.originals.len();
             self.originals.extend_from_slice(line);
-            Span::new(start, self.originals.len())
-        });
-        let out = &mut self.replies;
-        let start = out.len();
-        opening.push_to(Skew::between(received, report.time.moment()), out);
-        let client = out.len() - start;
-        out.extend_from_slice(report.client.0.as_bytes());
-        let client_end = out.len() - start;
-        out.push(b' ');
-        out.extend_from_slice(report.location.text().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(report.time.text().as_bytes());
-        out.push(b'\n');
-        let pending = Pending::new((start, out.len()), (client, client_end), report.time.moment());
-        self.pending.push(Pending { original, ..pending });
+            pending.original = Span::new(start, self.originals.len());
+        }
     }
 
-    /// Notes what a neighbour told, to be merged.
-    pub(crate) fn tell(&mut self, sighting: &Sighting<'_>, source: Source, rule: MergeRule) {
-        let start = self.learned.len();
-        sighting.push_to(&mut self.learned);
-        let pending =
-            Pending::new((start, self.learned.len()), sighting.client_range(), sighting.time.moment());
-        self.pending.push(Pending { learned: Some((source, rule)), ..pending });
-    }
-
-    /// The same for a line in its usual form, which is the one in which it is stored.
+    /// Replies to a client's report of which `push_fields` appends the three fields and a line feed, the client's name
+    /// of `client_bytes` first, and notes it to be merged.
     #[inline(always)]
-    pub(crate) fn push_canonical_at(
+    pub(crate) fn push_report(
         &mut self,
-        line: &[u8],
-        usual: &CanonicalAt,
+        prefix: &ReplyPrefix,
+        received: Moment,
+        moment: Moment,
+        client_bytes: usize,
+        push_fields: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let replies = &mut self.replies;
+        let start = replies.len();
+        prefix.push_to(Skew::between(received, moment), replies);
+        let client = replies.len() - start;
+        push_fields(replies);
+        let line = Span::new(start, replies.len());
+        let client = Span::new(client, client + client_bytes);
+        self.push_pending(line, client, moment, (Source::CLIENT, MergeRule::LaterTime), true);
+    }
+
+    /// Notes a neighbour's sighting, to be merged.
+    pub(crate) fn learn(&mut self, sighting: &Sighting<'_>, source: Source, rule: MergeRule) {
+        let moment = sighting.time.moment();
+        self.push_learned(sighting.client_range(), moment, source, rule, |out| sighting.push_to(out));
+    }
+
+    /// Notes a neighbour's line, which `push_line` appends in the form in which it is stored.
+    #[inline(always)]
+    pub(crate) fn push_learned(
+        &mut self,
+        client: (usize, usize),
+        moment: Moment,
         source: Source,
         rule: MergeRule,
+        push_line: impl FnOnce(&mut Vec<u8>),
     ) {
         let start = self.learned.len();
-        self.learned.extend_from_slice(line);
-        let pending = Pending::new((start, self.learned.len()), usual.client, usual.moment);
-        self.pending.push(Pending { learned: Some((source, rule)), ..pending });
+        push_line(&mut self.learned);
+        let (line, client) = (Span::new(start, self.learned.len()), Span::new(client.0, client.1));
+        self.push_pending(line, client, moment, (source, rule), false);
     }
 
-    /// Notes how far a neighbour has come with what it told before.
-    pub(crate) fn tell_reached(&mut self, reached: Reached) {
+    #[inline(always)]
+    fn push_pending(
+        &mut self,
+        line: Span,
+        client: Span,
+        moment: Moment,
+        (source, rule): (Source, MergeRule),
+        is_report: bool,
+    ) {
+        let (original, is_rejected) = (Span::new(0, 0), false);
+        self.pending.push(Pending { line, client, moment, source, rule, is_report, is_rejected, original });
+    }
+
+    /// Notes how far a neighbour has come with the lines before.
+    pub(crate) fn set_reached(&mut self, reached: Reached) {
         self.reached = Some(reached);
     }
 
@@ -220,7 +214,7 @@ impl Batch {
     pub fn nack(&mut self, why: &str) -> usize {
         let mut replies = Vec::with_capacity(self.replies.len());
         let mut copied = 0;
-        for Ack { line: Range { start, end }, client } in &self.acks {
+        for (Range { start, end }, client) in &self.acks {
             replies.extend_from_slice(&self.replies[copied..*start]);
             replies.extend_from_slice(format!("? {why}: IAMAT ").as_bytes());
             replies.extend_from_slice(&self.replies[start + client..*end]);
@@ -241,7 +235,7 @@ impl Batch {
         let mut copied = 0;
         pending.retain_mut(|pending| {
             let Range { start, end } = pending.line.range();
-            if pending.learned.is_some() {
+            if !pending.is_report {
                 return true;
             }
             replies.extend_from_slice(&self.replies[copied..start]);
@@ -252,14 +246,12 @@ impl Batch {
                 return true;
             }
             replies.extend_from_slice(b"? ");
-            match pending.original {
-                Some(original) => replies.extend_from_slice(&self.originals[original.range()]),
-                None => {
-                    replies.extend_from_slice(b"IAMAT ");
-                    let fields = start + pending.client.start as usize..end - 1;
-                    replies.extend_from_slice(&self.replies[fields]);
-                }
+            let original = &self.originals[pending.original.range()];
+            if original.is_empty() {
+                replies.extend_from_slice(b"IAMAT ");
+                replies.extend_from_slice(&self.replies[start + pending.client.start as usize..end - 1]);
             }
+            replies.extend_from_slice(original);
             replies.push(b'\n');
             false
         });
@@ -274,13 +266,11 @@ impl Updates for Batch {
     #[inline(always)]
     fn get(&self, i: usize) -> Option<Update<'_>> {
         let pending = self.pending.get(i)?;
-        let (text, source, rule) = match pending.learned {
-            None => (&self.replies, Source::CLIENT, MergeRule::LaterTime),
-            Some((source, rule)) => (&self.learned, source, rule),
-        };
+        let &Pending { moment, source, rule, client, .. } = pending;
+        let text = if pending.is_report { &self.replies } else { &self.learned };
         let line = &text[pending.line.range()];
-        let client = (pending.client.start as usize, pending.client.end as usize);
-        Some(Update { line, client, moment: pending.moment, source, rule })
+        let client = (client.start as usize, client.end as usize);
+        Some(Update { line, client, moment, source, rule })
     }
 
     #[cold]
@@ -298,15 +288,22 @@ impl Updates for Batch {
             self.refuse_rejected();
         }
         if self.is_durable {
-            let reports = self.pending.iter().filter(|pending| pending.learned.is_none());
-            self.acks.extend(reports.map(|Pending { line, client, .. }| Ack {
-                line: line.range(),
-                client: client.start as usize,
-            }));
+            let reports = self.pending.iter().filter(|pending| pending.is_report);
+            self.acks.extend(reports.map(|report| (report.line.range(), report.client.start as usize)));
         }
         self.pending.clear();
         self.learned.clear();
         self.reached = None;
         self.originals.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pending_update_has_64_bytes() {
+        assert_eq!(size_of::<Pending>(), 64);
     }
 }

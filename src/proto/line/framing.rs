@@ -7,11 +7,9 @@
 
 use std::ops::Range;
 
-use crate::proto::line::fast::report::WINDOW_BYTES;
-
 /// The most bytes of a client's line if nothing else is asked for, its terminator not counted. Real reports have
-/// under 120 bytes; more leaves room for long client names and keeps what one connection can make the server hold
-/// small.
+/// under 120 bytes; more leaves room for long client names, and keeps the memory small that one connection can
+/// make the server hold.
 pub const LINE_BYTES_MAX: usize = 4096;
 
 /// The fewest bytes that a client's line may be bounded to: a report of a real client must fit.
@@ -25,9 +23,9 @@ pub const LINE_BYTES_CEILING: usize = 64 * 1024;
 /// theirs send the most that is possible, and the herd must agree.
 pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 128;
 
-/// The most bytes of a line on the peer port before the hello: every line up to the hello fits, and who has proved
-/// nothing gets no larger buffer filled.
-pub const STRANGER_LINE_BYTES_MAX: usize = 1024;
+/// The most bytes of a line on the peer port before a neighbour has authenticated: every line up to that fits, and a
+/// connection that has proved nothing gets no larger buffer filled.
+pub const UNAUTHENTICATED_LINE_BYTES_MAX: usize = 1024;
 
 /// The bytes that a buffer begins with, some five reports: most connections never have more on the way. It doubles each
 /// time that it has been filled.
@@ -39,7 +37,11 @@ pub const CLIENT_READ_BYTES: usize = 8 * 1024;
 /// The most bytes read at once from a neighbour, who sends in bulk.
 pub const PEER_READ_BYTES: usize = 64 * 1024;
 
-/// What was cut out of the stream.
+/// The bytes that can be looked at behind what has been read, so that a parser need not ask of each byte whether it has
+/// come.
+pub(crate) const LOOKAHEAD_BYTES: usize = 128;
+
+/// A line that was cut out of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
     /// A line without its terminator.
@@ -56,7 +58,7 @@ pub struct Framing {
     buffer_bytes_max: usize,
     /// Whether the last read has filled it.
     is_filled: bool,
-    /// What has been read and not yet been given out.
+    /// The bytes that have been read and not yet been given out.
     unread: Range<usize>,
     /// How much of `unread` is known to hold no line feed.
     searched: usize,
@@ -67,27 +69,27 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// For what a client sends: the end of its stream ends its last line.
+    /// For a client's lines: the end of its stream ends its last line.
     pub fn for_client() -> Framing {
         Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES)
     }
 
-    /// For what comes in on the peer port before the hello; [`Framing::trust`] makes it one for a neighbour.
-    pub fn for_stranger() -> Framing {
-        Framing { line_bytes_max: STRANGER_LINE_BYTES_MAX, ..Framing::for_peer() }
+    /// For the peer port until a neighbour has authenticated; [`Framing::authenticated`] makes it one for that.
+    pub fn for_unauthenticated() -> Framing {
+        Framing { line_bytes_max: UNAUTHENTICATED_LINE_BYTES_MAX, ..Framing::for_peer() }
     }
 
-    /// A stranger has proved to be a neighbour: its further lines may be as long as those of one.
-    pub fn trust(&mut self) {
+    /// The other side has proved to be a neighbour: its further lines may be as long as those of one.
+    pub fn authenticated(&mut self) {
         self.line_bytes_max = PEER_LINE_BYTES_MAX;
     }
 
-    /// For what a neighbour tells us.
+    /// For the lines that a neighbour sends us.
     pub fn for_peer() -> Framing {
         Framing::new(PEER_LINE_BYTES_MAX, PEER_READ_BYTES).whole_lines_only()
     }
 
-    /// For what a neighbour answers to what we tell it.
+    /// For the answers of a neighbour to the lines that we send it.
     pub fn for_peer_replies() -> Framing {
         Framing::new(PEER_LINE_BYTES_MAX, PEER_LINE_BYTES_MAX).whole_lines_only()
     }
@@ -97,9 +99,9 @@ impl Framing {
         // A whole line with CRLF must fit, with a byte to spare so that `space` is never empty.
         let room = read_bytes.max(line_bytes_max + 3);
         Framing {
-            // The window at the start of every line must be in the buffer.
-            buffer: vec![0; room.min(FIRST_READ_BYTES) + WINDOW_BYTES],
-            buffer_bytes_max: room + WINDOW_BYTES,
+            // The bytes to look ahead at must be in the buffer.
+            buffer: vec![0; room.min(FIRST_READ_BYTES) + LOOKAHEAD_BYTES],
+            buffer_bytes_max: room + LOOKAHEAD_BYTES,
             is_filled: false,
             unread: 0..0,
             searched: 0,
@@ -109,14 +111,14 @@ impl Framing {
         }
     }
 
-    /// The same where the end of the stream ends no line. A neighbour that is killed while it writes leaves half
-    /// of one, which may well parse: as a sighting at an earlier time, which nobody ever made.
+    /// Lets the end of the stream end no line. A neighbour that is killed while it writes leaves half of a line, which
+    /// may well parse: as a sighting at an earlier time, which no client ever made.
     #[must_use]
     pub fn whole_lines_only(self) -> Framing {
         Framing { end_ends_line: false, ..self }
     }
 
-    /// The same with all the room that it may have from the beginning.
+    /// Gives it all the room that it may have from the beginning.
     #[must_use]
     pub fn roomy(mut self) -> Framing {
         self.buffer.resize(self.buffer_bytes_max, 0);
@@ -132,7 +134,7 @@ impl Framing {
         if self.is_filled {
             self.grow();
         }
-        let end = self.buffer.len() - WINDOW_BYTES;
+        let end = self.buffer.len() - LOOKAHEAD_BYTES;
         &mut self.buffer[self.unread.end..end]
     }
 
@@ -140,7 +142,7 @@ impl Framing {
     pub fn filled(&mut self, count: usize) {
         self.ended |= count == 0;
         self.unread.end += count;
-        self.is_filled = self.unread.end + WINDOW_BYTES == self.buffer.len();
+        self.is_filled = self.unread.end + LOOKAHEAD_BYTES == self.buffer.len();
     }
 
     /// The next complete line, or a line that is too long, or `None` if more must be read first.
@@ -175,15 +177,15 @@ impl Framing {
         Some(Line::Whole(&self.buffer[start..end]))
     }
 
-    /// What has been read and not been given out, `bytes_max` of it, and as many bytes behind it as a window has.
-    /// `None` if lines must be shorter than `line_bytes`.
-    pub(crate) fn ahead(&self, bytes_max: usize, line_bytes: usize) -> Option<&[u8]> {
-        let end = self.unread.start + self.unread.len().min(bytes_max) + WINDOW_BYTES;
+    /// At most `bytes_max` of the bytes that have been read and not been given out, and [`LOOKAHEAD_BYTES`] more that
+    /// may be anything. `None` if lines must be shorter than `line_bytes`.
+    pub(crate) fn peek(&self, bytes_max: usize, line_bytes: usize) -> Option<&[u8]> {
+        let end = self.unread.start + self.unread.len().min(bytes_max) + LOOKAHEAD_BYTES;
         (self.line_bytes_max >= line_bytes).then(|| &self.buffer[self.unread.start..end])
     }
 
-    /// Whole lines of so many bytes have been taken of what is [`Framing::ahead`].
-    pub(crate) fn took(&mut self, bytes: usize) {
+    /// Whole lines of this many bytes have been taken of what [`Framing::peek`] gave.
+    pub(crate) fn consume(&mut self, bytes: usize) {
         if bytes > 0 {
             self.unread.start += bytes;
             self.searched = 0;
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ends_in_lf_crlf_or_the_end_of_the_stream() {
+    fn line_ends_in_lf_crlf_or_the_end_of_the_stream() {
         assert_eq!(lines(b"a\nb\r\n\r\n\n c ", &[], 9), whole(&["a", "b", "", "", " c "]));
         assert_eq!(lines(b"a\rb\r\r\nc\r", &[], 9), whole(&["a\rb\r", "c\r"]));
         assert_eq!(lines(b"", &[], 9), whole(&[]));
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_that_is_cut_off_has_not_said_the_rest_of_its_line() {
+    fn half_a_line_of_a_neighbour_that_is_cut_off_is_no_line() {
         let mut framing = Framing::new(99, 1).whole_lines_only();
         let stream = b"AT A +1 c +1+1 15\nAT A +1 c +1+1 1";
         framing.space()[..stream.len()].copy_from_slice(stream);
@@ -268,11 +270,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_may_send_short_lines_and_a_neighbour_long_ones_from_the_next_line_on() {
-        let long = vec![b'x'; STRANGER_LINE_BYTES_MAX + 1];
+    fn line_limit_rises_when_a_neighbour_has_authenticated() {
+        let long = vec![b'x'; UNAUTHENTICATED_LINE_BYTES_MAX + 1];
         let stream = [b"HELLO\n", &*long, b"\n"].concat();
         let framing = || {
-            let mut framing = Framing::for_stranger().roomy();
+            let mut framing = Framing::for_unauthenticated().roomy();
             framing.space()[..stream.len()].copy_from_slice(&stream);
             framing.filled(stream.len());
             assert_eq!(framing.next_line(), Some(Line::Whole(b"HELLO")));
@@ -280,13 +282,13 @@ mod tests {
         };
         assert_eq!(framing().next_line(), Some(Line::TooLong(&long[1..])));
         let mut trusted = framing();
-        trusted.trust();
+        trusted.authenticated();
         assert_eq!(trusted.next_line(), Some(Line::Whole(&long)));
         assert!(trusted.space().len() > PEER_LINE_BYTES_MAX);
     }
 
     #[test]
-    fn the_room_doubles_when_it_has_been_filled_and_has_a_bound() {
+    fn buffer_doubles_when_filled_and_has_a_bound() {
         let mut framing = Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES);
         let mut rooms = Vec::new();
         for _ in 0..7 {
@@ -298,16 +300,16 @@ mod tests {
             while framing.next_line().is_some() {}
         }
         assert_eq!(rooms[0], FIRST_READ_BYTES);
-        assert!(rooms.windows(2).all(|pair| pair[1] <= 2 * pair[0] + WINDOW_BYTES), "{rooms:?}");
+        assert!(rooms.windows(2).all(|pair| pair[1] <= 2 * pair[0] + LOOKAHEAD_BYTES), "{rooms:?}");
         assert_eq!(rooms[5..], [CLIENT_READ_BYTES; 2]);
-        // What does not fill it lets it be.
+        // A read that does not fill the buffer leaves it as it is.
         framing.space()[..100].fill(b'x');
         framing.filled(100);
         assert_eq!(framing.space().len(), CLIENT_READ_BYTES - 100);
     }
 
     #[test]
-    fn a_line_may_be_as_long_as_the_limit_and_not_longer() {
+    fn line_may_be_as_long_as_the_limit_and_not_longer() {
         assert_eq!(lines(b"1234\n1234\r\n1234", &[], 4), whole(&["1234", "1234", "1234"]));
         let cut = vec![(b"1234".to_vec(), true)];
         for stream in ["12345\nx\n", "12345\r\n", "12345", "123456789", "1234\r\r\n"] {

@@ -1,8 +1,10 @@
 //! The line protocol, whole: framing, commands, one conversation, and the fast path of canonical lines.
 
 pub mod batch;
-pub mod command;
+pub mod commands;
 pub(crate) mod fast;
 pub mod framing;
 pub mod query;
+pub(crate) mod reply_prefix;
 pub mod session;
+pub mod turn;

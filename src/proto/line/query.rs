@@ -1,23 +1,37 @@
-//! A `WHATSAT` half answered: what to ask a provider of places, and how its answer becomes the reply.
+//! A `WHATSAT` half answered: the query for a provider of places, and how its answer becomes the reply.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::proto::line::command::WhatsAt;
+use crate::proto::model::name::ClientId;
 use crate::proto::model::sighting::at_line;
 use crate::proto::store::Store;
 
-/// The most places a client may ask for, and what every provider is asked for: one answer then serves
+/// The largest radius that a client may ask for, in kilometres; the largest that Google Places allows.
+pub const RADIUS_KM_MAX: u8 = 50;
+
+/// The most places a client may ask for. Every provider is asked for as many: one answer then serves
 /// every limit, and is cut to the client's own by [`Query::finish`].
 pub const PLACES_MAX: u8 = 20;
 
-/// What is answered in place of a provider's text that is not of the agreed shape.
+/// The answer in place of a provider's text that is not of the agreed shape.
 const NO_ANSWER: &str = r#"{
    "html_attributions" : [],
    "results" : [],
    "status" : "UNKNOWN_ERROR",
    "error_message" : "the provider's answer could not be read"
 }"#;
+
+/// A client's question about a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WhatsAt<'a> {
+    /// The client that is asked about.
+    pub client: ClientId<'a>,
+    /// Kilometres around that client, 1 to [`RADIUS_KM_MAX`].
+    pub radius_km: u8,
+    /// The most places wanted, 1 to [`PLACES_MAX`].
+    pub limit: u8,
+}
 
 /// A question to a provider of places.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +66,7 @@ impl Query {
         Some(Query { line: stored_line.to_vec(), nearby, limit: usize::from(ask.limit) })
     }
 
-    /// What to ask a provider.
+    /// The query for a provider.
     pub fn nearby(&self) -> &NearbyQuery {
         &self.nearby
     }
@@ -102,25 +116,24 @@ pub fn results_beyond(answer: &str, limit: usize) -> Result<std::ops::Range<usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::model::name::ClientId;
 
     const LINE: &str = "AT Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503\n";
 
     fn reply(answer: &str, limit: u8) -> String {
         let ask = WhatsAt { client: ClientId("kiwi.cs.ucla.edu"), radius_km: 10, limit };
-        let search = Query::new(LINE.as_bytes(), &ask).unwrap();
+        let query = Query::new(LINE.as_bytes(), &ask).unwrap();
         assert_eq!(
-            search.nearby(),
+            query.nearby(),
             &NearbyQuery { latitude: 34.068930, longitude: -118.445127, radius_m: 10_000 }
         );
         let mut out = Vec::new();
-        search.finish(answer, &mut out);
+        query.finish(answer, &mut out);
         let reply = String::from_utf8(out).unwrap();
         reply.strip_prefix(LINE).unwrap().to_owned()
     }
 
     #[test]
-    fn results_are_cut_in_the_text_and_the_rest_is_left_as_it_was() {
+    fn results_beyond_the_limit_are_cut_and_the_rest_stays() {
         let start = "{\n  \"next\" : 1.10,\n  \"results\" : [\n    {\"n\": \"]\\n,\"}";
         let end = "\n  ],\n  \"status\" : \"OK\"\n}";
         let answer = &format!("{start},\n    {{\"n\":2.50}},\n    3{end}");
@@ -131,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn line_feeds_are_squeezed_and_exactly_two_end_the_reply() {
+    fn line_feeds_are_squeezed_and_two_end_the_reply() {
         assert_eq!(reply("\n\n{\n\n\n\"results\":[]\n\n}\n\n\n\n", 5), "{\n\"results\":[]\n}\n\n");
         assert_eq!(reply("{\"results\":[]}", 5), "{\"results\":[]}\n\n");
         assert_eq!(reply("{\r\n\r\n\"results\":[]}\r\n", 5), "{\n\"results\":[]}\n\n");
@@ -145,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn no_result_at_all_can_be_kept() {
+    fn limit_zero_cuts_every_result() {
         assert_eq!(results_beyond("{\"results\":[1,2]}", 0).unwrap(), 12..15);
         assert_eq!(results_beyond("{\"results\":[]}", 0).unwrap(), 0..0);
     }

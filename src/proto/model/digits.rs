@@ -1,8 +1,6 @@
-//! Decimal digits, eight at a time: as the bytes of one number.
-//!
-//! In such a number the first byte of the text is the lowest one.
+//! Decimal digits, eight at a time, as the bytes of one number, in which the first byte of the text is the lowest one.
 
-/// The same byte eight times.
+/// One byte eight times.
 pub(crate) const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
@@ -10,15 +8,15 @@ pub(crate) const fn each(byte: u8) -> u64 {
 /// Digits at the start of eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digits {
-    /// The values of the digits, first digit first. What stands behind them is there too.
+    /// The values of the digits, first digit first, and then the bytes that stand behind them.
     values: u64,
     /// How many bits they are long: eight for each.
     bits: u32,
 }
 
 impl Digits {
-    /// The run of digits at the start of these bytes, which may be empty; `None` if all eight are digits, for then the
-    /// run may go on.
+    /// The run of digits at the start of these bytes, which may be empty; `None` if all eight are digits, because
+    /// then the run may go on.
     #[inline(always)]
     pub(crate) fn of(bytes: [u8; 8]) -> Option<Digits> {
         let values = u64::from_le_bytes(bytes) ^ each(b'0');
@@ -52,7 +50,7 @@ impl Digits {
         self.aligned().swap_bytes()
     }
 
-    /// What the digits say. There must be one at least.
+    /// The number that the digits are. There must be one at least.
     pub(crate) fn value(self) -> u64 {
         value8(self.aligned())
     }
@@ -90,7 +88,8 @@ fn value8(values: u64) -> u64 {
 /// The eight decimal digits of a number below 10^8, as text.
 #[inline(always)]
 pub(crate) fn text8(number: u32) -> [u8; 8] {
-    // The same the other way round. The factors divide by 100 and by 10, exactly for what can be there.
+    // The steps of `value8` the other way round. The factors divide by 100 and by 10, exactly for all that can be
+    // there.
     let number = u64::from(number);
     let fours = (number / 10_000) | (number % 10_000) << 32;
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007F_0000_007F;
@@ -104,9 +103,9 @@ pub(crate) fn text8(number: u32) -> [u8; 8] {
 mod tests {
     use super::*;
 
-    /// What each length of a run of digits is, with every byte behind it.
+    /// Every length of a run of digits, with every byte behind it.
     #[test]
-    fn a_run_of_digits_ends_at_every_other_byte() {
+    fn run_of_digits_ends_at_every_other_byte() {
         for stop in (0..=255_u8).filter(|byte| !byte.is_ascii_digit()) {
             for len in 0..8 {
                 for behind in [b'7', stop, 0, 0xFF] {

@@ -1,4 +1,4 @@
-//! A line as its first word and the fields after it, and what may be wrong with a line.
+//! A line as its first word and the fields after it, and the errors of a line.
 
 /// Why a line is not a command. The sender gets its line back; this is for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +21,9 @@ pub enum ParseError {
     /// Not a positive decimal number.
     #[error("the time is not positive POSIX seconds")]
     Time,
-    /// Not an integer from 1 to 50.
-    #[error("the radius is not an integer from 1 to 50")]
-    Radius,
-    /// Not an integer from 1 to 20.
-    #[error("the limit is not an integer from 1 to 20")]
-    Limit,
+    /// Another field of a command, and its file says why it is wrong.
+    #[error("{0}")]
+    Field(&'static str),
     /// Not a name that a server can have.
     #[error("a server's name is not one")]
     ServerName,

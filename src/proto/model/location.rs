@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locations_are_two_signed_decimal_numbers_in_one_token() {
+    fn location_is_two_signed_decimal_numbers_in_one_token() {
         let good = [
             ("+34.068930-118.445127", (34.068930, -118.445127)),
             ("+27.5916+086.5640", (27.5916, 86.5640)),

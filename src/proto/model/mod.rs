@@ -1,4 +1,4 @@
-//! The values: names, times, places on earth, and the `AT` line that holds one of each. They know no other room.
+//! The values: names, times, places on earth, secrets, and the `AT` line. They know no other room.
 
 pub(crate) mod digits;
 pub mod epoch;

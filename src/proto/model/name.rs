@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_field_and_a_safe_file_name() {
+    fn name_is_one_field_and_a_safe_file_name() {
         for good in ["Alford", "a", "9", "node-1.example_2", &"x".repeat(64)] {
             assert_eq!(ServerName::parse(good).unwrap().as_str(), good);
         }

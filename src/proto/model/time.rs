@@ -30,7 +30,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// So much later.
+    /// The moment that is `wait` later.
     pub fn after(self, wait: Duration) -> Moment {
         let nanos = self.nanos + wait.subsec_nanos();
         let carry = u64::from(nanos >= NANOS_PER_SECOND);

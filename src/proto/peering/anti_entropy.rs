@@ -1,8 +1,8 @@
 //! Anti-entropy: two servers repair a difference that should not be there.
 //!
-//! With every acknowledgement of a heartbeat the neighbour sends its bucket digests if its digest differs from ours. In a
-//! busy herd it nearly always does, because some update is on its way. A bucket that is the same as one heartbeat ago on
-//! both sides, and still differs, although everything that either side knew one heartbeat ago has been merged by the
+//! With every acknowledgement of a heartbeat the neighbour sends its bucket digests if its digest differs from ours. In
+//! a busy herd it nearly always does, because some update is on its way. A bucket that is the same as one heartbeat ago
+//! on both sides, and still differs, although everything that either side knew one heartbeat ago has been merged by the
 //! other, has drifted apart. Both sides find that out for themselves and send the whole bucket again.
 
 use crate::proto::bug::Bug;
@@ -39,8 +39,8 @@ impl Compared {
 }
 
 impl Repair {
-    /// The repair of the buckets that have drifted apart between two heartbeats, if there are any: `acknowledged` is how
-    /// far the neighbour has merged our changes, `received_up_to` how far we have merged the neighbour's.
+    /// The repair of the buckets that have drifted apart between two heartbeats, if there are any: `acknowledged` is
+    /// how far the neighbour has merged our changes, `received_up_to` how far we have merged the neighbour's.
     pub(crate) fn of(
         me: &Identity,
         before: &Compared,
@@ -64,8 +64,8 @@ impl Repair {
         self.chosen.iter().filter(|&&chosen| chosen).count()
     }
 
-    /// Appends the next lines, of records whose last change is `durable`; returns where to go on, or `None` if those were
-    /// all.
+    /// Appends the next lines, of records whose last change is `durable`; returns where to go on, or `None` if those
+    /// were all.
     pub(crate) fn push_next_to(&self, store: &Store, durable: u64, out: &mut Vec<u8>) -> Option<usize> {
         store.scan_buckets(&self.chosen, self.next_record, durable, out)
     }

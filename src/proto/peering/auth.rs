@@ -11,7 +11,9 @@ use sha2::Sha256;
 
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
-use crate::proto::peering::grammar::PEER_VERSION;
+
+/// The version of the dialect that this implementation speaks.
+pub const PEER_VERSION: u32 = 2;
 
 /// The bytes of a nonce and of a proof.
 const BYTES: usize = 32;

@@ -6,11 +6,9 @@ use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
 use crate::proto::node::Node;
+pub use crate::proto::peering::auth::PEER_VERSION;
 use crate::proto::peering::auth::{Nonce, Proof};
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
-
-/// The version of the dialect that this implementation speaks.
-pub const PEER_VERSION: u32 = 2;
 
 /// Stands for a proof in a herd without a secret.
 const NO_PROOF: &str = "-";

@@ -55,8 +55,8 @@ impl LegacyLink {
         self.cursor.advance(due);
     }
 
-    /// Learns that the neighbour cannot be reached. In a herd where no neighbour is sent what it missed, everything that
-    /// is due now is forgotten.
+    /// Learns that the neighbour cannot be reached. In a herd where no neighbour is sent what it missed, everything
+    /// that is due now is forgotten.
     pub fn unreachable(&mut self, node: &Node) {
         if !self.me.catch_up {
             self.cursor.skip_to(node.store().last_seq());

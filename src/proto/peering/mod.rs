@@ -1,4 +1,4 @@
-//! The protocol between servers: its grammar, who is believed, what a link owes its neighbour, and anti-entropy.
+//! The protocol between servers: grammar, authentication, a neighbour in, links out, anti-entropy.
 
 pub(crate) mod anti_entropy;
 pub mod auth;
@@ -7,3 +7,4 @@ pub mod grammar;
 pub mod legacy;
 pub mod link;
 pub(crate) mod link_error;
+pub mod session;

@@ -21,8 +21,9 @@ pub struct Change {
     pub record: u32,
 }
 
-/// The durable watermark: what a crash leaves. A durable change that is superseded by one that is not durable comes back
-/// with the crash, so the log keeps it until then, for the cursors that pass it: see [`crate::proto::store::cursor`].
+/// The durable watermark: what a crash leaves. A durable change that is superseded by one that is not durable comes
+/// back with the crash, so the log keeps it until then, for the cursors that pass it: see
+/// [`crate::proto::store::cursor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flushed {
     /// A crash leaves the changes up to this sequence number.
@@ -119,8 +120,8 @@ impl ChangeLog {
     }
 
     /// Removes the entries of the next chunk in turn that no crash brings back, and joins it to the one before if they
-    /// fit. While nothing more becomes durable, the entries that are left are those that were there before, so they have
-    /// a bound.
+    /// fit. While nothing more becomes durable, the entries that are left are those that were there before, so they
+    /// have a bound.
     fn sweep(&mut self) {
         if self.sweep_next >= self.chunks.len() {
             self.sweep_next = 0;

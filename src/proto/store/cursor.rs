@@ -1,9 +1,9 @@
-//! A position in the log of changes, and what may be told from there.
+//! A position in the log of changes, and the rules of what is due to a follower from there.
 //!
 //! Every follower of the changes holds one: a link to a neighbour, and whatever else wants to know of them. A follower
 //! copies what is due with [`Cursor::scan`], sends it, and then calls [`Cursor::advance`]: a position moves only after
 //! the lines before it were sent. These are the rules of what is due:
-//! - Only durable changes are: nothing is told that a crash of ours could undo.
+//! - Only durable changes are: nothing is sent that a crash of ours could undo.
 //! - Split horizon: a change that was learned from the follower is not, because the follower has it.
 //! - A superseded change is not, because what superseded it will be. But until that is durable a crash undoes it, and
 //!   the older change, which the journal has, is true again. So the follower is not told that it has everything up to
@@ -30,7 +30,7 @@ pub struct Scanned {
     pub(crate) position: u64,
     /// How many lines were copied.
     lines: usize,
-    /// What was superseded by a change that is not durable.
+    /// The changes that were superseded by one that is not durable.
     superseded: Option<SupersededRange>,
     durable: u64,
 }

@@ -1,4 +1,4 @@
-//! A fingerprint of everything that a server knows, in buckets, kept up to date on every change.
+//! The digest: a fingerprint of everything that a server knows, in buckets, updated on every change.
 //!
 //! It crosses the wire, so every hash in it is one with a specified output: XXH3, 64 bits, seed 0.
 

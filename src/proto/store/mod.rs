@@ -21,8 +21,8 @@ use crate::proto::store::hasher::NameHasher;
 use crate::proto::store::record::{InlineLine, Record};
 use crate::proto::store::update::{Reject, Source, Update, narrow, trimmed};
 
-/// The most clients that are stored if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two million
-/// with real reports.
+/// The most clients that are stored if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two
+/// million with real reports.
 pub const CLIENTS_MAX: usize = 10_000_000;
 
 /// The most clients that may be asked for; records are numbered with 32 bits.
@@ -162,7 +162,8 @@ impl Store {
     }
 
     /// Appends the lines of at most [`SCAN_RECORDS_MAX`] records of the chosen buckets whose last change is `durable`,
-    /// from the record with the index `from` on; returns the index of the next one to look at, or `None` after the last.
+    /// from the record with the index `from` on; returns the index of the next one to look at, or `None` after the
+    /// last.
     pub fn scan_buckets(
         &self,
         chosen: &[bool; BUCKETS],

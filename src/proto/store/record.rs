@@ -7,8 +7,8 @@ use crate::proto::model::time::Moment;
 use crate::proto::store::digest::Bucket;
 use crate::proto::store::update::Source;
 
-/// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in a herd
-/// whose servers have short names. With them and what else it has, a line takes 120 bytes.
+/// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in
+/// a herd whose servers have short names. With them and what else it has, a line takes 120 bytes.
 const SHORT_BYTES_MAX: usize = 118;
 
 /// The newest sighting of one client.

@@ -43,7 +43,7 @@ pub trait Updates {
     /// The update at this index, in the order in which they are applied; `None` behind the last.
     fn get(&self, i: usize) -> Option<Update<'_>>;
 
-    /// Takes back the promise to the sender of this update, which is not stored.
+    /// Turns the acknowledgement of this update into an error, because it is not stored.
     fn reject(&mut self, i: usize, why: Reject);
 
     /// How far a neighbour has come with these updates. It counts once they are merged.
@@ -55,7 +55,7 @@ pub trait Updates {
     fn applied(&mut self) {}
 }
 
-/// Why an update is not stored although it is a good one.
+/// Why a valid update is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reject {
     /// A client registers itself where no more clients may.
@@ -106,8 +106,11 @@ impl<'a> Update<'a> {
     /// By [`MergeRule::LaterTime`] equal times are equal.
     #[inline(always)]
     pub fn cmp_stored(&self, moment: Moment, line: &(impl AsRef<[u8]> + ?Sized)) -> Ordering {
-        // Nearly every update is later. The line is not looked at then.
-        if self.moment > moment {
+        // Nearly every update is later, most by seconds. The line is not looked at then.
+        let (update, stored) = (self.moment, moment);
+        if update.seconds > stored.seconds
+            || (update.seconds == stored.seconds && update.nanos > stored.nanos)
+        {
             return Ordering::Greater;
         }
         cmp_not_later((self.moment, self.line), (moment, line.as_ref()), self.rule)
@@ -120,8 +123,8 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The order where the update is not later in whole nanoseconds. Takes the parts of an update, because an update that is
-/// passed on as a whole has to be put together first.
+/// The order where the update is not later in whole nanoseconds. Takes the parts of an update, because an update that
+/// is passed on as a whole has to be put together first.
 #[cold]
 fn cmp_not_later(update: (Moment, &[u8]), stored: (Moment, &[u8]), rule: MergeRule) -> Ordering {
     if update.0 < stored.0 {

@@ -1,4 +1,4 @@
-//! What a journal holds, and how its bytes are cut into what is whole and what is not.
+//! The records of a journal, and how its bytes are cut into whole frames and damage.
 //!
 //! A journal is one or more files. Each begins with [`MAGIC`], which names the version of the format, and goes on in
 //! frames: the first holds the text of a [`Heading`], the others records. A frame is what one commit wrote:
@@ -16,20 +16,20 @@
 //! |---|---|
 //! | `S` | sequence number (8), length of the line (4), the `AT` line with its line feed |
 //! | `H` | epoch (8), sequence number (8), length of the name (1), a neighbour's name |
-//! | `Z` | nothing: the file ends here, because the server has stopped or goes on in another, and all before it is durable |
+//! | `Z` | nothing: the file ends, because the server has stopped or goes on in another, and all in it is durable |
 //!
 //! with all numbers little endian. Recovery merges the sightings in their order; see [`crate::proto::wal::recovery`].
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 
-/// What every file of a journal begins with. The number is the version of the format.
+/// The beginning of every file of a journal. The number is the version of the format.
 pub const MAGIC: &[u8] = b"proxyherd journal 1\n";
 
-/// What magics of all versions begin with.
+/// The beginning of the magics of all versions.
 pub const MAGIC_OF_ANY_VERSION: &[u8] = b"proxyherd journal ";
 
-/// What comes before the payload of a frame.
+/// The bytes before the payload of a frame.
 pub const FRAME_HEAD_BYTES: usize = 12;
 
 /// One thing that is recorded.
@@ -43,27 +43,27 @@ pub enum Record<'a> {
     Stopped,
 }
 
-/// What the first frame of a file says.
+/// The first frame of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heading {
     /// Whose journal it is.
     pub server: ServerName,
     /// The epoch of the memory that is recorded.
     pub epoch: Epoch,
-    /// The run of the operating system: what it had not written is lost in the next one. No white space.
+    /// The run of the operating system: bytes that it had not written are lost in the next one. No white space.
     pub boot: String,
     /// Whether each commit was on disk before it counted.
     pub is_synced: bool,
 }
 
-/// What stands next in some bytes.
+/// The beginning of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next<'a> {
     /// A frame with this payload.
     Frame(&'a [u8]),
-    /// A frame of so many bytes in all, whose payload is not what was written.
+    /// A frame of this many bytes in all, whose payload is not the one that was written.
     Damaged(usize),
-    /// Less than a frame: so many bytes would be needed. At the end of a file, one that was cut.
+    /// Less than a frame: this many bytes would be needed. At the end of a file, one that was cut.
     Short(usize),
     /// No frame begins here, so nothing says where the next one does.
     Lost,
@@ -141,7 +141,7 @@ pub fn seal(frame: &mut [u8]) {
     head[8..].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// What stands at the beginning of `bytes`, which are not empty.
+/// Reads the beginning of `bytes`, which are not empty.
 pub fn next_frame(bytes: &[u8]) -> Next<'_> {
     let Some((head, rest)) = bytes.split_first_chunk::<FRAME_HEAD_BYTES>() else {
         return Next::Short(FRAME_HEAD_BYTES);

@@ -1,4 +1,4 @@
-//! What a server believes of its journal when it starts.
+//! Recovery: how much of its journal a server believes when it starts.
 //!
 //! A driver calls, for every file from the oldest on, [`Recovery::begins`] with its heading, [`Recovery::frame`] for
 //! every whole frame, [`Recovery::cut`] if the last frame of the last file is not whole, and [`Recovery::damaged`] for
@@ -19,11 +19,11 @@ use crate::proto::wal::record::{Heading, NotARecord, Record, records};
 /// are not durable may be known to others; no server gives this many between two commits.
 pub const SEQS_SKIPPED: u64 = 1 << 32;
 
-/// The greatest sequence number that is believed, so that there are greater ones for what follows. A server that gives a
-/// million a second and starts once a second needs 30 years to come to it.
+/// The greatest sequence number that is believed, so that there are greater ones for what follows. A server that gives
+/// a million a second and starts once a second needs 30 years to come to it.
 const SEQ_MAX: u64 = 1 << 62;
 
-/// What is being recovered.
+/// A memory that is being recovered.
 #[derive(Debug)]
 pub struct Recovery {
     store: Store,
@@ -37,7 +37,7 @@ pub struct Recovery {
     seqs_skipped: u64,
 }
 
-/// What was recovered.
+/// A memory that was recovered.
 #[derive(Debug)]
 pub struct Recovered {
     /// The sightings, in their old order and with their old sequence numbers.
@@ -115,7 +115,7 @@ impl Recovery {
     pub fn finish(mut self, boot: &str) -> (Recovered, Option<Epoch>) {
         let is_whole = !self.is_damaged;
         let epoch = self.heading.filter(|heading| {
-            // What had not been flushed when the system went down is missing without a trace.
+            // Bytes that had not been flushed when the system went down are missing without a trace.
             is_whole && (self.has_stopped || heading.is_synced || heading.boot == boot)
         });
         if !is_whole {

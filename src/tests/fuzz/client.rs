@@ -10,11 +10,11 @@ use super::naive::{self, Said};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::Query;
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
+use crate::proto::session::{Session, Step};
 
 pub(crate) const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 

@@ -1,7 +1,7 @@
 //! One line: what is understood is what a second opinion understands, and comes back when it is printed.
 
 use super::naive::{self, Said};
-use crate::proto::line::command::{ClientCommand, client_command};
+use crate::proto::line::commands::{ClientCommand, client_command};
 use crate::proto::model::fields::ParseError;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::{Skew, Timestamp};

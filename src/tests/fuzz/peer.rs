@@ -9,12 +9,12 @@ use super::model::Model;
 use super::naive;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
-use crate::proto::line::session::{Session, Step};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::ParseError;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::{Call, PEER_VERSION, call};
+use crate::proto::session::{Session, Step};
 use crate::proto::store::update::Source;
 
 /// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::client::{RECEIVED, identity};
 use crate::places::{Choice, PlacesError, answer_in};
 use crate::proto::line::batch::Batch;
-use crate::proto::line::command::{ClientCommand, client_command};
+use crate::proto::line::commands::{ClientCommand, client_command};
 use crate::proto::line::framing::Line;
 use crate::proto::line::query::{PLACES_MAX, Query};
-use crate::proto::line::session::Session;
 use crate::proto::node::Node;
+use crate::proto::session::Session;
 
 /// More characters than any error needs, the provider's own words included.
 const ERROR_CHARS_MAX: usize = 500;

@@ -10,7 +10,7 @@ use super::scenarios::CLIENTS;
 use super::stage::Stage;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::Line;
-use crate::proto::line::session::{Session, Step};
+use crate::proto::session::{Session, Step};
 use crate::server::Server;
 use crate::os::clock;
 use crate::server::commits::Mark;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use super::model::TcpStream;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
-use crate::proto::line::session::{Session, Step};
+use crate::proto::session::{Session, Step};
 use crate::proto::model::time::Moment;
 use crate::proto::node::Node;
 use crate::server::chance;
@@ -24,7 +24,7 @@ impl Neighbour {
     /// With what it remembers, at the other end of a link.
     pub(super) fn new(socket: TcpStream, node: Node) -> Neighbour {
         let session = Session::peer(node.identity().clone(), chance::nonce().unwrap());
-        let framing = Framing::for_stranger();
+        let framing = Framing::for_unauthenticated();
         Neighbour { socket, framing, session, batch: Batch::default(), node, told: Vec::new() }
     }
 
@@ -74,7 +74,7 @@ impl Neighbour {
                 Step::Refused(_) | Step::Ask(_) | Step::Close(_) => panic!("a link says {step:?}"),
             };
             if met {
-                self.framing.trust();
+                self.framing.authenticated();
                 self.session.authenticate(&mut self.node, &mut self.batch);
             }
             self.node.apply(&mut self.batch, None);

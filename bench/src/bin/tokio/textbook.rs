@@ -7,7 +7,9 @@ use proxyherd::member::conversation::{Conversation, Pause};
 use proxyherd::member::turn::Turn;
 use proxyherd::net::stream::{LINGER_READS_MAX, LINGER_WAIT};
 use proxyherd::os::clock;
-use proxyherd::proto::line::framing::{LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX, STRANGER_LINE_BYTES_MAX};
+use proxyherd::proto::line::framing::{
+    LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX, UNAUTHENTICATED_LINE_BYTES_MAX,
+};
 use proxyherd::proto::peering::link::PEER_TIMEOUT;
 use proxyherd_bench::driver::cut;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -108,7 +110,7 @@ fn line_bytes_max(conversation: &Conversation) -> usize {
     } else if conversation.is_peer() {
         PEER_LINE_BYTES_MAX
     } else {
-        STRANGER_LINE_BYTES_MAX
+        UNAUTHENTICATED_LINE_BYTES_MAX
     }
 }
 

@@ -1,8 +1,9 @@
-//! What neighbours tell, in the form in which nearly all of it comes, read in one go:
+//! Neighbours' `AT` lines in the form in which nearly all come, read in one go:
 //! `AT Alford +0.263873386 kiwi +34.068930-118.445127 1520023934.918963`.
 //!
-//! It is a part of the grammar in [`crate::proto::peering::grammar`]: single spaces, nine places of the skew, and then what stands in a
-//! report behind its word, as [`crate::proto::line::fast::report`] reads it. Every other line, be it good or bad, is left to that grammar.
+//! It is a part of the grammar in [`crate::proto::peering::grammar`]: single spaces, nine places of the skew, and then
+//! the fields of a report behind its word, as `report` reads them. Every other line, be it good or bad, is left to that
+//! grammar.
 
 use crate::proto::line::fast::report::{CLIENT, CanonicalReport, SecondsCache, WINDOW_BYTES};
 use crate::proto::model::digits::{Digits, eight, one};
@@ -16,24 +17,24 @@ const WORD: &[u8; 3] = b"AT ";
 const SKEW_BYTES_MAX: usize = 1 + 7 + 1 + 9 + 1;
 
 /// The most bytes of a line that is read here.
-pub(crate) const CANONICAL_AT_BYTES_MAX: usize =
+pub(super) const CANONICAL_AT_BYTES_MAX: usize =
     WORD.len() + SERVER_NAME_BYTES_MAX + " ".len() + SKEW_BYTES_MAX + WINDOW_BYTES - CLIENT;
 
 /// An `AT` line, by where its parts are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CanonicalAt {
+pub(super) struct CanonicalAt {
     /// Where the client's name begins, and where it ends.
-    pub(crate) client: (usize, usize),
+    pub(super) client: (usize, usize),
     /// Where the line ends, behind its line feed.
-    pub(crate) end: usize,
+    pub(super) end: usize,
     /// The client's time.
-    pub(crate) moment: Moment,
+    pub(super) moment: Moment,
 }
 
 /// How the line before began, up to where its skew did: most lines have the same origin, whose name need not be looked
 /// at again.
 #[derive(Debug, Default)]
-pub(crate) struct OriginCache(Vec<u8>);
+pub(super) struct OriginCache(Vec<u8>);
 
 impl OriginCache {
     /// Where the skew begins.
@@ -61,19 +62,19 @@ impl OriginCache {
 impl CanonicalAt {
     /// Reads the line at the start of these bytes, which may end behind what has come; `None` for every other form.
     #[inline(always)]
-    pub(crate) fn read(
+    pub(super) fn read(
         bytes: &[u8],
         origin: &mut OriginCache,
-        hundreds: &mut SecondsCache,
+        seconds: &mut SecondsCache,
     ) -> Option<CanonicalAt> {
         let skew = origin.end(bytes)?;
         let client = skew + skew_bytes(bytes.get(skew..)?.first_chunk()?)?;
         let start = client - CLIENT;
-        let usual = CanonicalReport::behind_word(bytes.get(start..)?.first_chunk()?, hundreds)?;
+        let report = CanonicalReport::behind_word(bytes.get(start..)?.first_chunk()?, seconds)?;
         Some(CanonicalAt {
-            client: (client, start + usual.client_end),
-            end: start + usual.end,
-            moment: usual.moment,
+            client: (client, start + report.client_end),
+            end: start + report.end,
+            moment: report.moment,
         })
     }
 }

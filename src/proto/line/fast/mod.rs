@@ -1,104 +1,94 @@
-//! CanonicalReport lines, taken as many at once as stand in a buffer one behind the other: a client's reports, and what a
-//! neighbour tells.
+//! The fast path: lines in canonical form, taken as many at once as stand in a buffer one behind the other. Clients'
+//! reports and neighbours' `AT` lines nearly all have it.
+//!
+//! [`FastPath`] is all that others know of it. It comes to what the grammars of [`crate::proto::line::commands`] and
+//! [`crate::proto::peering::grammar`] come to, which take every line, but costs a third.
 
-pub(crate) mod at_line;
-pub(crate) mod reply_prefix;
-pub(crate) mod report;
+mod at_line;
+mod report;
 
 use crate::proto::line::batch::Batch;
 use crate::proto::line::fast::at_line::{CANONICAL_AT_BYTES_MAX, CanonicalAt, OriginCache};
-use crate::proto::line::fast::reply_prefix::REPLY_PREFIX_BYTES_MAX;
-use crate::proto::line::fast::report::{CANONICAL_BYTES_MIN, CanonicalReport, SecondsCache, WINDOW_BYTES};
-use crate::proto::line::framing::Framing;
-use crate::proto::line::session::{Role, Session};
-use crate::proto::model::epoch::Epoch;
+use crate::proto::line::fast::report::{CANONICAL_BYTES_MIN, CLIENT, CanonicalReport, SecondsCache};
+use crate::proto::line::framing::{Framing, LOOKAHEAD_BYTES};
+use crate::proto::line::reply_prefix::{REPLY_PREFIX_BYTES_MAX, ReplyPrefix};
 use crate::proto::model::time::Moment;
-use crate::proto::store::update::MergeRule;
+use crate::proto::store::update::{MergeRule, Source};
 
-/// The most bytes of replies to one byte of usual reports.
+/// The most bytes of replies to one byte of canonical reports.
 const REPLY_BYTES_PER_BYTE_MAX: usize =
     (REPLY_PREFIX_BYTES_MAX + CANONICAL_BYTES_MIN).div_ceil(CANONICAL_BYTES_MIN);
 
-/// What is known of the line before, which most lines have in common with it.
+/// Reads canonical lines. It remembers the parts of the last line that most lines have in common.
 #[derive(Debug, Default)]
-pub(crate) struct LineCache {
-    hundreds: SecondsCache,
+pub(crate) struct FastPath {
+    seconds: SecondsCache,
     origin: OriginCache,
 }
 
-impl Session {
-    /// Takes usual lines that came in at `received` from the front of what has been read, until a line has another
-    /// form; returns how many. All replies have no more than `replies_bytes_max` bytes then. It comes to
-    /// the same as [`Framing::next_line`] and [`Session::line`] for each, which take every line, but costs a third.
-    pub fn canonical_lines(
+impl FastPath {
+    /// Takes a client's reports that came in at `received` from the front of what has been read, until a line has
+    /// another form or a time after `latest`; returns how many. All replies have no more than `replies_bytes_max` bytes
+    /// then. Reports whose original lines must be retained are not taken here.
+    #[inline(always)]
+    pub(crate) fn reports(
         &mut self,
         framing: &mut Framing,
+        prefix: &ReplyPrefix,
         received: Moment,
+        latest: Option<Moment>,
         replies_bytes_max: usize,
         batch: &mut Batch,
     ) -> u64 {
-        let before = batch.pending();
-        match self.role {
-            // Reports that must be kept as they came are not taken here.
-            Role::Client | Role::Legacy(_) if !batch.retains_originals() => {
-                self.reports(framing, received, replies_bytes_max, batch);
-            }
-            Role::Peer(neighbour, epoch, _) => self.told(neighbour, epoch, framing, batch),
-            Role::Client | Role::Legacy(_) | Role::Unauthenticated(_) | Role::Challenged(_) => {}
+        if batch.retains_originals() {
+            return 0;
         }
-        (batch.pending() - before) as u64
-    }
-
-    #[inline(always)]
-    fn reports(
-        &mut self,
-        framing: &mut Framing,
-        received: Moment,
-        replies_bytes_max: usize,
-        batch: &mut Batch,
-    ) {
+        let pending = batch.pending();
         let room = replies_bytes_max.saturating_sub(batch.replies().len());
-        let Some(ahead) = framing.ahead(room / REPLY_BYTES_PER_BYTE_MAX, WINDOW_BYTES) else { return };
-        let latest = self.latest(received);
-        let Session { opening, before: LineCache { hundreds, .. }, .. } = self;
-        let (mut rest, mut window) = (ahead, ahead.first_chunk());
-        while let Some(usual) = window.and_then(|window| CanonicalReport::read(window, hundreds)) {
+        let Some(unread) = framing.peek(room / REPLY_BYTES_PER_BYTE_MAX, LOOKAHEAD_BYTES) else { return 0 };
+        let (mut rest, mut window) = (unread, unread.first_chunk());
+        while let Some(report) = window.and_then(|window| CanonicalReport::read(window, &mut self.seconds)) {
             // A line that has come whole has a window behind it. The rest of one that has not may seem to be what was
             // there before.
-            let Some(behind) = rest.get(usual.end..) else { break };
-            let next = behind.first_chunk::<WINDOW_BYTES>();
-            let (Some(report), Some(_)) = (window, next) else { break };
-            if latest.is_some_and(|latest| usual.moment > latest) {
+            let Some(behind) = rest.get(report.end..) else { break };
+            let next = behind.first_chunk::<LOOKAHEAD_BYTES>();
+            let (Some(line), Some(_)) = (window, next) else { break };
+            if latest.is_some_and(|latest| report.moment > latest) {
                 break;
             }
-            batch.usual(opening, report, &usual, received);
+            let client_bytes = report.client_end - CLIENT;
+            batch.push_report(prefix, received, report.moment, client_bytes, |replies| {
+                // Copying all of the window costs less than copying as many bytes as the fields have.
+                let end = replies.len() + report.end - CLIENT;
+                replies.extend_from_slice(&line[CLIENT..]);
+                replies.truncate(end);
+            });
             (rest, window) = (behind, next);
         }
-        let taken = ahead.len() - rest.len();
-        framing.took(taken);
+        let taken = unread.len() - rest.len();
+        framing.consume(taken);
+        (batch.pending() - pending) as u64
     }
 
-    /// What this neighbour tells. Nothing is replied to it.
-    fn told(&mut self, neighbour: usize, epoch: Epoch, framing: &mut Framing, batch: &mut Batch) {
-        let Some(ahead) = framing.ahead(usize::MAX, CANONICAL_AT_BYTES_MAX) else { return };
-        let teller = self.me.source(neighbour, epoch);
-        let LineCache { hundreds, origin } = &mut self.before;
-        let mut rest = ahead;
-        while let Some(usual) = CanonicalAt::read(rest, origin, hundreds) {
+    /// Takes a neighbour's `AT` lines from the front of what has been read, until a line has another form; returns how
+    /// many. They are not replied to.
+    pub(crate) fn sightings(&mut self, framing: &mut Framing, source: Source, batch: &mut Batch) -> u64 {
+        let pending = batch.pending();
+        let Some(unread) = framing.peek(usize::MAX, CANONICAL_AT_BYTES_MAX) else { return 0 };
+        let mut rest = unread;
+        while let Some(at) = CanonicalAt::read(rest, &mut self.origin, &mut self.seconds) {
             // As above.
-            let Some((line, behind)) = rest.split_at_checked(usual.end) else { break };
-            if behind.len() < WINDOW_BYTES {
+            let Some((line, behind)) = rest.split_at_checked(at.end) else { break };
+            if behind.len() < LOOKAHEAD_BYTES {
                 break;
             }
-            batch.push_canonical_at(line, &usual, teller, MergeRule::GreaterSighting);
+            batch.push_learned(at.client, at.moment, source, MergeRule::GreaterSighting, |learned| {
+                learned.extend_from_slice(line);
+            });
             rest = behind;
         }
-        let taken = ahead.len() - rest.len();
-        framing.took(taken);
-    }
-
-    /// The latest time that a report may have which comes in at `received`, if there is one.
-    pub(crate) fn latest(&self, received: Moment) -> Option<Moment> {
-        self.me.clock_lead_max.map(|lead| received.after(lead))
+        let taken = unread.len() - rest.len();
+        framing.consume(taken);
+        (batch.pending() - pending) as u64
     }
 }

@@ -1,24 +1,25 @@
 //! Reports in the form in which nearly all come, read in one go: `IAMAT kiwi +34.068930-118.445127 1520023934.918963`.
 //!
-//! It is a part of the grammar in [`crate::proto::line::command`]: single spaces, a name of printable ASCII, one to seven places
-//! behind each point, ten digits of seconds and up to nine behind their point, a line feed. What is read here is what
-//! is read there; every other line, be it good or bad, is left to it.
+//! It is a part of the grammar in [`crate::proto::line::commands::iamat`]: single spaces, a name of printable ASCII,
+//! one to seven places behind each point, ten digits of seconds and up to nine behind their point, a line feed. A line
+//! that is read here is read there alike; every other line, be it good or bad, is left to that grammar.
 
+use crate::proto::line::framing::LOOKAHEAD_BYTES;
 use crate::proto::model::digits::{Digits, each, eight, one};
 use crate::proto::model::time::Moment;
 
 /// The bytes to be looked at from the start of a line on, whether they have come or not: a name of 64 bytes fits with
 /// all that may follow it.
-pub(crate) const WINDOW_BYTES: usize = 128;
+pub(super) const WINDOW_BYTES: usize = LOOKAHEAD_BYTES;
 
 /// The fewest bytes of a line that is read here.
-pub(crate) const CANONICAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
+pub(super) const CANONICAL_BYTES_MIN: usize = "IAMAT k +1.0+1.0 1520023934.9\n".len();
 
 /// The first word, and the space behind it.
 const WORD: &[u8; 6] = b"IAMAT ";
 
 /// Where the client's name begins.
-pub(crate) const CLIENT: usize = WORD.len();
+pub(super) const CLIENT: usize = WORD.len();
 
 /// The sign, at most seven digits, the point, at most seven digits, and what ends them.
 const DEGREES_BYTES: usize = 1 + 7 + 1 + 8;
@@ -26,31 +27,31 @@ const DEGREES_BYTES: usize = 1 + 7 + 1 + 8;
 /// Ten digits, the point, nine digits, and the line feed.
 const TIME_BYTES: usize = 10 + 1 + 9 + 1;
 
-/// The bounds of whole degrees, as [`Digits::spread`] has them. What has just the bound is not read here, for it
-/// depends on what is behind the point.
+/// The bounds of whole degrees, as [`Digits::spread`] has them. A number with just the bound is not read here, because
+/// it may be beyond the bound behind the point.
 const LATITUDE_BOUND: u64 = 0x09_00;
 const LONGITUDE_BOUND: u64 = 0x01_08_00;
 
 /// A report, by where its parts are in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CanonicalReport {
+pub(super) struct CanonicalReport {
     /// Where the client's name ends, which begins at [`CLIENT`].
-    pub(crate) client_end: usize,
+    pub(super) client_end: usize,
     /// Where the line ends, behind its line feed.
-    pub(crate) end: usize,
+    pub(super) end: usize,
     /// The client's time.
-    pub(crate) moment: Moment,
+    pub(super) moment: Moment,
 }
 
 /// The hundreds of seconds of the line before: most lines have the same, which need not be computed again.
 #[derive(Debug)]
-pub(crate) struct SecondsCache {
+pub(super) struct SecondsCache {
     digits: [u8; 8],
     value: u64,
 }
 
 impl Default for SecondsCache {
-    /// Those of no line.
+    /// The hundreds of no line.
     fn default() -> SecondsCache {
         SecondsCache { digits: *b"00000000", value: 0 }
     }
@@ -73,15 +74,15 @@ impl SecondsCache {
 impl CanonicalReport {
     /// Reads the line at the start of the window; `None` for every other form. It may end behind what has come.
     #[inline(always)]
-    pub(crate) fn read(window: &[u8; WINDOW_BYTES], hundreds: &mut SecondsCache) -> Option<CanonicalReport> {
-        if window.starts_with(WORD) { CanonicalReport::behind_word(window, hundreds) } else { None }
+    pub(super) fn read(window: &[u8; WINDOW_BYTES], seconds: &mut SecondsCache) -> Option<CanonicalReport> {
+        if window.starts_with(WORD) { CanonicalReport::behind_word(window, seconds) } else { None }
     }
 
-    /// The same for a window that has anything of the length of the word in front.
+    /// Reads a line whose window has anything of the length of the word in front.
     #[inline(always)]
-    pub(crate) fn behind_word(
+    pub(super) fn behind_word(
         window: &[u8; WINDOW_BYTES],
-        hundreds: &mut SecondsCache,
+        seconds: &mut SecondsCache,
     ) -> Option<CanonicalReport> {
         let client_end = name_end(window)?;
         let latitude = client_end + 1;
@@ -90,7 +91,7 @@ impl CanonicalReport {
         if *window.get(space)? != b' ' {
             return None;
         }
-        let (moment, bytes) = time(window, space + 1, hundreds)?;
+        let (moment, bytes) = time(window, space + 1, seconds)?;
         Some(CanonicalReport { client_end, end: space + 1 + bytes, moment })
     }
 }
@@ -125,9 +126,9 @@ fn degrees(window: &[u8; WINDOW_BYTES], at: usize, bound: u64) -> Option<usize> 
 
 /// The time, and how many bytes it takes with the line feed behind it.
 #[inline(always)]
-fn time(window: &[u8; WINDOW_BYTES], at: usize, hundreds: &mut SecondsCache) -> Option<(Moment, usize)> {
+fn time(window: &[u8; WINDOW_BYTES], at: usize, seconds: &mut SecondsCache) -> Option<(Moment, usize)> {
     let bytes: &[u8; TIME_BYTES] = window.get(at..)?.first_chunk()?;
-    let seconds = 100 * hundreds.of(*bytes.first_chunk()?)? + 10 * one(bytes[8])? + one(bytes[9])?;
+    let seconds = 100 * seconds.of(*bytes.first_chunk()?)? + 10 * one(bytes[8])? + one(bytes[9])?;
     if bytes[10] != b'.' || seconds == 0 {
         return None;
     }

@@ -1,13 +1,14 @@
-//! How the replies of a server to reports begin: `AT`, its name, and the skew, which alone differs.
+//! The beginning of a server's replies to reports: `AT`, its name, and the skew, which alone differs.
 
 use crate::proto::model::name::{SERVER_NAME_BYTES_MAX, ServerName};
 use crate::proto::model::time::{SHORT_SKEW_BYTES, Skew};
 
-/// The longest beginning of a usual reply: `AT`, the longest name, a skew of less than ten seconds, and three spaces.
+/// The longest beginning of a reply to a canonical report: `AT`, the longest name, a skew of less than ten seconds, and
+/// three spaces.
 pub(crate) const REPLY_PREFIX_BYTES_MAX: usize = "AT   ".len() + SERVER_NAME_BYTES_MAX + SHORT_SKEW_BYTES;
 
-/// The bytes that are copied for every reply, for a fixed number costs less than as many as there are: those of a name
-/// of 30 bytes.
+/// The bytes that are copied for every reply, because a fixed number costs less than as many as there are: those of a
+/// name of 30 bytes.
 const SHORT_BYTES_MAX: usize = 48;
 
 /// The beginning of a server's replies.
@@ -15,14 +16,14 @@ const SHORT_BYTES_MAX: usize = 48;
 pub(crate) struct ReplyPrefix {
     /// With nothing where the skew will be, and behind it.
     text: [u8; SHORT_BYTES_MAX],
-    /// What does not fit there, of a server with a long name.
+    /// The rest, of a server with a long name.
     more: Vec<u8>,
     /// Where the skew begins.
     skew: usize,
 }
 
 impl ReplyPrefix {
-    /// That of the server with this name.
+    /// The beginning of the replies of the server with this name.
     pub(crate) fn of(name: &ServerName) -> ReplyPrefix {
         let mut text = [b"AT ", name.as_str().as_bytes(), b" "].concat();
         let skew = text.len();
@@ -64,13 +65,13 @@ mod tests {
     use crate::proto::model::time::Moment;
 
     #[test]
-    fn a_reply_begins_with_the_name_and_the_skew() {
+    fn reply_begins_with_name_and_skew() {
         for name in ["A", "Alford", &"x".repeat(30), &"x".repeat(31), &"x".repeat(SERVER_NAME_BYTES_MAX)] {
-            let opening = ReplyPrefix::of(&ServerName::parse(name).unwrap());
+            let prefix = ReplyPrefix::of(&ServerName::parse(name).unwrap());
             for (seconds, text) in [(0, "-0.000000009"), (9, "-9.000000009"), (10, "-10.000000009")] {
                 let mut out = b"before\n".to_vec();
                 let sent = Moment { seconds, nanos: 9 };
-                opening.push_to(Skew::between(Moment::default(), sent), &mut out);
+                prefix.push_to(Skew::between(Moment::default(), sent), &mut out);
                 assert_eq!(String::from_utf8(out).unwrap(), format!("before\nAT {name} {text} "));
             }
         }

@@ -1,0 +1,41 @@
+//! What a command is given, and what comes of it.
+
+use crate::proto::line::batch::Batch;
+use crate::proto::line::query::WhatsAt;
+use crate::proto::line::reply_prefix::ReplyPrefix;
+use crate::proto::model::fields::ParseError;
+use crate::proto::model::time::Moment;
+
+/// What a command may use.
+pub(crate) struct Turn<'t> {
+    /// The line as it came.
+    pub(crate) line: &'t [u8],
+    /// When it came in.
+    pub(crate) received: Moment,
+    /// The latest time that a report may have, if there is one.
+    pub(crate) latest: Option<Moment>,
+    /// The beginning of our replies to reports.
+    pub(crate) prefix: &'t ReplyPrefix,
+    /// Where replies and updates go.
+    pub(crate) batch: &'t mut Batch,
+}
+
+/// What the driver must do about a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step<'a> {
+    /// Go on.
+    Next,
+    /// A question that needs the store and a provider.
+    Ask(WhatsAt<'a>),
+}
+
+/// Why a line of a client got an error line. For the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is no command that is understood here.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// It is a command, and its file says why it is not carried out.
+    #[error("{0}")]
+    Command(&'static str),
+}
