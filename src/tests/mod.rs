@@ -12,10 +12,13 @@ mod fuzz;
 mod golden;
 mod grammar;
 pub(crate) mod harness;
+#[cfg(feature = "interleavings")]
+pub(crate) mod interleavings;
 mod journal;
 mod limits;
 mod logging;
 mod merge;
+mod mutants;
 mod peers;
 mod pure;
 mod resend;

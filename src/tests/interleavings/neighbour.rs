@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 
 use super::model::TcpStream;
+use crate::os::random;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
-use crate::proto::session::{Session, Step};
 use crate::proto::model::time::Moment;
 use crate::proto::node::Node;
-use crate::server::chance;
+use crate::proto::session::{Session, Step};
 
 pub(super) struct Neighbour {
     socket: TcpStream,
@@ -16,16 +16,16 @@ pub(super) struct Neighbour {
     session: Session,
     batch: Batch,
     pub(super) node: Node,
-    /// The clients it was told of, as often as it was.
-    pub(super) told: Vec<String>,
+    /// The clients that it was sent, as often as it was.
+    pub(super) received: Vec<String>,
 }
 
 impl Neighbour {
     /// With what it remembers, at the other end of a link.
     pub(super) fn new(socket: TcpStream, node: Node) -> Neighbour {
-        let session = Session::peer(node.identity().clone(), chance::nonce().unwrap());
+        let session = Session::peer(node.identity().clone(), random::nonce().unwrap());
         let framing = Framing::for_unauthenticated();
-        Neighbour { socket, framing, session, batch: Batch::default(), node, told: Vec::new() }
+        Neighbour { socket, framing, session, batch: Batch::default(), node, received: Vec::new() }
     }
 
     /// Listens until it has welcomed the other side.
@@ -63,23 +63,23 @@ impl Neighbour {
                 && text.starts_with(b"AT ")
             {
                 let client = text.split(|&byte| byte == b' ').nth(3).unwrap();
-                self.told.push(String::from_utf8(client.to_vec()).unwrap());
+                self.received.push(String::from_utf8(client.to_vec()).unwrap());
             }
             let now = Moment { seconds: 0, nanos: 0 };
             let step = self.session.line(line, now, &mut self.batch);
-            let (met, beat) = match step {
+            let (is_authenticated, heartbeat) = match step {
                 Step::Authenticated(_) => (true, None),
-                Step::Heartbeat(beat) => (false, Some(beat)),
+                Step::Heartbeat(heartbeat) => (false, Some(heartbeat)),
                 Step::Next => (false, None),
                 Step::Refused(_) | Step::Ask(_) | Step::Close(_) => panic!("a link says {step:?}"),
             };
-            if met {
+            if is_authenticated {
                 self.framing.authenticated();
                 self.session.authenticate(&mut self.node, &mut self.batch);
             }
             self.node.apply(&mut self.batch, None);
-            if let Some(beat) = beat {
-                self.session.heartbeat(&self.node, &beat, true, &mut self.batch);
+            if let Some(heartbeat) = heartbeat {
+                self.session.heartbeat(&self.node, &heartbeat, true, &mut self.batch);
             }
         }
         // If it does not arrive, the link has ended.

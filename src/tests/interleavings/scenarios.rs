@@ -1,31 +1,31 @@
 //! The scenarios.
 
 use std::io::{Read, Write};
+use std::net::Shutdown as Half;
 use std::sync::{Arc, Mutex};
 
 use super::Scenario;
-use super::committing::commits;
+use super::group_commit::commits;
 use super::model::{TcpStream, Watched, pass, scope, stop_listening};
 use super::neighbour::Neighbour;
-use super::stage::{Stage, converse, report};
+use super::stage::{Stage, report};
+use crate::member::peer_registry::{PeerRegistry, Registration};
+use crate::net::shutdown::OpenStreams;
+use crate::net::stream::hang_up as cut;
+use crate::os::clock;
+use crate::peering::{legacy as legacy_link, link};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::node::Node;
 use crate::proto::peering::link::HEARTBEAT_EVERY;
-use crate::server::Server;
-use crate::server::callers::Callers;
-use crate::server::classic::ClassicSender;
-use crate::os::clock;
-use crate::server::link::Sender;
-use crate::server::shutdown::Sockets;
 
 pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
-    ("news", news),
-    ("classic", classic),
+    ("changes", changes),
+    ("legacy", legacy),
     ("stop", stop),
-    ("silent", silent),
+    ("unanswered", unanswered),
     ("hang-up", hang_up),
-    ("sockets", sockets),
-    ("callers", callers),
+    ("streams", streams),
+    ("peers", peers),
     ("herd", herd),
     ("commits", commits),
 ];
@@ -33,66 +33,64 @@ pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
 /// What the clients of one connection are called, and those of another.
 pub(super) const CLIENTS: [&[&str]; 2] = [&["a", "b"], &["c", "d"]];
 
-/// A server that remembers nothing yet and that the scenario plays.
+/// A server that the scenario plays, and that knows nothing yet.
 fn played(stage: &Stage, name: &str) -> Node {
     Node::new(Arc::new(stage.config(name).identity(Epoch(7))))
 }
 
-/// Two conversations settle while the link walks and the neighbour acknowledges. No beat wakes the link, so what is
-/// not told at once never is.
-fn news(stage: &Stage) {
+/// Two conversations apply reports while the link scans and the neighbour acknowledges. No heartbeat wakes the link, so
+/// a change that is not sent at once never is.
+fn changes(stage: &Stage) {
     let port = stage.peer_port("Bolden");
-    let Server { shared, neighbours, .. } = stage.server("Alford");
-    let shared = &shared;
+    let alford = &stage.unserved("Alford");
+    let (member, neighbour) = (&alford.member, &alford.neighbour(0));
     scope(|scope| {
-        let (address, errands) = neighbours.into_iter().next().unwrap();
-        scope.spawn(move || Sender::new(shared, 0, address, errands).run());
+        scope.spawn(move || link::run(neighbour));
         let mut bolden = Neighbour::new(port.accept().unwrap().0, played(stage, "Bolden"));
         bolden.welcome();
         for clients in CLIENTS {
             let (client, server) = TcpStream::pair();
-            scope.spawn(move || converse(shared, server));
+            scope.spawn(move || alford.converse(server));
             scope.spawn(move || assert_eq!(report(client, clients), clients));
-            // The next look finds that a beat is due.
+            // The next look finds that a heartbeat is due.
             pass(HEARTBEAT_EVERY);
         }
         assert!(bolden.listen_until(|bolden| {
-            let acknowledged = shared.links[0].acknowledged_position();
-            let merged = bolden.node.received_up_to(0, shared.me.epoch);
+            let acknowledged = member.links[0].acknowledged_position();
+            let merged = bolden.node.received_up_to(0, member.me.epoch);
             assert!(acknowledged <= merged, "acknowledged up to {acknowledged}, merged up to {merged}");
-            bolden.told.len() == 4
+            bolden.received.len() == 4
         }));
-        shared.bells[0].stop();
+        member.notifiers.stop();
         bolden.listen();
-        bolden.told.sort();
-        assert_eq!(bolden.told, ["a", "b", "c", "d"]);
+        bolden.received.sort();
+        assert_eq!(bolden.received, ["a", "b", "c", "d"]);
     });
-    let last = shared.node.read().store().last_seq();
-    assert_eq!(shared.links[0].acknowledged_position(), last);
+    let last = member.read(|node| node.store().last_seq());
+    assert_eq!(member.links[0].acknowledged_position(), last);
 }
 
-/// Two conversations settle while a neighbour of the classic dialect is told in a connection for each line.
-fn classic(stage: &Stage) {
+/// Two conversations apply reports while a neighbour of the legacy dialect is sent a connection for each line.
+fn legacy(stage: &Stage) {
     let port = &stage.peer_port("Classic");
-    let Server { shared, neighbours, .. } = stage.server("Hamilton");
-    let shared = &shared;
+    let hamilton = &stage.unserved("Hamilton");
+    let neighbour = &hamilton.neighbour(1);
     scope(|scope| {
-        let (address, errands) = neighbours.into_iter().nth(1).unwrap();
-        scope.spawn(move || ClassicSender::new(shared, 1, address, errands).run());
+        scope.spawn(move || legacy_link::run(neighbour));
         for clients in CLIENTS {
             let (client, server) = TcpStream::pair();
-            scope.spawn(move || converse(shared, server));
+            scope.spawn(move || hamilton.converse(server));
             scope.spawn(move || assert_eq!(report(client, clients), clients));
         }
-        let mut told = Vec::new();
-        while told.len() < 4 {
+        let mut received = Vec::new();
+        while received.len() < 4 {
             let mut line = String::new();
             (&port.accept().unwrap().0).read_to_string(&mut line).unwrap();
-            told.push(line.split(' ').nth(3).unwrap().to_owned());
+            received.push(line.split(' ').nth(3).unwrap().to_owned());
         }
-        shared.bells[1].stop();
-        told.sort();
-        assert_eq!(told, ["a", "b", "c", "d"]);
+        hamilton.member.notifiers.stop();
+        received.sort();
+        assert_eq!(received, ["a", "b", "c", "d"]);
     });
 }
 
@@ -100,14 +98,14 @@ fn classic(stage: &Stage) {
 fn stop(stage: &Stage) {
     let port = stage.peer_port("Bolden");
     let server = stage.server("Alford");
-    let (stopper, address) = (server.stopper(), server.clients.local_addr().unwrap());
+    let (stopper, address) = (server.stopper(), stage.config("Alford").member().client);
     let acknowledged = &Mutex::new(Vec::new());
     let mut bolden = scope(|scope| {
         scope.spawn(move || server.run().unwrap());
         let mut bolden = Neighbour::new(port.accept().unwrap().0, played(stage, "Bolden"));
-        // What is reported before the link is up is owed to nobody when the server stops.
+        // A stop waits for no link that is not up yet, so what is reported before that may be sent to no neighbour.
         scope.spawn(move || report(TcpStream::connect(address).unwrap(), &["first"]));
-        assert!(bolden.listen_until(|bolden| bolden.told == ["first"]));
+        assert!(bolden.listen_until(|bolden| bolden.received == ["first"]));
         for clients in CLIENTS {
             scope.spawn(move || {
                 let Ok(socket) = TcpStream::connect(address) else { return };
@@ -119,15 +117,15 @@ fn stop(stage: &Stage) {
         bolden.listen();
         bolden
     });
-    bolden.told.sort();
+    bolden.received.sort();
     for client in acknowledged.lock().unwrap().iter() {
-        assert!(bolden.told.iter().any(|told| told == client), "{client} is lost: {:?}", bolden.told);
+        assert!(bolden.received.iter().any(|it| it == client), "{client} is lost: {:?}", bolden.received);
     }
-    assert!(bolden.told.is_sorted_by(|a, b| a < b), "told twice: {:?}", bolden.told);
+    assert!(bolden.received.is_sorted_by(|a, b| a < b), "sent twice: {:?}", bolden.received);
 }
 
 /// A server is stopped while it dials a neighbour that never says anything.
-fn silent(stage: &Stage) {
+fn unanswered(stage: &Stage) {
     let port = &stage.peer_port("Bolden");
     let server = stage.server("Alford");
     let stopper = server.stopper();
@@ -146,77 +144,81 @@ fn silent(stage: &Stage) {
 /// A neighbour hangs up while clients report, and listens again.
 fn hang_up(stage: &Stage) {
     let port = stage.peer_port("Bolden");
-    let Server { shared, neighbours, .. } = stage.server("Alford");
-    let shared = &shared;
+    let alford = &stage.unserved("Alford");
+    let neighbour = &alford.neighbour(0);
     scope(|scope| {
-        let (address, errands) = neighbours.into_iter().next().unwrap();
-        scope.spawn(move || Sender::new(shared, 0, address, errands).run());
+        scope.spawn(move || link::run(neighbour));
         let (client, server) = TcpStream::pair();
-        scope.spawn(move || converse(shared, server));
+        scope.spawn(move || alford.converse(server));
         scope.spawn(move || assert_eq!(report(client, CLIENTS[0]), CLIENTS[0]));
         let mut bolden = Neighbour::new(port.accept().unwrap().0, played(stage, "Bolden"));
         bolden.welcome();
         let remembered = bolden.hang_up();
         let mut bolden = Neighbour::new(port.accept().unwrap().0, remembered);
         assert!(bolden.listen_until(|bolden| bolden.node.store().len() == 2));
-        shared.bells[0].stop();
+        alford.member.notifiers.stop();
         bolden.listen();
     });
 }
 
 /// Threads that read, write and pause while the server stops.
-fn sockets(_: &Stage) {
-    let sockets = &Sockets::default();
+fn streams(_: &Stage) {
+    let open = &OpenStreams::default();
     scope(|scope| {
         for _ in 0..2 {
             scope.spawn(move || {
-                let (socket, _other) = TcpStream::pair();
-                let socket = Arc::new(socket);
-                let _registered = sockets.register(&socket);
-                assert!(matches!((&*socket).read(&mut [0; 1]), Ok(0)), "nobody has written");
+                let (stream, _other) = TcpStream::pair();
+                let stream = Arc::new(stream);
+                let _registered = open.register(&stream);
+                assert!(matches!((&*stream).read(&mut [0; 1]), Ok(0)), "nothing was written");
             });
         }
         scope.spawn(move || {
-            let (socket, _other) = TcpStream::pair();
-            let socket = Arc::new(socket);
-            let _registered = sockets.register(&socket);
-            (&*socket).write_all(&[0; 1024]).unwrap_err();
+            let (stream, _other) = TcpStream::pair();
+            let stream = Arc::new(stream);
+            let _registered = open.register(&stream);
+            (&*stream).write_all(&[0; 1024]).unwrap_err();
         });
         scope.spawn(move || {
-            while !sockets.is_stopping() {
-                sockets.pause(std::time::Duration::MAX);
+            while !open.is_stopping() {
+                open.pause(std::time::Duration::MAX);
             }
         });
-        sockets.stop_reading();
-        sockets.cut();
-        assert_eq!(sockets.wait_until_closed(clock::instant()), 0);
+        open.stop_reading();
+        open.cut();
+        assert_eq!(open.wait_until_closed(clock::instant()), 0);
     });
 }
 
-/// Two connections of a neighbour come at once, then a third one.
-fn callers(_: &Stage) {
-    let callers = &Callers::new(1);
-    let came = &Watched::new(0);
+/// Two conversations of a neighbour begin at once, then a third one.
+fn peers(_: &Stage) {
+    let peers = &PeerRegistry::new(1);
+    let entered = &Watched::new(0);
     scope(|scope| {
         for _ in 0..2 {
             scope.spawn(move || {
-                let (socket, _other) = TcpStream::pair();
-                let socket = Arc::new(socket);
-                callers.come(0, &socket);
-                came.change(|came| *came += 1);
-                assert!(matches!((&*socket).read(&mut [0; 1]), Ok(0)), "nobody has written");
-                assert!(socket.is_cut());
-                callers.gone(0, &socket);
+                let (stream, _other) = TcpStream::pair();
+                let stream = Arc::new(stream);
+                let _registration = enter(peers, &stream);
+                entered.change(|entered| *entered += 1);
+                assert!(matches!((&*stream).read(&mut [0; 1]), Ok(0)), "nothing was written");
+                assert!(stream.is_cut());
             });
         }
-        came.wait(|&mut came| (came == 2).then_some(()));
-        let (socket, _other) = TcpStream::pair();
-        let socket = Arc::new(socket);
-        assert!(callers.come(0, &socket), "the one that stayed is forgotten");
-        assert!(!socket.is_cut());
-        callers.gone(0, &socket);
-        assert!(!callers.come(0, &socket), "the one that is gone is still there");
+        entered.wait(|&mut entered| (entered == 2).then_some(()));
+        let (stream, _other) = TcpStream::pair();
+        let stream = Arc::new(stream);
+        let registration = enter(peers, &stream);
+        assert!(registration.replaced, "the one that stayed is forgotten");
+        assert!(!stream.is_cut());
+        drop(registration);
+        assert!(!enter(peers, &stream).replaced, "the one that is gone is still there");
     });
+}
+
+fn enter<'a>(peers: &'a PeerRegistry, stream: &Arc<TcpStream>) -> Registration<'a> {
+    let stream = Arc::clone(stream);
+    peers.enter(0, Box::new(move || cut(&stream, Half::Both)))
 }
 
 /// Two servers take reports, pass them on to the played third one, and stop at once.
@@ -225,8 +227,8 @@ fn herd(stage: &Stage) {
     let servers = [stage.server("Alford"), stage.server("Bolden")];
     let stoppers = [servers[0].stopper(), servers[1].stopper()];
     scope(|scope| {
-        for (server, clients) in servers.into_iter().zip(CLIENTS) {
-            let address = server.clients.local_addr().unwrap();
+        for ((server, name), clients) in servers.into_iter().zip(["Alford", "Bolden"]).zip(CLIENTS) {
+            let address = stage.config(name).member().client;
             scope.spawn(move || server.run().unwrap());
             scope.spawn(move || {
                 let socket = TcpStream::connect(address).unwrap();
@@ -234,12 +236,12 @@ fn herd(stage: &Stage) {
             });
         }
         let mut hamilton = Neighbour::new(port.accept().unwrap().0, played(stage, "Hamilton"));
-        assert!(hamilton.listen_until(|hamilton| hamilton.told.len() == 2));
+        assert!(hamilton.listen_until(|hamilton| hamilton.received.len() == 2));
         for stopper in stoppers {
             scope.spawn(move || stopper.stop());
         }
         hamilton.listen();
-        hamilton.told.sort();
-        assert_eq!(hamilton.told, ["a", "c"]);
+        hamilton.received.sort();
+        assert_eq!(hamilton.received, ["a", "c"]);
     });
 }

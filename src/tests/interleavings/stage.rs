@@ -1,5 +1,5 @@
 //! What the scenarios play on: the herd Alford – Bolden – Hamilton – Classic, of which each starts the servers that it
-//! needs.
+//! needs, or a member with its connections and links.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,13 +7,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
-use crate::config::{Config, Durability, Herd, JournalOptions, Member};
+use crate::config::{self, Config, Durability, Herd, JournalOptions};
+use crate::frontend::protocol::Protocol;
+use crate::frontend::{self, connection};
+use crate::journal::{Disk, RealDisk};
+use crate::member::{Member, recover};
+use crate::net::accept::{Accepted, Door};
+use crate::net::admission::Class;
+use crate::net::gate::Gate;
+use crate::net::listen::Output;
+use crate::net::shutdown::OpenStreams;
+use crate::peering::neighbour::{Neighbour, Shared};
 use crate::places::PlacesProvider;
 use crate::proto::model::name::ServerName;
-use crate::server::accept::Accepted;
-use crate::server::listen::Port;
-use crate::server::shared::Shared;
-use crate::server::{Server, conversation};
+use crate::server::Server;
 use crate::tests::free_address::free_address;
 use crate::tests::harness;
 
@@ -23,12 +30,21 @@ pub(super) struct Stage {
     places: Arc<dyn PlacesProvider>,
 }
 
+/// A member with its connections and links, without a server around them: no port is open, and no thread runs.
+pub(super) struct Unserved {
+    pub(super) member: Member,
+    gate: Gate,
+    dialling: OpenStreams,
+    live: OpenStreams,
+    neighbours: Vec<SocketAddr>,
+}
+
 impl Stage {
     pub(super) fn new() -> Stage {
         let name = |text| ServerName::parse(text).unwrap();
-        let member = |text| Member::herd(name(text), free_address(), free_address());
-        let classic = Member::legacy(name("Classic"), free_address());
-        let members = vec![member("Alford"), member("Bolden"), member("Hamilton"), classic];
+        let member = |text| config::Member::herd(name(text), free_address(), free_address());
+        let legacy = config::Member::legacy(name("Classic"), free_address());
+        let members = vec![member("Alford"), member("Bolden"), member("Hamilton"), legacy];
         let links = [("Alford", "Bolden"), ("Bolden", "Hamilton"), ("Hamilton", "Classic")];
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = Herd::new(members, links, true).unwrap();
@@ -39,32 +55,61 @@ impl Stage {
         harness::config(&self.herd, name)
     }
 
-    /// A server of the herd, which nobody runs yet.
+    /// A server of the herd that does not run yet.
     pub(super) fn server(&self, name: &str) -> Server {
         Server::bind(&self.config(name), Arc::clone(&self.places)).unwrap()
     }
 
-    /// The same, which keeps what it acknowledges in this folder.
-    pub(super) fn server_that_keeps(&self, name: &str, dir: &Path) -> Server {
+    /// A member of the herd with a journal in this folder, on this disk.
+    pub(super) fn durable_member(&self, name: &str, dir: &Path, disk: Arc<dyn Disk>) -> Member {
         let journal =
             JournalOptions { durability: Durability::Sync, dir: dir.to_owned(), ..Default::default() };
-        let config = Config { journal, ..self.config(name) };
-        Server::bind(&config, Arc::clone(&self.places)).unwrap()
+        self.member(&Config { journal, ..self.config(name) }, disk)
+    }
+
+    /// A member of the herd, with its connections and links.
+    pub(super) fn unserved(&self, name: &str) -> Unserved {
+        let config = self.config(name);
+        Unserved {
+            member: self.member(&config, Arc::new(RealDisk)),
+            neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
+            gate: Gate::new(config.limits, Box::new(|_, _| ())),
+            dialling: OpenStreams::default(),
+            live: OpenStreams::default(),
+        }
     }
 
     /// The peer port of a server that the scenario plays.
     pub(super) fn peer_port(&self, name: &str) -> TcpListener {
         TcpListener::bind(self.config(name).member().peer).unwrap()
     }
+
+    fn member(&self, config: &Config, disk: Arc<dyn Disk>) -> Member {
+        let start = recover::start(config, disk).unwrap();
+        Member::new(start, Arc::clone(&self.places), config.limits.clients_max)
+    }
 }
 
-/// A conversation with a client at the other end of this connection, without a server around it.
-pub(super) fn converse(shared: &Shared, socket: TcpStream) {
-    let from: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
-    let admitted = shared.admission.admit(Port::Client, from, &shared.limits).unwrap();
-    let socket = Arc::new(socket);
-    let registered = shared.conversations.register(&socket);
-    conversation::serve(shared, Accepted { port: Port::Client, socket, from, admitted, registered });
+impl Unserved {
+    /// A conversation with a client at the other end of this connection.
+    pub(super) fn converse(&self, socket: TcpStream) {
+        let Unserved { member, gate, .. } = self;
+        let from: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+        let door = Door { protocol: Protocol::Line, class: Class::Client };
+        let admitted = gate.admission.admit(door.class, from, &gate.limits).unwrap();
+        let stream = Arc::new(socket);
+        let registered = gate.open.register(&stream);
+        let output = Output::shared_out(gate.limits.output_bytes_max);
+        let shared = connection::Shared { member, gate, output, legacy: &[] };
+        frontend::serve(shared, Accepted { door, stream, from, admitted, registered });
+    }
+
+    /// The neighbour with this index, whose link follows the change log from now on.
+    pub(super) fn neighbour(&self, index: usize) -> Neighbour<'_> {
+        let Unserved { member, gate, dialling, live, neighbours } = self;
+        let shared = Shared { member, conversations: &gate.open, dialling, live };
+        Neighbour::new(shared, index, neighbours[index])
+    }
 }
 
 /// Reports these clients one after the other, and returns those that were acknowledged.

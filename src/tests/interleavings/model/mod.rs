@@ -1,8 +1,10 @@
-//! What [`crate::server::sync`] names, in a model: threads take turns, one at a time, and at every step shuttle says
+//! What [`crate::os::sync`] names, in a model: threads take turns, one at a time, and at every step shuttle says
 //! who goes on. A thread that would wait for ever is found, for then nobody can go on.
 //!
-//! Time stands still unless a scenario moves it, and no wait is ever over because it has lasted. So whoever is not
-//! woken is found, although in life it would have gone on at the next beat.
+//! Time stands still unless a scenario moves it, and no wait is ever over because it has lasted. So a thread that is
+//! not woken is found, although in life it would have gone on at the next heartbeat.
+
+#![expect(missing_docs, reason = "each item does as its namesake in the library that it stands for")]
 
 mod channel;
 mod condvar;

@@ -50,7 +50,7 @@ struct Pipe {
     ended: bool,
     /// The reader has said that it reads no more. What comes all the same can be read.
     ignored: bool,
-    /// The reader is gone, and has told the writer so.
+    /// The reader is gone, and has let the writer know.
     refused: bool,
     /// The writer is gone without having read all: what it had sent may never arrive.
     reset: bool,
@@ -142,7 +142,7 @@ impl TcpStream {
         TcpStream::connect(*address)
     }
 
-    /// Reading ends here; the other side may go on writing, until both halves are shut down: then it is told off.
+    /// Reading ends here; the other side may go on writing, until both halves are shut down: then its writes fail.
     pub fn shutdown(&self, half: Shutdown) -> io::Result<()> {
         if half != Shutdown::Read {
             self.to_other.change(|pipe| pipe.ended = true);
