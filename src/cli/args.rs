@@ -145,12 +145,6 @@ pub(super) struct RawServe {
     /// The folder of the journal, which records reports; each server needs one of its own [default: data/NAME].
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// What each flush is made to take longer, to measure what a slower disk would do.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, hide = true)]
-    pub(super) flush_delay: Duration,
-    /// Never make the journal smaller, to measure what that costs.
-    #[arg(long, hide = true)]
-    pub(super) journal_only_grows: bool,
     /// How often to log the status: clients known, the state of each link, all counters and the limits that were hit.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     pub(super) status_every: Duration,

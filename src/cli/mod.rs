@@ -70,8 +70,6 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         journal: JournalOptions {
             durability: raw.durability,
             dir: raw.data_dir.unwrap_or_else(|| PathBuf::from("data").join(&raw.name)),
-            flush_delay: raw.flush_delay,
-            only_grows: raw.journal_only_grows,
         },
         places: PlacesArgs {
             choice: raw.places,

@@ -1,7 +1,6 @@
 //! Durability: which reports survive the end of a server, and where they are recorded.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// How durable a report is when it is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,8 +21,4 @@ pub struct JournalOptions {
     pub durability: Durability,
     /// The folder of the journal.
     pub dir: PathBuf,
-    /// What each flush is made to take longer, to measure what a slower disk would do.
-    pub flush_delay: Duration,
-    /// Whether it is never made smaller, to measure what that costs.
-    pub only_grows: bool,
 }
