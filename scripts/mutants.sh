@@ -50,15 +50,29 @@ copy_tree() {
     git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock src bench .cargo |
         while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
         xargs -0 cp --parents -t "$tree"
+    leave_out_other_tests
 }
 
-# Dependencies that have been built for the ordinary tests are not built again.
+# Of `src/tests` the copy has only the modules that the mutants need, or that others use, because each build waits for
+# the rest too.
+leave_out_other_tests() {
+    local module needed
+    needed=" $({
+        grep -rhoE 'crate::tests::[a-z_]+' "$tree/src" | sed 's/.*:://'
+        printf '%s ' "${tests[@]}" | grep -oE 'tests::[a-z_]+' | sed 's/.*:://'
+    } | sort -u | tr '\n' ' ')"
+    for module in $(sed -nE 's/^(pub\(crate\) )?mod ([a-z_]+);$/\2/p' "$tree/src/tests/mod.rs"); do
+        [[ $needed == *" $module "* ]] || sed -i "/^mod $module;\$/d" "$tree/src/tests/mod.rs"
+    done
+}
+
+# Dependencies that have been built for the ordinary tests are not built again. What was built of the source here is
+# left out: it is not that of the copy.
 seed_target() {
     [ ! -d "$target/mutants/debug" ] && [ -d "$target/debug/deps" ] || return 0
     mkdir -p "$target/mutants/debug"
-    cp -a "$target"/debug/{deps,build,.fingerprint} "$target/mutants/debug"
-    # What was built of the tree here is not what is built of the copy.
-    rm -rf "$target"/mutants/debug/{deps,.fingerprint}/*proxyherd*
+    tar -C "$target/debug" --exclude '*proxyherd*' -cf - deps build .fingerprint | tar -C "$target/mutants/debug" -xf - ||
+        rm -rf "$target/mutants/debug"
 }
 
 # apply NAME: changes the copy; fails if a place is not there, or there twice. The changed files are then in `changed`.
