@@ -71,7 +71,8 @@ leave_out_other_tests() {
 seed_target() {
     [ ! -d "$target/mutants/debug" ] && [ -d "$target/debug/deps" ] || return 0
     mkdir -p "$target/mutants/debug"
-    tar -C "$target/debug" --exclude '*proxyherd*' -cf - deps build .fingerprint | tar -C "$target/mutants/debug" -xf - ||
+    tar -C "$target/debug" --exclude '*proxyherd*' -cf - deps build .fingerprint |
+        tar -C "$target/mutants/debug" -xf - ||
         rm -rf "$target/mutants/debug"
 }
 

@@ -164,8 +164,8 @@ pub fn listen_nonblocking(config: &Config, class: Class, opened: Opened) -> io::
     Ok(listener)
 }
 
-/// How a newer conversation of the same neighbour ends the one with this socket, whichever task or loop that belongs to:
-/// it looks there like the other side hanging up.
+/// How a newer conversation of the same neighbour ends the one with this socket, whichever task or loop that belongs
+/// to: it looks there like the other side hanging up.
 ///
 /// # Errors
 /// If the system has no descriptor to spare.

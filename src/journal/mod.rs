@@ -1,5 +1,5 @@
-//! The files of a journal, which make what a server has acknowledged survive it. What stands in them, and what is
-//! believed of it, is for [`crate::proto::wal::record`] and [`crate::proto::wal::recovery`] to say; here are folders and files.
+//! The files of a journal, which make what a server has acknowledged survive it. [`crate::proto::wal`] says what stands
+//! in them, and what is believed of it; here are folders and files.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! One conversation without its input and output, for every driver: threads, tokio, epoll and the simulator.
 //!
-//! A driver reads into a framing, lends a [`Turn`], and calls [`Conversation::lines`] until it says [`Pause::Empty`]. What
-//! each pause asks of the driver stands at the pause. Before the replies leave, the driver
+//! A driver reads into a framing, lends a [`Turn`], and calls [`Conversation::lines`] until it says [`Pause::Empty`].
+//! What each pause asks of the driver stands at the pause. Before the replies leave, the driver
 //!
 //! 1. calls [`Turn::apply`], which merges what is pending;
 //! 2. makes everything up to [`Turn::needs_lsn`] durable, or calls [`Turn::nack`] if that fails;

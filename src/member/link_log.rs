@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::Member;
 use super::conversation::level_of;
+use super::link_state::LinkState;
 use super::metrics::Event;
 use super::notifier::{Notifier, WakeUp};
-use super::status::LinkState;
 use crate::logging::Escaped;
 use crate::os::clock;
 use crate::proto::model::name::ServerName;

@@ -1,8 +1,9 @@
 //! One running member of the herd, without sockets: what doors, links and a database may do with it.
 //!
-//! [`Member`] is the API. There is one lock on the way of a line, that of the node. It is taken in a closure, so that no
-//! guard can leak into a write, and nothing is read, written, logged or waited for under it. What waits to be written
-//! to the journal has a lock that is taken after the node's; the one that writes holds neither: see [`group_commit`].
+//! [`Member`] is the API. There is one lock on the way of a line, that of the node. It is taken in a closure, so that
+//! no guard can leak into a write, and nothing is read, written, logged or waited for under it. What waits to be
+//! written to the journal has a lock that is taken after the node's; the one that writes holds neither: see
+//! [`group_commit`].
 
 pub mod checkpoint;
 pub mod conversation;
@@ -10,6 +11,7 @@ pub mod flush_signal;
 pub mod flusher;
 pub mod group_commit;
 pub mod link_log;
+pub mod link_state;
 pub mod metrics;
 pub mod notifier;
 pub mod peer_registry;
@@ -19,18 +21,19 @@ pub mod status;
 pub mod turn;
 pub mod wal_writer;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{io, thread};
+use std::thread;
 
 use self::conversation::{Conversation, Remote};
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
+use self::link_state::LinkState;
 use self::metrics::{Event, Metrics};
 use self::notifier::{Notifiers, Subscription, WakeUp};
 use self::peer_registry::{Cut, PeerRegistry, Registration};
 use self::rate_limit::RateLimit;
 use self::recover::Start;
-use self::status::LinkState;
 use self::turn::{Counts, Host, Turn};
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
@@ -199,8 +202,8 @@ impl Member {
         conversation.acknowledge(self, turn, heartbeat, is_durable);
     }
 
-    /// A neighbour has authenticated in a conversation that `cut` ends: its older conversation is cut, and the link to it
-    /// wakes.
+    /// A neighbour has authenticated in a conversation that `cut` ends: its older conversation is cut, and the link to
+    /// it wakes.
     pub fn authenticated(&self, remote: Remote, neighbour: usize, cut: Cut) -> Registration<'_> {
         let (name, from) = (&self.me.neighbours[neighbour].name, remote.from);
         let registration = self.peers.enter(neighbour, cut);

@@ -172,8 +172,8 @@ impl Subscription<'_> {
         }
     }
 
-    /// Takes all wake-ups that are there, because they wake for one look at everything. Returns whether a pause is over:
-    /// the neighbour is back, or the follower must finish.
+    /// Takes all wake-ups that are there, because they wake for one look at everything. Returns whether a pause is
+    /// over: the neighbour is back, or the follower must finish.
     pub fn take(&self) -> bool {
         let mut ends_pause = false;
         while let Ok(why) = self.wake_ups.try_recv() {

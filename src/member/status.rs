@@ -1,82 +1,11 @@
 //! The status line: what the member knows, how each link is, and all that is counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 
 use super::Member;
-use super::notifier::{Notifier, WakeUp};
-use crate::os::clock;
 use crate::os::sync::Receiver;
-
-/// How one link is, for the status. What a sender decides by is in its link alone.
-#[derive(Debug, Default)]
-pub struct LinkState {
-    /// When it came up or went down, in nanoseconds of [`clock::ticks`], shifted by a bit that says which. 0 before
-    /// either.
-    since: AtomicU64,
-    sent: AtomicU64,
-    acknowledged: AtomicU64,
-    /// What wakes its sender, once that follows the change log.
-    notifier: OnceLock<Arc<Notifier>>,
-}
-
-impl LinkState {
-    /// Its sender follows the change log.
-    pub fn follows(&self, notifier: &Arc<Notifier>) {
-        // A member runs once, so a second sender of a link is none but a test's.
-        let _ = self.notifier.set(Arc::clone(notifier));
-    }
-
-    /// Wakes its sender.
-    pub fn wake(&self, why: WakeUp) {
-        if let Some(notifier) = self.notifier.get() {
-            notifier.wake(why);
-        }
-    }
-
-    /// It came up, or went down.
-    pub fn turned(&self, live: bool) {
-        let now_ns = clock::ticks().as_nanos() as u64;
-        self.since.store(now_ns << 1 | u64::from(live), Ordering::Relaxed);
-    }
-
-    /// How far the neighbour has been told things.
-    pub fn sent(&self, position: Option<u64>) {
-        self.sent.store(position.unwrap_or_default(), Ordering::Relaxed);
-    }
-
-    /// How far the neighbour has said to have come.
-    pub fn acknowledged(&self, position: Option<u64>) {
-        self.acknowledged.store(position.unwrap_or_default(), Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    #[cfg(feature = "interleavings")]
-    pub fn acknowledged_position(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
-    }
-
-    /// In words, for a member whose last change has this number.
-    fn status(&self, last_seq: u64) -> String {
-        let since = self.since.load(Ordering::Relaxed);
-        let turned = Duration::from_nanos(since >> 1);
-        let seconds = Duration::from_secs(clock::ticks().saturating_sub(turned).as_secs());
-        let for_long = humantime::format_duration(seconds);
-        let behind = |position: &AtomicU64| last_seq.saturating_sub(position.load(Ordering::Relaxed));
-        match (since, since & 1) {
-            (0, _) => "has never been up".to_owned(),
-            (_, 0) => format!("down for {for_long}, behind by {}", behind(&self.acknowledged)),
-            (..) => format!(
-                "live for {for_long}, behind by {}, unacknowledged {}",
-                behind(&self.sent),
-                behind(&self.acknowledged)
-            ),
-        }
-    }
-}
 
 /// Reports the status every so often, until a stop is asked for.
 pub fn report_every(

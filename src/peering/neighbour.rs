@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use crate::member::Member;
 use crate::member::link_log::LinkLog;
+use crate::member::link_state::LinkState;
 use crate::member::notifier::Subscription;
-use crate::member::status::LinkState;
 use crate::net::shutdown::OpenStreams;
 use crate::proto::model::name::ServerName;
 

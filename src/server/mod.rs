@@ -15,64 +15,33 @@
 //! Locks, channels, threads and sockets come from [`crate::os::sync`], so that tests can put a model of them in their
 //! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
 
+mod error;
 mod order;
 
-use std::fmt;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+pub use error::ServeError;
 
-use self::order::Serving;
+use std::fmt;
+use std::sync::Arc;
+
+use self::order::{Parts, Serving};
 use crate::config::{Config, Limits};
-use crate::journal::{Disk, OpenError, RealDisk};
+use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::metrics::Event;
-use crate::member::recover::{self, StartError};
+use crate::member::recover;
 use crate::net::admission::{Class, Overload};
 use crate::net::gate::{self, Gate};
 use crate::net::listen::{INPUT_BYTES_MAX, Output, listen};
 use crate::net::shutdown::OpenStreams;
 use crate::os::resource_limits;
-use crate::os::sync::{Receiver, Sender, TcpListener, bounded};
+use crate::os::sync::{Sender, bounded};
 use crate::places::PlacesProvider;
 
 /// A server whose ports are open, not yet serving.
 pub struct Server {
-    clients: TcpListener,
-    peers: TcpListener,
-    neighbours: Vec<SocketAddr>,
-    member: Arc<Member>,
-    gate: Gate,
-    dialling: OpenStreams,
-    links: OpenStreams,
-    output: Output,
-    legacy: Vec<(IpAddr, Vec<usize>)>,
-    status_every: Duration,
+    parts: Parts,
     must_checkpoint: bool,
-    stop: (Sender<()>, Receiver<()>),
-}
-
-/// Why a server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// One of its addresses cannot be bound.
-    #[error("cannot listen on {address}: {error}; stop what uses it, or choose another in the herd file")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Its journal cannot be used.
-    #[error(transparent)]
-    Journal(OpenError),
-    /// The epoch of its memory needs a random number.
-    #[error("the operating system has no random numbers to give: {0}")]
-    Random(io::Error),
-    /// A thread that it needs from the start.
-    #[error("cannot start a thread: {0}; raise the limit on processes")]
-    Thread(io::Error),
+    stop: Sender<()>,
 }
 
 /// Stops a server from any thread, as often as one likes.
@@ -125,10 +94,12 @@ impl Server {
         let peers = bind(configured.peer, None)?;
         let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
         let member = Arc::new(Member::new(start, places, limits.clients_max));
-        Ok(Server {
+        let (stop, stopped) = bounded(1);
+        let neighbours = config.herd.neighbours(&config.name);
+        let parts = Parts {
             clients,
             peers,
-            neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
+            neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             gate: Gate::new(limits, report_to(&member)),
             member,
             dialling: OpenStreams::default(),
@@ -136,19 +107,19 @@ impl Server {
             output,
             legacy: config.legacy_addresses(),
             status_every: config.log.status_every,
-            must_checkpoint,
-            stop: bounded(1),
-        })
+            stop: stopped,
+        };
+        Ok(Server { parts, must_checkpoint, stop })
     }
 
     /// What stops this server.
     pub fn stopper(&self) -> Stopper {
-        Stopper(self.stop.0.clone())
+        Stopper(self.stop.clone())
     }
 
     /// The member that it serves.
     pub fn member(&self) -> &Arc<Member> {
-        &self.member
+        &self.parts.member
     }
 
     /// Serves until stopped; then finishes what is in hand, drains the links, and joins every thread.
@@ -156,25 +127,17 @@ impl Server {
     /// # Errors
     /// If one of the threads that it needs from the start cannot be had.
     pub fn run(self) -> Result<(), ServeError> {
-        Serving::new(&self).run(self.must_checkpoint)?;
-        self.member.metrics.finish_warnings();
-        log::info!("stopped: {}", self.member.metrics);
+        Serving::new(&self.parts).run(self.must_checkpoint)?;
+        let metrics = &self.parts.member.metrics;
+        metrics.finish_warnings();
+        log::info!("stopped: {metrics}");
         Ok(())
-    }
-}
-
-impl From<StartError> for ServeError {
-    fn from(error: StartError) -> ServeError {
-        match error {
-            StartError::Journal(error) => ServeError::Journal(error),
-            StartError::Random(error) => ServeError::Random(error),
-        }
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("me", &self.member.me).finish_non_exhaustive()
+        f.debug_struct("Server").field("me", &self.parts.member.me).finish_non_exhaustive()
     }
 }
 

@@ -1,20 +1,25 @@
 //! The life of a server that runs: which threads it starts, and in which order it stops.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ServeError, Server};
+use super::error::ServeError;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
+use crate::member::Member;
 use crate::member::group_commit::GroupCommit;
 use crate::member::link_log::DRAIN_WAIT_MAX;
 use crate::member::{flusher, status};
 use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
 use crate::net::admission::Class;
 use crate::net::fair_queue::fair_queue;
+use crate::net::gate::Gate;
+use crate::net::listen::Output;
 use crate::net::shutdown::{FINISH_WAIT_MAX, OpenStreams};
 use crate::net::thread_pool::{Service, ThreadPool};
 use crate::os::clock;
-use crate::os::sync::{self, Scope, TcpListener};
+use crate::os::sync::{self, Receiver, Scope, TcpListener};
 use crate::peering::neighbour::{Neighbour, Shared};
 use crate::peering::{legacy, link};
 use crate::proto::node::Dialect;
@@ -22,14 +27,34 @@ use crate::proto::node::Dialect;
 /// How long conversations may take after that to send what became of a question whose provider was broken off.
 const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// What a server is made of.
+pub(super) struct Parts {
+    pub(super) clients: TcpListener,
+    pub(super) peers: TcpListener,
+    /// Where the neighbours listen, by their indices.
+    pub(super) neighbours: Vec<SocketAddr>,
+    pub(super) member: Arc<Member>,
+    pub(super) gate: Gate,
+    /// Links that wait for the answer to their hello.
+    pub(super) dialling: OpenStreams,
+    /// Links that are up.
+    pub(super) links: OpenStreams,
+    pub(super) output: Output,
+    /// Where neighbours of the legacy dialect may come from.
+    pub(super) legacy: Vec<(IpAddr, Vec<usize>)>,
+    pub(super) status_every: Duration,
+    /// Says that a stop is asked for.
+    pub(super) stop: Receiver<()>,
+}
+
 /// A server while it runs.
 pub(super) struct Serving<'a> {
-    server: &'a Server,
+    server: &'a Parts,
     links: Shared<'a>,
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn new(server: &'a Server) -> Serving<'a> {
+    pub(super) fn new(server: &'a Parts) -> Serving<'a> {
         let links = Shared {
             member: &server.member,
             conversations: &server.gate.open,
@@ -53,7 +78,7 @@ impl<'a> Serving<'a> {
     }
 
     fn serve(&self) -> Result<(), ServeError> {
-        let Server { member, gate, links, .. } = self.server;
+        let Parts { member, gate, links, .. } = self.server;
         let neighbours = self.neighbours();
         let service = Service::new(gate, {
             let shared = self.connections();
@@ -82,7 +107,7 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Server { clients, peers, member, gate, status_every, stop, .. } = self.server;
+        let Parts { clients, peers, member, gate, status_every, stop, .. } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
         for (listener, protocol, class) in
@@ -99,7 +124,7 @@ impl<'a> Serving<'a> {
         spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
         log::info!("{} serves clients on {}", member.me.name, address(clients));
         let connections_open = || gate.admission.clients_open();
-        status::report_every(member, connections_open, *status_every, &stop.1);
+        status::report_every(member, connections_open, *status_every, stop);
         log::info!("stopping");
         status::report(member, connections_open());
         self.stop_accepting();
@@ -112,7 +137,7 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Server { member, gate, output, legacy, .. } = self.server;
+        let Parts { member, gate, output, legacy, .. } = self.server;
         connection::Shared { member, gate, output: *output, legacy }
     }
 

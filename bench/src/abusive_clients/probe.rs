@@ -1,4 +1,5 @@
-//! Probes: well-behaved clients beside a fleet: fresh ones at a fixed rate, each a whole conversation, and one that stays.
+//! Probes: well-behaved clients beside a fleet: fresh ones at a fixed rate, each a whole conversation, and one that
+//! stays.
 //!
 //! Several threads take the fresh ones in turn, so that one which has to wait does not keep the others from coming.
 //! A conversation that begins late because the one before it lasted too long counts from when it should have begun.

@@ -1,4 +1,5 @@
-//! `line`: instructions of one report, from bytes in the buffer to bytes of the reply, as the program `line` counts them.
+//! `line`: instructions of one report, from bytes in the buffer to bytes of the reply, as the program `line` counts
+//! them.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `memory`: what an idle connection costs, in the server's own memory and in the kernel's; and whether as many as there
-//! can be are all alive.
+//! `memory`: what an idle connection costs, in the server's own memory and in the kernel's; and whether as many as
+//! there can be are all alive.
 
 use std::io;
 

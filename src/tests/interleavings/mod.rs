@@ -1,8 +1,8 @@
 //! How the server's threads may come between each other: its own code on a model of locks, channels and sockets, in
 //! thousands of schedules, each with other turns.
 //!
-//! Every scenario ends by itself unless a thread waits for ever. `PROXYHERD_SCHEDULES` says how many schedules each has.
-//! That they find mistakes is shown by `tests/mutants`.
+//! Every scenario ends by itself unless a thread waits for ever. `PROXYHERD_SCHEDULES` says how many schedules each
+//! has. That they find mistakes is shown by `tests/mutants`.
 
 mod group_commit;
 pub(crate) mod model;

@@ -41,7 +41,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     } else {
         check_unfinished(text, &mut found);
     }
-    if [".rs", ".sh", ".toml"].iter().any(|end| path.ends_with(end)) {
+    if [".rs", ".sh", "Cargo.toml"].iter().any(|end| path.ends_with(end)) {
         let advice = format!("break the line, it is longer than {LINE_CHARS_MAX} characters");
         for (at, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > LINE_CHARS_MAX) {
             found.add(at + 1, &line.chars().take(40).collect::<String>(), &advice);

@@ -306,8 +306,8 @@ impl Conversation {
         Ok(is_more)
     }
 
-    /// Applies what is pending, then sends the replies, or keeps what the other side has no room for. The loop wakes the
-    /// links, once for all conversations that were at work.
+    /// Applies what is pending, then sends the replies, or keeps what the other side has no room for. The loop wakes
+    /// the links, once for all conversations that were at work.
     fn send(&mut self, loops: &Loops, turn: &mut Turn) -> io::Result<()> {
         turn.apply(&loops.driver.member);
         loops.driver.member.count(&self.conversation, turn);
