@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use super::error::OpenError;
 use super::provider::{Provider, Source, UsagePolicy};
 use super::providers::PROVIDERS;
 
@@ -62,6 +63,12 @@ impl FromStr for Choice {
             |provider: &&Provider| provider.name == name && provider.argument.is_some() == argument.is_some();
         let provider = PROVIDERS.iter().find(fits).ok_or(BadChoice)?;
         Ok(Choice { provider, argument: argument.unwrap_or_default().to_owned() })
+    }
+}
+
+impl From<BadChoice> for OpenError {
+    fn from(why: BadChoice) -> OpenError {
+        OpenError::BadChoice(why.to_string())
     }
 }
 

@@ -104,9 +104,10 @@ impl From<serde_json::Error> for PlacesError {
 /// Why a provider could not be opened: one sentence that says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The word after `--places` is none that is known.
+    /// The word after `--places` is none that is known, with the words that are. The case holds a text because
+    /// the table of providers, which lists the words, uses this file.
     #[error("--places: {0}")]
-    BadChoice(#[from] super::choice::BadChoice),
+    BadChoice(String),
     /// A provider that needs the Google key was chosen, and there is no key.
     #[error("places: {0} needs a key: set PROXYHERD_GOOGLE_KEY or give --google-key-file")]
     NoKey(&'static str),
