@@ -22,10 +22,19 @@ const MENDED: &[&str] = &[
     "src/proto/model",
     "src/proto/store",
     "src/proto/wal",
+    "src/proto/line",
+    "src/proto/peering",
+    "src/config",
+    "src/places",
+    "src/journal",
+    "src/logging",
     "src/os",
     "src/net",
+    "src/frontend",
     "src/peering",
     "src/database",
+    "src/client",
+    "src/cli",
 ];
 
 /// A finding that is as it should be.
