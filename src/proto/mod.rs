@@ -18,7 +18,6 @@
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
-pub(crate) mod bug;
 pub mod line;
 pub mod model;
 pub mod node;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::bug::Bug;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
@@ -37,9 +36,6 @@ pub struct Identity {
     /// freeze its client there: every later one would be outdated. Neighbours' lines are always taken, or servers whose
     /// clocks or limits differ could not agree.
     pub clock_lead_max: Option<Duration>,
-    /// A mistake for the simulator to find.
-    #[cfg(test)]
-    pub(crate) bug: Option<Bug>,
 }
 
 /// A member that this one has a link to.
@@ -92,33 +88,12 @@ pub struct Applied {
 impl Identity {
     /// A member that takes any time, sends what was missed, and asks for no proof.
     pub fn new(name: ServerName, neighbours: Vec<Neighbour>, epoch: Epoch) -> Identity {
-        Identity {
-            name,
-            neighbours,
-            epoch,
-            secret: None,
-            catch_up: true,
-            clock_lead_max: None,
-            #[cfg(test)]
-            bug: None,
-        }
+        Identity { name, neighbours, epoch, secret: None, catch_up: true, clock_lead_max: None }
     }
 
     /// The source of what is learned from a neighbour with the memory of this epoch.
     pub(crate) fn source(&self, neighbour: usize, epoch: Epoch) -> Source {
-        Source::neighbour(neighbour, if self.has(Bug::TellerForLife) { Epoch::LEGACY } else { epoch })
-    }
-
-    /// Whether a test has planted this mistake.
-    #[cfg(test)]
-    pub(crate) fn has(&self, bug: Bug) -> bool {
-        self.bug == Some(bug)
-    }
-
-    /// Outside of tests no mistake is planted.
-    #[cfg(not(test))]
-    pub(crate) const fn has(&self, _: Bug) -> bool {
-        false
+        Source::neighbour(neighbour, epoch)
     }
 
     /// The index of the neighbour with this name, if it speaks our dialect.
@@ -179,9 +154,6 @@ impl Node {
         mut records: Option<&mut Vec<u8>>,
     ) -> Applied {
         let (mut applied, mut rejected) = (0, 0);
-        if self.me.has(Bug::PositionRecordedFirst) {
-            self.record_reached(updates.reached(), &mut records);
-        }
         let mut index = 0;
         while let Some(update) = updates.get(index) {
             match self.store.merge(&update) {
@@ -200,9 +172,7 @@ impl Node {
             index += 1;
         }
         if let Some(reached) = updates.reached() {
-            if !self.me.has(Bug::PositionRecordedFirst) {
-                self.record_reached(Some(reached), &mut records);
-            }
+            self.record_reached(reached, &mut records);
             self.receive_up_to(reached);
         }
         updates.applied();
@@ -235,8 +205,7 @@ impl Node {
     pub(crate) fn begin_epoch(&mut self, neighbour: usize, epoch: Epoch) {
         let received = &mut self.received[neighbour];
         if received.epoch != epoch {
-            let up_to = if self.me.has(Bug::EpochIgnored) { received.up_to } else { 0 };
-            *received = ReceivedUpTo { epoch, up_to };
+            *received = ReceivedUpTo { epoch, up_to: 0 };
         }
     }
 
@@ -247,8 +216,8 @@ impl Node {
     }
 
     /// Records it where it comes to more than was merged: heartbeats of a herd at rest are not worth a record.
-    fn record_reached(&self, reached: Option<Reached>, records: &mut Option<&mut Vec<u8>>) {
-        let (Some(records), Some(reached)) = (records, reached) else { return };
+    fn record_reached(&self, reached: Reached, records: &mut Option<&mut Vec<u8>>) {
+        let Some(records) = records else { return };
         let received = self.received[reached.neighbour];
         if received.epoch == reached.epoch && received.up_to < reached.up_to {
             let name = self.me.neighbours[reached.neighbour].name.as_str();

@@ -7,7 +7,6 @@ use super::disk::{Crash, Durability};
 use super::event::{End, Event, SenderId};
 use super::server::Server;
 use super::{World, from_ms, from_us};
-use crate::proto::bug::Bug;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::wal::record::records;
 
@@ -92,7 +91,6 @@ impl World {
         if news > 0 {
             self.changed_ns = self.now_ns;
         }
-        let is_early = self.has(Bug::ToldBeforeKept);
         let Server { life: Some(life), is_slow, starts, .. } = &mut self.servers[server] else { return };
         let Some(commits) = &mut life.commits else { return self.wake_all(server, news > 0) };
         commits.has_news |= news > 0;
@@ -102,12 +100,11 @@ impl World {
             let at_ns = self.now_ns + from_us(self.rng.u64(COMMIT_US) + slow_us);
             self.queue.plan(at_ns, Event::Commit { server, start: *starts });
         }
-        self.wake_all(server, news > 0 && is_early);
     }
 
     /// Writes all that was recorded.
     pub(super) fn commit(&mut self, server: usize, start: u64) {
-        let flushes = self.options.durability == Durability::Sync && !self.has(Bug::FlushForgotten);
+        let flushes = self.options.durability == Durability::Sync;
         let Server { life: Some(life), disk, starts, is_doomed, .. } = &mut self.servers[server] else {
             return;
         };

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::proto::bug::Bug;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
 use crate::proto::line::query::Query;
-use crate::proto::model::sighting::at_line;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::Nonce;
@@ -21,14 +19,9 @@ const NO_PLACES: &str = r#"{"html_attributions":[],"results":[],"status":"ZERO_R
 /// A conversation with a client or a neighbour.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    me: Arc<Identity>,
     session: Session,
-    /// Whether it is a client that talks.
-    is_client: bool,
     framing: Framing,
     batch: Batch,
-    /// Lines that a planted bug leaves for later.
-    postponed: Vec<Vec<u8>>,
     /// What comes while it waits for a commit, if it does: it reads that when it goes on.
     pub unread: Option<Vec<u8>>,
 }
@@ -64,34 +57,16 @@ impl Heard {
 
 impl Conversation {
     pub(super) fn with_clients(me: &Arc<Identity>) -> Conversation {
-        let framing = Framing::new(LINE_BYTES_MAX, READ_BYTES);
-        let session = Session::client(me.clone());
-        Conversation {
-            me: me.clone(),
-            session,
-            is_client: true,
-            framing,
-            batch: Batch::default(),
-            postponed: Vec::new(),
-            unread: None,
-        }
+        Conversation::new(Session::client(me.clone()), Framing::new(LINE_BYTES_MAX, READ_BYTES))
     }
 
     pub(super) fn with_peer(me: &Arc<Identity>, nonce: Nonce) -> Conversation {
-        let mut framing = Framing::new(PEER_LINE_BYTES_MAX, READ_BYTES);
-        if !me.has(Bug::CutLineBelieved) {
-            framing = framing.whole_lines_only();
-        }
-        let session = Session::peer(me.clone(), nonce);
-        Conversation {
-            me: me.clone(),
-            session,
-            is_client: false,
-            framing,
-            batch: Batch::default(),
-            postponed: Vec::new(),
-            unread: None,
-        }
+        let framing = Framing::new(PEER_LINE_BYTES_MAX, READ_BYTES).whole_lines_only();
+        Conversation::new(Session::peer(me.clone(), nonce), framing)
+    }
+
+    fn new(session: Session, framing: Framing) -> Conversation {
+        Conversation { session, framing, batch: Batch::default(), unread: None }
     }
 
     /// Takes what was read at `received`, and appends what must become durable to the records, if there are any.
@@ -103,9 +78,6 @@ impl Conversation {
         received: Moment,
     ) -> Heard {
         let mut heard = Heard::default();
-        for line in std::mem::take(&mut self.postponed) {
-            self.session.line(Line::Whole(&line), received, &mut self.batch);
-        }
         while !bytes.is_empty() {
             let space = self.framing.space();
             let count = space.len().min(bytes.len());
@@ -132,24 +104,12 @@ impl Conversation {
         received: Moment,
         heard: &mut Heard,
     ) {
-        let Conversation { me, session, framing, batch, postponed, .. } = self;
+        let Conversation { session, framing, batch, .. } = self;
         let mut settle = |node: &mut Node, batch: &mut Batch| {
             node.apply(batch, records.as_deref_mut()).applied //
         };
-        let replies_early = me.has(Bug::ReplyBeforeMerge) && self.is_client;
-        if replies_early {
-            heard.news += settle(node, batch);
-            batch.sent();
-        }
         while let Some(line) = framing.next_line() {
             let (Line::Whole(text) | Line::TooLong(text)) = line;
-            if me.has(Bug::FirstArrivalWins) && is_tie(node, text) {
-                continue;
-            }
-            if me.has(Bug::AckBeforeMerge) && session.is_peer() && text.starts_with(b"AT ") {
-                postponed.push(text.to_vec());
-                continue;
-            }
             match session.line(line, received, batch) {
                 Step::Next => {}
                 Step::Refused(_) => heard.refused += 1,
@@ -174,22 +134,9 @@ impl Conversation {
                     break;
                 }
             }
-            if me.has(Bug::OneLinePerRead) && session.is_peer() {
-                break;
-            }
         }
         heard.replies.extend_from_slice(batch.replies());
-        if replies_early {
-            return;
-        }
         heard.news += settle(node, batch);
         batch.sent();
     }
-}
-
-/// Whether `line` tells of a client at exactly the time that is stored.
-fn is_tie(node: &Node, line: &[u8]) -> bool {
-    let Ok((told, _)) = at_line(line) else { return false };
-    let stored = node.store().line_of(told.client.0.as_bytes());
-    stored.and_then(|line| at_line(line).ok()).is_some_and(|(stored, _)| stored.time == told.time)
 }

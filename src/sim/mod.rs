@@ -34,7 +34,6 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::proto::bug::Bug;
 use crate::proto::model::secret::Secret;
 pub use disk::{Crash, Durability};
 use event::{End, Event, Queue};
@@ -58,9 +57,6 @@ pub struct Options {
     pub heartbeats: bool,
     /// What its servers make durable, and when.
     pub durability: Durability,
-    /// A mistake for the checks to find.
-    #[cfg(test)]
-    pub(crate) bug: Option<Bug>,
 }
 
 /// A herd, the network between its servers, and what is known about both that no server knows.
@@ -91,13 +87,7 @@ pub struct World {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            catch_up: true,
-            heartbeats: true,
-            durability: Durability::None,
-            #[cfg(test)]
-            bug: None,
-        }
+        Options { catch_up: true, heartbeats: true, durability: Durability::None }
     }
 }
 
@@ -274,20 +264,6 @@ impl World {
         let before =
             self.trace ^ self.now_ns.rotate_left(32) ^ xxh3_64_with_seed(what.as_bytes(), whom as u64);
         self.trace = xxh3_64_with_seed(bytes, before);
-    }
-
-    fn has(&self, bug: Bug) -> bool {
-        self.bug() == Some(bug)
-    }
-
-    #[cfg(test)]
-    fn bug(&self) -> Option<Bug> {
-        self.options.bug
-    }
-
-    #[cfg(not(test))]
-    fn bug(&self) -> Option<Bug> {
-        None
     }
 }
 

@@ -11,7 +11,6 @@ use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
 use super::server::{Life, Neighbour};
 use super::{World, from_ms, from_us};
-use crate::proto::bug::Bug;
 use crate::proto::line::framing::Line;
 use crate::proto::node::{Identity, NO_WAL};
 use crate::proto::peering::auth::Nonce;
@@ -188,7 +187,6 @@ impl World {
     /// A heartbeat is due, or the responder has not answered within the peer timeout.
     pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
         let now = self.ticks();
-        let deaf = self.has(Bug::SilenceMissed);
         let Some(Life { node, senders, commits, .. }) = self.servers[id.server].life.as_mut() else { return };
         let sender = &mut senders[id.neighbour];
         if sender.conn != Some(conn) {
@@ -198,7 +196,7 @@ impl World {
         let kept = commits.as_ref().map_or(NO_WAL, |commits| commits.kept_number);
         let owes = sender.link.position() < Some(node.store().last_seq().min(kept));
         self.witness.asleep += u64::from(!sender.busy && owes);
-        if sender.link.is_silent(now) && !deaf {
+        if sender.link.is_silent(now) {
             self.give_up(conn, End::Initiator);
         } else {
             self.wake(id);
@@ -225,7 +223,7 @@ impl World {
 
     /// Copies what is due.
     pub(super) fn walk(&mut self, id: SenderId, conn: usize) {
-        let (now, moves_early) = (self.ticks(), self.has(Bug::PositionBeforeWrite));
+        let now = self.ticks();
         let Some(life) = self.servers[id.server].life.as_mut() else { return };
         let Life { node, senders, commits, .. } = life;
         let kept = commits.as_ref().map_or(NO_WAL, |commits| commits.kept_number);
@@ -239,34 +237,22 @@ impl World {
             sender.busy = false;
             return self.plan_beat(id, conn);
         };
-        if moves_early {
-            sender.link.written(due, now);
-        }
         sender.copied = Some((due, lines));
         self.plan_soon(id.server, Event::Write { sender: id, conn });
     }
 
     /// Writes what was copied, when the connection has room for it.
     pub(super) fn write(&mut self, id: SenderId, conn: usize) {
-        let (moves_early, one_walk) = (self.has(Bug::PositionBeforeWrite), self.has(Bug::OneWalkPerErrand));
         if self.sender_on(id, conn).is_none() || !self.may_write(conn) {
             return;
         }
         let now = self.ticks();
         let Some(sender) = self.sender_on(id, conn) else { return };
-        let Some((due, mut lines)) = sender.copied.take() else { return };
-        if moves_early && sender.errand {
-            lines.clear();
-        }
+        let Some((due, lines)) = sender.copied.take() else { return };
         sender.link.written(due, now);
-        sender.busy = !one_walk;
         self.witness_lines(id, conn, &lines);
         self.transmit(conn, End::Responder, &lines);
-        if one_walk {
-            self.plan_beat(id, conn);
-        } else {
-            self.plan_soon(id.server, Event::Walk { sender: id, conn });
-        }
+        self.plan_soon(id.server, Event::Walk { sender: id, conn });
     }
 
     /// The initiator learns that the connection has ended.
@@ -274,9 +260,6 @@ impl World {
         let Some(id) = self.conns[conn].as_ref().map(|conn| conn.sender) else { return };
         self.leave(conn, End::Initiator);
         let chance = self.rng.f32();
-        if self.has(Bug::HangUpMissed) {
-            return;
-        }
         let Some(sender) = self.sender_on(id, conn) else { return };
         sender.link.hung_up();
         (sender.conn, sender.busy, sender.errand, sender.beats) = (None, false, false, false);

@@ -8,7 +8,6 @@ use super::disk::{Crash, Disk, Durability};
 use super::event::{Event, SenderId};
 use super::sender::Sender;
 use super::{Options, World};
-use crate::proto::bug::Bug;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
@@ -101,7 +100,6 @@ impl World {
         let (memory, epoch) = self.recover(server);
         match epoch {
             Some(epoch) => self.servers[server].epoch = epoch,
-            None if self.has(Bug::EpochKept) => {}
             None => self.servers[server].epoch = Epoch(self.rng.u64(..)),
         }
         let me = Arc::new(self.identity(server));
@@ -133,9 +131,7 @@ impl World {
         if self.options.durability == Durability::None {
             return (None, None);
         }
-        let reuses = self.has(Bug::NumbersReused);
-        let recovery = if reuses { Recovery::new().reusing_numbers() } else { Recovery::new() };
-        let (memory, epoch) = self.servers[server].disk.recover(recovery);
+        let (memory, epoch) = self.servers[server].disk.recover(Recovery::new());
         (Some(memory), epoch)
     }
 
@@ -144,10 +140,8 @@ impl World {
         let named = |far: &Neighbour| Named::herd(self.servers[far.server].name.clone());
         let neighbours = this.neighbours.iter().map(named).collect();
         Identity {
-            catch_up: self.options.catch_up && !self.has(Bug::NoCatchUp),
+            catch_up: self.options.catch_up,
             secret: Some(self.secret.clone()),
-            #[cfg(test)]
-            bug: self.options.bug,
             ..Identity::new(this.name.clone(), neighbours, this.epoch)
         }
     }
@@ -189,11 +183,7 @@ impl World {
         let heard = life.clients.hear(&mut life.node, records, bytes, received);
         let replies = heard.replies.split_inclusive(|&byte| byte == b'\n');
         let promises = replies.filter_map(|reply| self.witness.promised(&life.node, reply)).collect();
-        if self.has(Bug::StaleBeforeKept) && heard.news == 0 {
-            self.reply_now(server, Reply::Client(promises));
-        } else {
-            self.reply(server, Reply::Client(promises));
-        }
+        self.reply(server, Reply::Client(promises));
         self.settled(server, heard.news);
         heard.replies
     }

@@ -5,8 +5,6 @@
 //! on both sides, and still differs, although everything that either side knew one heartbeat ago has been merged by the
 //! other, has drifted apart. Both sides find that out for themselves and send the whole bucket again.
 
-use crate::proto::bug::Bug;
-use crate::proto::node::Identity;
 use crate::proto::store::Store;
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
 
@@ -42,16 +40,13 @@ impl Repair {
     /// The repair of the buckets that have drifted apart between two heartbeats, if there are any: `acknowledged` is
     /// how far the neighbour has merged our changes, `received_up_to` how far we have merged the neighbour's.
     pub(crate) fn of(
-        me: &Identity,
         before: &Compared,
         now: &Compared,
         acknowledged: u64,
         received_up_to: u64,
     ) -> Option<Repair> {
-        let is_eager = me.has(Bug::RepairTooEager);
-        let before = if is_eager { now } else { before };
         let all_is_merged = acknowledged >= before.our_seq && received_up_to >= before.their_seq;
-        if me.has(Bug::RepairSkipped) || !(all_is_merged || is_eager) {
+        if !all_is_merged {
             return None;
         }
         let drifted = |bucket: usize| now.is_as(before, bucket) && now.ours[bucket] != now.theirs[bucket];

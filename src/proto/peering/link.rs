@@ -13,9 +13,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::bug::Bug;
 use crate::proto::model::epoch::Epoch;
-use crate::proto::node::{Identity, NO_WAL, Node};
+use crate::proto::node::{Identity, Node};
 use crate::proto::peering::anti_entropy::{Compared, Repair};
 use crate::proto::peering::auth::{Handshake, Nonce, Role, is_proved, prove};
 use crate::proto::peering::grammar::{
@@ -24,7 +23,6 @@ use crate::proto::peering::grammar::{
 pub use crate::proto::peering::link_error::LinkError;
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::{Cursor, Scanned};
-use crate::proto::store::update::Source;
 
 /// How often each side of a link hears from the other.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
@@ -147,12 +145,8 @@ impl Link {
     /// Appends the next lines that are due, and says what they are; `None` when nothing is due, or the link is not up.
     /// `durable` is the sequence number of the last change that a crash could not undo: nothing after it is sent.
     pub fn due(&self, node: &Node, durable: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
-        let durable = if self.me.has(Bug::ToldBeforeKept) { NO_WAL } else { durable };
         let live = self.live()?;
-        let mut scanned = live.cursor.copy(node.store(), durable, SCAN_RECORDS_MAX, out);
-        if self.me.has(Bug::WalkOffByOne) && scanned.lines() == SCAN_RECORDS_MAX {
-            scanned.position += 1;
-        }
+        let scanned = live.cursor.copy(node.store(), durable, SCAN_RECORDS_MAX, out);
         let repaired = match &live.repair {
             Some(repair) if !live.cursor.is_behind(node.store(), durable) => {
                 Some(repair.push_next_to(node.store(), durable, out))
@@ -161,12 +155,11 @@ impl Link {
         };
         let is_heartbeat = now >= live.heartbeat_at;
         let is_full = live.unannounced_lines + scanned.lines() >= UNANNOUNCED_LINES_MAX;
-        let announces = is_heartbeat || (is_full && !self.me.has(Bug::PositionNeverSaid));
+        let announces = is_heartbeat || is_full;
         let safe = live.cursor.safe(scanned);
         if is_heartbeat {
             let digest = node.store().digest().total();
-            let up_to = if self.me.has(Bug::PositionNeverSaid) { 0 } else { safe };
-            Heartbeat { up_to, digest }.push_to(out);
+            Heartbeat { up_to: safe, digest }.push_to(out);
         } else if announces {
             push_up_to(safe, out);
         }
@@ -253,7 +246,7 @@ impl Link {
         let before = std::mem::replace(&mut live.compared, compared);
         if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
             let received_up_to = node.received_up_to(neighbour, live.epoch);
-            live.repair = Repair::of(&self.me, &before, now, live.acknowledged, received_up_to);
+            live.repair = Repair::of(&before, now, live.acknowledged, received_up_to);
             if let Some(repair) = &live.repair {
                 return Answered::Differs(repair.buckets());
             }
@@ -274,12 +267,10 @@ impl Live {
         let (me, last) = (node.identity(), node.store().last_seq());
         // A neighbour that has received more than there is has done so from another memory of ours: everything is due.
         let known = if welcome.received_up_to <= last { welcome.received_up_to } else { 0 };
-        let known = if me.has(Bug::WelcomeIgnored) { 0 } else { known };
         let position = if me.catch_up { known } else { last };
-        let follower = if me.has(Bug::ToldSentBack) { Source::CLIENT } else { me.source(neighbour, epoch) };
         Live {
             epoch,
-            cursor: Cursor::new(position, follower),
+            cursor: Cursor::new(position, me.source(neighbour, epoch)),
             acknowledged: known,
             unannounced_lines: 0,
             heartbeat_at: now + HEARTBEAT_EVERY,

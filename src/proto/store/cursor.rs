@@ -27,7 +27,7 @@ pub struct Cursor {
 #[must_use = "a cursor moves only after its lines were sent"]
 pub struct Scanned {
     /// The position up to which every change has been looked at.
-    pub(crate) position: u64,
+    position: u64,
     /// How many lines were copied.
     lines: usize,
     /// The changes that were superseded by one that is not durable.

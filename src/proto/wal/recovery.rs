@@ -34,7 +34,6 @@ pub struct Recovery {
     is_damaged: bool,
     /// How many sightings were read.
     sightings: u64,
-    seqs_skipped: u64,
 }
 
 /// A memory that was recovered.
@@ -57,7 +56,6 @@ impl Recovery {
             has_stopped: false,
             is_damaged: false,
             sightings: 0,
-            seqs_skipped: SEQS_SKIPPED,
         }
     }
 
@@ -121,13 +119,8 @@ impl Recovery {
         if !is_whole {
             self.received.clear();
         }
-        self.store.resume_after(self.store.last_seq().saturating_add(self.seqs_skipped));
+        self.store.resume_after(self.store.last_seq().saturating_add(SEQS_SKIPPED));
         (Recovered { store: self.store, received: self.received }, epoch.map(|heading| heading.epoch))
-    }
-
-    /// Plants the mistake that sequence numbers go on where the journal ends.
-    pub(crate) fn reusing_numbers(self) -> Recovery {
-        Recovery { seqs_skipped: 0, ..self }
     }
 
     fn sighting(&mut self, seq: u64, line: &[u8]) -> Result<(), NotARecord> {
