@@ -19,11 +19,7 @@ use rules::{Finding, check, check_packages, check_top_level};
 /// It grows until it is every room: then it goes away, and the rules hold everywhere. `cargo test --lib
 /// the_house_is_tidy -- --nocapture` prints what is left in the others.
 const MENDED: &[&str] = &[
-    "src/proto/model",
-    "src/proto/store",
-    "src/proto/wal",
-    "src/proto/line",
-    "src/proto/peering",
+    "src/proto",
     "src/config",
     "src/places",
     "src/journal",
@@ -31,6 +27,8 @@ const MENDED: &[&str] = &[
     "src/os",
     "src/net",
     "src/frontend",
+    "src/member",
+    "src/server",
     "src/peering",
     "src/database",
     "src/client",
