@@ -6,49 +6,65 @@
 //!
 //! # The map
 //!
-//! Every room uses only those above it:
+//! Every room uses only rooms above it. `tests/tidy` enforces that, and that the files of a room form no import ring.
 //!
 //! | room | what lives there |
 //! |---|---|
-//! | [`proto`] | the rules: grammar, merging, flooding, conversations, links; and `PROTOCOL.md`, the wire |
+//! | [`proto`] | the rules, in layers: model, store, wal, node, line, peering; and `PROTOCOL.md`, the wire |
 //! | [`config`] | the herd (names, addresses, links) and the options, checked once |
-//! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
-//! | [`os`] | what is asked of the operating system: time, chance, locks and threads, permits, limits |
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
-//! | [`server`] | the threaded driver: accept, conversations, links, stopping, counting |
-//! | [`client`] | the command-line client |
-//! | [`cli`] | clap arguments, turned into checked values |
-//! | [`sim`] | the rules under virtual time, with faults, from a seed: uses [`proto`] alone |
+//! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
+//! | [`os`] | the operating system: time, random numbers, locks and threads, permits, resource limits |
+//! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, deadlines, stopping |
+//! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
+//! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
+//! | [`peering`] | links out: one dialer, one sender for each dialect, the reader of acknowledgements |
+//! | [`server`] | assembly: which threads start, and in which order they stop |
+//! | [`client`], [`cli`] | the command-line client; clap arguments, turned into checked values |
+//! | [`sim`] | the rules and the conversation under virtual time, with faults, from a seed |
 //! | [`operating`] | no code: `OPERATING.md`, for those who run a herd |
-//! | `tests` | tests that concern more than one room, and `tidy`, which enforces what is said here |
+//! | `tests` | what concerns more than one room; `interleavings`, `mutants`, and `tidy` |
 //!
-//! Where to look first: a line's way is [`server`]'s `conversation`, then [`proto::session`], then
-//! [`proto::node::Node::apply`], then [`server`]'s `commits` and `link`. Lines in canonical form are taken many at
-//! once by `proto::line::fast`, on a shorter way to the same end. A wrong line's way ends in
-//! [`proto::line::commands`], or in [`proto::peering::grammar`] if a server said it.
+//! # The way of a line
+//!
+//! 1. [`net::accept`] admits the connection, [`net::thread_pool`] gives it a thread, and [`frontend::serve`] its door.
+//! 2. [`frontend::connection`] reads bytes, and lends a turn to [`member::conversation`], which is the same for every
+//!    driver: threads here, tokio and epoll in `bench`, the simulator.
+//! 3. [`proto::session`] parses each line into the turn's batch of updates and replies: [`proto::line::session`] for
+//!    clients, [`proto::peering::session`] for neighbours. A line in canonical form takes `proto::line::fast`, a
+//!    shorter way to one result. A wrong line ends in [`proto::line::commands`] or [`proto::peering::grammar`].
+//! 4. [`member::Member::flush`] applies the updates under the write lock ([`proto::node::Node::apply`], and the one
+//!    rule of merging in [`proto::store::update`]), and waits for the commit that covers them
+//!    ([`member::group_commit`]).
+//! 5. Followers of the change log wake ([`member::notifier`]): [`peering::link`] sends a neighbour what is due since
+//!    its [`proto::store::cursor`]. Then the replies leave in one write.
+//!
+//! To add a command, write a file in [`proto::line::commands`] and an entry in its list; a provider of places: a file
+//! in `places/providers` and its entry there; a counter or a warning: a row in [`member::metrics`].
 //!
 //! # What does not exist here
 //!
-//! - [`proto`] never does I/O and never asks what time it is. It knows nothing of threads.
-//! - No guard of the lock outlives a statement, and nothing is read, written, logged or waited for under it.
+//! - [`proto`] never does I/O and never asks what time it is. It knows nothing of threads. [`net`] knows no protocol.
+//! - No guard of the lock leaves the closure that took it, and nothing is read, written, logged or waited for under it.
 //! - There is no queue of messages to a neighbour: the store, in the order in which its records last changed, is
 //!   the backlog, and a link is a position in it. A neighbour that is slow or down costs no memory.
 //! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only the one
 //!   that waits for signals ends with the process. No thread polls for the stop.
-//! - In a herd with a secret nobody is believed who has not proved to be a neighbour, but for classic ones, which are
-//!   known by their addresses. No position moves before what it covers is merged.
-//! - No reply leaves before its sighting is merged and kept, and none to a client is formatted under the lock. Nobody
-//!   is told what a crash could still undo.
+//! - In a herd with a secret only a neighbour that has authenticated is believed, and a legacy one by its address. No
+//!   position moves before what it covers is merged.
+//! - No reply leaves before its sighting is merged and durable, and none to a client is formatted under the lock. A
+//!   neighbour is never told what a crash could still undo.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
 //!   bound with a name, and most of them an option: see `Limits` in [`config`].
-//! - There is no async runtime and no `unsafe`.
+//! - There is no async runtime and no `unsafe`, and no test hook in release code: mistakes that tests must find are
+//!   source mutants.
 //!
 //! # Levels of the log
 //!
 //! `ERROR`: we are broken (a bug). `WARN`: a neighbour or a provider is, or a limit was hit. `INFO`: start, stop,
-//! connections and links, and how it is every minute. `DEBUG`: every line in and out but beats, and why one was
-//! refused. `TRACE`: beats and their answers.
+//! connections and links, and the status every minute. `DEBUG`: every line in and out but heartbeats, and why one was
+//! refused. `TRACE`: heartbeats and their answers.
 
 pub mod cli;
 pub mod client;
