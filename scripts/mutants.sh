@@ -133,6 +133,8 @@ run_test() {
             timeout "$TEST_SECONDS_MAX" "$program" --exact "$1"
     ) >"$target/mutants/test.log" 2>&1 || code=$?
     grep -q '^running 1 test' "$target/mutants/test.log" || return 2
+    # A simulator that breaks down has found nothing either.
+    [ -z "$2" ] || [ "$code" -eq 0 ] || grep -q '^seed [0-9]*: ' "$target/mutants/test.log" || return 2
     case $code in
         0) return 0 ;;
         # A stack that overflows, or an abort, is a failure too.
