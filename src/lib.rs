@@ -32,16 +32,22 @@
 //! 2. [`frontend::connection`] reads bytes, and lends a turn to [`member::conversation`], which is the same for every
 //!    driver: threads here, tokio and epoll in `bench`, the simulator.
 //! 3. [`proto::session`] parses each line into the turn's batch of updates and replies: [`proto::line::session`] for
-//!    clients, [`proto::peering::session`] for neighbours. A line in canonical form takes `proto::line::fast`, a
-//!    shorter way to one result. A wrong line ends in [`proto::line::commands`] or [`proto::peering::grammar`].
+//!    clients, [`proto::peering::session`] for neighbours. A report in canonical form takes `proto::line::fast`, a
+//!    shorter way to one result. Every other line, good or bad, goes to [`proto::line::commands`] or
+//!    [`proto::peering::grammar`]. A question (`WHATSAT`) pauses the conversation: the connection asks
+//!    [`member::Member::nearby`], which has the rate limit, and the answer is laid out by [`proto::line::query`].
 //! 4. [`member::Member::flush`] applies the updates under the write lock ([`proto::node::Node::apply`], and the one
 //!    rule of merging in [`proto::store::update`]), and waits for the commit that covers them
 //!    ([`member::group_commit`]).
 //! 5. Followers of the change log wake ([`member::notifier`]): [`peering::link`] sends a neighbour what is due since
 //!    its [`proto::store::cursor`]. Then the replies leave in one write.
 //!
-//! To add a command, write a file in [`proto::line::commands`] and an entry in its list; a provider of places: a file
-//! in `places/providers` and its entry there; a counter or a warning: a row in [`member::metrics`].
+//! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
+//! [`member::flusher`] retries with a checkpoint until the journal is whole again.
+//!
+//! To add a command, write a file in [`proto::line::commands`], its `mod` line and its entry in the list there; one
+//! that needs the store or a provider needs a step of its own too, as `WHATSAT` has. A provider of places is a file in
+//! `places/providers` and its entry there; a counter or a warning is a row in [`member::metrics`].
 //!
 //! # What does not exist here
 //!

@@ -6,7 +6,7 @@
 //! need; those that come meanwhile wait, and one of them does that for all of them.
 //!
 //! When writing fails, nothing is promised any more: every commit fails, and nothing is recorded, until a checkpoint
-//! has written the whole store: see `checkpoint`. What was merged meanwhile is in it.
+//! has written the whole store: see `flusher` and `checkpoint`. What was merged meanwhile is in it.
 
 use std::fs::File;
 use std::io;

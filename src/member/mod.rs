@@ -310,7 +310,7 @@ impl Host for Member {
 }
 
 fn event_of(error: &PlacesError) -> Event {
-    if matches!(error, PlacesError::Share(..)) {
+    if matches!(error, PlacesError::RateLimited(..)) {
         Event::PlacesPerMinute
     } else if *error == PlacesError::Busy {
         Event::PlacesCalls

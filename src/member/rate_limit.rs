@@ -22,7 +22,7 @@ impl RateLimit {
 
     /// The error for a question that comes `wait` too early.
     pub fn exceeded(&self, wait: Duration) -> PlacesError {
-        PlacesError::Share(self.per_minute as u32, wait.as_millis().div_ceil(1_000) as u64)
+        PlacesError::RateLimited(self.per_minute as u32, wait.as_millis().div_ceil(1_000) as u64)
     }
 
     /// Notes a question, if it may be asked now.

@@ -1,4 +1,5 @@
-//! The one place that reads the clocks. Everything else is told what time it is.
+//! The clocks. Everything else is told what time it is, but for the log, whose lines have a stamp of their own, and
+//! providers of places, which are told by a clock that tests can set.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -30,7 +30,7 @@ pub enum PlacesError {
     Busy,
     /// This connection has asked so often within a minute, and must wait so many seconds. Nothing was sent.
     #[error("more than {0} questions about places within a minute on one connection: try again in {1} s")]
-    Share(u32, u64),
+    RateLimited(u32, u64),
     /// The breaker is open: the provider failed several times in a row and is not called for a while. Nothing was sent.
     #[error("the provider of places has failed repeatedly and is given {0} s to recover")]
     Open(u64),
@@ -69,7 +69,7 @@ impl PlacesError {
             PlacesError::OverLimit(_)
             | PlacesError::Silent(_)
             | PlacesError::Busy
-            | PlacesError::Share(..) => "OVER_QUERY_LIMIT",
+            | PlacesError::RateLimited(..) => "OVER_QUERY_LIMIT",
             PlacesError::Open(_)
             | PlacesError::TooSlow(_)
             | PlacesError::Failed(_)
@@ -143,7 +143,7 @@ mod tests {
             (PlacesError::OverLimit("x".into()), "OVER_QUERY_LIMIT"),
             (PlacesError::Silent(30), "OVER_QUERY_LIMIT"),
             (PlacesError::Busy, "OVER_QUERY_LIMIT"),
-            (PlacesError::Share(60, 9), "OVER_QUERY_LIMIT"),
+            (PlacesError::RateLimited(60, 9), "OVER_QUERY_LIMIT"),
             (PlacesError::Open(10), "UNKNOWN_ERROR"),
             (PlacesError::TooSlow(Duration::from_secs(5)), "UNKNOWN_ERROR"),
             (PlacesError::Failed("x".into()), "UNKNOWN_ERROR"),

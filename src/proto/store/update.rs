@@ -17,7 +17,7 @@ pub struct Source {
 /// When an update is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeRule {
-    /// A client's own report: only if its time is strictly later.
+    /// A client's own report, or a legacy neighbour's line: only if its time is strictly later.
     LaterTime,
     /// A neighbour's line: if it is greater in the total order, so that equal times are decided alike on every server.
     GreaterSighting,
