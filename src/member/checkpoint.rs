@@ -101,7 +101,7 @@ impl Copy<'_> {
     fn all(&mut self, member: &Member, last_seq: u64, records: Vec<u8>) -> io::Result<()> {
         let mut frame = vec![0; FRAME_HEAD_BYTES];
         frame.extend_from_slice(&records);
-        let mut cursor = Cursor::new(0, Source::NOBODY);
+        let mut cursor = Cursor::new(0, Source::NONE);
         while cursor.position() < last_seq {
             let push = |seq, line: &[u8]| Record::Sighting(seq, line).push_to(&mut frame);
             let scanned = member.read(|node| cursor.scan(node.store(), last_seq, SCAN_RECORDS_MAX, push));

@@ -65,7 +65,7 @@ pub enum Pause {
 }
 
 impl Conversation {
-    /// With a client, or with whoever is at the address of these legacy neighbours, by their indices.
+    /// With a client, or with a legacy neighbour: these, by their indices, are at the address.
     pub fn with_client(me: Arc<Identity>, remote: Remote, legacy: &[usize]) -> Conversation {
         let session = match legacy {
             [] => Session::client(me),

@@ -39,7 +39,7 @@ pub(crate) struct Provider {
 pub(crate) enum Source {
     /// In memory: answered at once.
     Memory(PlacesInMemory),
-    /// On the network: asked anew for every question.
+    /// On the network: asked again for every question.
     Network(ProviderApi),
 }
 

@@ -277,7 +277,7 @@ pub(super) fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
 
 /// The order of two lines that servers have sent or stored of one client.
 fn order(one: &[u8], other: &[u8]) -> Ordering {
-    let update = |line| Update::from_stored(line, Source::NOBODY).expect("a server's line is read back");
+    let update = |line| Update::from_stored(line, Source::NONE).expect("a server's line is read back");
     let other = update(other);
     update(one).cmp_stored(other.moment, other.line)
 }

@@ -249,7 +249,7 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
         let _ = Cursor::new(0, teller).copy(node.store(), u64::MAX, usize::MAX, &mut lines);
         lines
     };
-    let (stored, due) = (walked(Source::NOBODY), walked(Source::neighbour(0, EPOCH)));
+    let (stored, due) = (walked(Source::NONE), walked(Source::neighbour(0, EPOCH)));
     let (number, total) = (node.store().last_seq(), node.store().digest().total());
     let lines = lines + reports;
     (Outcome { replies: all, lines, news, stale, refused, number, total, stored, due }, reports)

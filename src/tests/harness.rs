@@ -122,7 +122,7 @@ fn check(store: &Store) -> usize {
     let mut lines = Vec::new();
     let mut position = 0;
     while position < store.last_seq() {
-        position = Cursor::new(position, Source::NOBODY)
+        position = Cursor::new(position, Source::NONE)
             .copy(store, u64::MAX, SCAN_RECORDS_MAX, &mut lines)
             .position();
     }

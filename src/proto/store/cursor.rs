@@ -46,7 +46,7 @@ struct SupersededRange {
 
 impl Cursor {
     /// The cursor of a follower that has everything up to `position`. What was learned from `follower` is not due to
-    /// it; [`Source::NOBODY`] is a follower that learns everything from us.
+    /// it; [`Source::NONE`] is a follower that learns everything from us.
     pub fn new(position: u64, follower: Source) -> Cursor {
         Cursor { position, follower, superseded: Vec::new() }
     }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn only_durable_changes_are_due() {
         let store = store("abc", Source::CLIENT);
-        let mut cursor = Cursor::new(0, Source::NOBODY);
+        let mut cursor = Cursor::new(0, Source::NONE);
         for (durable, due) in [(0, ""), (1, "a"), (1, ""), (9, "bc"), (9, "")] {
             assert_eq!(cursor.is_behind(&store, durable), !due.is_empty());
             let (scanned, clients) = copied(&cursor, &store, durable);
@@ -185,14 +185,14 @@ mod tests {
         let store = store("abc", neighbour(1));
         assert_eq!(copied(&Cursor::new(0, neighbour(1)), &store, 9).1, "");
         assert_eq!(copied(&Cursor::new(0, neighbour(2)), &store, 9).1, "abc", "it has forgotten them");
-        assert_eq!(copied(&Cursor::new(0, Source::NOBODY), &store, 9).1, "abc");
+        assert_eq!(copied(&Cursor::new(0, Source::NONE), &store, 9).1, "abc");
     }
 
     #[test]
     fn superseded_changes_are_safe_when_what_superseded_them_is_durable() {
         // The changes 2 and 3 are superseded by 5 and 4.
         let store = store("abccb", Source::CLIENT);
-        let mut cursor = Cursor::new(0, Source::NOBODY);
+        let mut cursor = Cursor::new(0, Source::NONE);
         for (durable, due, safe) in [(3, "a", 1), (4, "c", 1), (5, "b", 5)] {
             let (scanned, clients) = copied(&cursor, &store, durable);
             assert_eq!((&*clients, cursor.safe(scanned)), (due, safe), "{durable}");

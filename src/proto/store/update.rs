@@ -78,7 +78,7 @@ impl Source {
     pub const CLIENT: Source = Source { neighbour: u32::MAX, epoch: Epoch(0) };
 
     /// A follower from which nothing is learned, so that everything is due to it.
-    pub const NOBODY: Source = Source { neighbour: u32::MAX - 1, epoch: Epoch(0) };
+    pub const NONE: Source = Source { neighbour: u32::MAX - 1, epoch: Epoch(0) };
 
     /// The neighbour with this index, with the memory of this epoch.
     pub fn neighbour(index: usize, epoch: Epoch) -> Source {

@@ -85,7 +85,7 @@ pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
             assert_eq!(stored, line(number));
             assert!(seen.insert(number), "{number} is there twice");
         };
-        let reached = Cursor::new(position, Source::NOBODY).scan(node.store(), u64::MAX, 64, push).position();
+        let reached = Cursor::new(position, Source::NONE).scan(node.store(), u64::MAX, 64, push).position();
         position = if reached == position { u64::MAX } else { reached };
     }
     assert_eq!(seen.len(), node.store().len());

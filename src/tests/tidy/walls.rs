@@ -50,7 +50,7 @@ pub(super) const WALLS: &[Wall] = &[
             "client", "cli",
         ],
         words: &[],
-        why: "a provider answers a question and knows nobody who asks: pass in what it needs",
+        why: "a provider answers a question and does not know who asks: pass in what it needs",
     },
     Wall {
         room: "journal",
@@ -68,7 +68,7 @@ pub(super) const WALLS: &[Wall] = &[
             "RwLock",
             "log::",
         ],
-        why: "the journal keeps bytes and knows nobody who needs them: pass in what it needs, return what it found",
+        why: "the journal keeps bytes and does not know who needs them: pass in what it needs, return what it found",
     },
     Wall {
         room: "logging",
