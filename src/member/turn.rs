@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::wal_writer::Lsn;
+pub use super::wal_writer::Lsn;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::node::{Applied, Node};
 

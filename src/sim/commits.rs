@@ -7,6 +7,7 @@ use super::disk::{Crash, Durability};
 use super::event::{End, Event, SenderId};
 use super::server::Server;
 use super::{World, from_ms, from_us};
+use crate::member::turn::Lsn;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::wal::record::records;
 
@@ -22,6 +23,8 @@ const FLUSH_MS_MAX: u64 = 50;
 pub(super) struct Commits {
     /// Records that no commit has covered.
     pub pending: Vec<u8>,
+    /// The bytes of all records that commits have covered.
+    committed_bytes: u64,
     /// The number of the last change that no crash can undo.
     pub kept_number: u64,
     /// In the order in which they are to leave.
@@ -48,6 +51,7 @@ impl Commits {
     pub(super) fn new(number: u64) -> Commits {
         Commits {
             pending: Vec::new(),
+            committed_bytes: 0,
             kept_number: number,
             waiting: Vec::new(),
             has_news: false,
@@ -56,13 +60,23 @@ impl Commits {
             is_flush_planned: false,
         }
     }
+
+    /// What must be durable for all that was recorded to be.
+    pub(super) fn lsn(&self) -> Lsn {
+        Lsn(self.committed_bytes + self.pending.len() as u64)
+    }
+
+    /// Whether a commit has covered that.
+    pub(super) fn is_durable(&self, lsn: Lsn) -> bool {
+        lsn.0 <= self.committed_bytes
+    }
 }
 
 impl World {
-    /// Lets a reply leave as soon as all that was recorded is durable. Until then its conversation waits.
-    pub(super) fn reply(&mut self, server: usize, reply: Reply) {
+    /// Lets a reply leave as soon as what it needs is durable. Until then its conversation waits.
+    pub(super) fn reply(&mut self, server: usize, needs_lsn: Lsn, reply: Reply) {
         let commits = self.servers[server].life.as_mut().and_then(|life| life.commits.as_mut());
-        match commits.filter(|commits| !commits.pending.is_empty()) {
+        match commits.filter(|commits| !commits.is_durable(needs_lsn)) {
             Some(commits) => commits.waiting.push(reply),
             None => self.reply_now(server, reply),
         }
@@ -113,6 +127,7 @@ impl World {
             return self.crash(server, Crash::Killed);
         }
         disk.commit(&commits.pending, &mut self.rng);
+        commits.committed_bytes += commits.pending.len() as u64;
         commits.pending.clear();
         let number = life.node.store().last_seq();
         commits.has_kept |= number > commits.kept_number;

@@ -1,14 +1,17 @@
 //! The receiving side of a simulated server: what a connection's thread does with what it reads.
+//!
+//! It drives the conversation of `member`, as the threads of a server do, and so covers the fast path too: lines in
+//! canonical form take it wherever lines are not logged. Only reading, writing and waiting for a commit are played.
 
 use std::sync::Arc;
 
-use crate::proto::line::batch::Batch;
-use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, Line, PEER_LINE_BYTES_MAX};
-use crate::proto::line::query::Query;
+use super::member::SimulatedMember;
+use crate::member::conversation::{self, Pause, Remote};
+use crate::member::turn::{Lsn, Turn};
+use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX};
 use crate::proto::model::time::Moment;
-use crate::proto::node::{Identity, Node};
+use crate::proto::node::Identity;
 use crate::proto::peering::auth::Nonce;
-use crate::proto::session::{Session, Step};
 
 /// Bytes read at once: as few as framing allows, for a herd of 200 has tens of thousands of conversations.
 const READ_BYTES: usize = 1;
@@ -19,9 +22,9 @@ const NO_PLACES: &str = r#"{"html_attributions":[],"results":[],"status":"ZERO_R
 /// A conversation with a client or a neighbour.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    session: Session,
+    conversation: conversation::Conversation,
     framing: Framing,
-    batch: Batch,
+    turn: Turn,
     /// What comes while it waits for a commit, if it does: it reads that when it goes on.
     pub unread: Option<Vec<u8>>,
 }
@@ -29,8 +32,10 @@ pub(super) struct Conversation {
 /// What came of some bytes.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Replies, to be sent when all that was recorded is durable.
+    /// Replies, to be sent when `needs_lsn` is durable.
     pub replies: Vec<u8>,
+    /// How far the records must be durable before the replies may leave.
+    pub needs_lsn: Lsn,
     /// Sightings that were applied: every sender must be woken.
     pub news: usize,
     /// The neighbour that has come: its older connections end, and the sender to it must be woken.
@@ -47,6 +52,7 @@ impl Heard {
         self.replies.extend_from_slice(&after.replies);
         Heard {
             replies: self.replies,
+            needs_lsn: after.needs_lsn.max(self.needs_lsn),
             news: self.news + after.news,
             met: after.met.or(self.met),
             refused: self.refused + after.refused,
@@ -56,27 +62,27 @@ impl Heard {
 }
 
 impl Conversation {
-    pub(super) fn with_clients(me: &Arc<Identity>) -> Conversation {
-        Conversation::new(Session::client(me.clone()), Framing::new(LINE_BYTES_MAX, READ_BYTES))
+    pub(super) fn with_clients(me: &Arc<Identity>, member: &SimulatedMember<'_>) -> Conversation {
+        let conversation = conversation::Conversation::with_client(me.clone(), remote("client"), &[]);
+        Conversation::new(conversation, Framing::new(LINE_BYTES_MAX, READ_BYTES), member)
     }
 
-    pub(super) fn with_peer(me: &Arc<Identity>, nonce: Nonce) -> Conversation {
+    pub(super) fn with_peer(me: &Arc<Identity>, nonce: Nonce, member: &SimulatedMember<'_>) -> Conversation {
+        let conversation = conversation::Conversation::with_peer(me.clone(), remote("peer"), nonce);
         let framing = Framing::new(PEER_LINE_BYTES_MAX, READ_BYTES).whole_lines_only();
-        Conversation::new(Session::peer(me.clone(), nonce), framing)
+        Conversation::new(conversation, framing, member)
     }
 
-    fn new(session: Session, framing: Framing) -> Conversation {
-        Conversation { session, framing, batch: Batch::default(), unread: None }
+    fn new(
+        conversation: conversation::Conversation,
+        framing: Framing,
+        member: &SimulatedMember<'_>,
+    ) -> Conversation {
+        Conversation { conversation, framing, turn: Turn::new(member), unread: None }
     }
 
-    /// Takes what was read at `received`, and appends what must become durable to the records, if there are any.
-    pub(super) fn hear(
-        &mut self,
-        node: &mut Node,
-        mut records: Option<&mut Vec<u8>>,
-        mut bytes: &[u8],
-        received: Moment,
-    ) -> Heard {
+    /// Takes what was read at `received`.
+    pub(super) fn hear(&mut self, member: &SimulatedMember<'_>, mut bytes: &[u8], received: Moment) -> Heard {
         let mut heard = Heard::default();
         while !bytes.is_empty() {
             let space = self.framing.space();
@@ -84,59 +90,48 @@ impl Conversation {
             space[..count].copy_from_slice(&bytes[..count]);
             self.framing.filled(count);
             bytes = &bytes[count..];
-            self.lines(node, records.as_deref_mut(), received, &mut heard);
+            self.lines(member, received, &mut heard);
         }
+        heard.needs_lsn = self.turn.needs_lsn();
         heard
     }
 
     /// Learns that nothing more will come.
-    pub(super) fn end(&mut self, node: &mut Node, records: Option<&mut Vec<u8>>, received: Moment) -> Heard {
+    pub(super) fn end(&mut self, member: &SimulatedMember<'_>, received: Moment) -> Heard {
         let mut heard = Heard::default();
         self.framing.filled(0);
-        self.lines(node, records, received, &mut heard);
+        self.lines(member, received, &mut heard);
+        heard.needs_lsn = self.turn.needs_lsn();
         heard
     }
 
-    fn lines(
-        &mut self,
-        node: &mut Node,
-        mut records: Option<&mut Vec<u8>>,
-        received: Moment,
-        heard: &mut Heard,
-    ) {
-        let Conversation { session, framing, batch, .. } = self;
-        let mut settle = |node: &mut Node, batch: &mut Batch| {
-            node.apply(batch, records.as_deref_mut()).applied //
-        };
-        while let Some(line) = framing.next_line() {
-            let (Line::Whole(text) | Line::TooLong(text)) = line;
-            match session.line(line, received, batch) {
-                Step::Next => {}
-                Step::Refused(_) => heard.refused += 1,
-                Step::Ask(ask) => {
-                    heard.news += settle(node, batch);
-                    match Query::of(node.store(), &ask) {
-                        Some(search) => search.finish(NO_PLACES, batch.reply()),
-                        None => batch.refuse(text),
-                    }
-                }
-                Step::Authenticated(neighbour) => {
-                    session.authenticate(node, batch);
-                    heard.met = Some(neighbour);
-                }
-                Step::Heartbeat(beat) => {
-                    heard.news += settle(node, batch);
-                    session.heartbeat(node, &beat, true, batch);
-                }
-                Step::Close(_) => {
-                    heard.refused += 1;
+    /// Takes all complete lines. Their replies wait together, so there is no number of bytes that is too many.
+    fn lines(&mut self, member: &SimulatedMember<'_>, received: Moment, heard: &mut Heard) {
+        let Conversation { conversation, framing, turn, .. } = self;
+        loop {
+            match conversation.lines(member, turn, framing, received, usize::MAX) {
+                Pause::Empty => break,
+                Pause::Full => {}
+                Pause::Authenticated(neighbour) => heard.met = Some(neighbour),
+                // The answer waits with all other replies until what it covers is durable.
+                Pause::Heartbeat(heartbeat) => conversation.acknowledge(member, turn, &heartbeat, true),
+                Pause::Ask(query) => conversation.answer(turn, &query, NO_PLACES),
+                Pause::Close(_) => {
                     heard.close = true;
                     break;
                 }
             }
         }
-        heard.replies.extend_from_slice(batch.replies());
-        heard.news += settle(node, batch);
-        batch.sent();
+        turn.apply(member);
+        heard.replies.extend_from_slice(turn.replies());
+        turn.sent();
+        let counts = turn.take_counts();
+        heard.news += counts.applied as usize;
+        heard.refused += counts.refused as usize;
     }
+}
+
+/// The other side: nothing here has an address.
+fn remote(door: &'static str) -> Remote {
+    Remote { door, from: ([0, 0, 0, 0], 0).into() }
 }

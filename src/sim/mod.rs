@@ -1,7 +1,8 @@
-//! A herd in a box: the rules of `proto` under virtual time, with faults, from a seed.
+//! A herd in a box: the rules of `proto` and the conversation of `member` under virtual time, with faults, from a seed.
 //!
-//! A [`World`] drives the real nodes, sessions, links and framing the way the threaded server does, every line
-//! as bytes over a stream; only threads, sockets, disks and clocks are played. A seed gives one run, always.
+//! A [`World`] drives the real nodes, conversations, links and framing the way the threaded server does, every line
+//! as bytes over a stream; only threads, sockets, disks and clocks are played. A seed gives one run, always. The
+//! conversation is the one of `member`, with its fast path for lines in canonical form.
 //!
 //! A server may have a journal, of [`Durability`], and recovers from it after a [`Crash`]. Replies and senders wait for
 //! commits; a crash may fall into one, and a power cut takes what was not flushed.
@@ -25,6 +26,7 @@ mod commits;
 mod conversation;
 mod disk;
 mod event;
+mod member;
 mod network;
 mod sender;
 mod server;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::conversation::Conversation;
 use super::event::{End, Event, SenderId};
+use super::member::SimulatedMember;
 use super::server::{Life, Neighbour};
 use super::{World, from_ms, from_us};
 use crate::proto::line::framing::Line;
@@ -94,8 +95,10 @@ impl World {
         let (chance, nonces) = (self.rng.f32(), [self.nonce(), self.nonce()]);
         let (responder, link) = self.far_end(id);
         let (up, dark) = (self.wires[link].up, self.wires[link].dark);
-        let answering = self.servers[responder].life.as_ref().filter(|_| up && !dark);
-        let conversation = answering.map(|life| Conversation::with_peer(&life.me, nonces[0]));
+        let answering = self.servers[responder].life.as_mut().filter(|_| up && !dark);
+        let conversation = answering.map(|Life { me, node, commits, .. }| {
+            Conversation::with_peer(me, nonces[0], &SimulatedMember::new(node, commits.as_mut()))
+        });
         let Some(sender) = self.sender(id).filter(|sender| sender.attempt == attempt) else { return };
         let Some(conversation) = conversation else {
             let wait = sender.backoff.wait(chance).as_nanos() as u64;

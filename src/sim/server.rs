@@ -6,6 +6,7 @@ use super::commits::{Commits, Reply};
 use super::conversation::Conversation;
 use super::disk::{Crash, Disk, Durability};
 use super::event::{Event, SenderId};
+use super::member::SimulatedMember;
 use super::sender::Sender;
 use super::{Options, World};
 use crate::proto::model::epoch::Epoch;
@@ -114,13 +115,13 @@ impl World {
         let this = &mut self.servers[server];
         this.starts += 1;
         self.witness.reused += u64::from(this.given.0 == this.epoch && number < this.given.1);
-        let commits = (self.options.durability != Durability::None).then(|| {
+        let mut commits = (self.options.durability != Durability::None).then(|| {
             this.disk.begin(this.name.clone(), this.epoch, self.options.durability == Durability::Sync);
             Commits::new(number)
         });
         let count = me.neighbours.len();
         let senders = (0..count).map(|neighbour| Sender::new(me.clone(), neighbour)).collect();
-        let clients = Conversation::with_clients(&me);
+        let clients = Conversation::with_clients(&me, &SimulatedMember::new(&mut node, commits.as_mut()));
         self.servers[server].life = Some(Life { me, node, senders, commits, clients });
         for neighbour in 0..count {
             self.dial_after(SenderId { server, neighbour }, 0);
@@ -179,11 +180,11 @@ impl World {
     pub(super) fn hear_client(&mut self, server: usize, bytes: &[u8]) -> Vec<u8> {
         let received = self.clock_of(server);
         let Some(life) = &mut self.servers[server].life else { return Vec::new() };
-        let records = life.commits.as_mut().map(|commits| &mut commits.pending);
-        let heard = life.clients.hear(&mut life.node, records, bytes, received);
+        let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());
+        let heard = life.clients.hear(&member, bytes, received);
         let replies = heard.replies.split_inclusive(|&byte| byte == b'\n');
         let promises = replies.filter_map(|reply| self.witness.promised(&life.node, reply)).collect();
-        self.reply(server, Reply::Client(promises));
+        self.reply(server, heard.needs_lsn, Reply::Client(promises));
         self.settled(server, heard.news);
         heard.replies
     }
@@ -196,19 +197,18 @@ impl World {
             return;
         };
         let Some(life) = &mut self.servers[responder].life else { return };
-        let mut records = life.commits.as_mut().map(|commits| &mut commits.pending);
+        let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());
         let heard = match (bytes, conversation.unread.as_mut()) {
             (Some(bytes), Some(unread)) => return unread.extend_from_slice(bytes),
-            (Some(bytes), None) => conversation.hear(&mut life.node, records.as_deref_mut(), bytes, received),
+            (Some(bytes), None) => conversation.hear(&member, bytes, received),
             (None, _) => {
                 let unread = conversation.unread.take().unwrap_or_default();
-                let heard = conversation.hear(&mut life.node, records.as_deref_mut(), &unread, received);
-                heard.and(conversation.end(&mut life.node, records.as_deref_mut(), received))
+                conversation.hear(&member, &unread, received).and(conversation.end(&member, received))
             }
         };
-        conversation.unread = records.filter(|records| !records.is_empty()).map(|_| Vec::new());
+        conversation.unread = (!member.is_durable(heard.needs_lsn)).then(Vec::new);
         self.witness.refused += heard.refused as u64;
-        self.reply(responder, Reply::Peer(id, heard.replies));
+        self.reply(responder, heard.needs_lsn, Reply::Peer(id, heard.replies));
         self.settled(responder, heard.news);
         if let Some(neighbour) = heard.met {
             self.sever_older(id);

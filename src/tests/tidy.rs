@@ -99,6 +99,8 @@ fn every_rule_finds_what_breaks_it() {
         ("src/proto/mod.rs", "use super::server;", "super::server"),
         ("src/sim/world.rs", "use crossbeam_channel::bounded;", "crossbeam_channel"),
         ("src/sim/world.rs", "use crate::config::Herd;", "crate::config"),
+        ("src/sim/world.rs", "use crate::member::Member;", "crate::member"),
+        ("src/sim/world.rs", "use crate::member::turnstile::Permit;", "crate::member"),
         ("src/config.rs", "use crate::{places, proto};", "crate::{"),
         ("src/config/herd.rs", "use crate::places::Places;", "crate::places"),
         ("src/places/google.rs", "use crate::cli::Serve;", "crate::cli"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::lexer::lex;
-use super::walls::{WALLS, Wall};
+use super::walls::{OPENINGS, WALLS, Wall};
 
 /// One place where a rule is broken.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,11 +217,14 @@ fn check_wall(wall: &Wall, path: &str, code: &str, found: &mut Findings<'_>) {
     found.add_words(code, wall.words, wall.why);
     let grouped = ["std::{", "crate::{", "proxyherd::{"];
     found.add_words(code, &grouped, "write one `use` for each module, so that the walls can be seen");
+    let openings = OPENINGS.iter().filter(|(room, _)| *room == wall.room);
+    let code =
+        openings.fold(code.to_owned(), |code, (_, part)| code.replace(&format!("crate::{part}::"), ""));
     for room in wall.rooms {
-        found.add_words(code, &[&format!("crate::{room}"), &format!("proxyherd::{room}")], wall.why);
+        found.add_words(&code, &[&format!("crate::{room}"), &format!("proxyherd::{room}")], wall.why);
         // In the root of a room `super` is the crate.
         if path == format!("src/{}.rs", wall.room) || path == format!("src/{}/mod.rs", wall.room) {
-            found.add_words(outside_modules(code), &[&format!("super::{room}")], wall.why);
+            found.add_words(outside_modules(&code), &[&format!("super::{room}")], wall.why);
         }
     }
 }

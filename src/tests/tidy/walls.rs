@@ -27,8 +27,8 @@ pub(super) const WALLS: &[Wall] = &[
     Wall {
         room: "sim",
         rooms: &[
-            "config", "places", "journal", "logging", "os", "net", "frontend", "peering", "database",
-            "server", "client", "cli",
+            "config", "places", "journal", "logging", "os", "net", "member", "frontend", "peering",
+            "database", "server", "client", "cli",
         ],
         words: IMPURE,
         why: "the simulator is deterministic and drives `proto` and the conversation of `member`: time and chance come \
@@ -141,6 +141,10 @@ pub(super) const WALLS: &[Wall] = &[
               except the journal",
     },
 ];
+
+/// Parts of a room that another room may use, although the rest is behind its wall. The simulator drives the
+/// conversation that all drivers share, which has no sockets, no locks and no clock; the rest of `member` has locks.
+pub(super) const OPENINGS: &[(&str, &str)] = &[("sim", "member::conversation"), ("sim", "member::turn")];
 
 /// Of the parts of a folder, each uses only those before it. What is not listed may use all and be used by all.
 /// `peering` comes after `line` because the protocol between servers is framed in lines, and its `AT` lines take the

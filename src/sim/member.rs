@@ -1,0 +1,57 @@
+//! A simulated server as its conversations know it: its node, and what it has recorded.
+
+use std::cell::RefCell;
+
+use super::commits::Commits;
+use crate::member::turn::{Host, Lsn};
+use crate::proto::line::batch::Batch;
+use crate::proto::node::{Applied, Node};
+
+/// A server that a conversation is with, for as long as it hears something. A simulation has one thread, so cells stand
+/// where a running member has locks.
+#[derive(Debug)]
+pub(super) struct SimulatedMember<'a> {
+    node: RefCell<&'a mut Node>,
+    /// What it has recorded, if it records.
+    commits: Option<RefCell<&'a mut Commits>>,
+}
+
+impl<'a> SimulatedMember<'a> {
+    pub(super) fn new(node: &'a mut Node, commits: Option<&'a mut Commits>) -> SimulatedMember<'a> {
+        SimulatedMember { node: RefCell::new(node), commits: commits.map(RefCell::new) }
+    }
+
+    /// Whether all that a reply promises is durable, so that it may leave.
+    pub(super) fn is_durable(&self, needs_lsn: Lsn) -> bool {
+        self.commits.as_ref().is_none_or(|commits| commits.borrow().is_durable(needs_lsn))
+    }
+}
+
+impl Host for SimulatedMember<'_> {
+    fn apply(&self, batch: &mut Batch) -> (Applied, Lsn) {
+        let mut commits = self.commits.as_ref().map(RefCell::borrow_mut);
+        let records = commits.as_mut().map(|commits| &mut commits.pending);
+        let applied = self.node.borrow_mut().apply(batch, records);
+        (applied, commits.map_or(Lsn::default(), |commits| commits.lsn()))
+    }
+
+    fn lsn(&self) -> Lsn {
+        self.commits.as_ref().map_or(Lsn::default(), |commits| commits.borrow().lsn())
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
+        look(&self.node.borrow())
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Node) -> T) -> T {
+        change(&mut self.node.borrow_mut())
+    }
+
+    fn has_wal(&self) -> bool {
+        self.commits.is_some()
+    }
+
+    fn is_near_capacity(&self) -> bool {
+        self.node.borrow().store().is_near_capacity()
+    }
+}
