@@ -12,7 +12,7 @@ use crate::journal::Disk;
 const BOTH: [Durability; 2] = [Durability::Os, Durability::Sync];
 
 fn kept(herd: &Herd, name: &str, durability: Durability, dir: &Path) -> Config {
-    let journal = JournalOptions { durability, dir: dir.to_owned(), ..JournalOptions::default() };
+    let journal = JournalOptions { durability, dir: dir.to_owned() };
     Config { journal, ..config(herd, name) }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn good(herd: &Herd) {
-    let printed = crate::config::to_toml(&herd);
+    let printed = crate::config::to_toml(herd);
     assert_eq!(&crate::config::parse(&printed).unwrap(), herd, "{printed}");
     assert_eq!(crate::config::to_toml(&crate::config::parse(&printed).unwrap()), printed);
 
@@ -47,7 +47,7 @@ fn good(herd: &Herd) {
         }
     }
     assert_eq!(reached.len(), herd.members().len(), "the herd is in parts");
-    let drawing = crate::config::draw(&herd);
+    let drawing = crate::config::draw(herd);
     let is_drawn = |name: &str| drawing.lines().any(|line| line.split(' ').next() == Some(name));
     assert!(herd.members().iter().all(|member| is_drawn(member.name.as_str())), "{drawing}");
 }

@@ -96,6 +96,11 @@ fn neighbour_that_hangs_up_is_sent_the_rest_when_it_is_back() {
 }
 
 #[test]
+fn neighbour_that_hangs_up_at_rest_is_dialled_again() {
+    try_all_schedules_of("hang-up at rest");
+}
+
+#[test]
 fn cut_ends_every_read_write_and_pause() {
     try_all_schedules_of("streams");
 }

@@ -24,6 +24,7 @@ pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
     ("stop", stop),
     ("unanswered", unanswered),
     ("hang-up", hang_up),
+    ("hang-up at rest", hang_up_at_rest),
     ("streams", streams),
     ("peers", peers),
     ("herd", herd),
@@ -156,6 +157,24 @@ fn hang_up(stage: &Stage) {
         let remembered = bolden.hang_up();
         let mut bolden = Neighbour::new(port.accept().unwrap().0, remembered);
         assert!(bolden.listen_until(|bolden| bolden.node.store().len() == 2));
+        alford.member.notifiers.stop();
+        bolden.listen();
+    });
+}
+
+/// A neighbour hangs up while nothing is due, so that no change wakes the link, and listens again. So few threads come
+/// between each other that nearly every order of their steps is tried.
+fn hang_up_at_rest(stage: &Stage) {
+    let port = stage.peer_port("Bolden");
+    let alford = &stage.unserved("Alford");
+    let neighbour = &alford.neighbour(0);
+    scope(|scope| {
+        scope.spawn(move || link::run(neighbour));
+        let mut bolden = Neighbour::new(port.accept().unwrap().0, played(stage, "Bolden"));
+        bolden.welcome();
+        let remembered = bolden.hang_up();
+        let mut bolden = Neighbour::new(port.accept().unwrap().0, remembered);
+        bolden.welcome();
         alford.member.notifiers.stop();
         bolden.listen();
     });
