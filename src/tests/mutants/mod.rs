@@ -13,6 +13,7 @@
 //! +LINES IN THEIR PLACE
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -78,16 +79,21 @@ fn complaints(mutant: &Mutant) -> Vec<String> {
         ));
     }
     wrong.extend(tests.iter().filter(|test| !is_test(test)).map(|test| format!("{name}: no test is {test}")));
+    // One change after the other, as the script makes them: a change may make lines that the next one names.
+    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
     for Change { file, old, new } in changes {
-        let text = format!("\n{}", fs::read_to_string(root().join(file)).unwrap_or_default());
-        if old.is_empty() {
+        let read = || format!("\n{}", fs::read_to_string(root().join(file)).unwrap_or_default());
+        let text = texts.entry(file).or_insert_with(read);
+        let (old, new) = (format!("\n{old}"), format!("\n{new}"));
+        let count = text.matches(&old).count();
+        if old == "\n" {
             wrong.push(format!("{name}: it says no line of {file}"));
         } else if old == new {
             wrong.push(format!("{name}: it changes nothing in {file}"));
-        } else if text.matches(&format!("\n{old}")).count() != 1 {
-            let count = text.matches(&format!("\n{old}")).count();
-            wrong.push(format!("{name}: this stands there {count} times in {file}:\n{old}"));
+        } else if count != 1 {
+            wrong.push(format!("{name}: this stands there {count} times in {file}:{old}"));
         }
+        *text = text.replacen(&old, &new, 1);
     }
     if changes.is_empty() {
         wrong.push(format!("{name}: it changes nothing"));
