@@ -9,9 +9,9 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-# The seeds within which the simulator must find a mistake, unless its variable says others, and how long a test may
-# take: one that goes on for ever has found nothing.
-SEEDS=${PROXYHERD_SIM_SEEDS:-0..200}
+# The seeds within which the simulator must find a mistake, unless its table or the simulator's variable says others, and
+# how long a test may take: one that goes on for ever has found nothing.
+SEEDS=0..200
 TEST_SECONDS_MAX=900
 
 target=${CARGO_TARGET_DIR:-target}
@@ -20,7 +20,7 @@ target=${CARGO_TARGET_DIR:-target}
 tree=$target/mutants/tree
 
 names=()
-declare -A tests=() find=() changes=()
+declare -A tests=() find=() seeds=() changes=()
 
 # Reads the tables. The changes of a mutant are its lines from the first file on.
 read_tables() {
@@ -31,11 +31,12 @@ read_tables() {
             'mutant '*)
                 name=${line#mutant }
                 names+=("$name")
-                tests[$name]='' find[$name]='' changes[$name]=''
+                tests[$name]='' find[$name]='' seeds[$name]=$SEEDS changes[$name]=''
                 ;;
             'why '*) ;;
             'test '*) tests[$name]+="${line#test } " ;;
             'find '*) find[$name]=${line#find } ;;
+            'seeds '*) seeds[$name]=${line#seeds } ;;
             'in '* | -* | +*) changes[$name]+=$line$'\n' ;;
             *) die "not understood: $line" ;;
         esac
@@ -124,12 +125,12 @@ build() {
     ) && [ -n "$program" ]
 }
 
-# run_test TEST KINDS: runs it; 0 if it passes, 1 if it fails, 2 if neither. Where kinds of divergence are given, only
-# those count.
+# run_test TEST KINDS SEEDS: runs it; 0 if it passes, 1 if it fails, 2 if neither. Where kinds of divergence are given,
+# only those count.
 run_test() {
     local code=0
     (
-        cd "$tree" && PROXYHERD_SIM_SEEDS=$SEEDS PROXYHERD_SIM_FIND=$2 CARGO_MANIFEST_DIR=$tree \
+        cd "$tree" && PROXYHERD_SIM_SEEDS=${PROXYHERD_SIM_SEEDS:-$3} PROXYHERD_SIM_FIND=$2 CARGO_MANIFEST_DIR=$tree \
             timeout "$TEST_SECONDS_MAX" "$program" --exact "$1"
     ) >"$target/mutants/test.log" 2>&1 || code=$?
     grep -q '^running 1 test' "$target/mutants/test.log" || return 2
@@ -152,7 +153,7 @@ check_tests() {
             [ -z "${seen[$test]:-}" ] || continue
             seen[$test]=1
             build "$test" || die "the tests do not build: see $target/mutants/build.log"
-            run_test "$test" "" || die "$test fails without a mutant: see $target/mutants/test.log"
+            run_test "$test" "" "$SEEDS" || die "$test fails without a mutant: see $target/mutants/test.log"
         done
     done
 }
@@ -165,7 +166,7 @@ try() {
     for test in ${tests[$1]}; do
         build "$test" || { outcome="does not build" && return; }
         code=0
-        run_test "$test" "${find[$1]}" || code=$?
+        run_test "$test" "${find[$1]}" "${seeds[$1]}" || code=$?
         case $code in
             0) outcome="missed by $test" && return ;;
             1) ;;

@@ -8,6 +8,7 @@
 //! why SENTENCE
 //! test PATH OF A TEST THAT MUST FAIL      (one or more)
 //! find KIND KIND                          (for the simulator: one of these divergences must be found)
+//! seeds FROM..TO                          (for the simulator: within these, where the script's do not suffice)
 //! in FILE                                 (one or more, each with its lines)
 //! -WHOLE LINES THAT STAND THERE ONCE
 //! +LINES IN THEIR PLACE
@@ -133,6 +134,8 @@ fn parse(table: &str) -> Vec<Mutant> {
             mutant.tests.push(test.to_owned());
         } else if let Some(kinds) = line.strip_prefix("find ") {
             mutant.find = kinds.split(' ').map(str::to_owned).collect();
+        } else if let Some(range) = line.strip_prefix("seeds ") {
+            assert!(range.starts_with("0.."), "not understood: {line}");
         } else if let Some(file) = line.strip_prefix("in ") {
             mutant.changes.push(Change { file: file.to_owned(), ..Change::default() });
         } else {
