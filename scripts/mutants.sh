@@ -9,8 +9,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-# The seeds within which the simulator must find a mistake, unless its table or the simulator's variable says others, and
-# how long a test may take: one that goes on for ever has found nothing.
+# The seeds within which the simulator must find a mistake, unless its table or the simulator's variable says others,
+# and how long a test may take: one that goes on for ever has found nothing.
 SEEDS=0..200
 TEST_SECONDS_MAX=900
 

@@ -2,16 +2,15 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use proxyherd::cli::{self, Job};
-use proxyherd::client::{self, Replies};
+use proxyherd::client;
 use proxyherd::config::Config;
 use proxyherd::server::Server;
 use proxyherd::{logging, places};
 
-/// One of the replies was an error line.
-const ERROR_REPLY: u8 = 1;
 /// The configuration is wrong, or the work could not be done; a sentence on standard error says why.
 const FAILED: u8 = 2;
 /// A second signal asked to stop at once, without finishing anything.
@@ -21,6 +20,7 @@ fn main() -> ExitCode {
     let done = cli::parse().map_err(Box::from).and_then(|job| match job {
         Job::Serve(config) => serve(&config),
         Job::Client(options) => talk(&options),
+        Job::Forget(dir, client) => forget(&dir, &client),
         Job::Print(text) => print(&text),
     });
     done.unwrap_or_else(|error: Box<dyn Error>| {
@@ -52,10 +52,11 @@ fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn talk(options: &client::Options) -> Result<ExitCode, Box<dyn Error>> {
-    Ok(match client::run(options, &mut io::stdout().lock())? {
-        Replies::Good => ExitCode::SUCCESS,
-        Replies::Errors => ExitCode::from(ERROR_REPLY),
-    })
+    Ok(client::run(options, &mut io::stdout().lock())?.exit_code())
+}
+
+fn forget(dir: &Path, client: &str) -> Result<ExitCode, Box<dyn Error>> {
+    Ok(client::admin::forget(dir, client, &mut io::stdout().lock())?.exit_code())
 }
 
 fn print(text: &[u8]) -> Result<ExitCode, Box<dyn Error>> {

@@ -54,7 +54,7 @@ impl Driver {
         let start = recover::start_without_journal(config)?;
         let neighbours = config.herd.neighbours(&config.name);
         Ok(Driver {
-            member: Member::new(start, open_places(config)?, config.limits.clients_max),
+            member: Member::new(start, open_places(config)?, &config.limits),
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             config: config.clone(),
             output: Output::shared_out(config.limits.output_bytes_max),

@@ -58,6 +58,17 @@ Exit code: 0 when every reply was good, 1 when one was an error (a
 line that begins with `? `), 2 when the server could not be reached
 or hung up too soon.";
 
+const FORGET_EXAMPLES: &str = "\
+Examples:
+  proxyherd forget Alford kiwi           asks the server that runs here
+  proxyherd forget Alford kiwi --data-dir /var/lib/proxyherd/Alford
+
+It tells the server through the socket `admin.sock` in the folder of
+its journal, so it is for whoever may enter that folder. The server
+tells all others, those included that are away now. A report that
+another server takes before it knows is lost with the rest. Exit code:
+0 when it is forgotten for good, 1 when the server says that it is not.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   proxyherd completions bash > proxyherd.bash
@@ -87,6 +98,9 @@ pub(super) enum RawJob {
     /// Talk to a server from a terminal or a pipe, or make a single request.
     #[command(after_help = CLIENT_EXAMPLES, disable_help_subcommand = true)]
     Client(RawClient),
+    /// Remove a client from all servers, as if it had never reported; what it reports from now on is taken.
+    #[command(after_help = FORGET_EXAMPLES)]
+    Forget(RawForget),
     /// Print a script that completes commands and options in your shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -156,7 +170,7 @@ pub(super) struct RawServe {
     #[arg(long)]
     pub(super) insecure: bool,
     /// Refuse reports from further in the future than this, such as 24h, because one would outdate all reports of
-    /// its client until then [default: any time is taken].
+    /// its client until then [default: what the herd file says; without that any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) max_clock_lead: Option<Duration>,
     #[command(flatten)]
@@ -184,6 +198,18 @@ pub(super) struct RawClient {
     pub(super) herd: RawHerdFile,
     #[command(subcommand)]
     pub(super) ask: Option<RawAsk>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawForget {
+    /// A server of the herd that runs on this machine.
+    pub(super) name: String,
+    /// The client's name, as it was reported.
+    #[arg(value_parser = word)]
+    pub(super) client: String,
+    /// The folder of that server's journal [default: data/NAME].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,10 +7,10 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use crate::config::{
-    CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, HELLO_PENDING_DEFAULT,
-    HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits, OUTPUT_BYTES_CEILING,
-    OUTPUT_BYTES_FLOOR, PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX, PLACES_CALLS_PER_MINUTE_DEFAULT,
-    PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
+    CLIENT_NAME_BYTES_FLOOR, CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
+    HELLO_PENDING_DEFAULT, HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits,
+    MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING, OUTPUT_BYTES_FLOOR, PLACES_CALLS_DEFAULT,
+    PLACES_CALLS_MAX, PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
 };
 
 #[derive(Debug, Args)]
@@ -55,6 +55,14 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX as u64,
         value_parser = clap::value_parser!(u64).range(1..=CLIENTS_CEILING as u64))]
     clients_max: u64,
+    /// How much memory clients may take, such as 400MiB: reports of new ones are refused from then on, by every server
+    /// of the herd, because all must keep them [default: three quarters of what this process may have].
+    #[arg(long, value_name = "SIZE", value_parser = size(MEMORY_BYTES_FLOOR..=MEMORY_BYTES_CEILING))]
+    memory_max: Option<u64>,
+    /// How long the name of a client may be, in bytes; reports with longer ones are refused.
+    #[arg(long, value_name = "SIZE", default_value = "1024",
+        value_parser = size(CLIENT_NAME_BYTES_FLOOR as u64..=LINE_BYTES_CEILING as u64))]
+    client_name_bytes_max: u64,
     /// How many calls to a provider over the network may be under way at once.
     #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_CALLS_MAX)))]
@@ -78,6 +86,8 @@ impl RawLimits {
             reply_time_max: self.reply_time_max,
             output_bytes_max: self.output_bytes_max as u32,
             clients_max: self.clients_max as usize,
+            memory_bytes_max: self.memory_max,
+            client_name_bytes_max: self.client_name_bytes_max as usize,
             places_calls_per_minute: self.places_calls_per_minute,
         }
     }

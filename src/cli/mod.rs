@@ -18,7 +18,7 @@ use crate::config::{
     Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, PlacesArgs, SECRET_VARIABLE,
 };
 use crate::proto::node::Dialect;
-use args::{Raw, RawAsk, RawClient, RawHerd, RawHerdFile, RawJob, RawServe};
+use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe};
 
 /// The work that the command line asks for.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum Job {
     Serve(Box<Config>),
     /// Talk to a server.
     Client(client::Options),
+    /// Tell the server whose journal is in this folder to forget a client.
+    Forget(PathBuf, String),
     /// Print this text, and nothing else.
     Print(Vec<u8>),
 }
@@ -42,6 +44,9 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
         RawJob::Serve(raw) => Job::Serve(Box::new(config(*raw)?)),
         RawJob::Client(raw) => Job::Client(client_options(raw)?),
         RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
+        RawJob::Forget(RawForget { name, client, data_dir }) => {
+            Job::Forget(data_dir.unwrap_or_else(|| data_dir_of(&name)), client)
+        }
         RawJob::Completions { shell } => Job::Print(completions(shell)),
         RawJob::Man => Job::Print(manual()),
     })
@@ -69,7 +74,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         },
         journal: JournalOptions {
             durability: raw.durability,
-            dir: raw.data_dir.unwrap_or_else(|| PathBuf::from("data").join(&raw.name)),
+            dir: raw.data_dir.unwrap_or_else(|| data_dir_of(&raw.name)),
         },
         places: PlacesArgs {
             choice: raw.places,
@@ -82,6 +87,11 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         limits: raw.limits.checked(),
         clock_lead_max: raw.max_clock_lead,
     })
+}
+
+/// Where the journal of a server is, if nothing else is said.
+fn data_dir_of(name: &str) -> PathBuf {
+    PathBuf::from("data").join(name)
 }
 
 fn client_options(raw: RawClient) -> Result<client::Options, ConfigError> {
@@ -112,10 +122,14 @@ fn herd(path: Option<PathBuf>) -> Result<Herd, ConfigError> {
 
 fn herd_text(raw: RawHerd) -> Result<String, ConfigError> {
     let RawHerd { herd: RawHerdFile { path }, check, list } = raw;
-    let herd = herd(check.clone().flatten().or(path))?;
+    let path = check.clone().flatten().or(path);
+    let is_built_in = path.is_none();
+    let herd = herd(path)?;
     Ok(match (check, list) {
         (Some(_), _) => format!("{}\n{}", crate::config::draw(&herd), summary(&herd)),
         (None, true) => listing(&herd),
+        // Without a file this is where one begins, with what it should have.
+        (None, false) if is_built_in => crate::config::to_toml(&Herd::suggested()),
         (None, false) => crate::config::to_toml(&herd),
     })
 }

@@ -16,21 +16,21 @@ fn job(line: &str) -> Result<Job, ConfigError> {
 fn served(line: &str) -> Config {
     match job(line).unwrap() {
         Job::Serve(config) => *config,
-        other @ (Job::Client(_) | Job::Print(_)) => panic!("{line}: {other:?}"),
+        other @ (Job::Client(_) | Job::Forget(..) | Job::Print(_)) => panic!("{line}: {other:?}"),
     }
 }
 
 fn client_of(line: &str) -> client::Options {
     match job(line).unwrap() {
         Job::Client(options) => options,
-        other @ (Job::Serve(_) | Job::Print(_)) => panic!("{line}: {other:?}"),
+        other @ (Job::Serve(_) | Job::Forget(..) | Job::Print(_)) => panic!("{line}: {other:?}"),
     }
 }
 
 fn printed(line: &str) -> String {
     match job(line).unwrap() {
         Job::Print(text) => String::from_utf8(text).unwrap(),
-        other @ (Job::Serve(_) | Job::Client(_)) => panic!("{line}: {other:?}"),
+        other @ (Job::Serve(_) | Job::Client(_) | Job::Forget(..)) => panic!("{line}: {other:?}"),
     }
 }
 
@@ -77,7 +77,9 @@ fn every_option_of_a_server_arrives() {
          --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
          --max-clock-lead 1day2h --connections-per-address-max 7 --hello-pending-max 8 --hello-time-max 3s \
          --line-bytes-max 64KiB --line-time-max 40s --idle-time-max 1h --reply-time-max 1500ms \
-         --output-bytes-max 1MiB --clients-max 5 --places-calls-max 6 --places-calls-per-minute 9",
+         --output-bytes-max 1MiB \
+         --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
+         --places-calls-max 6 --places-calls-per-minute 9",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -108,6 +110,8 @@ fn every_option_of_a_server_arrives() {
         reply_time_max: Duration::from_millis(1_500),
         output_bytes_max: 1 << 20,
         clients_max: 5,
+        memory_bytes_max: Some(7 << 30),
+        client_name_bytes_max: 256,
         places_calls_per_minute: 9,
     };
     assert_eq!(config.limits, expected);

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +28,9 @@ pub enum Input {
     Stream(File),
 }
 
+/// The exit code when one of the replies was an error line.
+const ERROR_REPLY: u8 = 1;
+
 /// The verdict on all replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replies {
@@ -34,6 +38,16 @@ pub enum Replies {
     Good,
     /// At least one error line.
     Errors,
+}
+
+impl Replies {
+    /// The exit code of the program that says so.
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Replies::Good => ExitCode::SUCCESS,
+            Replies::Errors => ExitCode::from(ERROR_REPLY),
+        }
+    }
 }
 
 /// Sends all of `input`, half-closes, and copies the replies to `output` byte for byte until the server closes.

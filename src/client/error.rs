@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::proto::model::name::ServerName;
@@ -26,6 +27,14 @@ pub enum ClientError {
     Unreachable {
         /// Which server.
         server: Target,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// No server has its journal in a folder, and runs.
+    #[error("no server runs with its journal in {}: {source}; is --data-dir the same?", .dir.display())]
+    NoAdmin {
+        /// The folder.
+        dir: PathBuf,
         /// The error of the system.
         source: io::Error,
     },

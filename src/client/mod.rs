@@ -2,6 +2,7 @@
 //!
 //! This file has the requests, the connecting and the errors; [`converse`] does the talking.
 
+pub mod admin;
 mod conversation;
 mod error;
 

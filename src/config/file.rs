@@ -5,14 +5,17 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
+use humantime::format_duration;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{AddressUse, ConfigError};
 use super::herd::{Herd, Member};
-use super::limits::HERD_FILE_BYTES_MAX;
+use super::limits::{EXPIRE_AFTER_CEILING, EXPIRE_AFTER_FLOOR, HERD_FILE_BYTES_MAX};
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
@@ -24,6 +27,8 @@ const MESSAGE_CHARS_MAX: usize = 300;
 struct HerdFile {
     #[serde(default = "catch_up_default")]
     catch_up: bool,
+    expire_after: Option<Spanned<String>>,
+    max_clock_lead: Option<Spanned<String>>,
     #[serde(default)]
     // Not pairs, because the library would take a longer array for one, and forget the rest.
     links: Vec<Spanned<Vec<String>>>,
@@ -75,7 +80,10 @@ pub fn parse(text: &str) -> Result<Herd, ConfigError> {
         });
     }
     let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
-    Herd::new(members, links, file.catch_up)
+    let mut herd = Herd::new(members, links, file.catch_up)?;
+    herd.expire_after = duration(text, file.expire_after, EXPIRE_AFTER_FLOOR..=EXPIRE_AFTER_CEILING)?;
+    herd.clock_lead_max = duration(text, file.max_clock_lead, Duration::ZERO..=EXPIRE_AFTER_CEILING)?;
+    Ok(herd)
 }
 
 /// The herd as TOML with comments, to start a file of one's own from; [`parse`] gives it back.
@@ -94,6 +102,18 @@ pub fn to_toml(herd: &Herd) -> String {
     }
     text.push_str("\n# Whether a server that was away is told what it missed.\n");
     let _ = writeln!(text, "catch_up = {}", herd.catch_up);
+    if let Some(time) = herd.expire_after {
+        text.push_str(
+            "\n# A client that has not reported for so long is forgotten; without this line none is.\n",
+        );
+        let _ = writeln!(text, "expire_after = \"{}\"", format_duration(time));
+    }
+    if let Some(time) = herd.clock_lead_max {
+        text.push_str(
+            "\n# A report from further in the future than this is refused; without this line none is.\n",
+        );
+        let _ = writeln!(text, "max_clock_lead = \"{}\"", format_duration(time));
+    }
     text.push_str("\n# Where clients talk to each server, and where the other servers do.\n");
     for (at, member) in herd.members().iter().enumerate() {
         let separator = if at == 0 { "" } else { "\n" };
@@ -119,6 +139,24 @@ fn address(whose: AddressUse, text: String) -> Result<SocketAddr, ConfigError> {
         address: text,
         why: "it needs an IP address and a port from 1 to 65535",
     })
+}
+
+/// A time in quotes, with its unit.
+fn duration(
+    text: &str,
+    value: Option<Spanned<String>>,
+    range: RangeInclusive<Duration>,
+) -> Result<Option<Duration>, ConfigError> {
+    let Some(value) = value else { return Ok(None) };
+    let (begins, value) = (value.span().start, value.into_inner());
+    match humantime::parse_duration(&value).ok().filter(|time| range.contains(time)) {
+        Some(time) => Ok(Some(time)),
+        None => {
+            let [least, most] = [range.start(), range.end()].map(|time| format_duration(*time).to_string());
+            let message = format!("it takes a time from {least} to {most} with its unit, such as \"24h\"");
+            Err(located(text, begins, message))
+        }
+    }
 }
 
 fn ends(text: &str, link: Spanned<Vec<String>>) -> Result<(ServerName, ServerName), ConfigError> {

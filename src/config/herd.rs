@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::error::{AddressUse, ConfigError};
-use super::limits::SERVERS_MAX;
+use super::limits::{CLOCK_LEAD_SUGGESTED, EXPIRE_AFTER_SUGGESTED, SERVERS_MAX};
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
@@ -53,6 +54,10 @@ pub struct Herd {
     links: Vec<(ServerName, ServerName)>,
     /// Whether a server that returns is told what it missed.
     pub catch_up: bool,
+    /// After so long without a report a client is dropped; `None` if it never is.
+    pub expire_after: Option<Duration>,
+    /// How far a client's clock may be ahead; `None` if any time is taken, as in the original protocol.
+    pub clock_lead_max: Option<Duration>,
 }
 
 impl Herd {
@@ -66,6 +71,12 @@ impl Herd {
         });
         let links = BUILT_IN_LINKS.iter().map(|(a, b)| (name(a), name(b)));
         Herd::new(members.collect(), links.collect(), true).expect("a test checks the built-in herd")
+    }
+
+    /// The built-in herd with what a herd of one's own should have: clients expire, and clocks may not be far ahead.
+    pub fn suggested() -> Herd {
+        let (expire_after, clock_lead_max) = (Some(EXPIRE_AFTER_SUGGESTED), Some(CLOCK_LEAD_SUGGESTED));
+        Herd { expire_after, clock_lead_max, ..Herd::built_in() }
     }
 
     /// Checks the parts and puts them in order. Neither the order of `members` nor the direction of a link
@@ -93,7 +104,7 @@ impl Herd {
             }
         }
         links.sort();
-        let herd = Herd { members, links, catch_up };
+        let herd = Herd { members, links, catch_up, expire_after: None, clock_lead_max: None };
         herd.check_links()?;
         Ok(herd)
     }

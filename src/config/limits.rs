@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::proto::line::framing::LINE_BYTES_MAX;
 pub use crate::proto::line::framing::{LINE_BYTES_CEILING, LINE_BYTES_FLOOR};
-pub use crate::proto::store::{CLIENTS_CEILING, CLIENTS_MAX};
+use crate::proto::line::framing::{LINE_BYTES_MAX, LOOKAHEAD_BYTES};
+pub use crate::proto::node::CLIENT_NAME_BYTES_MAX;
+pub use crate::proto::store::bounds::{CLIENTS_CEILING, CLIENTS_MAX};
 
 /// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
 /// a link, and the simulator has shown herds of hundreds; more than a thousand are taken for a mistake.
@@ -58,6 +59,29 @@ pub const PLACES_CALLS_PER_MINUTE_DEFAULT: u32 = 60;
 /// The most such questions that may be allowed: each is remembered for a minute.
 pub const PLACES_CALLS_PER_MINUTE_MAX: u32 = 6_000;
 
+/// The fewest bytes that a client's name may be bounded to: shorter ones may take the fast path, which compares no
+/// length.
+pub const CLIENT_NAME_BYTES_FLOOR: usize = LOOKAHEAD_BYTES;
+
+/// The least memory for clients that may be asked for: some thousand of them.
+pub const MEMORY_BYTES_FLOOR: u64 = 1 << 20;
+
+/// The most memory for clients that may be asked for: 1 PiB, more than a machine has.
+pub const MEMORY_BYTES_CEILING: u64 = 1 << 50;
+
+/// The time after which clients expire in the herd file that `proxyherd herd` prints: a phone in a drawer for a month
+/// is not where it was.
+pub const EXPIRE_AFTER_SUGGESTED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The least and the greatest time after which clients may expire: a second is for tests, and ten years are for ever.
+pub const EXPIRE_AFTER_FLOOR: Duration = Duration::from_secs(1);
+/// See [`EXPIRE_AFTER_FLOOR`].
+pub const EXPIRE_AFTER_CEILING: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// How far clocks may be ahead in the herd file that `proxyherd herd` prints: a wrong time zone is no reason to refuse
+/// a phone.
+pub const CLOCK_LEAD_SUGGESTED: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The bounds beyond which a server refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -84,6 +108,11 @@ pub struct Limits {
     /// Clients that may register themselves, 1 to [`CLIENTS_CEILING`]. Replicated clients are never refused,
     /// because the herd could not agree then.
     pub clients_max: usize,
+    /// Bytes of memory that clients may take by registering themselves, [`MEMORY_BYTES_FLOOR`] to
+    /// [`MEMORY_BYTES_CEILING`]; `None` for three quarters of what the system has for this process.
+    pub memory_bytes_max: Option<u64>,
+    /// Bytes of the name of a client that registers itself, at least [`CLIENT_NAME_BYTES_FLOOR`].
+    pub client_name_bytes_max: usize,
     /// Questions of one connection to a provider over the network within a minute, 1 to
     /// [`PLACES_CALLS_PER_MINUTE_MAX`].
     pub places_calls_per_minute: u32,
@@ -102,6 +131,8 @@ impl Default for Limits {
             reply_time_max: REPLY_TIME_DEFAULT,
             output_bytes_max: OUTPUT_BYTES_DEFAULT,
             clients_max: CLIENTS_MAX,
+            memory_bytes_max: None,
+            client_name_bytes_max: CLIENT_NAME_BYTES_MAX,
             places_calls_per_minute: PLACES_CALLS_PER_MINUTE_DEFAULT,
         }
     }

@@ -73,7 +73,7 @@ pub struct Config {
     pub places: PlacesArgs,
     /// The bounds beyond which the server refuses.
     pub limits: Limits,
-    /// How far a client's clock may be ahead of this server's; `None` if any time is taken.
+    /// How far a client's clock may be ahead of this server's; `None` for what the herd says.
     pub clock_lead_max: Option<Duration>,
     /// How the servers of the herd authenticate each other.
     pub auth: Auth,
@@ -92,7 +92,9 @@ impl Config {
         Identity {
             secret: self.auth.secret().cloned(),
             catch_up: self.herd.catch_up,
-            clock_lead_max: self.clock_lead_max,
+            clock_lead_max: self.clock_lead_max.or(self.herd.clock_lead_max),
+            client_name_bytes_max: self.limits.client_name_bytes_max,
+            expire_after: self.herd.expire_after,
             ..Identity::new(self.name.clone(), neighbours, epoch)
         }
     }

@@ -1,5 +1,6 @@
 //! The doors: what is spoken on each port, one file for each, and the thread that serves one connection.
 
+pub mod admin;
 pub mod connection;
 pub mod line;
 pub mod peer;

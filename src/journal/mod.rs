@@ -8,6 +8,7 @@
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs |
+//! | `admin.sock` | where the server that runs is told what to do |
 //!
 //! A file gets its name when its heading, or all of a snapshot, is on disk, and a last frame that says so when nothing
 //! is to follow in it. So only the last journal that has frames may lack its end, and may end in half a frame; anything

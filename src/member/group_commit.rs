@@ -18,9 +18,9 @@ pub use super::wal_writer::Lsn;
 use super::wal_writer::{Pending, WalWriter};
 use crate::journal::{Disk, Journal, Plan};
 use crate::os::sync::{Condvar, Mutex, RwLock};
-use crate::proto::line::batch::Batch;
 use crate::proto::node::{Applied, Node};
 use crate::proto::store::change_log::Flushed;
+use crate::proto::store::update::Updates;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
 /// What is recorded, and what of it is durable.
@@ -77,14 +77,14 @@ impl GroupCommit {
         }
     }
 
-    /// Applies a batch and records what came of it. Nothing of it may leave before a commit that covers the `Lsn`.
-    pub fn apply(&self, node: &RwLock<Node>, batch: &mut Batch) -> (Applied, Lsn) {
+    /// Applies updates and records what came of them. Nothing of them may leave before a commit that covers the `Lsn`.
+    pub fn apply<U: Updates>(&self, node: &RwLock<Node>, updates: &mut U) -> (Applied, Lsn) {
         let mut node = node.write();
         let mut pending = self.pending.lock();
         node.set_flushed(Flushed { durable: self.durable_seq(), written: pending.written_seq });
         let before = pending.frame.len();
         let records = (!pending.is_off).then_some(&mut pending.frame);
-        let applied = node.apply(batch, records);
+        let applied = node.apply(updates, records);
         if pending.frame.len() > before || (pending.is_off && applied.applied > 0) {
             pending.lsn.0 += 1;
             pending.seq = node.store().last_seq();

@@ -101,6 +101,8 @@ metrics! {
     over_reply_time: ReplyTime,
     /// Reports refused because their client was new and as many as may be were known.
     over_clients_max: Clients,
+    /// Reports refused because their client was new and clients took as much memory as they may.
+    over_memory_max: ClientMemory,
     /// Questions that a provider of places was not asked, because the most that may be were under way.
     over_places_calls: PlacesCalls,
     /// Questions that a provider of places was not asked, because the connection had used up its rate limit.
@@ -123,6 +125,10 @@ metrics! {
     applied,
     /// Sightings that were known or outdated.
     outdated,
+    /// Clients that were forgotten here.
+    forgotten,
+    /// Clients that were dropped because they had not reported for so long.
+    expired,
     /// `WHATSAT` questions about a client that is known.
     questions,
     /// Questions that the provider of places could not answer.

@@ -35,17 +35,21 @@ use self::peer_registry::{Cut, PeerRegistry, Registration};
 use self::rate_limit::RateLimit;
 use self::recover::Start;
 use self::turn::{Counts, Host, Turn};
+use crate::config::{CLOCK_LEAD_SUGGESTED, Limits};
+use crate::logging::Escaped;
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
 use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
+use crate::proto::model::time::Moment;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
 use crate::proto::peering::grammar::Heartbeat;
 use crate::proto::peering::link::PEER_TIMEOUT;
 use crate::proto::peering::session as peer;
 use crate::proto::session::Refusal;
+use crate::proto::store::update::{Reject, Source, Update, Updates};
 
 /// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
 const CPU_PERMITS_PER_PROCESSOR: usize = 2;
@@ -74,6 +78,15 @@ pub struct Member {
     near_capacity: AtomicBool,
 }
 
+/// Why a client was not forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForgetError {
+    /// It is not known here, or forgotten already.
+    Unknown,
+    /// It cannot be made durable now.
+    NotDurable(NotDurable),
+}
+
 /// Where a client was last seen: the record, as a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
@@ -82,10 +95,10 @@ pub struct Located {
 }
 
 impl Member {
-    /// A member that knows what it starts with. Clients that register themselves are at most `clients_max`.
-    pub fn new(start: Start, places: Arc<dyn PlacesProvider>, clients_max: usize) -> Member {
+    /// A member that knows what it starts with, and lets no more clients register themselves than the limits say.
+    pub fn new(start: Start, places: Arc<dyn PlacesProvider>, limits: &Limits) -> Member {
         let Start { me, node, wal, must_checkpoint: _ } = start;
-        let node = node.bounded(clients_max);
+        let node = node.bounded(limits.clients_max, limits.memory_bytes_max.unwrap_or(u64::MAX));
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let neighbours = me.neighbours.len();
         Member {
@@ -99,13 +112,69 @@ impl Member {
             wal,
             places,
             cpu_permits: Semaphore::new(processors * CPU_PERMITS_PER_PROCESSOR),
-            clients_max,
+            clients_max: limits.clients_max,
         }
     }
 
     /// Looks at what is known. The read lock is held meanwhile, so the closure must wait for nothing.
     pub fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
         look(&self.node.read())
+    }
+
+    /// Applies updates, and records them. The `Lsn` must be durable before anything of them leaves.
+    pub fn apply<U: Updates>(&self, updates: &mut U) -> (Applied, Lsn) {
+        let (applied, lsn) = match &self.wal {
+            None => (self.node.write().apply(updates, None), Lsn::default()),
+            Some(wal) => wal.apply(&self.node, updates),
+        };
+        if self.near_capacity.load(Ordering::Relaxed) != applied.near_capacity {
+            self.near_capacity.store(applied.near_capacity, Ordering::Relaxed);
+        }
+        (applied, lsn)
+    }
+
+    /// Forgets a client, on every server: in this second since 1970 an era begins, in which nothing is known of it.
+    ///
+    /// # Errors
+    /// If it is not known here, or that cannot be made durable now.
+    pub fn forget(&self, client: &[u8], now_s: u64) -> Result<(), ForgetError> {
+        let tombstone =
+            self.read(|node| node.store().tombstone(client, now_s)).ok_or(ForgetError::Unknown)?;
+        let mut update = Update::from_stored(&tombstone, Source::CLIENT).ok_or(ForgetError::Unknown)?;
+        // If something greater has come since it was looked at, that has forgotten the client too.
+        let (_, lsn) = self.apply(&mut update);
+        self.persist(lsn).map_err(ForgetError::NotDurable)?;
+        self.metrics.forgotten.add(1);
+        self.notifiers.notify();
+        Ok(())
+    }
+
+    /// Warns of clients whose stored time is so far in the future that their reports are outdated until then.
+    pub fn warn_of_times_ahead(&self, now: Moment) {
+        let lead = self.me.clock_lead_max.unwrap_or(CLOCK_LEAD_SUGGESTED);
+        let ahead = self.read(|node| {
+            let mut clients = node.store().clients_after(now.after(lead));
+            clients.next().map(|first| (first.to_vec(), clients.count()))
+        });
+        if let Some((client, others)) = ahead {
+            log::warn!(
+                "{} clients, such as {}, have reported times from the future, so that true reports are \
+                 outdated until then: set max_clock_lead in the herd file, or use `proxyherd forget`",
+                others + 1,
+                Escaped(&client)
+            );
+        }
+    }
+
+    /// Learns that it is `now_s` seconds since 1970, and drops all that has expired, a few records at a time.
+    pub fn expire(&self, now_s: u64) {
+        loop {
+            let (dropped, has_more) = self.node.write().expire(now_s);
+            self.metrics.expired.add(dropped as u64);
+            if !has_more {
+                return;
+            }
+        }
     }
 
     /// Waits until everything up to `lsn` is durable.
@@ -254,7 +323,8 @@ impl Member {
 
     /// Adds what was counted in a turn of this conversation.
     pub fn count(&self, conversation: &Conversation, turn: &mut Turn) {
-        let Counts { lines, refused, rejected, applied, outdated, questions } = turn.take_counts();
+        let Counts { lines, refused, rejected, rejected_why, applied, outdated, questions } =
+            turn.take_counts();
         let lines_counter =
             if conversation.is_client() { &self.metrics.client_lines } else { &self.metrics.peer_lines };
         let counted = [
@@ -269,23 +339,22 @@ impl Member {
         }
         if rejected > 0 {
             let (from, most) = (conversation.remote().from, self.clients_max);
-            let what =
-                format_args!("{rejected} reports of {from}: {most} clients are known, no new ones are taken");
-            self.metrics.count_many_and_warn(Event::Clients, rejected, what);
+            let (event, why) = match rejected_why {
+                Some(Reject::OutOfMemory) => {
+                    let bytes = self.read(Node::memory_bytes_max);
+                    (Event::ClientMemory, format!("clients take all of the {bytes} bytes that they may"))
+                }
+                Some(Reject::TooManyClients) | None => (Event::Clients, format!("{most} clients are known")),
+            };
+            let what = format_args!("{rejected} reports of {from}: {why}, no new ones are taken");
+            self.metrics.count_many_and_warn(event, rejected, what);
         }
     }
 }
 
 impl Host for Member {
     fn apply(&self, batch: &mut Batch) -> (Applied, Lsn) {
-        let (applied, lsn) = match &self.wal {
-            None => (self.node.write().apply(batch, None), Lsn::default()),
-            Some(wal) => wal.apply(&self.node, batch),
-        };
-        if self.near_capacity.load(Ordering::Relaxed) != applied.near_capacity {
-            self.near_capacity.store(applied.near_capacity, Ordering::Relaxed);
-        }
-        (applied, lsn)
+        self.apply(batch)
     }
 
     fn lsn(&self) -> Lsn {

@@ -5,17 +5,27 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 
 use super::Member;
+use crate::os::clock;
 use crate::os::sync::Receiver;
 
-/// Reports the status every so often, until a stop is asked for.
+/// How often is looked for what has expired: often enough for the shortest time after which a client can expire.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// Reports the status every so often, and drops what has expired, until a stop is asked for.
 pub fn report_every(
     member: &Member,
     connections_open: impl Fn() -> u32,
     every: Duration,
     stop: &Receiver<()>,
 ) {
-    while stop.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-        report(member, connections_open());
+    let wait = if member.me.expire_after.is_some() { every.min(EXPIRE_EVERY) } else { every };
+    let mut report_at = clock::deadline(every);
+    while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+        member.expire(clock::now().seconds);
+        if clock::instant() >= report_at {
+            report(member, connections_open());
+            report_at = clock::deadline(every);
+        }
     }
 }
 
@@ -26,6 +36,15 @@ pub fn report(member: &Member, connections_open: u32) {
     log::info!(
         "status: clients={clients} digest={digest:016x} connections={connections_open} {}",
         member.metrics
+    );
+    let (bytes, bytes_max, tombstones) = member.read(|node| {
+        let store = node.store();
+        (store.memory_bytes(), node.memory_bytes_max(), store.tombstones())
+    });
+    log::info!(
+        "status: memory: clients take {} KiB of the {} KiB that they may; {tombstones} are forgotten",
+        bytes >> 10,
+        bytes_max >> 10
     );
     if let Some(wal) = member.wal() {
         let (bytes, files) = wal.size();

@@ -5,6 +5,7 @@ use std::fmt;
 pub use super::wal_writer::Lsn;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::node::{Applied, Node};
+use crate::proto::store::update::Reject;
 
 /// What a conversation needs of the member that it is a conversation with. A running member and a simulated one have
 /// other locks and other journals.
@@ -49,6 +50,8 @@ pub struct Counts {
     pub refused: u64,
     /// Reports of new clients that were rejected, because the most that may be are known.
     pub rejected: u64,
+    /// Why, the last of them.
+    pub rejected_why: Option<Reject>,
     /// Sightings that were applied.
     pub applied: u64,
     /// Sightings that were known or outdated.
@@ -91,6 +94,7 @@ impl Turn {
         self.counts.outdated += applied.outdated as u64;
         self.counts.refused += applied.rejected as u64;
         self.counts.rejected += applied.rejected as u64;
+        self.counts.rejected_why = applied.rejected_why.or(self.counts.rejected_why);
         self.has_changes |= applied.applied > 0;
     }
 

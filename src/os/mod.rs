@@ -1,7 +1,9 @@
-//! What is asked of the operating system: the time, random numbers, locks and threads, permits, and resource limits.
+//! What is asked of the operating system: the time, random numbers, locks and threads, permits, resource limits,
+//! and Unix sockets.
 
 pub mod clock;
 pub mod random;
 pub mod resource_limits;
 pub mod semaphore;
 pub mod sync;
+pub mod unix_socket;

@@ -1,6 +1,7 @@
 //! What the system grants this process, and how many clients that leaves room for besides neighbours, links and log.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -97,6 +98,39 @@ fn mappings(config: &Config) -> Option<Room> {
     Some(Room { what, granted, reserved, each: THREAD_MAPPINGS })
 }
 
+/// The memory that clients may take if nothing else is asked for: three quarters of what this process may have. The
+/// rest is for what neighbours tell, threads, and the journal. `None` if the system does not say.
+pub fn memory_for_clients() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_bytes(&text));
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let granted = groups.lines().flat_map(group_bytes).chain(machine).min()?;
+    Some(granted / 4 * 3)
+}
+
+/// The line `MemTotal:  16384 kB` of the machine.
+fn total_bytes(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The limits of a control group and of all around it, as its line `0::/a/b` or `4:memory:/a/b` names it.
+fn group_bytes(line: &str) -> Vec<u64> {
+    let mut fields = line.splitn(3, ':').skip(1);
+    let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Vec::new() };
+    let (root, file) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        _ if controllers.split(',').any(|name| name == "memory") => {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        }
+        _ => return Vec::new(),
+    };
+    let read = |group: &Path| {
+        let group = group.strip_prefix("/").unwrap_or(group);
+        fs::read_to_string(Path::new(root).join(group).join(file)).ok()?.trim().parse().ok()
+    };
+    Path::new(path).ancestors().filter_map(read).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +141,12 @@ mod tests {
         assert_eq!(room(20_000, 140, 1), 19_860);
         assert_eq!(room(65_530, 600, 4), 16_232);
         assert_eq!(room(100, 140, 1), 0);
+    }
+
+    #[test]
+    fn memory_of_the_machine_is_read() {
+        assert_eq!(total_bytes("MemFree: 5 kB\n"), None);
+        assert_eq!(total_bytes("MemTotal:       16303428 kB\nMemFree: 5 kB\n"), Some(16_303_428 << 10));
+        assert!(memory_for_clients().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
+use crate::proto::store::bounds::Bounds;
 use crate::proto::store::change_log::Flushed;
-use crate::proto::store::update::{Reached, Source, Updates};
+use crate::proto::store::terms::{MemoryBounds, Terms};
+use crate::proto::store::update::{Reached, Reject, Source, Updates};
 use crate::proto::store::{Merged, Store};
 use crate::proto::wal::record::Record;
 use crate::proto::wal::recovery::Recovered;
@@ -18,6 +20,10 @@ use crate::proto::wal::recovery::Recovered;
 /// The durable watermark of a member without a journal: a crash loses everything, and the sequence numbers with it, so
 /// that no change can come back.
 pub const NO_WAL: u64 = u64::MAX;
+
+/// The most bytes of the name of a client that registers itself, if nothing else is asked for: no name of a phone or a
+/// topic of a broker was seen with half of them, and each byte takes memory on every server.
+pub const CLIENT_NAME_BYTES_MAX: usize = 1_024;
 
 /// The part of a member that never changes while it runs, so that it is shared without a lock.
 #[derive(Debug)]
@@ -36,6 +42,10 @@ pub struct Identity {
     /// freeze its client there: every later one would be outdated. Neighbours' lines are always taken, or servers whose
     /// clocks or limits differ could not agree.
     pub clock_lead_max: Option<Duration>,
+    /// The most bytes that the name of a client which registers itself may have.
+    pub client_name_bytes_max: usize,
+    /// After so long without a report a client is dropped; `None` if it never is.
+    pub expire_after: Option<Duration>,
 }
 
 /// A member that this one has a link to.
@@ -63,6 +73,7 @@ pub struct Node {
     store: Store,
     /// By neighbour: how far its changes have been merged.
     received: Vec<ReceivedUpTo>,
+    memory: MemoryBounds,
 }
 
 /// How far the changes of a neighbour have been merged, in one life of its memory.
@@ -81,6 +92,8 @@ pub struct Applied {
     pub outdated: usize,
     /// How many were not stored because no more clients may register themselves.
     pub rejected: usize,
+    /// Why, the last of them.
+    pub rejected_why: Option<Reject>,
     /// Whether more may be rejected soon: see [`Store::is_near_capacity`].
     pub near_capacity: bool,
 }
@@ -88,7 +101,16 @@ pub struct Applied {
 impl Identity {
     /// A member that takes any time, sends what was missed, and asks for no proof.
     pub fn new(name: ServerName, neighbours: Vec<Neighbour>, epoch: Epoch) -> Identity {
-        Identity { name, neighbours, epoch, secret: None, catch_up: true, clock_lead_max: None }
+        Identity {
+            name,
+            neighbours,
+            epoch,
+            secret: None,
+            catch_up: true,
+            clock_lead_max: None,
+            client_name_bytes_max: CLIENT_NAME_BYTES_MAX,
+            expire_after: None,
+        }
     }
 
     /// The source of what is learned from a neighbour with the memory of this epoch.
@@ -114,7 +136,9 @@ impl Node {
     /// A member with an empty store.
     pub fn new(me: Arc<Identity>) -> Node {
         let received = vec![ReceivedUpTo { epoch: me.epoch, up_to: 0 }; me.neighbours.len()];
-        Node { me, store: Store::new(), received }
+        let bounds = Bounds { clock_lead_max: me.clock_lead_max, ..Bounds::default() };
+        let memory = MemoryBounds::new(bounds.memory_bytes_max, me.neighbours.len());
+        Node { me, store: Store::new().bounded(bounds), received, memory }
     }
 
     /// A member with what its journal has kept of a former run.
@@ -125,13 +149,17 @@ impl Node {
                 node.received[neighbour] = ReceivedUpTo { epoch, up_to };
             }
         }
-        Node { store: recovered.store, ..node }
+        let bounds = Bounds { clock_lead_max: node.me.clock_lead_max, ..Bounds::default() };
+        Node { store: recovered.store.bounded(bounds), ..node }
     }
 
-    /// Caps the clients that may register themselves. Replicated clients are never capped.
+    /// Bounds the clients that may register themselves, in number and in bytes of memory. Replicated clients are never
+    /// refused.
     #[must_use]
-    pub fn bounded(self, clients_max: usize) -> Node {
-        Node { store: self.store.bounded(clients_max), ..self }
+    pub fn bounded(self, clients_max: usize, memory_bytes_max: u64) -> Node {
+        let bounds = Bounds { clients_max, memory_bytes_max, clock_lead_max: self.me.clock_lead_max };
+        let memory = MemoryBounds::new(memory_bytes_max, self.me.neighbours.len());
+        Node { store: self.store.bounded(bounds), memory, ..self }
     }
 
     /// The part of this member that never changes.
@@ -153,7 +181,7 @@ impl Node {
         updates: &mut U,
         mut records: Option<&mut Vec<u8>>,
     ) -> Applied {
-        let (mut applied, mut rejected) = (0, 0);
+        let (mut applied, mut rejected, mut rejected_why) = (0, 0, None);
         let mut index = 0;
         while let Some(update) = updates.get(index) {
             match self.store.merge(&update) {
@@ -163,9 +191,16 @@ impl Node {
                         Record::Sighting(self.store.last_seq(), update.line).push_to(records);
                     }
                 }
+                Merged::AppliedInEra => {
+                    applied += 1;
+                    if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
+                        Record::Sighting(self.store.last_seq(), line).push_to(records);
+                    }
+                }
                 Merged::Outdated => {}
                 Merged::Rejected(why) => {
                     rejected += 1;
+                    rejected_why = Some(why);
                     updates.reject(index, why);
                 }
             }
@@ -174,10 +209,14 @@ impl Node {
         if let Some(reached) = updates.reached() {
             self.record_reached(reached, &mut records);
             self.receive_up_to(reached);
+            if let Some(terms) = reached.terms {
+                self.hear_terms(reached.neighbour, terms);
+            }
         }
         updates.applied();
         let outdated = index - applied - rejected;
-        Applied { applied, outdated, rejected, near_capacity: self.store.is_near_capacity() }
+        let near_capacity = self.store.is_near_capacity();
+        Applied { applied, outdated, rejected, rejected_why, near_capacity }
     }
 
     /// Sets the durable watermark: what a crash now would leave. Until first called, a crash loses everything.
@@ -207,6 +246,30 @@ impl Node {
         if received.epoch != epoch {
             *received = ReceivedUpTo { epoch, up_to: 0 };
         }
+    }
+
+    /// What is told to a neighbour in a heartbeat beside positions.
+    pub fn terms_for(&self, neighbour: usize) -> Terms {
+        Terms { cutoff_s: self.store.expiry.cutoff_s(), memory: self.memory.told_to(neighbour) }
+    }
+
+    /// The least memory that any server of the herd has for clients, as far as is known here.
+    pub fn memory_bytes_max(&self) -> u64 {
+        self.memory.least()
+    }
+
+    /// Learns that it is `now_s` seconds since 1970, and drops what has expired of a few records. Returns how many were
+    /// dropped, and whether this is to be called again at once.
+    pub fn expire(&mut self, now_s: u64) -> (usize, bool) {
+        let Some(expire_after) = self.me.expire_after else { return (0, false) };
+        self.store.expiry.set_clock(now_s, expire_after);
+        self.store.sweep()
+    }
+
+    fn hear_terms(&mut self, neighbour: usize, terms: Terms) {
+        self.store.expiry.adopt(terms.cutoff_s);
+        self.memory.hear(neighbour, terms.memory);
+        self.store.set_memory_bytes_max(self.memory.least());
     }
 
     /// Changes what is stored without a change in the log, as a fault would.

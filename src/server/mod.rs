@@ -11,6 +11,7 @@
 //! | link | one per neighbour | its channel of wake-ups, `write` |
 //! | acks | one per link that is up | `read` |
 //! | journal | one, if there is a journal | until something is written, the disk |
+//! | admin | one, if there is a journal | `accept` |
 //!
 //! Locks, channels, threads and sockets come from [`crate::os::sync`], so that tests can put a model of them in their
 //! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
@@ -21,10 +22,12 @@ mod order;
 pub use error::ServeError;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use self::order::{Parts, Serving};
 use crate::config::{Config, Limits};
+use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::metrics::Event;
@@ -33,8 +36,8 @@ use crate::net::admission::{Class, Overload};
 use crate::net::gate::{self, Gate};
 use crate::net::listen::{INPUT_BYTES_MAX, Output, listen};
 use crate::net::shutdown::OpenStreams;
-use crate::os::resource_limits;
 use crate::os::sync::{Sender, bounded};
+use crate::os::{clock, resource_limits};
 use crate::places::PlacesProvider;
 
 /// A server whose ports are open, not yet serving.
@@ -75,7 +78,8 @@ impl Server {
         places: Arc<dyn PlacesProvider>,
     ) -> Result<Server, ServeError> {
         let connections_max = resource_limits::connections_max(config, places.may_wait());
-        let limits = Limits { connections_max, ..config.limits.clone() };
+        let memory_bytes_max = config.limits.memory_bytes_max.or_else(resource_limits::memory_for_clients);
+        let limits = Limits { connections_max, memory_bytes_max, ..config.limits.clone() };
         let output = Output::shared_out(limits.output_bytes_max);
         let configured = config.member();
         if config.auth.is_exposed(configured) {
@@ -93,7 +97,11 @@ impl Server {
         // A client that gets through to the client port finds the other one open too.
         let peers = bind(configured.peer, None)?;
         let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
-        let member = Arc::new(Member::new(start, places, limits.clients_max));
+        let member = Arc::new(Member::new(start, places, &limits));
+        // What has expired while it was down never comes back.
+        member.expire(clock::now().seconds);
+        member.warn_of_times_ahead(clock::now());
+        let admin = member.wal().and_then(|_| admin_in(&config.journal.dir));
         let (stop, stopped) = bounded(1);
         let neighbours = config.herd.neighbours(&config.name);
         let parts = Parts {
@@ -106,6 +114,7 @@ impl Server {
             links: OpenStreams::default(),
             output,
             legacy: config.legacy_addresses(),
+            admin,
             status_every: config.log.status_every,
             stop: stopped,
         };
@@ -138,6 +147,17 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("me", &self.parts.member.me).finish_non_exhaustive()
+    }
+}
+
+/// Opens the admin socket. A server without it is as good for its clients.
+fn admin_in(dir: &Path) -> Option<Admin> {
+    match Admin::bind(dir) {
+        Ok(admin) => Some(admin),
+        Err(error) => {
+            log::warn!("no admin socket in {}: {error}; `proxyherd forget` cannot be used", dir.display());
+            None
+        }
     }
 }
 

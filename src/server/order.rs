@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ServeError;
+use crate::frontend::admin::Admin;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::member::Member;
@@ -42,6 +43,8 @@ pub(super) struct Parts {
     pub(super) output: Output,
     /// Where neighbours of the legacy dialect may come from.
     pub(super) legacy: Vec<(IpAddr, Vec<usize>)>,
+    /// Where whoever runs the server tells it what to do, if it has a journal.
+    pub(super) admin: Option<Admin>,
     pub(super) status_every: Duration,
     /// Says that a stop is asked for.
     pub(super) stop: Receiver<()>,
@@ -107,7 +110,7 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { clients, peers, member, gate, status_every, stop, .. } = self.server;
+        let Parts { clients, peers, member, gate, admin, status_every, stop, .. } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
         for (listener, protocol, class) in
@@ -118,6 +121,9 @@ impl<'a> Serving<'a> {
             spawn(scope, format!("accept-{protocol}"), move || acceptor.run())?;
         }
         drop(accepted);
+        if let Some(admin) = admin {
+            spawn(scope, "admin".to_owned(), || admin.run(member))?;
+        }
         // One for each neighbour, and one for whatever else connects there.
         let kept_for_peers = member.me.neighbours.len() + 1;
         let pool = ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
@@ -153,6 +159,9 @@ impl<'a> Serving<'a> {
         self.server.dialling.stop_reading();
         for listener in [&self.server.clients, &self.server.peers] {
             sync::stop_listening(listener);
+        }
+        if let Some(admin) = &self.server.admin {
+            admin.stop();
         }
     }
 }

@@ -15,6 +15,12 @@ impl World {
         self.servers[server].life.as_ref()?.node.store().line_of(client.as_bytes())
     }
 
+    /// Whoever runs a server has it forget a client.
+    pub fn forget(&mut self, server: usize, client: &str) {
+        self.note("forget", server, client.as_bytes());
+        self.forget_client(server, client);
+    }
+
     /// A link goes down: its connections lose what is in flight, and no dial gets through until it is healed.
     pub fn cut(&mut self, link: usize) {
         self.note("cut", link, b"");
@@ -80,6 +86,11 @@ impl World {
         for event in self.servers[server].stalled.take().into_iter().flatten() {
             self.queue.plan(self.now_ns, event);
         }
+    }
+
+    /// From now on servers may drift apart, so that they repair it: lines may be sent again.
+    pub fn expect_repairs(&mut self) {
+        self.witness.drifted = true;
     }
 
     /// Everything works again; what is known now must not be lost from here on.

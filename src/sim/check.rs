@@ -12,9 +12,10 @@ use super::server::Life;
 use super::witness::Witness;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::sighting::at_line;
+use crate::proto::model::stored_line::StoredLine;
 use crate::proto::peering::grammar::{Answer, answer};
 use crate::proto::peering::link::HEARTBEAT_EVERY;
-use crate::proto::store::update::{Source, Update};
+use crate::proto::store::update::{Source, Update, trimmed};
 
 /// The heartbeats for which a herd that agrees is watched.
 const REST_BEATS: u32 = 4;
@@ -180,7 +181,7 @@ impl World {
     pub(super) fn remember_floor(&mut self) {
         let mut floor: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         for client in &self.witness.clients {
-            let known = self.lives().filter_map(|life| life.node.store().line_of(client));
+            let known = self.lives().filter_map(|life| life.node.store().stored_line_of(client));
             if let Some(best) = known.max_by(|a, b| order(a, b)) {
                 floor.insert(client.clone(), best.to_vec());
             }
@@ -211,8 +212,8 @@ impl World {
             let (server, other) = (life.me.name.to_string(), first.me.name.to_string());
             let (a, b) = (life.node.store(), first.node.store());
             for client in &self.witness.clients {
-                if a.line_of(client) != b.line_of(client) {
-                    let (has, but) = (shown(a.line_of(client)), shown(b.line_of(client)));
+                if a.stored_line_of(client) != b.stored_line_of(client) {
+                    let (has, but) = (shown(a.stored_line_of(client)), shown(b.stored_line_of(client)));
                     return Err(Divergence::Differs { server, other, has, but });
                 }
             }
@@ -235,20 +236,31 @@ impl World {
             server.life.is_some() && server.lives == ack.lives
         });
         for line in kept.map(|ack| &ack.line).chain(self.witness.floor.values()) {
-            let known = sighting(line).and_then(|s| life.node.store().line_of(s.client.0.as_bytes()));
-            if known.is_none_or(|known| order(known, line) == Ordering::Less) {
+            let known = client_of(line).and_then(|client| life.node.store().stored_line_of(client));
+            if !self.has_expired(line, life.node.store().expiry.cutoff_s())
+                && known.is_none_or(|known| order(known, line) == Ordering::Less)
+            {
                 return Err(Divergence::Lost(shown(Some(line))));
             }
         }
         Ok(())
     }
 
+    /// Whether a line is too old, or one that has overtaken it is, by the clock of another server.
+    fn has_expired(&self, line: &[u8], cutoff_s: u64) -> bool {
+        let is_old = |line: &[u8]| received_s(line) < Some(cutoff_s);
+        let overtakes = |other: &[u8]| {
+            is_old(other) && client_of(other) == client_of(line) && order(other, line) != Ordering::Less
+        };
+        cutoff_s > 0 && (is_old(line) || self.witness.acknowledged.iter().any(|ack| overtakes(&ack.line)))
+    }
+
     fn check_nothing_is_forged(&self) -> Result<(), Divergence> {
         let clients = &self.witness.clients;
         let stored = self.lives().flat_map(|life| {
-            clients.iter().filter_map(|client| life.node.store().line_of(client)) //
+            clients.iter().filter_map(|client| life.node.store().stored_line_of(client)) //
         });
-        let mut unheard_of = stored.filter(|line| !self.witness.made.contains(&xxh3_64(line)));
+        let mut unheard_of = stored.filter(|line| !self.witness.has_made(line));
         match self.witness.forged.as_deref().or_else(|| unheard_of.next()) {
             Some(line) => Err(Divergence::Forged(shown(Some(line)))),
             None => Ok(()),
@@ -275,11 +287,21 @@ pub(super) fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
     at_line(line).ok().map(|(sighting, _)| sighting)
 }
 
+/// The client that a stored line is of.
+pub(super) fn client_of(stored: &[u8]) -> Option<&[u8]> {
+    let (start, end) = StoredLine::parse(trimmed(stored)).ok()?.client_range();
+    stored.get(start..end)
+}
+
+fn received_s(stored: &[u8]) -> Option<u64> {
+    StoredLine::parse(trimmed(stored)).ok().map(|stored| stored.received_s())
+}
+
 /// The order of two lines that servers have sent or stored of one client.
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     let update = |line| Update::from_stored(line, Source::NONE).expect("a server's line is read back");
     let other = update(other);
-    update(one).cmp_stored(other.moment, other.line)
+    update(one).cmp_stored(other.era, other.moment, other.line)
 }
 
 fn shown(line: Option<&[u8]>) -> String {

@@ -14,11 +14,17 @@ pub struct Report {
     pub lines: Vec<u8>,
 }
 
+/// The name of the client of this number.
+pub(super) fn name_of(index: usize) -> String {
+    format!("client-{index}.example")
+}
+
 /// Some clients.
 #[derive(Debug)]
 pub struct Clients {
     clients: Vec<Client>,
     servers: usize,
+    are_steady: bool,
 }
 
 #[derive(Debug)]
@@ -33,14 +39,14 @@ struct Client {
 
 impl Clients {
     /// `count` clients of a herd of `servers` servers.
-    pub fn new(count: usize, servers: usize, rng: &mut fastrand::Rng) -> Clients {
+    pub fn new(count: usize, servers: usize, are_steady: bool, rng: &mut fastrand::Rng) -> Clients {
         let client = |index| Client {
-            name: format!("client-{index}.example"),
+            name: name_of(index),
             server: rng.usize(..servers),
             clock_ns: if rng.bool() { 0 } else { rng.i64(-CLOCK_ERROR_NS_MAX..=CLOCK_ERROR_NS_MAX) },
             said: Vec::new(),
         };
-        Clients { clients: (0..count).map(client).collect(), servers }
+        Clients { clients: (0..count).map(client).collect(), servers, are_steady }
     }
 
     /// What a random client says at `now_ns`: mostly where it is, sometimes what it has said before, the same twice, or
@@ -53,6 +59,7 @@ impl Clients {
         }
         let time_ns = EPOCH_NS.saturating_add(now_ns).saturating_add_signed(client.clock_ns);
         match rng.u8(..10) {
+            _ if self.are_steady => vec![client.say(time_ns, 1, client.server, rng)],
             0 if !client.said.is_empty() => {
                 let lines = client.said[rng.usize(..client.said.len())].clone();
                 vec![Report { server: client.server, lines }]

@@ -1,6 +1,6 @@
 //! The schedule of a run: a random list of reports, cuts and crashes.
 
-use super::clients::{Clients, Report};
+use super::clients::{Clients, Report, name_of};
 use super::from_ms;
 use super::{Crash, World};
 
@@ -36,6 +36,8 @@ pub enum Act {
     Stall(usize),
     /// A server runs again.
     Resume(usize),
+    /// A server forgets the client of this number.
+    Forget(usize, usize),
 }
 
 /// How much happens.
@@ -51,6 +53,8 @@ pub struct Measure {
     pub faults: usize,
     /// Whether a random part of the links is cut one by one, and healed in another order.
     pub swizzle: bool,
+    /// Whether clients only ever report later than before, each to one server at a time.
+    pub is_steady: bool,
 }
 
 /// Acts in order of time.
@@ -66,7 +70,7 @@ impl Plan {
         let graph = world.graph();
         let (servers, links) = (graph.names().len(), graph.links().len());
         let until_ns = from_ns + from_ms(measure.span_ms);
-        let mut clients = Clients::new(measure.clients, servers, rng);
+        let mut clients = Clients::new(measure.clients, servers, measure.is_steady, rng);
         let mut times: Vec<u64> = (0..measure.reports).map(|_| rng.u64(from_ns..until_ns)).collect();
         times.sort_unstable();
         let mut acts = Vec::new();
@@ -95,6 +99,25 @@ impl Plan {
         Plan { acts, span_ns: until_ns }
     }
 
+    /// The same, and clients are forgotten meanwhile so often.
+    #[must_use]
+    pub fn with_forgets(
+        mut self,
+        world: &World,
+        measure: Measure,
+        forgets: usize,
+        rng: &mut fastrand::Rng,
+    ) -> Plan {
+        let (servers, from_ns) = (world.graph().names().len(), world.now_ns());
+        let forget = |_| {
+            let at_ns = rng.u64(from_ns..self.span_ns);
+            (at_ns, Act::Forget(rng.usize(..servers), rng.usize(..measure.clients)))
+        };
+        self.acts.extend((0..forgets).map(forget));
+        self.acts.sort_by_key(|&(at_ns, _)| at_ns);
+        self
+    }
+
     /// Does it all to the world.
     pub fn play(&self, world: &mut World) {
         for (at_ns, act) in &self.acts {
@@ -110,6 +133,7 @@ impl Plan {
                 Act::Restart(server) => world.restart(*server),
                 Act::Stall(server) => world.stall(*server),
                 Act::Resume(server) => world.resume(*server),
+                Act::Forget(server, client) => world.forget(*server, &name_of(*client)),
             }
         }
         world.run_until(self.span_ns);

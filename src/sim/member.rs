@@ -6,6 +6,7 @@ use super::commits::Commits;
 use crate::member::turn::{Host, Lsn};
 use crate::proto::line::batch::Batch;
 use crate::proto::node::{Applied, Node};
+use crate::proto::store::update::Updates;
 
 /// A server that a conversation is with, for as long as it hears something. A simulation has one thread, so cells stand
 /// where a running member has locks.
@@ -21,6 +22,14 @@ impl<'a> SimulatedMember<'a> {
         SimulatedMember { node: RefCell::new(node), commits: commits.map(RefCell::new) }
     }
 
+    /// Merges updates, and records them.
+    pub(super) fn apply_updates<U: Updates>(&self, updates: &mut U) -> (Applied, Lsn) {
+        let mut commits = self.commits.as_ref().map(RefCell::borrow_mut);
+        let records = commits.as_mut().map(|commits| &mut commits.pending);
+        let applied = self.node.borrow_mut().apply(updates, records);
+        (applied, commits.map_or(Lsn::default(), |commits| commits.lsn()))
+    }
+
     /// Whether all that a reply promises is durable, so that it may leave.
     pub(super) fn is_durable(&self, needs_lsn: Lsn) -> bool {
         self.commits.as_ref().is_none_or(|commits| commits.borrow().is_durable(needs_lsn))
@@ -29,10 +38,7 @@ impl<'a> SimulatedMember<'a> {
 
 impl Host for SimulatedMember<'_> {
     fn apply(&self, batch: &mut Batch) -> (Applied, Lsn) {
-        let mut commits = self.commits.as_ref().map(RefCell::borrow_mut);
-        let records = commits.as_mut().map(|commits| &mut commits.pending);
-        let applied = self.node.borrow_mut().apply(batch, records);
-        (applied, commits.map_or(Lsn::default(), |commits| commits.lsn()))
+        self.apply_updates(batch)
     }
 
     fn lsn(&self) -> Lsn {

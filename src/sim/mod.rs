@@ -59,6 +59,12 @@ pub struct Options {
     pub heartbeats: bool,
     /// What its servers make durable, and when.
     pub durability: Durability,
+    /// After so long without a report a client is dropped.
+    pub expire_after: Option<Duration>,
+    /// How far a client's clock may be ahead.
+    pub clock_lead_max: Option<Duration>,
+    /// What a server's clock may be wrong by; `None` for a minute as a rule, and now and then a day.
+    pub clock_error_max: Option<Duration>,
 }
 
 /// A herd, the network between its servers, and what is known about both that no server knows.
@@ -89,7 +95,14 @@ pub struct World {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { catch_up: true, heartbeats: true, durability: Durability::None }
+        Options {
+            catch_up: true,
+            heartbeats: true,
+            durability: Durability::None,
+            expire_after: None,
+            clock_lead_max: None,
+            clock_error_max: None,
+        }
     }
 }
 
@@ -103,7 +116,8 @@ impl World {
             neighbours[b].push(Neighbour { server: a, link });
         }
         let named = graph.names().iter().cloned().zip(neighbours);
-        let servers = named.map(|(name, neighbours)| Server::new(name, neighbours, &mut rng)).collect();
+        let server = |(name, neighbours)| Server::new(name, neighbours, options.clock_error_max, &mut rng);
+        let servers = named.map(server).collect();
         let wires = graph.links().iter().map(|_| Wire::new(&mut rng)).collect();
         let mut world = World {
             options,

@@ -189,6 +189,7 @@ impl World {
 
     /// A heartbeat is due, or the responder has not answered within the peer timeout.
     pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
+        self.expire(id.server);
         let now = self.ticks();
         let Some(Life { node, senders, commits, .. }) = self.servers[id.server].life.as_mut() else { return };
         let sender = &mut senders[id.neighbour];

@@ -1,6 +1,7 @@
 //! One simulated server: what a life of it holds, and how it hears.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::commits::{Commits, Reply};
 use super::conversation::Conversation;
@@ -14,6 +15,7 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour as Named, Node};
 use crate::proto::store::change_log::Flushed;
+use crate::proto::store::update::{Source, Update};
 use crate::proto::wal::recovery::{Recovered, Recovery};
 
 /// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
@@ -72,8 +74,14 @@ pub(super) struct Life {
 
 impl Server {
     /// A server that has not been started, with a clock of its own and a pace of its own.
-    pub(super) fn new(name: ServerName, neighbours: Vec<Neighbour>, rng: &mut fastrand::Rng) -> Server {
-        let error_ns = if rng.u8(..20) == 0 { LARGE_CLOCK_ERROR_NS } else { CLOCK_ERROR_NS };
+    pub(super) fn new(
+        name: ServerName,
+        neighbours: Vec<Neighbour>,
+        clock_error_max: Option<Duration>,
+        rng: &mut fastrand::Rng,
+    ) -> Server {
+        let usual_ns = if rng.u8(..20) == 0 { LARGE_CLOCK_ERROR_NS } else { CLOCK_ERROR_NS };
+        let error_ns = clock_error_max.map_or(usual_ns, |most| most.as_nanos() as i64);
         let epoch = Epoch(rng.u64(..));
         Server {
             name,
@@ -104,10 +112,12 @@ impl World {
             None => self.servers[server].epoch = Epoch(self.rng.u64(..)),
         }
         let me = Arc::new(self.identity(server));
+        let now_s = self.clock_of(server).seconds;
         let mut node = match memory {
             Some(memory) => Node::from_recovered(me.clone(), memory),
             None => Node::new(me.clone()),
         };
+        while node.expire(now_s).1 {}
         let number = node.store().last_seq();
         if self.options.durability != Durability::None {
             node.set_flushed(Flushed { durable: number, written: number });
@@ -143,6 +153,8 @@ impl World {
         Identity {
             catch_up: self.options.catch_up,
             secret: Some(self.secret.clone()),
+            expire_after: self.options.expire_after,
+            clock_lead_max: self.options.clock_lead_max,
             ..Identity::new(this.name.clone(), neighbours, this.epoch)
         }
     }
@@ -187,6 +199,27 @@ impl World {
         self.reply(server, heard.needs_lsn, Reply::Client(promises));
         self.settled(server, heard.news);
         heard.replies
+    }
+
+    /// A server forgets a client, if it knows it.
+    pub(super) fn forget_client(&mut self, server: usize, client: &str) {
+        let now_s = self.clock_of(server).seconds;
+        let Some(life) = &mut self.servers[server].life else { return };
+        let Some(tombstone) = life.node.store().tombstone(client.as_bytes(), now_s) else { return };
+        let Some(mut update) = Update::from_stored(&tombstone, Source::CLIENT) else { return };
+        self.witness.forgot(&tombstone);
+        let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());
+        let (applied, lsn) = member.apply_updates(&mut update);
+        self.reply(server, lsn, Reply::Client(vec![tombstone.clone()]));
+        self.settled(server, applied.applied);
+    }
+
+    /// The clock of a server goes on, and what has expired by it is dropped.
+    pub(super) fn expire(&mut self, server: usize) {
+        let now_s = self.clock_of(server).seconds;
+        if let Some(life) = &mut self.servers[server].life {
+            while life.node.expire(now_s).1 {}
+        }
     }
 
     /// Bytes, or the end of the stream, reach the responder of a connection.

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::check::sighting;
 use super::event::SenderId;
 use super::graph::Graph;
+use crate::proto::model::stored_line::at_part;
 use crate::proto::node::Node;
 
 /// The history of a run as seen from outside.
@@ -55,16 +56,31 @@ impl Witness {
         Witness { links, connections: zeros.clone(), messages: zeros, ..Witness::default() }
     }
 
-    /// What a server promises with a reply to a client: that it knows this line from now on, or a greater one.
+    /// What a server promises with a reply to a client: that it knows from now on what it has stored now, or something
+    /// greater.
     pub(super) fn promised(&mut self, node: &Node, reply: &[u8]) -> Option<Vec<u8>> {
         let told = sighting(reply).filter(|told| told.origin == node.identity().name.as_str())?;
         self.made.insert(xxh3_64(reply));
         self.clients.insert(told.client.0.as_bytes().to_vec());
-        let stored = node.store().line_of(told.client.0.as_bytes());
-        let overtaken_by =
-            stored.filter(|line| sighting(line).is_some_and(|stored| stored.time >= told.time));
-        self.updates += u64::from(overtaken_by.is_none_or(|line| line == reply));
+        let stored = node.store().stored_line_of(told.client.0.as_bytes());
+        let is_overtaking = |line: &&[u8]| match at_part(line) {
+            Some(at) => sighting(at).is_some_and(|stored| stored.time >= told.time),
+            None => true,
+        };
+        let overtaken_by = stored.filter(is_overtaking);
+        self.updates += u64::from(overtaken_by.is_none_or(|line| at_part(line) == Some(reply)));
         Some(overtaken_by.unwrap_or(reply).to_vec())
+    }
+
+    /// Whether a server has made this line, or one that this is in a later era.
+    pub(super) fn has_made(&self, stored: &[u8]) -> bool {
+        self.made.contains(&xxh3_64(at_part(stored).unwrap_or(stored)))
+    }
+
+    /// A server has forgotten a client, with this tombstone.
+    pub(super) fn forgot(&mut self, tombstone: &[u8]) {
+        self.made.insert(xxh3_64(tombstone));
+        self.updates += 1;
     }
 
     /// A server, in the life of that number, has promised a line to a client.
@@ -89,7 +105,7 @@ impl Witness {
         self.messages[link][direction] += 1;
         *self.times_told.entry(hash).or_default() += 1;
         self.repeated += u64::from(!before.insert(hash) && !self.drifted);
-        if !self.made.contains(&hash) {
+        if !self.has_made(line) {
             self.forged = Some(line.to_vec());
         }
     }

@@ -206,7 +206,7 @@ fn converse(stream: &[u8], cuts: &[usize], conduct: &Conduct, at_once: bool) -> 
     let mut me = Identity::new(name(&conduct.name), vec![Neighbour::herd(name("Parker"))], Epoch(1));
     me.clock_lead_max = conduct.clock_lead_max;
     let me = Arc::new(me);
-    let mut node = Node::new(me.clone()).bounded(if conduct.keeps_lines { 3 } else { 1_000_000 });
+    let mut node = Node::new(me.clone()).bounded(if conduct.keeps_lines { 3 } else { 1_000_000 }, u64::MAX);
     let mut session = match conduct.speaker {
         Speaker::Client => Session::client(me),
         Speaker::Classic => Session::legacy(me, vec![0]),

@@ -203,7 +203,8 @@ fn live(seed: u64) -> Result<Life, Divergence> {
     };
     let large = if rng.u8(..4) == 0 { 3 } else { 1 };
     let (clients, reports) = (large * rng.usize(1..100), large * rng.usize(1..200));
-    let measure = Measure { span_ms, clients, reports, faults, swizzle: faults > 0 && rng.u8(..10) == 0 };
+    let swizzle = faults > 0 && rng.u8(..10) == 0;
+    let measure = Measure { span_ms, clients, reports, faults, swizzle, is_steady: false };
     let from_ns = world.now_ns();
     Plan::random(&world, from_ns, measure, &mut rng).play(&mut world);
     world.heal_all();

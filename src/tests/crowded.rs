@@ -56,7 +56,7 @@ proptest! {
         keeps_lines in any::<bool>(),
     ) {
         let me = identity();
-        let mut node = Node::new(me.clone()).bounded(clients_max);
+        let mut node = Node::new(me.clone()).bounded(clients_max, u64::MAX);
         let mut free = Node::new(me.clone());
         let (mut session, mut batch) = (Session::client(me.clone()), Batch::default());
         let (mut free_session, mut free_batch) = (Session::client(me), Batch::default());
@@ -88,7 +88,7 @@ proptest! {
 #[test]
 fn what_neighbours_tell_is_kept_and_what_was_refused_is_counted() {
     let me = identity();
-    let mut node = Node::new(me.clone()).bounded(2);
+    let mut node = Node::new(me.clone()).bounded(2, u64::MAX);
     let (mut client, mut peer) = (Session::client(me), met(&mut node, 0, Epoch(2)).0);
     let mut batch = Batch::default();
     let lines = |lines: &[&str]| -> Vec<String> { lines.iter().map(|line| (*line).to_owned()).collect() };

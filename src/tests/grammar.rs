@@ -22,6 +22,7 @@ use crate::proto::peering::grammar::{
 };
 use crate::proto::session::{Session, Step};
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
+use crate::proto::store::terms::{MemoryBound, Terms};
 
 /// The six characters that separate fields.
 const WHITE_SPACE: [char; 6] = [' ', '\t', '\r', '\n', '\x0c', '\x0b'];
@@ -120,14 +121,15 @@ proptest! {
             let welcome = Welcome { proof, received_up_to: epoch };
             prop_assert_eq!(answer(&printed(&|out| welcome.push_to(out))).unwrap(), Answer::Welcome(welcome));
         }
-        let beat = Heartbeat { up_to: epoch, digest: !epoch };
+        let terms = Terms { cutoff_s: epoch, memory: MemoryBound { bytes_max: !epoch, hops: epoch as u32 } };
+        let beat = Heartbeat { up_to: epoch, digest: !epoch, terms };
         let line = printed(&|out| beat.push_to(out));
         prop_assert_eq!(call(&line).unwrap(), Call::Heartbeat(beat));
         let line = printed(&|out| push_up_to(epoch, out));
         prop_assert_eq!(call(&line).unwrap(), Call::UpTo(epoch));
         let sums: BucketDigests = sums.into_boxed_slice().try_into().unwrap();
         for sums in [None, Some(sums)] {
-            let ack = Ack { received_up_to: epoch, last_seq: !epoch, buckets: sums };
+            let ack = Ack { received_up_to: epoch, last_seq: !epoch, cutoff_s: epoch, buckets: sums };
             let line = printed(&|out| ack.push_to(out));
             prop_assert!(line.len() <= PEER_LINE_BYTES_MAX);
             prop_assert_eq!(answer(&line).unwrap(), Answer::Ack(Box::new(ack)));

@@ -17,6 +17,7 @@ use crate::member::Member;
 use crate::os::clock;
 use crate::places::{self, PlacesProvider};
 use crate::proto::model::name::ServerName;
+use crate::proto::model::stored_line::StoredLine;
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
 use crate::proto::store::update::Source;
@@ -130,14 +131,15 @@ fn check(store: &Store) -> usize {
     let mut count = 0;
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let text = line.strip_suffix(b"\n").expect("a stored line has its line feed");
-        let client = text.split(|&byte| byte == b' ').nth(3).expect("a stored line has a client");
-        assert_eq!(store.line_of(client), Some(line));
+        let (start, end) = StoredLine::parse(text).expect("a stored line is read back").client_range();
+        let client = &text[start..end];
+        assert_eq!(store.stored_line_of(client), Some(line));
         digest.replace(Bucket::of(client), 0, record_hash(text));
         count += 1;
     }
     assert_eq!(&digest, store.digest());
-    assert_eq!(count, store.len());
-    count
+    assert_eq!(count, store.len() + store.tombstones());
+    store.len()
 }
 
 /// A disk that fails while it is told to.

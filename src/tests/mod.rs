@@ -15,6 +15,7 @@ pub(crate) mod harness;
 #[cfg(feature = "interleavings")]
 pub(crate) mod interleavings;
 mod journal;
+mod lifetimes;
 mod limits;
 mod logging;
 mod merge;

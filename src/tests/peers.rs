@@ -17,7 +17,7 @@ pub(crate) const NONCE: Nonce = Nonce([7; 32]);
 
 /// The line with which a caller begins.
 pub(crate) fn hello(from: &str, to: &str, epoch: Epoch) -> String {
-    format!("HELLO 2 {from} {to} {:016x} {NONCE}", epoch.0)
+    format!("HELLO 3 {from} {to} {:016x} {NONCE}", epoch.0)
 }
 
 /// The conversation of a neighbour that has said all it must; and the welcome.
@@ -39,7 +39,7 @@ pub(crate) fn met(node: &mut Node, neighbour: usize, epoch: Epoch) -> (Session, 
 pub(crate) fn call(address: SocketAddr, from: &str, to: &str, epoch: Epoch) -> Talk {
     let mut talk = Talk::with(address);
     let challenge = talk.ask(&hello(from, to, epoch));
-    assert!(challenge.starts_with(&format!("CHALLENGE 2 {to} {from} ")), "{challenge}");
+    assert!(challenge.starts_with(&format!("CHALLENGE 3 {to} {from} ")), "{challenge}");
     let welcome = talk.ask("PROOF -");
     assert!(welcome.starts_with("WELCOME - "), "{welcome}");
     talk

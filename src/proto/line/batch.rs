@@ -6,9 +6,11 @@
 use std::ops::Range;
 
 use crate::proto::line::reply_prefix::ReplyPrefix;
+use crate::proto::model::era::Era;
 use crate::proto::model::location::Location;
 use crate::proto::model::name::ClientId;
 use crate::proto::model::sighting::Sighting;
+use crate::proto::model::stored_line::StoredLine;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::store::update::{MergeRule, Reached, Reject, Source, Update, Updates};
 
@@ -44,6 +46,7 @@ struct Pending {
     client: Span,
     moment: Moment,
     source: Source,
+    era: Era,
     rule: MergeRule,
     /// Whether it is a client's own report, so that its line stands in `replies`.
     is_report: bool,
@@ -165,13 +168,23 @@ impl Batch {
         push_fields(replies);
         let line = Span::new(start, replies.len());
         let client = Span::new(client, client + client_bytes);
-        self.push_pending(line, client, moment, (Source::CLIENT, MergeRule::LaterTime), true);
+        self.push_pending(line, client, moment, Era::FIRST, (Source::CLIENT, MergeRule::LaterTime), true);
     }
 
     /// Notes a neighbour's sighting, to be merged.
     pub(crate) fn learn(&mut self, sighting: &Sighting<'_>, source: Source, rule: MergeRule) {
         let moment = sighting.time.moment();
         self.push_learned(sighting.client_range(), moment, source, rule, |out| sighting.push_to(out));
+    }
+
+    /// Notes what a neighbour has stored, to be merged.
+    pub(crate) fn learn_stored(&mut self, stored: &StoredLine<'_>, source: Source) {
+        let start = self.learned.len();
+        stored.push_to(&mut self.learned);
+        let line = Span::new(start, self.learned.len());
+        let (start, end) = stored.client_range();
+        let how = (source, MergeRule::GreaterSighting);
+        self.push_pending(line, Span::new(start, end), stored.moment(), stored.era(), how, false);
     }
 
     /// Notes a neighbour's line, which `push_line` appends in the form in which it is stored.
@@ -187,7 +200,7 @@ impl Batch {
         let start = self.learned.len();
         push_line(&mut self.learned);
         let (line, client) = (Span::new(start, self.learned.len()), Span::new(client.0, client.1));
-        self.push_pending(line, client, moment, (source, rule), false);
+        self.push_pending(line, client, moment, Era::FIRST, (source, rule), false);
     }
 
     #[inline(always)]
@@ -196,11 +209,22 @@ impl Batch {
         line: Span,
         client: Span,
         moment: Moment,
+        era: Era,
         (source, rule): (Source, MergeRule),
         is_report: bool,
     ) {
         let (original, is_rejected) = (Span::new(0, 0), false);
-        self.pending.push(Pending { line, client, moment, source, rule, is_report, is_rejected, original });
+        self.pending.push(Pending {
+            line,
+            client,
+            moment,
+            source,
+            era,
+            rule,
+            is_report,
+            is_rejected,
+            original,
+        });
     }
 
     /// Notes how far a neighbour has come with the lines before.
@@ -266,11 +290,11 @@ impl Updates for Batch {
     #[inline(always)]
     fn get(&self, i: usize) -> Option<Update<'_>> {
         let pending = self.pending.get(i)?;
-        let &Pending { moment, source, rule, client, .. } = pending;
+        let &Pending { moment, source, era, rule, client, .. } = pending;
         let text = if pending.is_report { &self.replies } else { &self.learned };
         let line = &text[pending.line.range()];
         let client = (client.start as usize, client.end as usize);
-        Some(Update { line, client, moment, source, rule })
+        Some(Update { line, client, moment, era, source, rule })
     }
 
     #[cold]

@@ -57,7 +57,9 @@ impl Session {
             return Ok(Step::Next);
         }
         let latest = self.latest(received);
-        client_command(line)?.run(Turn { line, received, latest, prefix: &self.prefix, batch })
+        let client_name_bytes_max = self.me.client_name_bytes_max;
+        let prefix = &self.prefix;
+        client_command(line)?.run(Turn { line, received, latest, client_name_bytes_max, prefix, batch })
     }
 
     /// Takes a line of a neighbour of the legacy dialect, which is never answered. At equal times it is outdated,

@@ -14,6 +14,8 @@ pub(crate) struct Turn<'t> {
     pub(crate) received: Moment,
     /// The latest time that a report may have, if there is one.
     pub(crate) latest: Option<Moment>,
+    /// The most bytes of a client's name in a report.
+    pub(crate) client_name_bytes_max: usize,
     /// The beginning of our replies to reports.
     pub(crate) prefix: &'t ReplyPrefix,
     /// Where replies and updates go.

@@ -64,6 +64,12 @@ impl<'a> Fields<'a> {
         (!field.is_empty()).then_some(field)
     }
 
+    /// What stands behind one more word, which must be the next field.
+    pub(crate) fn behind(mut self, word: &'static str) -> Result<Fields<'a>, ParseError> {
+        let next = self.take().ok_or(ParseError::FieldCount)?;
+        if next == word { Ok(Fields { word, rest: self.rest }) } else { Err(ParseError::UnknownWord) }
+    }
+
     pub(crate) fn exactly<const N: usize>(self) -> Result<[&'a str; N], ParseError> {
         match self.exactly_or_one_more()? {
             (fields, None) => Ok(fields),

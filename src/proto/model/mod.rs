@@ -2,9 +2,11 @@
 
 pub(crate) mod digits;
 pub mod epoch;
+pub mod era;
 pub mod fields;
 pub mod location;
 pub mod name;
 pub mod secret;
 pub mod sighting;
+pub mod stored_line;
 pub mod time;

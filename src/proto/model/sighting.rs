@@ -3,7 +3,7 @@
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::location::Location;
 use crate::proto::model::name::{ClientId, ServerName};
-use crate::proto::model::time::Timestamp;
+use crate::proto::model::time::{Moment, Timestamp};
 
 /// One sighting of one client, borrowed from its line. [`crate::proto::store::update::Update::cmp_stored`] orders them.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,19 @@ impl Sighting<'_> {
             out.extend_from_slice(field.as_bytes());
         }
         out.push(b'\n');
+    }
+
+    /// When its server got the report, in whole seconds since 1970: the client's time and the skew. It is the same on
+    /// every server.
+    pub fn received_s(&self) -> u64 {
+        let nanos = |seconds: u64, nanos: u32| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let (whole, fraction) = self.skew[1..].split_once('.').unwrap_or((&self.skew[1..], ""));
+        // A skew that is longer than all of time is that of a neighbour of another kind.
+        let size = nanos(whole.parse().unwrap_or(u64::MAX), nanos_of(fraction));
+        let Moment { seconds, nanos: rest } = self.time.moment();
+        let skew = if self.skew.starts_with('-') { -size } else { size };
+        let received = (nanos(seconds, rest) + skew).max(0) / 1_000_000_000;
+        u64::try_from(received).unwrap_or(u64::MAX)
     }
 
     /// Where in that line the client's name stands.
@@ -73,6 +86,12 @@ pub(crate) fn sighting(fields: Fields<'_>) -> Result<(Sighting<'_>, Option<&str>
     Ok((Sighting { origin, skew, client: ClientId(client), location, time }, sender))
 }
 
+/// The nanoseconds of a fraction of any number of digits.
+fn nanos_of(fraction: &str) -> u32 {
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    digits.fold(0, |nanos, digit| 10 * nanos + u32::from(digit - b'0'))
+}
+
 /// Whether `text` is a sign, digits and perhaps a fraction.
 fn is_skew(text: &str) -> bool {
     let Some(size) = text.strip_prefix(['+', '-']) else { return false };
@@ -80,5 +99,26 @@ fn is_skew(text: &str) -> bool {
     match size.split_once('.') {
         Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
         None => all_digits(size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipt_is_the_time_and_the_skew() {
+        for (skew, time, received_s) in [
+            ("+0.263873386", "1621464827.959498503", 1_621_464_828),
+            ("-0.263873386", "1621464827.1", 1_621_464_826),
+            ("-3600", "1621464827", 1_621_461_227),
+            ("-99", "5", 0),
+            ("+0.9999999999", "5.0000000001", 5),
+            ("+99999999999999999999999", "5", u64::MAX),
+        ] {
+            let line = format!("AT a {skew} kiwi +1.0+2.0 {time}");
+            let (sighting, _) = at_line(line.as_bytes()).unwrap();
+            assert_eq!(sighting.received_s(), received_s, "{line}");
+        }
     }
 }

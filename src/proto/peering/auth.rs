@@ -13,7 +13,7 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
 
 /// The version of the dialect that this implementation speaks.
-pub const PEER_VERSION: u32 = 2;
+pub const PEER_VERSION: u32 = 3;
 
 /// The bytes of a nonce and of a proof.
 const BYTES: usize = 32;
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn proof_is_the_specified_one() {
-        // printf 'proxyherd 2 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
+        // printf 'proxyherd 3 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
         let secret = Secret::parse(b"0123456789abcdef\n").unwrap();
         let proof = prove(Some(&secret), Role::Initiator, &handshake()).unwrap();
-        assert_eq!(proof.to_string(), "bda42f190bf0c6b2a2ae8f791151aaf2c74f1bc4b46fc024a9bb4105f8792fe3");
+        assert_eq!(proof.to_string(), "e2bc061d0368bb134c8124e68895b485487c75ab26843e97704df497a20988cc");
     }
 
     #[test]

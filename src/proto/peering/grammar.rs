@@ -5,10 +5,12 @@ use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
+use crate::proto::model::stored_line::{ERA, FORGET, StoredLine};
 use crate::proto::node::Node;
 pub use crate::proto::peering::auth::PEER_VERSION;
 use crate::proto::peering::auth::{Nonce, Proof};
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
+use crate::proto::store::terms::{MemoryBound, Terms};
 
 /// Stands for a proof in a herd without a secret.
 const NO_PROOF: &str = "-";
@@ -22,9 +24,11 @@ pub enum Call<'a> {
     Proof(Option<Proof>),
     /// `AT <origin> <skew> <client> <location> <time>`: an update that the initiator has applied, now or once.
     At(Sighting<'a>),
+    /// `ERA <era> AT ...`: the same, in a later era; and `FORGET <era> <client> #<hash>`: that a client was forgotten.
+    Stored(StoredLine<'a>),
     /// `UPTO <position>`: every change up to this sequence number has been sent.
     UpTo(u64),
-    /// `BEAT <position> <total>`: as `UPTO`, and the initiator lives.
+    /// `BEAT <position> <total> <cut-off> <memory> <hops>`: as `UPTO`, and the initiator lives.
     Heartbeat(Heartbeat),
 }
 
@@ -35,7 +39,7 @@ pub enum Answer {
     Challenge(Greeting),
     /// `WELCOME <proof> <position>`, to `PROOF`: so do I; and go on after this sequence number.
     Welcome(Welcome),
-    /// `ACK <position> <number> [<sums>]`, to `BEAT`.
+    /// `ACK <position> <number> <cut-off> [<sums>]`, to `BEAT`.
     Ack(Box<Ack>),
 }
 
@@ -59,6 +63,8 @@ pub struct Heartbeat {
     pub up_to: u64,
     /// The digest of everything that the initiator knows.
     pub digest: u64,
+    /// The bounds that it keeps to.
+    pub terms: Terms,
 }
 
 /// How a responder accepts an initiator.
@@ -77,6 +83,8 @@ pub struct Ack {
     pub received_up_to: u64,
     /// The sequence number of the responder's own last change.
     pub last_seq: u64,
+    /// The cut-off of the responder: only what is of one cut-off can be compared.
+    pub cutoff_s: u64,
     /// The responder's bucket digests, if its digest differs from the initiator's.
     pub buckets: Option<BucketDigests>,
 }
@@ -86,13 +94,17 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
     let fields = Fields::of(line)?;
     match fields.word {
         "AT" => Ok(Call::At(sighting(fields)?.0)),
+        ERA | FORGET => Ok(Call::Stored(StoredLine::of(fields)?)),
         "UPTO" => {
             let [position] = fields.exactly()?;
             Ok(Call::UpTo(decimal(position)?))
         }
         "BEAT" => {
-            let [position, total] = fields.exactly()?;
-            Ok(Call::Heartbeat(Heartbeat { up_to: decimal(position)?, digest: hexadecimal(total)? }))
+            let [position, total, cutoff, bytes, hops] = fields.exactly()?;
+            let hops = u32::try_from(decimal(hops)?).map_err(|_| ParseError::Number)?;
+            let memory = MemoryBound { bytes_max: decimal(bytes)?, hops };
+            let terms = Terms { cutoff_s: decimal(cutoff)?, memory };
+            Ok(Call::Heartbeat(Heartbeat { up_to: decimal(position)?, digest: hexadecimal(total)?, terms }))
         }
         "HELLO" => Ok(Call::Hello(greeting(fields)?)),
         "PROOF" => {
@@ -108,10 +120,11 @@ pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
     let fields = Fields::of(line)?;
     match fields.word {
         "ACK" => {
-            let ([position, number], buckets) = fields.exactly_or_one_more()?;
+            let ([position, number, cutoff], buckets) = fields.exactly_or_one_more()?;
             let buckets = buckets.map(parse_buckets).transpose()?;
             let (received_up_to, last_seq) = (decimal(position)?, decimal(number)?);
-            Ok(Answer::Ack(Box::new(Ack { received_up_to, last_seq, buckets })))
+            let cutoff_s = decimal(cutoff)?;
+            Ok(Answer::Ack(Box::new(Ack { received_up_to, last_seq, cutoff_s, buckets })))
         }
         "CHALLENGE" => Ok(Answer::Challenge(greeting(fields)?)),
         "WELCOME" => {
@@ -140,22 +153,25 @@ impl Welcome {
 impl Heartbeat {
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        push(out, &format!("BEAT {} {:016x}", self.up_to, self.digest));
+        let Heartbeat { up_to, digest, terms: Terms { cutoff_s, memory } } = self;
+        let MemoryBound { bytes_max, hops } = memory;
+        push(out, &format!("BEAT {up_to} {digest:016x} {cutoff_s} {bytes_max} {hops}"));
     }
 }
 
 impl Ack {
     /// The answer to a neighbour's heartbeat. Its lines before that must have been merged.
     pub(crate) fn to(heartbeat: &Heartbeat, node: &Node, neighbour: usize, epoch: Epoch) -> Ack {
-        let digest = node.store().digest();
-        let buckets = (digest.total() != heartbeat.digest).then(|| digest.buckets().clone());
+        let (digest, expiry) = (node.store().digest(), node.store().expiry);
+        let differs = expiry.is_swept_to(heartbeat.terms.cutoff_s) && digest.total() != heartbeat.digest;
+        let buckets = differs.then(|| digest.buckets().clone());
         let received_up_to = node.received_up_to(neighbour, epoch);
-        Ack { received_up_to, last_seq: node.store().last_seq(), buckets }
+        Ack { received_up_to, last_seq: node.store().last_seq(), cutoff_s: expiry.cutoff_s(), buckets }
     }
 
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        let mut line = format!("ACK {} {}", self.received_up_to, self.last_seq);
+        let mut line = format!("ACK {} {} {}", self.received_up_to, self.last_seq, self.cutoff_s);
         if let Some(buckets) = &self.buckets {
             line.push(' ');
             line.extend(buckets.iter().map(|bucket| format!("{bucket:016x}")));

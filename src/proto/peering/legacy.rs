@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use crate::proto::model::epoch::Epoch;
+use crate::proto::model::stored_line::at_part;
 use crate::proto::node::{Identity, Node};
 use crate::proto::store::cursor::{Cursor, Scanned};
-use crate::proto::store::update::Source;
+use crate::proto::store::update::{Source, trimmed};
 
 /// The sending side of a link to a legacy neighbour.
 #[derive(Debug)]
@@ -42,11 +43,13 @@ impl LegacyLink {
         if !self.cursor.is_behind(node.store(), durable) {
             return None;
         }
-        let scanned = self.cursor.copy(node.store(), durable, 1, out);
-        if scanned.lines() > 0 {
+        let scanned = self.cursor.scan(node.store(), durable, 1, |_, stored| {
+            // It knows no eras, and cannot be told that a client was forgotten.
+            let Some(line) = at_part(stored) else { return };
             // Some implementations read lines up to CRLF only; the others take CR for white space.
-            out.insert(out.len() - 1, b'\r');
-        }
+            out.extend_from_slice(trimmed(line));
+            out.extend_from_slice(b"\r\n");
+        });
         Some(scanned)
     }
 

@@ -159,7 +159,8 @@ impl Link {
         let safe = live.cursor.safe(scanned);
         if is_heartbeat {
             let digest = node.store().digest().total();
-            Heartbeat { up_to: safe, digest }.push_to(out);
+            let terms = node.terms_for(self.neighbour);
+            Heartbeat { up_to: safe, digest, terms }.push_to(out);
         } else if announces {
             push_up_to(safe, out);
         }
@@ -241,7 +242,8 @@ impl Link {
         let State::Live(live) = &mut self.state else { return Answered::Acknowledged };
         live.last_heard_at = now;
         live.acknowledged = live.acknowledged.max(ack.received_up_to.min(node.store().last_seq()));
-        let theirs = ack.buckets.filter(|_| catch_up);
+        let can_compare = catch_up && node.store().expiry.is_swept_to(ack.cutoff_s);
+        let theirs = ack.buckets.filter(|_| can_compare);
         let compared = theirs.map(|theirs| Compared::of(node.store(), ack.last_seq, theirs));
         let before = std::mem::replace(&mut live.compared, compared);
         if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {

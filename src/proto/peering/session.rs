@@ -144,7 +144,7 @@ impl Session {
     fn hello(&self, nonce: Nonce, line: &[u8], batch: &mut Batch) -> Result<Initiator, Refusal> {
         let hello = match call(line)? {
             Call::Hello(hello) => hello,
-            Call::At(_) | Call::UpTo(_) | Call::Heartbeat(_) | Call::Proof(_) => {
+            Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) | Call::Proof(_) => {
                 return Err(Refusal::NotProved);
             }
         };
@@ -167,7 +167,9 @@ impl Session {
         let proof = match call(line)? {
             Call::Proof(proof) => proof,
             Call::Hello(_) => return Err(Refusal::SecondHello),
-            Call::At(_) | Call::UpTo(_) | Call::Heartbeat(_) => return Err(Refusal::NotProved),
+            Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) => {
+                return Err(Refusal::NotProved);
+            }
         };
         if is_proved(self.me.secret.as_ref(), Role::Initiator, &initiator.handshake, proof) {
             Ok(Step::Authenticated(initiator.neighbour))
@@ -182,18 +184,22 @@ impl Session {
         line: &[u8],
         batch: &mut Batch,
     ) -> Result<Step, Refusal> {
-        let reached = |up_to| Reached { neighbour: index, epoch, up_to };
+        let reached = |up_to, terms| Reached { neighbour: index, epoch, up_to, terms };
         match call(line)? {
             Call::At(sighting) => {
                 batch.learn(&sighting, self.me.source(index, epoch), MergeRule::GreaterSighting);
                 Ok(Step::Next)
             }
+            Call::Stored(stored) => {
+                batch.learn_stored(&stored, self.me.source(index, epoch));
+                Ok(Step::Next)
+            }
             Call::UpTo(up_to) => {
-                batch.set_reached(reached(up_to));
+                batch.set_reached(reached(up_to, None));
                 Ok(Step::Next)
             }
             Call::Heartbeat(heartbeat) => {
-                batch.set_reached(reached(heartbeat.up_to));
+                batch.set_reached(reached(heartbeat.up_to, Some(heartbeat.terms)));
                 Ok(Step::Heartbeat(heartbeat))
             }
             Call::Hello(_) | Call::Proof(_) => Err(Refusal::SecondHello),

@@ -91,6 +91,16 @@ impl ChangeLog {
         }
     }
 
+    /// A record is vacant from now on: its changes are no more. The next change of this number is that of another.
+    pub fn vacate(&mut self, record: u32) {
+        self.latest[record as usize] = 0;
+    }
+
+    /// The bytes of memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        (self.chunks.len() + 2) * CHUNK_ENTRIES * size_of::<Change>() + self.latest.len() * size_of::<u64>()
+    }
+
     /// The changes after `position`, oldest first, those that were superseded among them.
     pub fn after(&self, position: u64) -> impl Iterator<Item = Change> + '_ {
         let begins_behind = |chunk: &Vec<Change>| chunk.first().is_some_and(|first| first.seq <= position);
@@ -99,6 +109,12 @@ impl ChangeLog {
         let first = chunks.first().unwrap_or(&self.newest);
         let skip = first.partition_point(|change| change.seq <= position);
         chunks.iter().chain([&self.newest]).flatten().skip(skip).copied()
+    }
+
+    /// The last change, unless none has come or its record is vacant.
+    pub fn newest(&self) -> Option<Change> {
+        let newest = self.newest.last().or_else(|| self.chunks.last()?.last())?;
+        self.is_latest(*newest).then_some(*newest)
     }
 
     /// Whether this is still the last change of its record.

@@ -33,6 +33,12 @@ pub fn record_hash(line: &[u8]) -> u64 {
     xxh3_64(line)
 }
 
+/// The hash of a report, by which it is known again whatever server repeats it and whatever that has rewritten: of the
+/// client, the location and the time, as they end an `AT` line, without the line feed.
+pub fn report_hash(report: &[u8]) -> u64 {
+    xxh3_64(report)
+}
+
 impl Digest {
     /// The fingerprint of knowing nothing.
     pub fn empty() -> Digest {

@@ -1,37 +1,34 @@
 //! What a server knows of every client: last writer wins, and what changed since.
 //!
 //! Updates are totally ordered ([`Update::cmp_stored`]), so arrival order, duplicates and replays do not matter:
-//! flooding, catching up, restoring and simulating are all one operation. Records are never removed.
+//! flooding, catching up, restoring and simulating are all one operation. A record is removed when it expires, which is
+//! decided by what stands in it and a cut-off that servers tell each other: see [`expiry`].
 
+pub mod bounds;
 pub mod change_log;
 pub mod cursor;
 pub mod digest;
+pub mod expiry;
 pub(crate) mod hasher;
 pub(crate) mod record;
+pub mod terms;
 pub mod update;
 
 use std::cmp::Ordering;
 
 use hashbrown::HashTable;
 
+use crate::proto::model::era::Era;
+use crate::proto::model::stored_line::{at_part, push_era};
 use crate::proto::model::time::Moment;
+use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLIENTS};
 use crate::proto::store::change_log::{ChangeLog, Flushed};
 use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
+use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
 use crate::proto::store::hasher::NameHasher;
 use crate::proto::store::record::{InlineLine, Record};
-use crate::proto::store::update::{Reject, Source, Update, narrow, trimmed};
-
-/// The most clients that are stored if nothing else is asked for: 2.5 GB, as 255 bytes were measured for each of two
-/// million with real reports.
-pub const CLIENTS_MAX: usize = 10_000_000;
-
-/// The most clients that may be asked for; records are numbered with 32 bits.
-pub const CLIENTS_CEILING: usize = 1_000_000_000;
-
-/// With room for this many new clients or fewer a store is near its capacity: the original lines of reports are then
-/// retained until they are merged, because they may have to be copied back. More reports than these are hardly ever
-/// between their parsing and their merging.
-const NEAR_CAPACITY_CLIENTS: usize = 16 * 1024;
+pub use crate::proto::store::update::Merged;
+use crate::proto::store::update::{MergeRule, Reject, Source, Update, forget, narrow, trimmed};
 
 /// The most records that one scan copies: what a link holds the lock for.
 pub const SCAN_RECORDS_MAX: usize = 64;
@@ -42,21 +39,10 @@ pub(crate) const SCAN_ENTRIES_MAX: usize = 4 * SCAN_RECORDS_MAX;
 /// The most records that one scan of buckets looks at, nearly all of which are in other buckets.
 const BUCKET_SCAN_RECORDS_MAX: usize = 16 * SCAN_RECORDS_MAX;
 
-/// What became of an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merged {
-    /// It is stored.
-    Applied,
-    /// It was known, or what is stored is later.
-    Outdated,
-    /// It is not stored, for this reason.
-    Rejected(Reject),
-}
-
 /// Everything that a server knows.
 #[derive(Debug)]
 pub struct Store {
-    clients_max: usize,
+    bounds: Bounds,
     /// From the hash of a client's name to its record.
     table: HashTable<Slot>,
     hasher: NameHasher,
@@ -64,6 +50,13 @@ pub struct Store {
     log: ChangeLog,
     digest: Digest,
     line_bytes: u64,
+    /// The bytes of lines that stand outside of their records.
+    outside_bytes: usize,
+    tombstones: usize,
+    /// The records that are vacant.
+    vacant: Vec<u32>,
+    /// How far expiry has come.
+    pub expiry: Expiry,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,36 +69,51 @@ impl Store {
     /// A store that knows nothing.
     pub fn new() -> Store {
         Store {
-            clients_max: CLIENTS_MAX,
+            bounds: Bounds::default(),
             table: HashTable::new(),
             hasher: NameHasher::random(),
             records: Vec::new(),
             log: ChangeLog::default(),
             digest: Digest::empty(),
             line_bytes: 0,
+            outside_bytes: 0,
+            tombstones: 0,
+            vacant: Vec::new(),
+            expiry: Expiry::default(),
         }
     }
 
-    /// Caps the clients that may register themselves. Replicated clients are never capped.
+    /// Bounds the clients that may register themselves. Replicated clients are never refused.
     #[must_use]
-    pub fn bounded(self, clients_max: usize) -> Store {
-        Store { clients_max, ..self }
+    pub fn bounded(self, bounds: Bounds) -> Store {
+        Store { bounds, ..self }
+    }
+
+    /// Sets the most bytes of memory that clients may take by registering themselves.
+    pub fn set_memory_bytes_max(&mut self, memory_bytes_max: u64) {
+        self.bounds.memory_bytes_max = memory_bytes_max;
     }
 
     /// Stores the update if it is greater than what is stored of its client, or the first of its client.
     pub fn merge(&mut self, update: &Update<'_>) -> Merged {
         let client = &update.line[update.client.0..update.client.1];
         let hash = self.hasher.hash(client);
+        if self.expiry.cutoff_s() > 0 && self.expiry.has_update_expired(update) {
+            return Merged::Outdated;
+        }
         match self.find(hash, client) {
+            Some(record) if self.records[record as usize].era.0 | update.era.0 != 0 => {
+                self.merge_into_era(record, update)
+            }
             Some(record) if self.replace(record, update) => Merged::Applied,
-            Some(_) => Merged::Outdated,
-            None if update.source == Source::CLIENT && self.records.len() >= self.clients_max => {
-                Merged::Rejected(Reject::TooManyClients)
-            }
-            None => {
-                self.insert(hash, update.line, update.client, update.moment, update.source);
-                Merged::Applied
-            }
+            Some(record) => self.not_greater(record, update),
+            None => match self.rejects(update) {
+                Some(why) => Merged::Rejected(why),
+                None => {
+                    self.insert(hash, update);
+                    Merged::Applied
+                }
+            },
         }
     }
 
@@ -130,25 +138,61 @@ impl Store {
         self.line_bytes
     }
 
-    /// The `AT` line of a client, with its line feed.
+    /// The `AT` line of a client, with its line feed; `None` if it is unknown or forgotten.
     pub fn line_of(&self, client: &[u8]) -> Option<&[u8]> {
+        self.stored_line_of(client).and_then(at_part)
+    }
+
+    /// What is stored of a client, in the form of [`crate::proto::model::stored_line`] with its line feed.
+    pub fn stored_line_of(&self, client: &[u8]) -> Option<&[u8]> {
         let hash = self.hasher.hash(client);
         self.find(hash, client).map(|record| self.records[record as usize].line.bytes())
     }
 
+    /// The stored line of the last change, with its line feed.
+    pub fn newest_line(&self) -> Option<&[u8]> {
+        self.log.newest().map(|change| self.records[change.record as usize].line.bytes())
+    }
+
+    /// The tombstone that makes a client forgotten in this second since 1970; `None` if it is unknown or forgotten.
+    pub fn tombstone(&self, client: &[u8], now_s: u64) -> Option<Vec<u8>> {
+        forget(self.stored_line_of(client)?, now_s)
+    }
+
+    /// The names of the clients whose stored time is after this.
+    pub fn clients_after(&self, latest: Moment) -> impl Iterator<Item = &[u8]> {
+        self.records.iter().filter(move |record| record.moment > latest).map(Record::client)
+    }
+
     /// How many clients are known.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.table.len() - self.tombstones
+    }
+
+    /// How many forgotten clients are remembered as such.
+    pub fn tombstones(&self) -> usize {
+        self.tombstones
+    }
+
+    /// The bytes of memory that all this takes, nearly.
+    pub fn memory_bytes(&self) -> u64 {
+        let bytes = self.records.len() * size_of::<Record>()
+            + self.table.allocation_size()
+            + self.log.memory_bytes()
+            + self.outside_bytes;
+        bytes as u64
     }
 
     /// Whether new clients are rejected soon, or now, because nearly as many are known as may be.
     pub fn is_near_capacity(&self) -> bool {
-        self.records.len().saturating_add(NEAR_CAPACITY_CLIENTS) >= self.clients_max
+        let (clients, bytes) =
+            (self.table.len() + NEAR_CAPACITY_CLIENTS, self.memory_bytes() + NEAR_CAPACITY_BYTES);
+        self.bounds.rejects(clients, bytes).is_some()
     }
 
     /// Whether no client is known.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
     /// The sequence number of the last change; 0 before the first.
@@ -176,13 +220,28 @@ impl Store {
             if copied == SCAN_RECORDS_MAX {
                 return Some(index);
             }
-            if chosen[usize::from(record.bucket.0)] && self.log.seq_of(index as u32) <= durable {
+            let is_chosen = chosen[usize::from(record.bucket.0)] && !record.is_vacant();
+            if is_chosen && self.log.seq_of(index as u32) <= durable {
                 out.extend_from_slice(record.line.bytes());
                 copied += 1;
             }
         }
         let next = from + BUCKET_SCAN_RECORDS_MAX;
         (next < self.records.len()).then_some(next)
+    }
+
+    /// Drops what has expired of the next [`SWEEP_RECORDS_MAX`] records, if there is anything to look for. Returns how
+    /// many records were dropped, and whether there is more to look at.
+    pub fn sweep(&mut self) -> (usize, bool) {
+        let Some(from) = self.expiry.next_to_sweep() else { return (0, false) };
+        let to = self.records.len().min(from + SWEEP_RECORDS_MAX);
+        let has_expired =
+            |record: &Record| !record.is_vacant() && self.expiry.has_expired(record.line.bytes());
+        let expired: Vec<usize> = (from..to).filter(|&index| has_expired(&self.records[index])).collect();
+        expired.iter().for_each(|&index| self.remove(index as u32));
+        let has_more = to < self.records.len();
+        self.expiry.swept_to(has_more.then_some(to));
+        (expired.len(), has_more)
     }
 
     /// The record of the client with this name, which has this hash.
@@ -204,42 +263,127 @@ impl Store {
         self.table.find(hash, same).map(|slot| slot.record)
     }
 
-    /// Replaces what is stored of a client if the update is greater.
+    /// Replaces what is stored of a client in the first era if the update is greater.
     fn replace(&mut self, index: u32, update: &Update<'_>) -> bool {
-        let record = &mut self.records[index as usize];
-        if update.cmp_stored(record.moment, &record.line) != Ordering::Greater {
-            return false;
+        let record = &self.records[index as usize];
+        let is_greater = update.cmp_stored(Era::FIRST, record.moment, &record.line) == Ordering::Greater;
+        if is_greater {
+            self.replace_with(index, update);
         }
+        is_greater
+    }
+
+    /// Merges an update where it or what is stored is of a later era than the first.
+    #[cold]
+    fn merge_into_era(&mut self, index: u32, update: &Update<'_>) -> Merged {
+        let record = &self.records[index as usize];
+        if record.has_forgotten(update)
+            || update.cmp_stored(record.era, record.moment, &record.line) != Ordering::Greater
+        {
+            return self.not_greater(index, update);
+        }
+        let (era, was_tombstone) = (record.era, record.is_tombstone());
+        match update.rule {
+            MergeRule::LaterTime => self.put_in_era(index, era, update),
+            MergeRule::GreaterSighting => {
+                let is_tombstone = at_part(update.line).is_none();
+                self.tombstones = self.tombstones + usize::from(is_tombstone) - usize::from(was_tombstone);
+                self.replace_with(index, update);
+                Merged::Applied
+            }
+        }
+    }
+
+    /// An update that is not greater than what is stored is outdated, unless what is stored blocks a report: then that
+    /// begins an era.
+    #[cold]
+    fn not_greater(&mut self, index: u32, update: &Update<'_>) -> Merged {
+        let record = &self.records[index as usize];
+        match self.bounds.blocked_at_s(record.moment, update) {
+            Some(received_s) => self.put_in_era(index, record.era.next(received_s), update),
+            None => Merged::Outdated,
+        }
+    }
+
+    /// Stores a report in an era.
+    fn put_in_era(&mut self, index: u32, era: Era, update: &Update<'_>) -> Merged {
+        let mut line = Vec::new();
+        push_era(era, &mut line);
+        let prefix = line.len();
+        line.extend_from_slice(update.line);
+        self.tombstones -= usize::from(self.records[index as usize].is_tombstone());
+        let client = (update.client.0 + prefix, update.client.1 + prefix);
+        self.replace_with(index, &Update { line: &line, client, era, ..*update });
+        Merged::AppliedInEra
+    }
+
+    /// Replaces what is stored of a client.
+    #[inline(always)]
+    fn replace_with(&mut self, index: u32, update: &Update<'_>) {
+        let record = &mut self.records[index as usize];
         let digest = record_hash(update.text());
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + update.line.len() as u64 - record.line.len() as u64;
-        record.line.set(update.line);
+        self.outside_bytes = self.outside_bytes.wrapping_add_signed(record.line.set(update.line));
         record.client = narrow(update.client);
         record.moment = update.moment;
         record.source = update.source;
         record.digest = digest;
+        record.era = update.era;
         self.log.push(index);
-        true
+    }
+
+    /// Why a client may not register itself, if so.
+    fn rejects(&self, update: &Update<'_>) -> Option<Reject> {
+        if update.source != Source::CLIENT {
+            return None;
+        }
+        // The table grows to twice its size beside the old one.
+        let is_full = self.table.len() == self.table.capacity();
+        let table = if is_full { 2 * self.table.allocation_size() } else { 0 };
+        let growth = table + size_of::<Record>() + update.line.len();
+        self.bounds.rejects(self.table.len(), self.memory_bytes() + growth as u64)
     }
 
     /// Takes the parts of an update, because an update that is passed on as a whole has to be put together first.
     #[inline(never)]
-    fn insert(&mut self, hash: u64, line: &[u8], client: (usize, usize), moment: Moment, source: Source) {
+    fn insert(&mut self, hash: u64, update: &Update<'_>) {
+        let Update { line, client, moment, era, source, .. } = *update;
         let bucket = Bucket::of(&line[client.0..client.1]);
         let digest = record_hash(trimmed(line));
-        let index = self.records.len() as u32;
         self.line_bytes += line.len() as u64;
-        self.records.push(Record {
-            line: InlineLine::new(line),
-            client: narrow(client),
-            moment,
-            source,
-            digest,
-            bucket,
-        });
+        let line = InlineLine::new(line);
+        self.outside_bytes += line.outside_bytes();
+        let record = Record { line, client: narrow(client), moment, source, digest, era, bucket };
+        self.tombstones += usize::from(record.is_tombstone());
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.records[index as usize] = record;
+                index
+            }
+            None => {
+                self.records.push(record);
+                (self.records.len() - 1) as u32
+            }
+        };
         self.table.insert_unique(hash, Slot { hash, record: index }, |slot| slot.hash);
         self.digest.replace(bucket, 0, digest);
         self.log.push(index);
+    }
+
+    /// Removes a record: nothing is known of its client any more.
+    fn remove(&mut self, index: u32) {
+        let record = std::mem::replace(&mut self.records[index as usize], Record::VACANT);
+        let hash = self.hasher.hash(record.client());
+        if let Ok(entry) = self.table.find_entry(hash, |slot| slot.record == index) {
+            entry.remove();
+        }
+        self.digest.replace(record.bucket, record.digest, 0);
+        self.line_bytes -= record.line.len() as u64;
+        self.outside_bytes -= record.line.outside_bytes();
+        self.tombstones -= usize::from(record.is_tombstone());
+        self.log.vacate(index);
+        self.vacant.push(index);
     }
 }
 

@@ -3,15 +3,20 @@
 
 use std::ops::Range;
 
+use crate::proto::model::era::Era;
+use crate::proto::model::stored_line::{StoredLine, at_part};
 use crate::proto::model::time::Moment;
-use crate::proto::store::digest::Bucket;
-use crate::proto::store::update::Source;
+use crate::proto::store::digest::{Bucket, report_hash};
+use crate::proto::store::update::{MergeRule, Source, Update, trimmed};
 
 /// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in
 /// a herd whose servers have short names. With them and what else it has, a line takes 120 bytes.
 const SHORT_BYTES_MAX: usize = 118;
 
-/// The newest sighting of one client.
+/// What an allocation takes besides its bytes, as the allocator of glibc does it: a head, and half of a unit of 16.
+const ALLOCATION_BYTES: usize = 16;
+
+/// What is stored of one client; vacant if its line is empty.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) line: InlineLine,
@@ -20,6 +25,7 @@ pub(crate) struct Record {
     pub(crate) moment: Moment,
     pub(crate) source: Source,
     pub(crate) digest: u64,
+    pub(crate) era: Era,
     pub(crate) bucket: Bucket,
 }
 
@@ -32,6 +38,34 @@ pub(crate) enum InlineLine {
 }
 
 impl Record {
+    /// In the place of a record that has expired, until a new client takes it.
+    pub(crate) const VACANT: Record = Record {
+        line: InlineLine::Short(0, [0; SHORT_BYTES_MAX]),
+        client: 0..0,
+        moment: Moment { seconds: 0, nanos: 0 },
+        source: Source::NONE,
+        digest: 0,
+        era: Era::FIRST,
+        bucket: Bucket(0),
+    };
+
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.line.len() == 0
+    }
+
+    /// Whether it says that the client was forgotten. None of the first era does.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.era != Era::FIRST && at_part(self.line.bytes()).is_none()
+    }
+
+    /// Whether a report is the one that was forgotten, which somebody repeats.
+    pub(crate) fn has_forgotten(&self, update: &Update<'_>) -> bool {
+        let stored = StoredLine::parse(trimmed(self.line.bytes()));
+        let Ok(StoredLine::Tombstone(tombstone)) = stored else { return false };
+        update.rule == MergeRule::LaterTime
+            && report_hash(&update.text()[update.client.0..]) == tombstone.forgotten
+    }
+
     /// The client's name.
     #[inline(always)]
     pub(crate) fn client(&self) -> &[u8] {
@@ -52,24 +86,28 @@ impl InlineLine {
         }
     }
 
+    /// Takes another line; returns by how many the bytes outside of the record have grown.
     #[inline(always)]
-    pub(crate) fn set(&mut self, line: &[u8]) {
+    pub(crate) fn set(&mut self, line: &[u8]) -> isize {
         match self {
             InlineLine::Short(len, bytes) if line.len() <= SHORT_BYTES_MAX => {
                 bytes[..line.len()].copy_from_slice(line);
                 *len = line.len() as u8;
+                0
             }
             InlineLine::Short(..) | InlineLine::Long(_) => self.replace(line),
         }
     }
 
     #[cold]
-    fn replace(&mut self, line: &[u8]) {
+    fn replace(&mut self, line: &[u8]) -> isize {
+        let before = self.outside_bytes();
         match self {
             // In place, because the length of a client's line rarely changes.
             InlineLine::Long(bytes) if bytes.len() == line.len() => bytes.copy_from_slice(line),
             InlineLine::Short(..) | InlineLine::Long(_) => *self = InlineLine::new(line),
         }
+        self.outside_bytes() as isize - before as isize
     }
 
     #[inline(always)]
@@ -85,6 +123,14 @@ impl InlineLine {
         match self {
             InlineLine::Short(len, _) => usize::from(*len),
             InlineLine::Long(bytes) => bytes.len(),
+        }
+    }
+
+    /// The bytes that it takes besides those of its record.
+    pub(crate) fn outside_bytes(&self) -> usize {
+        match self {
+            InlineLine::Short(..) => 0,
+            InlineLine::Long(bytes) => bytes.len() + ALLOCATION_BYTES,
         }
     }
 
@@ -117,7 +163,8 @@ mod tests {
             for after in lengths {
                 let mut line = InlineLine::new(&text[256 - before..]);
                 assert_eq!(line.bytes(), &text[256 - before..]);
-                line.set(&text[..after]);
+                let (outside, grown) = (line.outside_bytes(), line.set(&text[..after]));
+                assert_eq!(outside.wrapping_add_signed(grown), line.outside_bytes());
                 assert_eq!((line.bytes(), line.len()), (&text[..after], after));
                 assert_eq!(line.part(after / 2..after), &text[after / 2..after]);
             }

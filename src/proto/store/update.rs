@@ -1,11 +1,15 @@
-//! An `AT` line ready to be merged, where it was learned, and the one total order that decides whether it is applied.
+//! A line ready to be merged, where it was learned, and the one total order that decides whether it is applied.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::proto::model::epoch::Epoch;
-use crate::proto::model::sighting::{Sighting, at_line};
+use crate::proto::model::era::Era;
+use crate::proto::model::sighting::Sighting;
+use crate::proto::model::stored_line::{StoredLine, Tombstone};
 use crate::proto::model::time::{Moment, Timestamp};
+use crate::proto::store::digest::report_hash;
+use crate::proto::store::terms::Terms;
 
 /// Where a sighting was learned, so that it is not sent straight back: a neighbour during one life of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +21,14 @@ pub struct Source {
 /// When an update is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeRule {
-    /// A client's own report, or a legacy neighbour's line: only if its time is strictly later.
+    /// A client's own report, or a legacy neighbour's line: only if its time is strictly later. It inherits the era of
+    /// what is stored.
     LaterTime,
     /// A neighbour's line: if it is greater in the total order, so that equal times are decided alike on every server.
     GreaterSighting,
 }
 
-/// An `AT` line ready to be merged.
+/// A line ready to be merged.
 #[derive(Clone, Copy, Debug)]
 pub struct Update<'a> {
     /// The line, in the one form in which it is stored and sent, with its line feed.
@@ -32,6 +37,8 @@ pub struct Update<'a> {
     pub client: (usize, usize),
     /// The client's time, cut to nanoseconds.
     pub moment: Moment,
+    /// The era of the line; the first for a client's own report, which says none.
+    pub era: Era,
     /// Where it was learned.
     pub source: Source,
     /// Which rule decides.
@@ -55,11 +62,35 @@ pub trait Updates {
     fn applied(&mut self) {}
 }
 
+impl Updates for Update<'_> {
+    fn get(&self, i: usize) -> Option<Update<'_>> {
+        (i == 0).then_some(*self)
+    }
+
+    /// Only a new client that registers itself is rejected, and then nothing was promised.
+    fn reject(&mut self, _: usize, _: Reject) {}
+}
+
+/// What became of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// It is stored.
+    Applied,
+    /// It is stored in a later era than it says, so with another line: [`crate::proto::store::Store::newest_line`].
+    AppliedInEra,
+    /// It was known, or what is stored is later.
+    Outdated,
+    /// It is not stored, for this reason.
+    Rejected(Reject),
+}
+
 /// Why a valid update is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reject {
     /// A client registers itself where no more clients may.
     TooManyClients,
+    /// A client registers itself where there is no more memory for clients.
+    OutOfMemory,
 }
 
 /// A neighbour, by its index, has sent everything up to a position in the log of changes of one life of its memory.
@@ -71,6 +102,8 @@ pub struct Reached {
     pub epoch: Epoch,
     /// The sequence number, in that memory, of the last change that it has sent.
     pub up_to: u64,
+    /// What it said beside that, in a heartbeat.
+    pub terms: Option<Terms>,
 }
 
 impl Source {
@@ -87,33 +120,38 @@ impl Source {
 }
 
 impl<'a> Update<'a> {
-    /// A sighting and the stored form of its line.
-    pub fn new(line: &'a [u8], sighting: &Sighting<'_>, source: Source, rule: MergeRule) -> Update<'a> {
-        Update { line, client: sighting.client_range(), moment: sighting.time.moment(), source, rule }
-    }
-
     /// Reads a line that was stored; `None` if it is none.
     pub fn from_stored(line: &'a [u8], source: Source) -> Option<Update<'a>> {
-        let (sighting, _) = at_line(line.strip_suffix(b"\n")?).ok()?;
-        Some(Update::new(line, &sighting, source, MergeRule::GreaterSighting))
+        let stored = StoredLine::parse(line.strip_suffix(b"\n")?).ok()?;
+        let (client, moment, era) = (stored.client_range(), stored.moment(), stored.era());
+        Some(Update { line, client, moment, era, source, rule: MergeRule::GreaterSighting })
     }
 
-    /// Compares this update with what is stored of the same client, the time and the line of it. It is applied if it is
-    /// greater.
+    /// Compares this update with what is stored of the same client: the era, the time and the line of it. It is applied
+    /// if it is greater.
     ///
-    /// Sightings of one client are totally ordered: by time, which is compared exactly, and at equal times by the bytes
-    /// of their lines. So whatever order two sightings arrive in, and however often, every server keeps the same one.
-    /// By [`MergeRule::LaterTime`] equal times are equal.
+    /// What is stored of one client is totally ordered: by era; then by time, which is compared exactly, with a
+    /// tombstone before all times; and at equal times by the bytes of the lines. So whatever order two lines arrive in,
+    /// and however often, every server keeps the same one. By [`MergeRule::LaterTime`] the eras are not compared, and
+    /// equal times are equal.
     #[inline(always)]
-    pub fn cmp_stored(&self, moment: Moment, line: &(impl AsRef<[u8]> + ?Sized)) -> Ordering {
-        // Nearly every update is later, most by seconds. The line is not looked at then.
+    pub fn cmp_stored(&self, era: Era, moment: Moment, line: &(impl AsRef<[u8]> + ?Sized)) -> Ordering {
+        // Nearly every update is of the same era and later, most by seconds. The line is not looked at then.
         let (update, stored) = (self.moment, moment);
-        if update.seconds > stored.seconds
-            || (update.seconds == stored.seconds && update.nanos > stored.nanos)
+        if self.era == era
+            && (update.seconds > stored.seconds
+                || (update.seconds == stored.seconds && update.nanos > stored.nanos))
         {
             return Ordering::Greater;
         }
-        cmp_not_later((self.moment, self.line), (moment, line.as_ref()), self.rule)
+        cmp_not_later((self.era, self.moment, self.line), (era, moment, line.as_ref()), self.rule)
+    }
+
+    /// Whether it was received after the client's time: the field before the client has a plus sign.
+    pub(crate) fn has_positive_skew(&self) -> bool {
+        let before = self.line[..self.client.0].trim_ascii_end();
+        let sign = memchr::memrchr(b' ', before).and_then(|space| before.get(space + 1));
+        sign == Some(&b'+')
     }
 
     /// The line without its line feed.
@@ -123,18 +161,32 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The order where the update is not later in whole nanoseconds. Takes the parts of an update, because an update that
-/// is passed on as a whole has to be put together first.
+/// The order where the update is not of the same era and later in whole nanoseconds. Takes the parts of an update,
+/// because an update that is passed on as a whole has to be put together first.
 #[cold]
-fn cmp_not_later(update: (Moment, &[u8]), stored: (Moment, &[u8]), rule: MergeRule) -> Ordering {
-    if update.0 < stored.0 {
-        return Ordering::Less;
-    }
-    let by_time = time_of(update.1).cmp(&time_of(stored.1));
+fn cmp_not_later(update: (Era, Moment, &[u8]), stored: (Era, Moment, &[u8]), rule: MergeRule) -> Ordering {
+    let by_moment = update.1.cmp(&stored.1);
+    // The moments are cut to nanoseconds, and a tombstone has no time at all, which is before every other.
+    let by_time = by_moment.then_with(|| time_of(update.2).cmp(&time_of(stored.2)));
     match rule {
         MergeRule::LaterTime => by_time,
-        MergeRule::GreaterSighting => by_time.then_with(|| trimmed(update.1).cmp(trimmed(stored.1))),
+        MergeRule::GreaterSighting => {
+            let by_line = || trimmed(update.2).cmp(trimmed(stored.2));
+            update.0.cmp(&stored.0).then(by_time).then_with(by_line)
+        }
     }
+}
+
+/// The tombstone that makes a client forgotten in this second since 1970, of whom this is stored; `None` if it is
+/// forgotten.
+pub(crate) fn forget(stored: &[u8], now_s: u64) -> Option<Vec<u8>> {
+    let line = trimmed(stored);
+    let sighting = StoredLine::parse(line).ok()?;
+    let StoredLine::Sighting(era, Sighting { client, .. }) = sighting else { return None };
+    let forgotten = report_hash(&line[sighting.client_range().0..]);
+    let mut tombstone = Vec::new();
+    StoredLine::Tombstone(Tombstone { era: era.next(now_s), client, forgotten }).push_to(&mut tombstone);
+    Some(tombstone)
 }
 
 /// Where in a line the client's name stands, as a record keeps it.
@@ -161,22 +213,39 @@ mod tests {
 
     fn order(update: &str, stored: &str, rule: MergeRule) -> Ordering {
         let read = |line| Update::from_stored(line, Source::CLIENT).unwrap();
-        let (update, stored) = (format!("AT {update}\n"), format!("AT {stored}\n"));
-        let moment = read(stored.as_bytes()).moment;
-        Update { rule, ..read(update.as_bytes()) }.cmp_stored(moment, stored.as_bytes())
+        let [update, stored] = [update, stored].map(|line| format!("{line}\n"));
+        let Update { era, moment, .. } = read(stored.as_bytes());
+        Update { rule, ..read(update.as_bytes()) }.cmp_stored(era, moment, stored.as_bytes())
     }
 
     #[test]
     fn updates_are_ordered_by_exact_time_and_then_by_line() {
         use MergeRule::{GreaterSighting, LaterTime};
         for (update, stored, by_neighbour, by_client) in [
-            ("A +1 k +1+1 6", "A +1 k +1+1 5", Ordering::Greater, Ordering::Greater),
-            ("A +1 k +1+1 5", "A +1 k +1+1 6", Ordering::Less, Ordering::Less),
-            ("A +1 k +1+1 5.0000000001", "B +1 k +1+1 5", Ordering::Greater, Ordering::Greater),
-            ("B +1 k +1+1 5", "A +1 k +1+1 5.0000000001", Ordering::Less, Ordering::Less),
-            ("B +1 k +1+1 5", "A +1 k +1+1 5", Ordering::Greater, Ordering::Equal),
-            ("A +1 k +1+1 5", "A +1 k +1+1 5.0", Ordering::Less, Ordering::Equal),
-            ("A +1 k +1+1 5", "A +1 k +1+1 5", Ordering::Equal, Ordering::Equal),
+            ("AT A +1 k +1+1 6", "AT A +1 k +1+1 5", Ordering::Greater, Ordering::Greater),
+            ("AT A +1 k +1+1 5", "AT A +1 k +1+1 6", Ordering::Less, Ordering::Less),
+            ("AT A +1 k +1+1 5.0000000001", "AT B +1 k +1+1 5", Ordering::Greater, Ordering::Greater),
+            ("AT B +1 k +1+1 5", "AT A +1 k +1+1 5.0000000001", Ordering::Less, Ordering::Less),
+            ("AT B +1 k +1+1 5", "AT A +1 k +1+1 5", Ordering::Greater, Ordering::Equal),
+            ("AT A +1 k +1+1 5", "AT A +1 k +1+1 5.0", Ordering::Less, Ordering::Equal),
+            ("AT A +1 k +1+1 5", "AT A +1 k +1+1 5", Ordering::Equal, Ordering::Equal),
+            ("ERA 7 AT A +1 k +1+1 5", "AT A +1 k +1+1 6", Ordering::Greater, Ordering::Less),
+            ("AT A +1 k +1+1 6", "ERA 7 AT A +1 k +1+1 5", Ordering::Less, Ordering::Greater),
+            ("AT A +1 k +1+1 6", "FORGET 7 k #0123456789012345", Ordering::Less, Ordering::Greater),
+            ("FORGET 7 k #0123456789012345", "AT A +1 k +1+1 6", Ordering::Greater, Ordering::Less),
+            ("FORGET 7 k #0123456789012345", "ERA 7 AT A +1 k +1+1 6", Ordering::Less, Ordering::Less),
+            (
+                "FORGET 7 k #0123456789012345",
+                "FORGET 7 k #0123456789012344",
+                Ordering::Greater,
+                Ordering::Equal,
+            ),
+            (
+                "ERA 7 AT A +1 k +1+1 0.0000000001",
+                "FORGET 7 k #0123456789012345",
+                Ordering::Greater,
+                Ordering::Greater,
+            ),
         ] {
             assert_eq!(order(update, stored, GreaterSighting), by_neighbour, "{update} after {stored}");
             assert_eq!(order(update, stored, LaterTime), by_client, "{update} after {stored}");

@@ -12,6 +12,7 @@
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::store::Store;
+use crate::proto::store::bounds::Bounds;
 use crate::proto::store::update::{Source, Update};
 use crate::proto::wal::record::{Heading, NotARecord, Record, records};
 
@@ -50,7 +51,7 @@ impl Recovery {
     pub fn new() -> Recovery {
         Recovery {
             // What was accepted once is not rejected now.
-            store: Store::new().bounded(usize::MAX),
+            store: Store::new().bounded(Bounds { clients_max: usize::MAX, ..Bounds::default() }),
             received: Vec::new(),
             heading: None,
             has_stopped: false,

@@ -25,7 +25,8 @@ pub(crate) fn check(data: &[u8]) {
 fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
     match call(line) {
         Ok(Call::At(sighting)) => Some(sighting),
-        Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_) => None,
+        Ok(Call::Stored(_) | Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_))
+        | Err(_) => None,
     }
 }
 
@@ -62,7 +63,13 @@ fn at(line: &[u8]) {
             assert_eq!([origin, skew, client.0, location.text(), time.text()], fields);
             sighting
         }
-        (Ok(Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_), None) => return,
+        (
+            Ok(Call::Stored(_) | Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_))
+            | Err(_),
+            None,
+        ) => {
+            return;
+        }
         (parsed, _) => panic!("{} is {parsed:?}, by mistake", line.escape_ascii()),
     };
     let printed = line_of(&sighting);
@@ -78,6 +85,7 @@ fn words(line: &[u8]) {
         Ok(Call::Proof(proof)) => push_proof(proof, &mut printed),
         Ok(Call::UpTo(position)) => push_up_to(position, &mut printed),
         Ok(Call::Heartbeat(beat)) => beat.push_to(&mut printed),
+        Ok(Call::Stored(stored)) => stored.push_to(&mut printed),
         Ok(Call::At(_)) | Err(_) => {}
     }
     if !printed.is_empty() {
@@ -99,7 +107,7 @@ fn order(one: &Sighting<'_>, other: &Sighting<'_>) {
         let (lines, read) =
             ([one, other].map(line_of), |line| Update::from_stored(line, Source::CLIENT).unwrap());
         let [update, stored] = [read(&lines[0]), read(&lines[1])];
-        assert_eq!(update.cmp_stored(stored.moment, stored.line), key(one).cmp(&key(other)));
+        assert_eq!(update.cmp_stored(stored.era, stored.moment, stored.line), key(one).cmp(&key(other)));
     }
 }
 

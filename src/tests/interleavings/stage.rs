@@ -85,7 +85,7 @@ impl Stage {
 
     fn member(&self, config: &Config, disk: Arc<dyn Disk>) -> Member {
         let start = recover::start(config, disk).unwrap();
-        Member::new(start, Arc::clone(&self.places), config.limits.clients_max)
+        Member::new(start, Arc::clone(&self.places), &config.limits)
     }
 }
 

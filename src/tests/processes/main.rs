@@ -7,6 +7,7 @@ mod cli;
 mod durability;
 mod failures;
 mod flood;
+mod forgetting;
 #[path = "../free_address.rs"]
 mod free_address;
 mod golden;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,12 @@ impl RealHerd {
         let complaints = fs::File::create(self.folder.path().join(format!("{name}.stderr"))).unwrap();
         let child = command.stderr(complaints).spawn().unwrap();
         assert!(self.running.insert(name.to_owned(), child).is_none(), "{name} is running");
+    }
+
+    /// Runs the program with these words, in the folder of the herd, to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxyherd"));
+        command.args(words).current_dir(self.folder.path()).output().unwrap()
     }
 
     /// Waits until a server answers.

@@ -9,7 +9,7 @@ use crate::processes::Processes;
 use crate::talk::Talk;
 
 /// Bolden's, which is not running.
-const HELLO: &str = "HELLO 2 Bolden Alford 0000000000000001 \
+const HELLO: &str = "HELLO 3 Bolden Alford 0000000000000001 \
                      0707070707070707070707070707070707070707070707070707070707070707";
 
 #[test]
@@ -44,18 +44,21 @@ fn newer_connection_ends_the_older(kind: Kind) {
     let address = herd.peers("Alford");
     let mut older = called(address);
     older.send("AT Bolden +0.5 kiwi +34-118 5\n");
-    assert!(older.ask("BEAT 7 0000000000000000").starts_with("ACK 7 1 "), "it knows of the kiwi");
+    assert!(
+        older.ask("BEAT 7 0000000000000000 0 1000000000 0").starts_with("ACK 7 1 "),
+        "it knows of the kiwi"
+    );
 
     let mut stranger = Talk::with(address);
-    assert!(stranger.ask(HELLO).starts_with("CHALLENGE 2 Alford Bolden "));
+    assert!(stranger.ask(HELLO).starts_with("CHALLENGE 3 Alford Bolden "));
     assert!(
-        older.ask("BEAT 8 0000000000000000").starts_with("ACK 8 1 "),
+        older.ask("BEAT 8 0000000000000000 0 1000000000 0").starts_with("ACK 8 1 "),
         "one that has proved nothing cut it"
     );
 
     let mut newer = called(address);
     assert_eq!(older.rest(), b"");
-    assert!(newer.ask("BEAT 9 0000000000000000").starts_with("ACK 9 1 "));
+    assert!(newer.ask("BEAT 9 0000000000000000 0 1000000000 0").starts_with("ACK 9 1 "));
     assert_eq!(herd.terminate("Alford"), Some(0));
     assert_eq!(herd.counted("Alford", "peers_replaced"), 1);
     assert_eq!(herd.counted("Alford", "peers_timed_out"), 0, "it was not the newer one that ended the older");
@@ -65,7 +68,7 @@ fn newer_connection_ends_the_older(kind: Kind) {
 fn called(address: SocketAddr) -> Talk {
     let mut talk = Talk::with(address);
     let challenge = talk.ask(HELLO);
-    assert!(challenge.starts_with("CHALLENGE 2 Alford Bolden "), "{challenge}");
+    assert!(challenge.starts_with("CHALLENGE 3 Alford Bolden "), "{challenge}");
     let welcome = talk.ask("PROOF -");
     assert!(welcome.starts_with("WELCOME - "), "{welcome}");
     talk

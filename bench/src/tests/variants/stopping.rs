@@ -47,7 +47,7 @@ fn waits_for_the_acknowledgement(kind: Kind) {
     assert_eq!(client.rest(), b"");
     let beat = link.line();
     assert!(beat.starts_with("BEAT 3 "), "{beat}");
-    link.send("ACK 3 3\n");
+    link.send("ACK 3 3 0\n");
     // A beat that was due anyway may have crossed the acknowledgement.
     let rest = String::from_utf8(link.rest()).unwrap();
     assert!(rest.lines().all(|line| line.starts_with("BEAT 3 ")), "{rest}");
@@ -59,8 +59,8 @@ fn waits_for_the_acknowledgement(kind: Kind) {
 fn welcomed(listener: &TcpListener) -> Talk {
     let mut link = Talk::over(listener.accept().unwrap().0);
     let hello = link.line();
-    assert!(hello.starts_with("HELLO 2 Alford Bolden "), "{hello}");
-    let challenge = format!("CHALLENGE 2 Bolden Alford 0000000000000001 {}", "07".repeat(32));
+    assert!(hello.starts_with("HELLO 3 Alford Bolden "), "{hello}");
+    let challenge = format!("CHALLENGE 3 Bolden Alford 0000000000000001 {}", "07".repeat(32));
     assert_eq!(link.ask(&challenge), "PROOF -");
     link.send("WELCOME - 0\n");
     link
@@ -70,7 +70,7 @@ fn welcomed(listener: &TcpListener) -> Talk {
 fn next_news(link: &mut Talk) -> String {
     loop {
         match link.line() {
-            beat if beat.starts_with("BEAT ") => drop(link.send("ACK 0 0\n")),
+            beat if beat.starts_with("BEAT ") => drop(link.send("ACK 0 0 0\n")),
             news => return news,
         }
     }

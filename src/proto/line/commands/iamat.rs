@@ -13,6 +13,10 @@ pub const WORD: &str = "IAMAT";
 const CLOCK_AHEAD: Refusal =
     Refusal::Command("the client's clock is ahead of ours by more than --max-clock-lead allows");
 
+/// A name that would take as much memory as those of many clients, on every server.
+const NAME_TOO_LONG: Refusal =
+    Refusal::Command("the client's name is longer than --client-name-bytes-max allows");
+
 /// A client's report of its own place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IAmAt<'a> {
@@ -33,6 +37,9 @@ pub(super) fn parse(fields: Fields<'_>) -> Result<IAmAt<'_>, ParseError> {
 
 pub(super) fn run<'a>(report: IAmAt<'a>, turn: Turn<'_>) -> Result<Step<'a>, Refusal> {
     let IAmAt { client, location, time } = report;
+    if client.0.len() > turn.client_name_bytes_max {
+        return Err(NAME_TOO_LONG);
+    }
     if turn.latest.is_some_and(|latest| time.moment() > latest) {
         return Err(CLOCK_AHEAD);
     }

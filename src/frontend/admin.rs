@@ -1,0 +1,93 @@
+//! The door of whoever runs the server: a Unix socket in the folder of its journal, and one line for one answer.
+//!
+//! | line | what | answer |
+//! |---|---|---|
+//! | `FORGET <client>` | removes a client on every server | `FORGOT <client>`, when that is durable |
+//!
+//! An error is answered with a line that begins with `? `. Who may open the socket is decided by the permissions of the
+//! folder. One connection is served at a time: what is asked here takes no longer than a report.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown as Half;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::logging::Escaped;
+use crate::member::{ForgetError, Member};
+use crate::os::clock;
+use crate::os::unix_socket::{self, ADMIN_SOCKET};
+use crate::proto::line::framing::LINE_BYTES_CEILING;
+
+/// How long a line, and the answer to one, may take: they come from this machine.
+const ADMIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of a line: a command with the longest name that any server takes.
+const ADMIN_LINE_BYTES_MAX: u64 = LINE_BYTES_CEILING as u64;
+
+/// The socket, which is removed when the server ends.
+#[derive(Debug)]
+pub struct Admin {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Admin {
+    /// Opens the socket in a folder that is locked for this server: what is there is left of a former run.
+    ///
+    /// # Errors
+    /// If it cannot be made there.
+    pub fn bind(dir: &Path) -> io::Result<Admin> {
+        let listener = unix_socket::listen(dir, ADMIN_SOCKET)?;
+        Ok(Admin { listener, path: dir.join(ADMIN_SOCKET) })
+    }
+
+    /// Answers until [`Admin::stop`].
+    pub fn run(&self, member: &Member) {
+        for stream in self.listener.incoming() {
+            let Ok(stream) = stream else { return };
+            if let Err(error) = serve(member, &stream) {
+                log::info!("a connection to the admin socket ended: {error}");
+            }
+        }
+    }
+
+    /// Wakes the thread that answers, for the last time.
+    pub fn stop(&self) {
+        let _ = SockRef::from(&self.listener).shutdown(Half::Both);
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        // What is left is removed at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn serve(member: &Member, mut stream: &UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(ADMIN_TIME_MAX))?;
+    stream.set_write_timeout(Some(ADMIN_TIME_MAX))?;
+    let mut line = Vec::new();
+    BufReader::new(stream.take(ADMIN_LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let line = line.trim_ascii_end();
+    let answer = answer(member, line);
+    log::info!("admin: {} -> {}", Escaped(line), Escaped(answer.trim_ascii_end().as_bytes()));
+    stream.write_all(answer.as_bytes())
+}
+
+fn answer(member: &Member, line: &[u8]) -> String {
+    let text = std::str::from_utf8(line).unwrap_or_default();
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    match words[..] {
+        ["FORGET", client] => match member.forget(client.as_bytes(), clock::now().seconds) {
+            Ok(()) => format!("FORGOT {client}\n"),
+            Err(ForgetError::Unknown) => format!("? {client} is not known here\n"),
+            Err(ForgetError::NotDurable(why)) => format!("? nothing {why}\n"),
+        },
+        _ => "? the line is not FORGET and the name of a client\n".to_owned(),
+    }
+}

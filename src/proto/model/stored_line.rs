@@ -1,0 +1,206 @@
+//! What is stored of a client, as one line: how it is recorded, replicated and compared.
+//!
+//! | line | what |
+//! |---|---|
+//! | `AT <origin> <skew> <client> <location> <time>` | a sighting in the first era |
+//! | `ERA <era> AT <origin> <skew> <client> <location> <time>` | a sighting in a later one |
+//! | `FORGET <era> <client> #<hash>` | a tombstone: the client was forgotten when this era began |
+
+use std::fmt::Write as _;
+
+use crate::proto::model::era::Era;
+use crate::proto::model::fields::{Fields, ParseError};
+use crate::proto::model::name::ClientId;
+use crate::proto::model::sighting::{Sighting, sighting};
+use crate::proto::model::time::Moment;
+
+/// The first word of a sighting in a later era than the first.
+pub const ERA: &str = "ERA";
+
+/// The first word of a tombstone.
+pub const FORGET: &str = "FORGET";
+
+/// What is stored of a client, borrowed from its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredLine<'a> {
+    /// Where it was last seen.
+    Sighting(Era, Sighting<'a>),
+    /// That it was forgotten.
+    Tombstone(Tombstone<'a>),
+}
+
+/// That a client was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tombstone<'a> {
+    /// What began then.
+    pub era: Era,
+    /// The client.
+    pub client: ClientId<'a>,
+    /// The hash of the report that was forgotten: it is no news, whoever repeats it.
+    pub forgotten: u64,
+}
+
+impl<'a> StoredLine<'a> {
+    /// Reads a line without its line feed.
+    ///
+    /// # Errors
+    /// If it is none of the three.
+    pub fn parse(line: &'a [u8]) -> Result<StoredLine<'a>, ParseError> {
+        StoredLine::of(Fields::of(line)?)
+    }
+
+    /// Reads the fields of a line.
+    pub(crate) fn of(mut fields: Fields<'a>) -> Result<StoredLine<'a>, ParseError> {
+        match fields.word {
+            "AT" => Ok(StoredLine::Sighting(Era::FIRST, sighting(fields)?.0)),
+            ERA => {
+                let era = era(fields.take())?;
+                Ok(StoredLine::Sighting(era, sighting(fields.behind("AT")?)?.0))
+            }
+            FORGET => {
+                let [number, client, hash] = fields.exactly()?;
+                let (era, forgotten) = (era(Some(number))?, hash_of(hash)?);
+                Ok(StoredLine::Tombstone(Tombstone { era, client: ClientId(client), forgotten }))
+            }
+            _ => Err(ParseError::UnknownWord),
+        }
+    }
+
+    /// Its era.
+    pub fn era(&self) -> Era {
+        match self {
+            StoredLine::Sighting(era, _) => *era,
+            StoredLine::Tombstone(tombstone) => tombstone.era,
+        }
+    }
+
+    /// The client's time, cut to nanoseconds; before all times for a tombstone.
+    pub fn moment(&self) -> Moment {
+        match self {
+            StoredLine::Sighting(_, sighting) => sighting.time.moment(),
+            StoredLine::Tombstone(_) => Moment::default(),
+        }
+    }
+
+    /// When a server of ours heard of it: the receipt of a report, or the beginning of the era, in seconds since 1970.
+    /// It is the same on every server.
+    pub fn received_s(&self) -> u64 {
+        match self {
+            StoredLine::Sighting(_, sighting) => sighting.received_s(),
+            StoredLine::Tombstone(tombstone) => u64::from(tombstone.era.0),
+        }
+    }
+
+    /// Appends the line with its line feed.
+    pub fn push_to(&self, out: &mut Vec<u8>) {
+        match self {
+            StoredLine::Sighting(era, sighting) => {
+                push_era(*era, out);
+                sighting.push_to(out);
+            }
+            StoredLine::Tombstone(Tombstone { era, client, forgotten }) => {
+                out.extend_from_slice(format!("{FORGET} {era} {} #{forgotten:016x}\n", client.0).as_bytes());
+            }
+        }
+    }
+
+    /// Where in that line the client's name stands.
+    pub(crate) fn client_range(&self) -> (usize, usize) {
+        match self {
+            StoredLine::Sighting(era, sighting) => {
+                let (start, end) = sighting.client_range();
+                let prefix = era_bytes(*era);
+                (prefix + start, prefix + end)
+            }
+            StoredLine::Tombstone(Tombstone { era, client, .. }) => {
+                let start = format!("{FORGET} {era} ").len();
+                (start, start + client.0.len())
+            }
+        }
+    }
+}
+
+/// The `AT` line in a stored line; `None` for a tombstone.
+pub fn at_part(stored: &[u8]) -> Option<&[u8]> {
+    match stored.first()? {
+        b'A' => Some(stored),
+        b'E' => stored.get(ERA.len() + 1 + memchr::memchr(b' ', &stored[ERA.len() + 1..])? + 1..),
+        _ => None,
+    }
+}
+
+/// Appends what comes before the `AT` line of a sighting in this era.
+pub(crate) fn push_era(era: Era, out: &mut Vec<u8>) {
+    out.extend_from_slice(prefix(era).as_bytes());
+}
+
+/// The bytes of that.
+pub(crate) fn era_bytes(era: Era) -> usize {
+    prefix(era).len()
+}
+
+fn prefix(era: Era) -> String {
+    let mut text = String::new();
+    if era != Era::FIRST {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{ERA} {era} ");
+    }
+    text
+}
+
+/// Sixteen digits. As an era, it is written in one way only.
+fn hash_of(text: &str) -> Result<u64, ParseError> {
+    let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 16 && digits.bytes().all(is_digit));
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(ParseError::Number)
+}
+
+/// An era is written in one way only, or two servers would have two lines of one record.
+fn era(text: Option<&str>) -> Result<Era, ParseError> {
+    let text = text.ok_or(ParseError::FieldCount)?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| is_plain).map(Era).ok_or(ParseError::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_lines_are_read_as_they_are_printed() {
+        for (line, client, at) in [
+            ("AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
+            ("ERA 17 AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
+            ("FORGET 4294967295 kiwi #00000000000000ff", "kiwi", None),
+        ] {
+            let stored = StoredLine::parse(line.as_bytes()).unwrap();
+            let mut printed = Vec::new();
+            stored.push_to(&mut printed);
+            assert_eq!(String::from_utf8_lossy(&printed), format!("{line}\n"));
+            let (start, end) = stored.client_range();
+            assert_eq!(&line[start..end], client);
+            assert_eq!(at_part(line.as_bytes()), at.map(str::as_bytes));
+        }
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        for line in [
+            "ERA 0 AT a +0.1 k +1.0+2.0 5",
+            "ERA 017 AT a +0.1 k +1.0+2.0 5",
+            "ERA 4294967296 AT a +0.1 k +1.0+2.0 5",
+            "ERA 17 a +0.1 k +1.0+2.0 5",
+            "ERA 17 ERA 18 AT a +0.1 k +1.0+2.0 5",
+            "ERA",
+            "FORGET 17 k",
+            "FORGET 17 k ff",
+            "FORGET 17 k #ff",
+            "FORGET 17 k #+0000000000000ff",
+            "FORGET 17 k #00000000000000FF",
+            "FORGET 0 k #00000000000000ff",
+            "IAMAT k +1.0+2.0 5",
+        ] {
+            assert!(StoredLine::parse(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+}
