@@ -139,7 +139,8 @@ impl<'a> Connection<'a> {
                 received,
                 replies_bytes_max,
             );
-            if self.turn.has_taken_lines() {
+            // What was dropped because it was telnet's ends a message too.
+            if self.turn.has_taken_lines() || !self.framing.is_mid_line() {
                 self.deadlines.message_ended();
             }
             match pause {

@@ -116,7 +116,13 @@ impl Conversation {
                     self.session.canonical_lines(framing, received, replies_bytes_max, &mut turn.batch);
                 turn.counts.lines += taken;
             }
-            let Some(line) = framing.next_line() else { return Pause::Empty };
+            self.session.skip_telnet(framing, &mut turn.batch);
+            let Some(line) = framing.next_line() else {
+                return match self.session.unfinished_line(framing.partial(), &mut turn.batch) {
+                    Some(why) => Pause::Close(why),
+                    None => Pause::Empty,
+                };
+            };
             if let Some(pause) = self.line(host, turn, line, received) {
                 if matches!(pause, Pause::Authenticated(_)) {
                     framing.authenticated();

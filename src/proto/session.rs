@@ -1,7 +1,7 @@
 //! One conversation, on the client port or on the peer port, as a driver sees it.
 //!
-//! A driver calls [`Session::canonical_lines`], then [`Session::line`] for the next line of its framing, does what the
-//! step says, and so on:
+//! A driver calls [`Session::canonical_lines`], [`Session::skip_telnet`], then [`Session::line`] for the next line of
+//! its framing, does what the step says, and so on:
 //! 1. [`Step::Next`] and [`Step::Refused`]: nothing more.
 //! 2. [`Step::Ask`]: apply the batch, make a [`crate::proto::line::query::Query`] of the store, ask the provider with
 //!    no lock held, and let [`crate::proto::line::query::Query::finish`] append the reply; [`Batch::refuse`] the line
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::WhatsAt;
+use crate::proto::line::telnet::NO_TIMING_MARK;
 use crate::proto::line::{session, turn};
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
@@ -102,6 +103,17 @@ impl Session {
         }
     }
 
+    /// Drops a client's telnet sequences from the front of what has been read, where a line begins, and answers those
+    /// that want to be. Called before each line.
+    #[inline]
+    pub fn skip_telnet(&self, framing: &mut Framing, batch: &mut Batch) {
+        if let Port::Client(_) = self.0 {
+            for _ in 0..framing.skip_telnet() {
+                batch.reply().extend_from_slice(&NO_TIMING_MARK);
+            }
+        }
+    }
+
     /// Takes one line that came in at `received`: its replies and updates go into the batch.
     pub fn line<'a>(&mut self, line: Line<'a>, received: Moment, batch: &mut Batch) -> Step<'a> {
         let text = match line {
@@ -119,8 +131,30 @@ impl Session {
         };
         step.unwrap_or_else(|refusal| {
             batch.refuse(text);
-            if refusal.ends() { Step::Close(refusal) } else { Step::Refused(refusal) }
+            if self.ends(refusal) { Step::Close(refusal) } else { Step::Refused(refusal) }
         })
+    }
+
+    /// Refuses what has come of a line whose end has not, if that end need not be waited for: a client's TLS hello has
+    /// none. The connection is of no use after it.
+    pub fn unfinished_line(&mut self, unread: &[u8], batch: &mut Batch) -> Option<Refusal> {
+        match &self.0 {
+            Port::Client(session) if session.is_tls_hello(unread) => {
+                batch.refuse(unread);
+                Some(turn::Refusal::Foreign.into())
+            }
+            Port::Client(_) | Port::Peer(_) => None,
+        }
+    }
+
+    /// Whether the connection is of no use after a refusal. Before it has proved who it is, one wrong line of a
+    /// neighbour is enough: the lines of an HTTP request would be read one after the other.
+    fn ends(&self, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::TooLong => true,
+            Refusal::Client(refusal) => refusal == turn::Refusal::Foreign,
+            Refusal::Peer(refusal) => !self.is_peer() || refusal == peer::Refusal::Version,
+        }
     }
 
     /// Whether the other side has proved to be a neighbour.
@@ -162,17 +196,6 @@ impl From<peer::Step> for Step<'_> {
             peer::Step::Next => Step::Next,
             peer::Step::Authenticated(neighbour) => Step::Authenticated(neighbour),
             peer::Step::Heartbeat(heartbeat) => Step::Heartbeat(heartbeat),
-        }
-    }
-}
-
-impl Refusal {
-    /// Whether the connection is of no use after it.
-    fn ends(self) -> bool {
-        match self {
-            Refusal::TooLong => true,
-            Refusal::Client(_) => false,
-            Refusal::Peer(refusal) => refusal.ends(),
         }
     }
 }

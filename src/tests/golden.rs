@@ -48,6 +48,11 @@ impl Herd for Threads {
         self.addresses.connect(server)
     }
 
+    fn connect_as_peer(&mut self, server: &str) -> Result<Connection, String> {
+        let server = self.servers.get(server).ok_or_else(|| format!("{server} is dead"))?;
+        Connection::to(server.peers)
+    }
+
     fn ask_again(&mut self, times: u64) -> bool {
         self.addresses.ask_again(times)
     }

@@ -71,9 +71,9 @@ fn an_address_has_its_share_of_connections_and_others_theirs() {
 fn strangers_on_the_peer_port_are_few_and_have_little_time() {
     let limits = Limits { hello_pending_max: 2, hello_time_max: SOON, ..Limits::default() };
     let server = limited(limits);
-    // One is silent, one is busy with something else.
+    // One is silent, one says hello and does not prove it.
     let mut strangers = [server.peer(), server.peer()];
-    strangers[1].send("AT Parker +1 kiwi +1+1 1\n");
+    strangers[1].send(hello("Parker", "Alford", Epoch(1)) + "\n");
     for talk in &mut strangers {
         let told = rest(talk);
         assert!(told.ends_with("? no HELLO within 300ms\n"), "{told}");

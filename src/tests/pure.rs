@@ -90,17 +90,25 @@ impl World {
     fn index(&self, server: &str) -> usize {
         self.state.borrow().names.iter().position(|name| name == server).unwrap()
     }
+
+    fn talk(&self, server: &str, with: fn(&Arc<Identity>) -> Conversation) -> Result<PureTalk, String> {
+        let at = self.index(server);
+        let state = self.state.borrow();
+        let node = state.nodes[at].as_ref().ok_or_else(|| format!("{server} is dead"))?;
+        let conversation = with(node.identity());
+        Ok(PureTalk { state: Rc::clone(&self.state), at, conversation })
+    }
 }
 
 impl Herd for World {
     type Talk = PureTalk;
 
     fn connect(&mut self, server: &str) -> Result<PureTalk, String> {
-        let at = self.index(server);
-        let state = self.state.borrow();
-        let node = state.nodes[at].as_ref().ok_or_else(|| format!("{server} is dead"))?;
-        let conversation = Conversation::with_client(node.identity());
-        Ok(PureTalk { state: Rc::clone(&self.state), at, conversation })
+        self.talk(server, Conversation::with_client)
+    }
+
+    fn connect_as_peer(&mut self, server: &str) -> Result<PureTalk, String> {
+        self.talk(server, Conversation::with_neighbour)
     }
 
     fn ask_again(&mut self, times: u64) -> bool {
@@ -230,7 +238,12 @@ impl Conversation {
         let received = Moment { seconds: 1_700_000_000, nanos: 5 };
         loop {
             self.session.canonical_lines(&mut self.framing, received, usize::MAX, &mut self.batch);
-            let Some(line) = self.framing.next_line() else { break };
+            self.session.skip_telnet(&mut self.framing, &mut self.batch);
+            let Some(line) = self.framing.next_line() else {
+                let unfinished = self.session.unfinished_line(self.framing.partial(), &mut self.batch);
+                self.closed |= unfinished.is_some();
+                return;
+            };
             let (Line::Whole(text) | Line::TooLong(text)) = line;
             match self.session.line(line, received, &mut self.batch) {
                 Step::Next | Step::Refused(_) => {}

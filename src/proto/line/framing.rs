@@ -3,9 +3,12 @@
 //! In this order, for each turn:
 //! 1. [`Framing::space`] is where to read into; it is never empty.
 //! 2. [`Framing::filled`] says how many bytes came; 0 means the end of the stream.
-//! 3. [`Framing::next_line`] yields every complete line, until it returns `None`.
+//! 3. [`Framing::skip_telnet`], before each line of a client, who may use telnet.
+//! 4. [`Framing::next_line`] yields every complete line, until it returns `None`.
 
 use std::ops::Range;
+
+use crate::proto::line::telnet::Start;
 
 /// The most bytes of a client's line if nothing else is asked for, its terminator not counted. Real reports have
 /// under 120 bytes; more leaves room for long client names, and keeps the memory small that one connection can
@@ -66,6 +69,8 @@ pub struct Framing {
     /// Whether the end of the stream ends a line.
     end_ends_line: bool,
     ended: bool,
+    /// Whether part of a telnet sequence has come, whose end is to be waited for.
+    is_mid_telnet: bool,
 }
 
 impl Framing {
@@ -108,6 +113,7 @@ impl Framing {
             line_bytes_max,
             end_ends_line: true,
             ended: false,
+            is_mid_telnet: false,
         }
     }
 
@@ -145,9 +151,22 @@ impl Framing {
         self.is_filled = self.unread.end + LOOKAHEAD_BYTES == self.buffer.len();
     }
 
+    /// Drops telnet's sequences from the beginning of the next line, and says how many of them want a timing mark.
+    #[inline]
+    pub(crate) fn skip_telnet(&mut self) -> usize {
+        let mut timing_marks = 0;
+        loop {
+            let start = Start::of(&self.buffer[self.unread.clone()]);
+            self.is_mid_telnet = start == Start::Part;
+            let Start::Sequence { bytes, asks_for_timing_mark } = start else { return timing_marks };
+            timing_marks += usize::from(asks_for_timing_mark);
+            self.consume(bytes);
+        }
+    }
+
     /// The next complete line, or a line that is too long, or `None` if more must be read first.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
-        if self.unread.is_empty() {
+        if self.unread.is_empty() || (self.is_mid_telnet && !self.ended) {
             return None;
         }
         let unread = &self.buffer[self.unread.clone()];
@@ -184,7 +203,7 @@ impl Framing {
         (self.line_bytes_max >= line_bytes).then(|| &self.buffer[self.unread.start..end])
     }
 
-    /// Whole lines of this many bytes have been taken of what [`Framing::peek`] gave.
+    /// This many bytes have been taken, at the end of which a line begins.
     pub(crate) fn consume(&mut self, bytes: usize) {
         if bytes > 0 {
             self.unread.start += bytes;
@@ -243,6 +262,23 @@ mod tests {
             framing.filled(count);
             fed += count;
         }
+    }
+
+    /// All lines of a client's stream fed in pieces of `piece_bytes`, and how often it has asked for a timing mark.
+    fn telnet_lines(stream: &[u8], piece_bytes: usize) -> (Vec<Vec<u8>>, usize) {
+        let mut framing = Framing::for_client();
+        let (mut lines, mut timing_marks) = (Vec::new(), 0);
+        for piece in stream.chunks(piece_bytes).chain([&b""[..]]) {
+            framing.space()[..piece.len()].copy_from_slice(piece);
+            framing.filled(piece.len());
+            loop {
+                timing_marks += framing.skip_telnet();
+                let Some(Line::Whole(text)) = framing.next_line() else { break };
+                lines.push(text.to_vec());
+            }
+        }
+        assert!(!framing.is_mid_line());
+        (lines, timing_marks)
     }
 
     fn whole(texts: &[&str]) -> Vec<(Vec<u8>, bool)> {
@@ -317,9 +353,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn telnet_is_dropped_where_a_line_begins() {
+        let ctrl_c = b"\xff\xf4\xff\xfd\x06";
+        let stream =
+            [ctrl_c, &b"one\n"[..], ctrl_c, ctrl_c, b"\ntwo", ctrl_c, b"\n\xff\xfa\x18\n\xff\xf0\xff"]
+                .concat();
+        let lines = [&b"one"[..], b"", b"two\xff\xf4\xff\xfd\x06", b"\xff"].map(<[u8]>::to_vec).to_vec();
+        for piece_bytes in 1..stream.len() {
+            assert_eq!(telnet_lines(&stream, piece_bytes), (lines.clone(), 3), "pieces of {piece_bytes}");
+        }
+    }
+
     proptest! {
         // A failing case is printed; keeping it in a file would put one into the root of the repository.
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_chunking_of_telnet_gives_the_same_lines(
+            stream in proptest::collection::vec(
+                prop_oneof![4 => Just(0xff_u8), 3 => 0xec_u8..=0xfe, 1 => Just(b'\n'), 1 => Just(6), 1 => any::<u8>()],
+                0..200,
+            ),
+            piece_bytes in 1_usize..9,
+        ) {
+            prop_assert_eq!(telnet_lines(&stream, piece_bytes), telnet_lines(&stream, 500));
+        }
 
         #[test]
         fn any_chunking_gives_the_same_lines(

@@ -3,8 +3,10 @@
 pub mod batch;
 pub mod commands;
 pub(crate) mod fast;
+pub(crate) mod foreign;
 pub mod framing;
 pub mod query;
 pub(crate) mod reply_prefix;
 pub mod session;
+pub(crate) mod telnet;
 pub mod turn;

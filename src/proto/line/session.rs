@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::commands::client_command;
 use crate::proto::line::fast::FastPath;
+use crate::proto::line::foreign::{is_foreign, is_tls_hello};
 use crate::proto::line::framing::Framing;
 use crate::proto::line::reply_prefix::ReplyPrefix;
 use crate::proto::line::turn::{Refusal, Step, Turn};
 use crate::proto::model::epoch::Epoch;
+use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::sighting::{Sighting, at_line};
 use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
@@ -22,13 +24,15 @@ pub struct Session {
     legacy: Vec<usize>,
     prefix: ReplyPrefix,
     fast: FastPath,
+    /// Whether a line has come that is not blank. HTTP allows blank ones before a request.
+    has_begun: bool,
 }
 
 impl Session {
     /// A conversation with clients, and with these neighbours, by their indices, whose `AT` lines are believed here.
     pub(crate) fn new(me: Arc<Identity>, legacy: Vec<usize>) -> Session {
         let prefix = ReplyPrefix::of(&me.name);
-        Session { me, legacy, prefix, fast: FastPath::default() }
+        Session { me, legacy, prefix, fast: FastPath::default(), has_begun: false }
     }
 
     /// Takes canonical reports that came in at `received`: see [`crate::proto::session::Session::canonical_lines`].
@@ -40,16 +44,24 @@ impl Session {
         batch: &mut Batch,
     ) -> u64 {
         let latest = self.latest(received);
-        self.fast.reports(framing, &self.prefix, received, latest, replies_bytes_max, batch)
+        let taken = self.fast.reports(framing, &self.prefix, received, latest, replies_bytes_max, batch);
+        self.has_begun |= taken > 0;
+        taken
     }
 
     /// Takes one line that came in at `received`: its reply and its update go into the batch.
     pub(crate) fn line<'a>(
-        &self,
+        &mut self,
         line: &'a [u8],
         received: Moment,
         batch: &mut Batch,
     ) -> Result<Step<'a>, Refusal> {
+        if !self.has_begun {
+            self.has_begun = !matches!(Fields::of(line), Err(ParseError::Blank));
+            if is_foreign(line) {
+                return Err(Refusal::Foreign);
+            }
+        }
         if !self.legacy.is_empty()
             && let Ok((sighting, sender)) = at_line(line)
         {
@@ -72,6 +84,11 @@ impl Session {
             (None, _) => Source::CLIENT,
         };
         batch.learn(sighting, source, MergeRule::LaterTime);
+    }
+
+    /// Whether these are the first bytes of a TLS hello, which has no line end to wait for.
+    pub(crate) fn is_tls_hello(&self, unread: &[u8]) -> bool {
+        !self.has_begun && is_tls_hello(unread)
     }
 
     /// The latest time that a report may have which comes in at `received`, if there is one.

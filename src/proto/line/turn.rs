@@ -37,6 +37,9 @@ pub enum Refusal {
     /// It is no command that is understood here.
     #[error(transparent)]
     Parse(#[from] ParseError),
+    /// It is the first, and begins a conversation of another protocol.
+    #[error("it is HTTP with a body, or TLS, which are not spoken here")]
+    Foreign,
     /// It is a command, and its file says why it is not carried out.
     #[error("{0}")]
     Command(&'static str),

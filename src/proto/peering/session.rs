@@ -207,16 +207,6 @@ impl Session {
     }
 }
 
-impl Refusal {
-    /// Whether the connection is of no use after it.
-    pub(crate) fn ends(self) -> bool {
-        match self {
-            Refusal::Version | Refusal::NotMe | Refusal::NotANeighbour | Refusal::WrongProof => true,
-            Refusal::Parse(_) | Refusal::NotProved | Refusal::SecondHello => false,
-        }
-    }
-}
-
 impl From<ParseError> for Refusal {
     fn from(error: ParseError) -> Refusal {
         if error == ParseError::Version { Refusal::Version } else { Refusal::Parse(error) }

@@ -62,7 +62,7 @@ pub(crate) fn identity(clock_lead_max: Option<Duration>) -> Arc<Identity> {
 fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u8> {
     let (mut node, mut session) = (Node::new(me.clone()), Session::client(me.clone()));
     let (mut batch, mut model, mut news, mut all) = (Batch::default(), Model::default(), 0, Vec::new());
-    let mut framing = Framing::new(LINE_BYTES_MAX, 1);
+    let (mut framing, mut has_begun) = (Framing::new(LINE_BYTES_MAX, 1), false);
     loop {
         let count = pieces.read(framing.space(), &mut stream);
         framing.filled(count);
@@ -70,15 +70,19 @@ fn converse(me: &Arc<Identity>, mut stream: &[u8], mut pieces: Pieces, takes_sev
         loop {
             if takes_several {
                 let begins = batch.replies().len();
-                session.canonical_lines(&mut framing, RECEIVED, usize::MAX, &mut batch);
+                has_begun |= session.canonical_lines(&mut framing, RECEIVED, usize::MAX, &mut batch) > 0;
                 // Whether they are right is compared in the end.
                 batch.replies()[begins..]
                     .split_inclusive(|&byte| byte == b'\n')
                     .for_each(|it| model.report(it));
             }
             let Some(line) = framing.next_line() else { break };
-            closed = matches!(line, Line::TooLong(_));
+            closed = matches!(line, Line::TooLong(_)) || (!has_begun && naive::is_foreign(line));
+            has_begun |= !naive::is_blank(line);
             news += answer(line, &mut session, &mut node, &mut batch, &mut model);
+            if closed {
+                break;
+            }
         }
         news += node.apply(&mut batch, None).applied;
         assert!(batch.is_applied());
@@ -107,7 +111,10 @@ pub(crate) fn answer(
     match session.line(line, RECEIVED, batch) {
         Step::Next => assert!(!batch.is_applied(), "a report is not to be stored"),
         Step::Refused(_) => {}
-        Step::Close(_) => assert!(matches!(line, Line::TooLong(_)), "nothing else ends a conversation"),
+        Step::Close(_) => {
+            let ends = matches!(line, Line::TooLong(_)) || naive::is_foreign(line);
+            assert!(ends, "nothing else ends a conversation");
+        }
         Step::Ask(ask) => {
             news = node.apply(batch, None).applied;
             match Query::of(node.store(), &ask) {

@@ -77,6 +77,28 @@ pub(crate) fn client(line: &[u8]) -> Option<Said<'_>> {
     }
 }
 
+/// Whether a line has no field.
+pub(crate) fn is_blank(line: Line<'_>) -> bool {
+    matches!(line, Line::Whole(text) if text.iter().all(|&byte| WHITE_SPACE.contains(&char::from(byte))))
+}
+
+/// Whether a first line is a request of HTTP that may have a body, or begins a TLS hello.
+pub(crate) fn is_foreign(line: Line<'_>) -> bool {
+    let (Line::Whole(text) | Line::TooLong(text)) = line;
+    // Every byte is a character of its own here.
+    let text: String = text.iter().map(|&byte| char::from(byte)).collect();
+    let words: Vec<String> =
+        text.to_ascii_uppercase().split(WHITE_SPACE).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    let [method, .., last] = &words[..] else { return text.starts_with("\x16\x03") };
+    let is_http =
+        last.strip_prefix("HTTP/").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    match method.as_str() {
+        "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "PRI" => true,
+        "GET" | "HEAD" => text.starts_with("\x16\x03"),
+        _ => is_http || text.starts_with("\x16\x03"),
+    }
+}
+
 /// The five fields of an `AT` line after its first word.
 pub(crate) fn at(line: &[u8]) -> Option<[&str; 5]> {
     match fields(line)[..] {

@@ -188,8 +188,8 @@ impl Peer {
                     format!("CHALLENGE {PEER_VERSION} Alford {} {epoch:016x} {NONCE}\n", hello.from);
                 (challenge.into_bytes(), false)
             }
-            (Err(error), ..) => (refused, error == ParseError::Version),
-            (Ok(_), ..) => (refused, false),
+            (Err(error), ..) => (refused, self.met.is_none() || error == ParseError::Version),
+            (Ok(_), ..) => (refused, self.met.is_none()),
         }
     }
 }

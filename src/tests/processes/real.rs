@@ -279,6 +279,10 @@ impl Herd for RealHerd {
         self.addresses.connect(server)
     }
 
+    fn connect_as_peer(&mut self, server: &str) -> Result<Connection, String> {
+        Connection::to(self.herd.member(server).ok_or_else(|| format!("nobody is {server}"))?.peer)
+    }
+
     fn ask_again(&mut self, times: u64) -> bool {
         self.addresses.ask_again(times)
     }

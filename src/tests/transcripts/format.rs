@@ -18,11 +18,12 @@ pub(crate) enum Step {
     Start(String),
 }
 
-/// Whose connection to which server.
+/// Whose connection to which port of which server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Who {
     pub(crate) client: String,
     pub(crate) server: String,
+    pub(crate) is_peer_port: bool,
 }
 
 /// What is done on a connection.
@@ -98,7 +99,11 @@ impl Transcript {
         let at = line.iter().position(|byte| b"<>?".contains(byte)).ok_or("this is no step")?;
         let who = String::from_utf8_lossy(&line[..at]);
         let (client, server) = who.split_once('@').ok_or("who talks is like alice@Alford")?;
-        let who = Who { client: client.to_owned(), server: server.to_owned() };
+        let (server, is_peer_port) = match server.strip_suffix(":peer") {
+            Some(server) => (server, true),
+            None => (server, false),
+        };
+        let who = Who { client: client.to_owned(), server: server.to_owned(), is_peer_port };
         let step = match (line[at], &line[at + 1..]) {
             (b'>', b"|") => Move::HalfClose,
             (b'<', b"|") => Move::End,

@@ -21,11 +21,14 @@ macro_rules! each_transcript {
             line_ends
             locations
             only_later_times
+            other_protocols
             over_long_line
+            peer_port
             peer_words
             radius_and_limit
             report_session
             server_back
+            telnet
             times
             white_space
         }

@@ -12,6 +12,11 @@ pub(crate) trait Herd {
     /// Opens a connection to a server's client port.
     fn connect(&mut self, server: &str) -> Result<Self::Talk, String>;
 
+    /// Opens a connection to a server's peer port, where it is known.
+    fn connect_as_peer(&mut self, server: &str) -> Result<Self::Talk, String> {
+        Err(format!("nobody knows where the peer port of {server} is"))
+    }
+
     /// Whether a question that was asked `times` times, and not answered as expected, may be asked again.
     /// Lets what is under way between the servers go on.
     fn ask_again(&mut self, times: u64) -> bool;
@@ -79,7 +84,10 @@ impl<H: Herd> Run<'_, H> {
 
     fn talk(&mut self, who: &Who) -> Result<&mut H::Talk, String> {
         if !self.talks.contains_key(who) {
-            let talk = self.herd.connect(&who.server)?;
+            let talk = match who.is_peer_port {
+                false => self.herd.connect(&who.server)?,
+                true => self.herd.connect_as_peer(&who.server)?,
+            };
             self.talks.insert(who.clone(), talk);
         }
         self.talks.get_mut(who).ok_or_else(|| "the connection is gone".to_owned())

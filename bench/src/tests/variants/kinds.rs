@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::threaded::threaded_server;
 
 /// A program and the arguments that make it the variant that is meant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) program: &'static str,
     pub(crate) args: &'static [&'static str],
