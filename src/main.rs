@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use proxyherd::cli::{self, Job};
-use proxyherd::client;
+use proxyherd::client::{self, Outputs};
 use proxyherd::config::Config;
 use proxyherd::server::Server;
 use proxyherd::{logging, places};
@@ -52,7 +52,8 @@ fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn talk(options: &client::Options) -> Result<ExitCode, Box<dyn Error>> {
-    Ok(client::run(options, &mut io::stdout().lock())?.exit_code())
+    let mut outputs = Outputs { replies: io::stdout().lock(), notes: io::stderr() };
+    Ok(client::run(options, &mut outputs)?.exit_code())
 }
 
 fn forget(dir: &Path, client: &str) -> Result<ExitCode, Box<dyn Error>> {

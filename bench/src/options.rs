@@ -68,6 +68,7 @@ impl Common {
             places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
             limits: Limits { connections_max: self.connections_max, ..Limits::default() },
             clock_lead_max: None,
+            explains: false,
             auth,
         })
     }

@@ -54,6 +54,10 @@ Examples:
   proxyherd client Bolden iamat kiwi -33.8568+151.2153 1621464827.95
   proxyherd client Bolden whatsat kiwi 10 5
 
+Standard error says why a line was refused, as far as the line itself
+shows it; a server with --explain says the rest. The connection is
+half-closed when everything is answered, so that relays work.
+
 Exit code: 0 when every reply was good, 1 when one was an error (a
 line that begins with `? `), 2 when the server could not be reached
 or hung up too soon.";
@@ -173,6 +177,10 @@ pub(super) struct RawServe {
     /// its client until then [default: what the herd file says; without that any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) max_clock_lead: Option<Duration>,
+    /// Say in error lines why a request was refused: ` # ` and a reason behind the copy of the line. Clients that
+    /// compare the copy with what they sent must not be used then.
+    #[arg(long)]
+    pub(super) explain: bool,
     #[command(flatten)]
     pub(super) limits: RawLimits,
 }

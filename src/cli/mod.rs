@@ -86,6 +86,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         },
         limits: raw.limits.checked(),
         clock_lead_max: raw.max_clock_lead,
+        explains: raw.explain,
     })
 }
 

@@ -7,17 +7,22 @@ use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::error::ClientError;
+use super::owed::Owed;
 
 /// Bytes moved at once in either direction.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// The share of the longest silence after which the server is told that no more requests come, although it owes
+/// replies: it may be one that answers only then.
+const EARLY_END_SHARE: u32 = 3;
 
 /// The source of the requests.
 #[derive(Debug)]
@@ -50,40 +55,68 @@ impl Replies {
     }
 }
 
-/// Sends all of `input`, half-closes, and copies the replies to `output` byte for byte until the server closes.
-/// An `output` whose reader is gone ends the conversation, and is no error.
+/// Where the replies go.
+#[derive(Debug)]
+pub struct Outputs<O, N> {
+    /// Byte for byte.
+    pub replies: O,
+    /// The reason of each error line that has one, in a line.
+    pub notes: N,
+}
+
+/// What both threads know.
+#[derive(Debug, Default)]
+struct State {
+    owed: Owed,
+    stage: Stage,
+}
+
+/// How far the requests are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// There may be more.
+    #[default]
+    Sending,
+    /// All are sent.
+    AllSent,
+    /// The server was told so.
+    HalfClosed,
+}
+
+/// Sends all of `input`, and copies the replies byte for byte until the server closes. Half-closes when all replies
+/// that are owed have come. An output whose reader is gone ends the conversation, and is no error.
 pub fn converse(
     stream: &TcpStream,
     input: Input,
-    output: &mut impl Write,
+    outputs: &mut Outputs<impl Write, impl Write>,
     silence_max: Duration,
 ) -> Result<Replies, ClientError> {
-    stream.set_read_timeout(Some(silence_max)).map_err(ClientError::Connection)?;
     stream.set_nodelay(true).map_err(ClientError::Connection)?;
     // Dropping `open` wakes the sender, which may be waiting for input from a terminal.
     let (closed, open) = io::pipe().map_err(ClientError::Connection)?;
-    let all_sent = AtomicBool::new(false);
-    let mut seen = Seen::default();
+    let state = Mutex::new(State::default());
 
     let (ending, sent) = thread::scope(|scope| {
         let sender = thread::Builder::new()
             .name("sender".to_owned())
-            .spawn_scoped(scope, || send(stream, input, &closed, &all_sent))
+            .spawn_scoped(scope, || send(stream, input, &closed, &state))
             .map_err(ClientError::Connection)?;
-        let ending = receive(stream, output, &mut seen, silence_max, &all_sent);
+        let ending = receive(stream, outputs, silence_max, &state);
         drop(open);
         let _ = stream.shutdown(Shutdown::Both);
         let sent = sender.join().expect("the sender has nothing in it that panics");
         Ok::<_, ClientError>((ending, sent))
     })?;
 
+    let owed = state.into_inner().owed;
+    let is_settled = owed.is_at_line_start() && owed.is_settled();
     let whole = match (ending?, sent?) {
         (Ending::OutputClosed, _) => true,
         (Ending::ServerClosed, Sent::Cut) => false,
-        (Ending::ServerClosed, Sent::Nothing) => seen.at == At::LineStart,
-        (Ending::ServerClosed, Sent::All) => seen.at == At::LineStart && seen.any,
+        (Ending::ServerClosed, Sent::Nothing) => is_settled,
+        (Ending::ServerClosed, Sent::All) => is_settled && owed.has_begun,
     };
-    match (seen.error, whole) {
+    match (owed.has_errors, whole) {
         // A server closes on its own after some errors, and has then said why.
         (true, _) => Ok(Replies::Errors),
         (false, true) => Ok(Replies::Good),
@@ -105,19 +138,32 @@ fn send(
     stream: &TcpStream,
     input: Input,
     closed: &PipeReader,
-    all_sent: &AtomicBool,
+    state: &Mutex<State>,
 ) -> Result<Sent, ClientError> {
-    let sent = match input {
-        Input::Text(text) => send_chunk(stream, text.as_bytes()),
-        Input::Stream(file) => send_stream(stream, file, closed),
+    let mut sent = match input {
+        Input::Text(text) => send_chunk(stream, text.as_bytes(), state),
+        Input::Stream(file) => send_stream(stream, file, closed, state),
     };
-    // Even after an error the server answers the requests that it has and closes, which ends the receiving side.
-    let _ = stream.shutdown(Shutdown::Write);
-    all_sent.store(true, Ordering::Release);
+    // The end of the stream ends a line too, but must not come before its reply.
+    if state.lock().owed.is_mid_request() && matches!(sent, Ok(Sent::All)) {
+        sent = send_chunk(stream, b"\n", state);
+    }
+    let mut state = state.lock();
+    state.stage = state.stage.max(Stage::AllSent);
+    // After an error the server answers the requests that it has and closes, which ends the receiving side.
+    if sent.is_err() {
+        state.half_close(stream);
+    }
+    state.half_close_if_settled(stream);
     sent
 }
 
-fn send_stream(stream: &TcpStream, mut file: File, closed: &PipeReader) -> Result<Sent, ClientError> {
+fn send_stream(
+    stream: &TcpStream,
+    mut file: File,
+    closed: &PipeReader,
+    state: &Mutex<State>,
+) -> Result<Sent, ClientError> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut sent = Sent::Nothing;
     loop {
@@ -132,7 +178,7 @@ fn send_stream(stream: &TcpStream, mut file: File, closed: &PipeReader) -> Resul
         }
         match file.read(&mut chunk) {
             Ok(0) => return Ok(sent),
-            Ok(bytes) => sent = send_chunk(stream, &chunk[..bytes])?,
+            Ok(bytes) => sent = send_chunk(stream, &chunk[..bytes], state)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(ClientError::Input(error)),
         }
@@ -142,7 +188,9 @@ fn send_stream(stream: &TcpStream, mut file: File, closed: &PipeReader) -> Resul
     }
 }
 
-fn send_chunk(mut stream: &TcpStream, bytes: &[u8]) -> Result<Sent, ClientError> {
+fn send_chunk(mut stream: &TcpStream, bytes: &[u8], state: &Mutex<State>) -> Result<Sent, ClientError> {
+    // Before it is sent: the reply may come at once.
+    state.lock().owed.sent(bytes);
     match stream.write_all(bytes) {
         Ok(()) => Ok(Sent::All),
         Err(error) if hung_up(&error) => Ok(Sent::Cut),
@@ -158,35 +206,65 @@ enum Ending {
 
 fn receive(
     mut stream: &TcpStream,
-    output: &mut impl Write,
-    seen: &mut Seen,
+    outputs: &mut Outputs<impl Write, impl Write>,
     silence_max: Duration,
-    all_sent: &AtomicBool,
+    state: &Mutex<State>,
 ) -> Result<Ending, ClientError> {
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut wait_as_set = None;
     loop {
-        let asked_all = all_sent.load(Ordering::Acquire);
+        let stage = state.lock().stage;
+        // While there may be more input, silence only means that no request was made. The server has had all of the
+        // time only if it was told before this wait began that no request follows.
+        let wait = match stage {
+            Stage::Sending | Stage::AllSent => silence_max / EARLY_END_SHARE,
+            Stage::HalfClosed => silence_max,
+        };
+        if wait_as_set != Some(wait) {
+            stream.set_read_timeout(Some(wait)).map_err(ClientError::Connection)?;
+            wait_as_set = Some(wait);
+        }
         let bytes = match stream.read(&mut chunk) {
             Ok(0) => return Ok(Ending::ServerClosed),
             Ok(bytes) => bytes,
             Err(error) if hung_up(&error) => return Ok(Ending::ServerClosed),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                // While there may be more input, silence only means that no request was made. The server has had
-                // all of the time only if all requests were sent before this wait began.
-                if asked_all {
-                    return Err(ClientError::Silent(silence_max));
+                match stage {
+                    Stage::Sending => {}
+                    Stage::AllSent => state.lock().half_close(stream),
+                    Stage::HalfClosed => return Err(ClientError::Silent(silence_max)),
                 }
                 continue;
             }
             Err(error) => return Err(ClientError::Connection(error)),
         };
-        seen.look_at(&chunk[..bytes]);
-        match output.write_all(&chunk[..bytes]).and_then(|()| output.flush()) {
+        let mut notes = String::new();
+        let mut state = state.lock();
+        state.owed.received(&chunk[..bytes], |reason| notes.extend(["proxyherd: ", reason, "\n"]));
+        state.half_close_if_settled(stream);
+        drop(state);
+        let Outputs { replies, notes: output } = outputs;
+        match replies.write_all(&chunk[..bytes]).and_then(|()| replies.flush()) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Ending::OutputClosed),
             Err(error) => return Err(ClientError::Output(error)),
         }
+        // The replies are what counts.
+        let _ = output.write_all(notes.as_bytes());
+    }
+}
+
+impl State {
+    fn half_close_if_settled(&mut self, stream: &TcpStream) {
+        if self.stage == Stage::AllSent && self.owed.is_settled() {
+            self.half_close(stream);
+        }
+    }
+
+    fn half_close(&mut self, stream: &TcpStream) {
+        self.stage = Stage::HalfClosed;
+        let _ = stream.shutdown(Shutdown::Write);
     }
 }
 
@@ -198,38 +276,4 @@ fn hung_up(error: &io::Error) -> bool {
             | ErrorKind::ConnectionAborted
             | ErrorKind::NotConnected
     )
-}
-
-/// The replies so far, in whichever pieces they came.
-#[derive(Default)]
-pub(super) struct Seen {
-    any: bool,
-    pub(super) error: bool,
-    at: At,
-}
-
-#[derive(Clone, Copy, Default, PartialEq)]
-enum At {
-    #[default]
-    LineStart,
-    QuestionMark,
-    Within,
-}
-
-impl Seen {
-    /// An error line begins with `? `; no line of JSON begins with a question mark.
-    pub(super) fn look_at(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.any = true;
-            self.at = match (self.at, byte) {
-                (_, b'\n') => At::LineStart,
-                (At::LineStart, b'?') => At::QuestionMark,
-                (At::QuestionMark, b' ') => {
-                    self.error = true;
-                    At::Within
-                }
-                (At::LineStart | At::QuestionMark | At::Within, _) => At::Within,
-            };
-        }
-    }
 }

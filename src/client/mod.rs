@@ -5,6 +5,7 @@
 pub mod admin;
 mod conversation;
 mod error;
+mod owed;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -12,11 +13,12 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use conversation::{Input, Replies, converse};
+pub use conversation::{Input, Outputs, Replies, converse};
 pub use error::{CONNECT_DEADLINE, ClientError, Target};
 
-/// How long a server may be silent after it has been sent all requests. The slowest reply waits for a
-/// provider of places, whose own deadline is well within this.
+/// How long a server may be silent after it was told that no request follows. That is when all replies have come, or
+/// none for a third of this time. The slowest reply waits for a provider of places, whose own deadline is well within
+/// that.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Addresses of one host that are tried, so that each gets a useful share of the deadline.
@@ -54,8 +56,9 @@ pub enum Ask {
     },
 }
 
-/// Connects, sends the request of `options` or all of standard input, and copies each reply to `output` at once.
-pub fn run(options: &Options, output: &mut impl Write) -> Result<Replies, ClientError> {
+/// Connects, sends the request of `options` or all of standard input, and copies each reply at once. A reason goes to
+/// the notes for each error line that has one.
+pub fn run(options: &Options, outputs: &mut Outputs<impl Write, impl Write>) -> Result<Replies, ClientError> {
     let stream = connect(&options.server)?;
     let input = match &options.ask {
         Some(ask) => Input::Text(ask.line(now())),
@@ -65,7 +68,7 @@ pub fn run(options: &Options, output: &mut impl Write) -> Result<Replies, Client
             Input::Stream(File::from(stdin))
         }
     };
-    converse(&stream, input, output, PEER_TIMEOUT)
+    converse(&stream, input, outputs, PEER_TIMEOUT)
 }
 
 /// Connects to `server` within [`CONNECT_DEADLINE`].

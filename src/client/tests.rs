@@ -1,7 +1,7 @@
 //! The client against small servers on real sockets.
 
 use std::io::{BufRead, BufReader, PipeWriter, Read};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
@@ -27,17 +27,20 @@ fn talk(
             server(connection);
         });
         let stream = connect(&host).unwrap();
-        converse(&stream, input, output, DEADLINE)
+        converse(&stream, input, &mut Outputs { replies: output, notes: Vec::new() }, DEADLINE)
     })
 }
 
-/// A server that reads all requests first, and answers with `reply`.
+/// A server that reads one request, and answers with `reply`.
 fn answering(reply: &[u8]) -> impl FnOnce(TcpStream) + Send {
-    move |mut connection| {
-        let mut requests = Vec::new();
-        connection.read_to_end(&mut requests).unwrap();
-        connection.write_all(reply).unwrap();
+    move |connection| {
+        BufReader::new(&connection).read_line(&mut String::new()).unwrap();
+        (&connection).write_all(reply).unwrap();
     }
+}
+
+fn nowhere() -> Outputs<Vec<u8>, Vec<u8>> {
+    Outputs { replies: Vec::new(), notes: Vec::new() }
 }
 
 fn text(requests: &str) -> Input {
@@ -51,18 +54,88 @@ fn typed() -> (Input, PipeWriter) {
 }
 
 #[test]
-fn the_end_of_the_input_is_told_to_the_server_and_its_last_reply_awaited() {
+fn the_end_of_the_input_is_told_to_the_server_when_all_replies_have_come() {
     let mut output = Vec::new();
-    let replies = talk(text("WHATSAT a 1 1"), &mut output, |mut connection| {
-        let mut requests = String::new();
-        // Returns only because the client half-closes; its own direction then still works.
-        connection.read_to_string(&mut requests).unwrap();
-        assert_eq!(requests, "WHATSAT a 1 1");
-        connection.write_all(b"AT \xff\r\n{}\n\n").unwrap();
-        connection.write_all(b"AT more\n").unwrap();
+    let replies = talk(text("hello\nWHATSAT a 1 1"), &mut output, |connection| {
+        let mut requests = BufReader::new(&connection);
+        let mut line = String::new();
+        requests.read_line(&mut line).unwrap();
+        (&connection).write_all(b"? hello\n").unwrap();
+        // The end of the input ends a line, and only the line is told before its reply has come.
+        requests.read_line(&mut line).unwrap();
+        assert_eq!(line, "hello\nWHATSAT a 1 1\n");
+        connection.set_nonblocking(true).unwrap();
+        for part in [&b"AT \xff\r\n{"[..], b"}\n", b"\n"] {
+            assert_eq!(requests.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            (&connection).write_all(part).unwrap();
+        }
+        connection.set_nonblocking(false).unwrap();
+        assert_eq!(requests.read(&mut [0]).unwrap(), 0);
+        // Its own direction then still works.
+        (&connection).write_all(b"AT more\n").unwrap();
     });
-    assert_eq!(replies.unwrap(), Replies::Good);
-    assert_eq!(output, b"AT \xff\r\n{}\n\nAT more\n", "byte for byte");
+    assert_eq!(replies.unwrap(), Replies::Errors);
+    assert_eq!(output, b"? hello\nAT \xff\r\n{}\n\nAT more\n", "byte for byte");
+}
+
+#[test]
+fn a_server_that_answers_at_the_end_is_told_it_after_a_silence() {
+    let silence = Duration::from_secs(2);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    let mut output = Outputs { replies: Vec::new(), notes: Vec::new() };
+    let replies = thread::scope(|scope| {
+        scope.spawn(move || {
+            connection.read_to_end(&mut Vec::new()).unwrap();
+            connection.write_all(b"AT a\nAT b\n").unwrap();
+        });
+        converse(&stream, text("IAMAT a\nIAMAT b\n"), &mut output, silence)
+    });
+    assert_eq!((replies.unwrap(), output.replies), (Replies::Good, b"AT a\nAT b\n".to_vec()));
+}
+
+/// A relay as they are: when one direction has ended it closes both.
+fn relay(listener: &TcpListener, server: SocketAddr) {
+    let (client, _) = listener.accept().unwrap();
+    let server = TcpStream::connect(server).unwrap();
+    thread::scope(|scope| {
+        for (mut from, mut to) in [(&client, &server), (&server, &client)] {
+            scope.spawn(move || {
+                // Either end may be gone already.
+                let _ = io::copy(&mut from, &mut to);
+                let _ = from.shutdown(Shutdown::Both);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+        }
+    });
+}
+
+#[test]
+fn every_reply_comes_through_a_relay_that_closes_both_directions_at_once() {
+    let server = crate::tests::harness::alone();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = Target::Host(listener.local_addr().unwrap().to_string());
+    let many: String = (1..=20_000).map(|time| format!("IAMAT kiwi +1+1 {time}\n")).collect();
+    let cases = [
+        ("IAMAT kiwi +1+1 1".to_owned(), 1, Replies::Good),
+        ("WHATSAT kiwi 1 1\n".to_owned(), 0, Replies::Good),
+        (many + "WHATSAT kiwi 1 1", 20_000, Replies::Good),
+        ("\r\nWHATSAT emu 1 1\nWHATSAT kiwi 1 1\nlast".to_owned(), 0, Replies::Errors),
+    ];
+    for (requests, reports, expected) in cases {
+        let (lines, has_question) = (requests.lines().count(), requests.contains("WHATSAT kiwi"));
+        let mut output = Outputs { replies: Vec::new(), notes: Vec::new() };
+        let replies = thread::scope(|scope| {
+            scope.spawn(|| relay(&listener, server.clients));
+            converse(&connect(&host).unwrap(), Input::Text(requests), &mut output, DEADLINE)
+        });
+        assert_eq!(replies.unwrap(), expected);
+        let replies = String::from_utf8(output.replies).unwrap();
+        let begun = replies.lines().filter(|line| line.starts_with("AT ") || line.starts_with("? ")).count();
+        assert_eq!((begun, replies.ends_with("}\n\n")), (lines, has_question && expected == Replies::Good));
+        assert!(begun >= reports);
+    }
 }
 
 #[test]
@@ -74,20 +147,15 @@ fn error_lines_are_noticed_wherever_they_are() {
         (b"{}\n\n? b\n", Replies::Errors),
         (b"AT ? b\n", Replies::Good),
         (b"?b ? c\n", Replies::Good),
-        (b"{\"name\": \"? Why\",\n \"? x\": 1}\n\n", Replies::Good),
+        (b"{\"name\": \"? Why\",\n\"? x\": 1}\n\n", Replies::Good),
     ];
     for (reply, expected) in cases {
         let mut output = Vec::new();
-        assert_eq!(talk(text("x\n"), &mut output, answering(reply)).unwrap(), expected, "{reply:?}");
+        let request = if reply.starts_with(b"{") { "WHATSAT a 1 1\n" } else { "x\n" };
+        let replies = talk(text(request), &mut output, answering(reply)).unwrap();
+        assert_eq!(replies, expected, "{reply:?}");
         assert_eq!(output, reply);
     }
-}
-
-#[test]
-fn an_error_line_may_come_in_pieces() {
-    let mut seen = conversation::Seen::default();
-    ["\n", "?", " ", "b"].iter().for_each(|piece| seen.look_at(piece.as_bytes()));
-    assert!(seen.error);
 }
 
 #[test]
@@ -193,7 +261,7 @@ fn a_silent_server_is_given_up() {
     // Connections wait in the backlog, established, until they are accepted.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = connect(&Target::Host(listener.local_addr().unwrap().to_string())).unwrap();
-    let silent = converse(&stream, text("x\n"), &mut Vec::new(), Duration::from_millis(50));
+    let silent = converse(&stream, text("x\n"), &mut nowhere(), Duration::from_millis(50));
     assert!(matches!(silent, Err(ClientError::Silent(_))), "{silent:?}");
 }
 
@@ -211,7 +279,7 @@ fn silence_is_no_error_while_the_input_is_open() {
             assert_eq!(connection.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             connection.write_all(b"? too quiet\n").unwrap();
         });
-        assert_eq!(converse(&stream, input, &mut Vec::new(), silence_max).unwrap(), Replies::Errors);
+        assert_eq!(converse(&stream, input, &mut nowhere(), silence_max).unwrap(), Replies::Errors);
     });
     drop(keyboard);
 }
@@ -284,7 +352,7 @@ fn the_silence_of_a_server_is_counted_from_the_end_of_the_input() {
             // The client may have given up.
             let _ = connection.write_all(b"? x\n");
         });
-        converse(&stream, input, &mut Vec::new(), silence)
+        converse(&stream, input, &mut nowhere(), silence)
     });
     assert_eq!(replies.unwrap(), Replies::Errors);
 }

@@ -75,6 +75,8 @@ pub struct Config {
     pub limits: Limits,
     /// How far a client's clock may be ahead of this server's; `None` for what the herd says.
     pub clock_lead_max: Option<Duration>,
+    /// Whether error lines to clients say why.
+    pub explains: bool,
     /// How the servers of the herd authenticate each other.
     pub auth: Auth,
 }
@@ -95,6 +97,7 @@ impl Config {
             clock_lead_max: self.clock_lead_max.or(self.herd.clock_lead_max),
             client_name_bytes_max: self.limits.client_name_bytes_max,
             expire_after: self.herd.expire_after,
+            explains: self.explains,
             ..Identity::new(self.name.clone(), neighbours, epoch)
         }
     }

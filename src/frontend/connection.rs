@@ -22,6 +22,7 @@ use crate::net::stream::{Stream, hang_up, let_replies_leave, linger};
 use crate::os::clock;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
+use crate::proto::line::reason::Reason;
 use crate::proto::peering::link::PEER_TIMEOUT;
 
 /// What all connections of a server share.
@@ -216,7 +217,7 @@ impl<'a> Connection<'a> {
             }
             TimedOut::Message => {
                 let wait = humantime::format_duration(limits.line_time_max);
-                self.turn.refuse(self.framing.partial());
+                self.turn.refuse(self.framing.partial(), Reason::LineTooSlow);
                 metrics.count_and_warn(Event::LineTime, format_args!("{remote} took over {wait} for a line"));
             }
             TimedOut::Idle => {

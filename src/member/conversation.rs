@@ -20,6 +20,7 @@ use super::turn::{Host, Turn};
 use crate::logging::Escaped;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::Query;
+use crate::proto::line::reason::Reason;
 use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
 use crate::proto::peering::auth::Nonce;
@@ -165,7 +166,7 @@ impl Conversation {
                         Some(Pause::Ask(query))
                     }
                     None => {
-                        turn.batch.refuse(text);
+                        turn.batch.refuse_because(text, Reason::UnknownClient);
                         turn.counts.refused += 1;
                         log::debug!("{} asked about an unknown client", self.remote);
                         None

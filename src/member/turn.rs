@@ -4,6 +4,7 @@ use std::fmt;
 
 pub use super::wal_writer::Lsn;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
+use crate::proto::line::reason::Reason;
 use crate::proto::node::{Applied, Node};
 use crate::proto::store::update::Reject;
 
@@ -63,8 +64,10 @@ pub struct Counts {
 impl Turn {
     /// For conversations with this member.
     pub fn new(host: &impl Host) -> Turn {
+        let mut batch = if host.has_wal() { Batch::durable() } else { Batch::default() };
+        batch.explain(host.read(|node| node.identity().explains));
         Turn {
-            batch: if host.has_wal() { Batch::durable() } else { Batch::default() },
+            batch,
             needs_lsn: Lsn::default(),
             owes_welcome: false,
             has_changes: false,
@@ -77,9 +80,9 @@ impl Turn {
         self.batch.reply().extend_from_slice(format!("? {why}\n").as_bytes());
     }
 
-    /// Replies that a line was not understood: a copy of it.
-    pub fn refuse(&mut self, line: &[u8]) {
-        self.batch.refuse(line);
+    /// Replies that a client's line was refused: a copy of it, and why if that is to be said.
+    pub fn refuse(&mut self, line: &[u8], reason: Reason) {
+        self.batch.refuse_because(line, reason);
         self.counts.refused += 1;
     }
 

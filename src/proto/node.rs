@@ -46,6 +46,8 @@ pub struct Identity {
     pub client_name_bytes_max: usize,
     /// After so long without a report a client is dropped; `None` if it never is.
     pub expire_after: Option<Duration>,
+    /// Whether error lines to clients say why.
+    pub explains: bool,
 }
 
 /// A member that this one has a link to.
@@ -110,6 +112,7 @@ impl Identity {
             clock_lead_max: None,
             client_name_bytes_max: CLIENT_NAME_BYTES_MAX,
             expire_after: None,
+            explains: false,
         }
     }
 

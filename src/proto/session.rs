@@ -21,6 +21,7 @@ use std::sync::Arc;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::line::query::WhatsAt;
+use crate::proto::line::reason::Reason;
 use crate::proto::line::telnet::NO_TIMING_MARK;
 use crate::proto::line::{session, turn};
 use crate::proto::model::time::Moment;
@@ -63,8 +64,8 @@ pub enum Refusal {
     #[error("the line is too long")]
     TooLong,
     /// A line on the client port.
-    #[error(transparent)]
-    Client(#[from] turn::Refusal),
+    #[error("{0}")]
+    Client(Reason),
     /// A line on the peer port.
     #[error(transparent)]
     Peer(#[from] peer::Refusal),
@@ -119,18 +120,24 @@ impl Session {
         let text = match line {
             Line::Whole(text) => text,
             Line::TooLong(cut) => {
-                batch.refuse(cut);
+                match self.0 {
+                    Port::Client(_) => batch.refuse_because(cut, Reason::LineTooLong(cut.len())),
+                    Port::Peer(_) => batch.refuse(cut),
+                }
                 return Step::Close(Refusal::TooLong);
             }
         };
         let step = match &mut self.0 {
             Port::Client(session) => {
-                session.line(text, received, batch).map(Step::from).map_err(Refusal::from)
+                session.line(text, received, batch).map(Step::from).map_err(Refusal::Client)
             }
             Port::Peer(session) => session.line(text, batch).map(Step::from).map_err(Refusal::from),
         };
         step.unwrap_or_else(|refusal| {
-            batch.refuse(text);
+            match refusal {
+                Refusal::Client(reason) => batch.refuse_because(text, reason),
+                Refusal::TooLong | Refusal::Peer(_) => batch.refuse(text),
+            }
             if self.ends(refusal) { Step::Close(refusal) } else { Step::Refused(refusal) }
         })
     }
@@ -140,8 +147,8 @@ impl Session {
     pub fn unfinished_line(&mut self, unread: &[u8], batch: &mut Batch) -> Option<Refusal> {
         match &self.0 {
             Port::Client(session) if session.is_tls_hello(unread) => {
-                batch.refuse(unread);
-                Some(turn::Refusal::Foreign.into())
+                batch.refuse_because(unread, Reason::OtherProtocol);
+                Some(Refusal::Client(Reason::OtherProtocol))
             }
             Port::Client(_) | Port::Peer(_) => None,
         }
@@ -152,7 +159,7 @@ impl Session {
     fn ends(&self, refusal: Refusal) -> bool {
         match refusal {
             Refusal::TooLong => true,
-            Refusal::Client(refusal) => refusal == turn::Refusal::Foreign,
+            Refusal::Client(refusal) => refusal == Reason::OtherProtocol,
             Refusal::Peer(refusal) => !self.is_peer() || refusal == peer::Refusal::Version,
         }
     }

@@ -46,6 +46,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         places: PlacesArgs::default(),
         limits: Limits { connections_max: 100, ..Limits::default() },
         clock_lead_max: None,
+        explains: false,
         auth: Auth::Loopback,
     }
 }

@@ -107,14 +107,15 @@ fn a_stranger_has_short_lines_and_a_neighbour_the_longest_that_any_herd_allows()
     assert_eq!(rest(&mut client), format!("? {}\n", &line(257)[..256]));
 
     // What the most generous server of a herd takes, the meanest one keeps.
-    let generous = limited(Limits { line_bytes_max: 65_536, ..Limits::default() });
+    let generous = Limits { line_bytes_max: 65_536, client_name_bytes_max: 65_536, ..Limits::default() };
+    let generous = limited(generous);
     let reply = generous.client().ask(&line(65_536));
     let mut neighbour = call(server.peers, "Parker", "Alford", Epoch(1));
     neighbour.send(format!("{reply}\n"));
     assert_eq!(neighbour.ask("x"), "? x");
     let fields = reply.split(' ').skip(1).collect::<Vec<_>>().join(" ");
     let longest = format!(
-        "AT {} -{}.{} {}\n",
+        "ERA 4294967295 AT {} -{}.{} {}\n",
         "N".repeat(64),
         "9".repeat(18),
         "9".repeat(9),

@@ -6,6 +6,7 @@ mod canonical_lines;
 mod convergence;
 mod crowded;
 mod durability;
+mod explain;
 mod field;
 pub(crate) mod free_address;
 mod fuzz;

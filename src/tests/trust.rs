@@ -151,8 +151,8 @@ fn a_beat_is_answered_with_what_has_been_merged() {
     let mut bolden = call(server.peers, "Bolden", "Alford", Epoch(1));
     let ack = bolden.send(format!("{NEWS}\nBEAT 9 0000000000000000 0 1000000000 0\n")).line();
     let fields: Vec<&str> = ack.split(' ').collect();
-    assert_eq!((fields.len(), &fields[..3]), (4, &["ACK", "9", "1"][..]), "{ack}");
-    assert_eq!(fields[3].len(), 256 * 16);
+    assert_eq!((fields.len(), &fields[..4]), (5, &["ACK", "9", "1", "0"][..]), "{ack}");
+    assert_eq!(fields[4].len(), 256 * 16);
     // Another memory has told nothing yet.
     let mut reborn = server.peer();
     reborn.ask(&hello("Bolden", "Alford", Epoch(2)));

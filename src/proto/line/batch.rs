@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::proto::line::reason::{REASON_MARK, Reason};
 use crate::proto::line::reply_prefix::ReplyPrefix;
 use crate::proto::model::era::Era;
 use crate::proto::model::location::Location;
@@ -33,6 +34,8 @@ pub struct Batch {
     /// Replies to reports that were merged, while it may turn out that these do not become durable.
     acks: Vec<Ack>,
     is_durable: bool,
+    /// Whether error lines to clients say why.
+    explains: bool,
 }
 
 /// Where the reply to a report stands, and in it the client's name.
@@ -110,6 +113,21 @@ impl Batch {
         self.replies.extend_from_slice(b"? ");
         self.replies.extend_from_slice(line);
         self.replies.push(b'\n');
+    }
+
+    /// Replies that a client's line was refused: `? ` and a copy of it, and why if that is to be said.
+    pub fn refuse_because(&mut self, line: &[u8], reason: Reason) {
+        self.refuse(line);
+        if self.explains {
+            self.replies.pop();
+            push_reason(reason, &mut self.replies);
+            self.replies.push(b'\n');
+        }
+    }
+
+    /// Whether error lines to clients say why.
+    pub fn explain(&mut self, explains: bool) {
+        self.explains = explains;
     }
 
     /// Where a reply is to be appended that no method here makes.
@@ -241,7 +259,11 @@ impl Batch {
         for (Range { start, end }, client) in &self.acks {
             replies.extend_from_slice(&self.replies[copied..*start]);
             replies.extend_from_slice(format!("? {why}: IAMAT ").as_bytes());
-            replies.extend_from_slice(&self.replies[start + client..*end]);
+            replies.extend_from_slice(&self.replies[start + client..*end - 1]);
+            if self.explains {
+                push_reason(Reason::NotDurable, &mut replies);
+            }
+            replies.push(b'\n');
             copied = *end;
         }
         replies.extend_from_slice(&self.replies[copied..]);
@@ -276,6 +298,9 @@ impl Batch {
                 replies.extend_from_slice(&self.replies[start + pending.client.start as usize..end - 1]);
             }
             replies.extend_from_slice(original);
+            if self.explains {
+                push_reason(Reason::Full, &mut replies);
+            }
             replies.push(b'\n');
             false
         });
@@ -284,6 +309,10 @@ impl Batch {
         self.pending = pending;
         self.has_rejects = false;
     }
+}
+
+fn push_reason(reason: Reason, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{REASON_MARK}{reason}").as_bytes());
 }
 
 impl Updates for Batch {

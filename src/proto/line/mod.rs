@@ -6,6 +6,7 @@ pub(crate) mod fast;
 pub(crate) mod foreign;
 pub mod framing;
 pub mod query;
+pub mod reason;
 pub(crate) mod reply_prefix;
 pub mod session;
 pub(crate) mod telnet;

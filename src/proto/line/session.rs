@@ -7,8 +7,9 @@ use crate::proto::line::commands::client_command;
 use crate::proto::line::fast::FastPath;
 use crate::proto::line::foreign::{is_foreign, is_tls_hello};
 use crate::proto::line::framing::Framing;
+use crate::proto::line::reason::Reason;
 use crate::proto::line::reply_prefix::ReplyPrefix;
-use crate::proto::line::turn::{Refusal, Step, Turn};
+use crate::proto::line::turn::{Step, Turn};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::sighting::{Sighting, at_line};
@@ -55,11 +56,11 @@ impl Session {
         line: &'a [u8],
         received: Moment,
         batch: &mut Batch,
-    ) -> Result<Step<'a>, Refusal> {
+    ) -> Result<Step<'a>, Reason> {
         if !self.has_begun {
             self.has_begun = !matches!(Fields::of(line), Err(ParseError::Blank));
             if is_foreign(line) {
-                return Err(Refusal::Foreign);
+                return Err(Reason::OtherProtocol);
             }
         }
         if !self.legacy.is_empty()

@@ -3,7 +3,6 @@
 use crate::proto::line::batch::Batch;
 use crate::proto::line::query::WhatsAt;
 use crate::proto::line::reply_prefix::ReplyPrefix;
-use crate::proto::model::fields::ParseError;
 use crate::proto::model::time::Moment;
 
 /// What a command may use.
@@ -29,18 +28,4 @@ pub enum Step<'a> {
     Next,
     /// A question that needs the store and a provider.
     Ask(WhatsAt<'a>),
-}
-
-/// Why a line of a client got an error line. For the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is no command that is understood here.
-    #[error(transparent)]
-    Parse(#[from] ParseError),
-    /// It is the first, and begins a conversation of another protocol.
-    #[error("it is HTTP with a body, or TLS, which are not spoken here")]
-    Foreign,
-    /// It is a command, and its file says why it is not carried out.
-    #[error("{0}")]
-    Command(&'static str),
 }

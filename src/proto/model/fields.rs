@@ -1,5 +1,8 @@
 //! A line as its first word and the fields after it, and the errors of a line.
 
+use crate::proto::model::location::BadLocation;
+use crate::proto::model::time::BadTime;
+
 /// Why a line is not a command. The sender gets its line back; this is for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -16,11 +19,11 @@ pub enum ParseError {
     #[error("the number of fields is wrong")]
     FieldCount,
     /// Not two signed decimal numbers in bounds.
-    #[error("the location is not like +34.068930-118.445127")]
-    Location,
+    #[error("bad location: {0}")]
+    Location(#[from] BadLocation),
     /// Not a positive decimal number.
-    #[error("the time is not positive POSIX seconds")]
-    Time,
+    #[error("bad time: {0}")]
+    Time(#[from] BadTime),
     /// Another field of a command, and its file says why it is wrong.
     #[error("{0}")]
     Field(&'static str),

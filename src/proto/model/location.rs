@@ -11,13 +11,46 @@ pub struct Location<'a> {
     longitude_at: usize,
 }
 
+/// Why a text is no location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLocation {
+    /// No sign first.
+    #[error("the latitude does not begin with + or -")]
+    LatitudeSign,
+    /// Not digits, or no digits behind a point.
+    #[error("the latitude is not a decimal number")]
+    Latitude,
+    /// Not on the globe.
+    #[error("the latitude is beyond 90 degrees")]
+    LatitudeBeyond,
+    /// No sign second.
+    #[error("behind the latitude there is no longitude with + or -")]
+    LongitudeSign,
+    /// Not digits, or no digits behind a point.
+    #[error("the longitude is not a decimal number")]
+    Longitude,
+    /// Not on the globe.
+    #[error("the longitude is beyond 180 degrees")]
+    LongitudeBeyond,
+    /// Two numbers, and more.
+    #[error("there is more behind the longitude")]
+    Rest,
+}
+
 impl<'a> Location<'a> {
-    /// Reads a location; `None` for anything that is not exactly one.
-    pub fn parse(text: &'a str) -> Option<Location<'a>> {
+    /// Reads a location.
+    ///
+    /// # Errors
+    /// What is wrong with anything that is not exactly one.
+    pub fn parse(text: &'a str) -> Result<Location<'a>, BadLocation> {
+        use BadLocation::{
+            Latitude, LatitudeBeyond, LatitudeSign, Longitude, LongitudeBeyond, LongitudeSign,
+        };
         let bytes = text.as_bytes();
-        let longitude_at = degrees_end(bytes, 90)?;
+        let longitude_at = degrees_end(bytes, 90, [LatitudeSign, Latitude, LatitudeBeyond])?;
         let rest = &bytes[longitude_at..];
-        (degrees_end(rest, 180)? == rest.len()).then_some(Location { text, longitude_at })
+        let end = degrees_end(rest, 180, [LongitudeSign, Longitude, LongitudeBeyond])?;
+        if end == rest.len() { Ok(Location { text, longitude_at }) } else { Err(BadLocation::Rest) }
     }
 
     /// The client's own text.
@@ -33,16 +66,19 @@ impl<'a> Location<'a> {
     }
 }
 
-/// The length of the signed decimal number at the start of `bytes`, if its size is at most `max`.
+/// The length of the signed decimal number at the start of `bytes`, if its size is at most `max`. The errors are for no
+/// sign, no number, and a size beyond `max`.
 ///
 /// The bound is checked on the digits: a rounded number would let `90.00000000000000001` pass.
-fn degrees_end(bytes: &[u8], max: u32) -> Option<usize> {
-    if !matches!(bytes.first()?, b'+' | b'-') {
-        return None;
-    }
-    let whole = digits(&bytes[1..]);
+fn degrees_end(
+    bytes: &[u8],
+    max: u32,
+    [no_sign, no_number, too_large]: [BadLocation; 3],
+) -> Result<usize, BadLocation> {
+    let Some((b'+' | b'-', size)) = bytes.split_first() else { return Err(no_sign) };
+    let whole = digits(size);
     if whole.is_empty() {
-        return None;
+        return Err(no_number);
     }
     let size = whole.iter().fold(0_u32, |size, digit| {
         size.saturating_mul(10).saturating_add(u32::from(digit - b'0')) //
@@ -52,12 +88,12 @@ fn degrees_end(bytes: &[u8], max: u32) -> Option<usize> {
     if bytes.get(end) == Some(&b'.') {
         fraction = digits(&bytes[end + 1..]);
         if fraction.is_empty() {
-            return None;
+            return Err(no_number);
         }
         end += 1 + fraction.len();
     }
     let beyond = size > max || (size == max && fraction.iter().any(|&digit| digit != b'0'));
-    (!beyond).then_some(end)
+    if beyond { Err(too_large) } else { Ok(end) }
 }
 
 /// The run of digits at the start of `bytes`.
@@ -110,7 +146,7 @@ mod tests {
             "+4294967297+0",
         ];
         for bad in bad {
-            assert!(Location::parse(bad).is_none(), "{bad:?}");
+            assert!(Location::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

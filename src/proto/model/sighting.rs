@@ -81,8 +81,8 @@ pub(crate) fn sighting(fields: Fields<'_>) -> Result<(Sighting<'_>, Option<&str>
     if !is_skew(skew) {
         return Err(ParseError::Skew);
     }
-    let location = Location::parse(location).ok_or(ParseError::Location)?;
-    let time = Timestamp::parse(time).ok_or(ParseError::Time)?;
+    let location = Location::parse(location)?;
+    let time = Timestamp::parse(time)?;
     Ok((Sighting { origin, skew, client: ClientId(client), location, time }, sender))
 }
 

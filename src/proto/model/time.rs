@@ -48,26 +48,47 @@ pub struct Timestamp<'a> {
     text: &'a str,
 }
 
+/// Why a text is no time of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTime {
+    /// Not digits, or no digits behind a point.
+    #[error("not POSIX seconds such as 1621464827.959")]
+    NotDecimal,
+    /// More than [`SECONDS_DIGITS_MAX`] digits before the point.
+    #[error("more than {SECONDS_DIGITS_MAX} digits of seconds")]
+    TooManyDigits,
+    /// Zero.
+    #[error("not more than zero")]
+    Zero,
+}
+
 impl<'a> Timestamp<'a> {
-    /// Reads `digits` or `digits.digits`, more than zero; `None` for anything else.
-    pub fn parse(text: &'a str) -> Option<Timestamp<'a>> {
+    /// Reads `digits` or `digits.digits`, more than zero.
+    ///
+    /// # Errors
+    /// What is wrong with anything else.
+    pub fn parse(text: &'a str) -> Result<Timestamp<'a>, BadTime> {
         let (whole, fraction) = match text.split_once('.') {
             Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
-            Some(_) => return None,
+            Some(_) => return Err(BadTime::NotDecimal),
             None => (text, ""),
         };
-        if whole.is_empty() || whole.len() > SECONDS_DIGITS_MAX {
-            return None;
+        if whole.is_empty() {
+            return Err(BadTime::NotDecimal);
         }
-        let seconds = decimal(whole.as_bytes())?;
+        if whole.len() > SECONDS_DIGITS_MAX {
+            let digits_only = whole.bytes().all(|byte| byte.is_ascii_digit());
+            return Err(if digits_only { BadTime::TooManyDigits } else { BadTime::NotDecimal });
+        }
+        let seconds = decimal(whole.as_bytes()).ok_or(BadTime::NotDecimal)?;
         let (first, rest) = fraction.as_bytes().split_at(fraction.len().min(NANOS_DIGITS));
         let missing = (NANOS_DIGITS - first.len()) as u32;
-        let nanos = decimal(first)? as u32 * 10_u32.pow(missing);
+        let nanos = decimal(first).ok_or(BadTime::NotDecimal)? as u32 * 10_u32.pow(missing);
         if !rest.iter().all(u8::is_ascii_digit) {
-            return None;
+            return Err(BadTime::NotDecimal);
         }
         let positive = seconds > 0 || nanos > 0 || rest.iter().any(|&digit| digit != b'0');
-        positive.then_some(Timestamp { moment: Moment { seconds, nanos }, text })
+        if positive { Ok(Timestamp { moment: Moment { seconds, nanos }, text }) } else { Err(BadTime::Zero) }
     }
 
     /// The time cut to whole nanoseconds.
@@ -193,7 +214,7 @@ mod tests {
         for good in ["1", "1456531200", "1520023934.918963997", "0.1", "0.00000000000001", "007.5"] {
             assert_eq!(Timestamp::parse(good).unwrap().text(), good);
         }
-        assert!(Timestamp::parse("999999999999999999").is_some());
+        assert!(Timestamp::parse("999999999999999999").is_ok());
         let bad = [
             "",
             "0",
@@ -216,7 +237,7 @@ mod tests {
             "\u{0661}",
         ];
         for bad in bad {
-            assert!(Timestamp::parse(bad).is_none(), "{bad:?}");
+            assert!(Timestamp::parse(bad).is_err(), "{bad:?}");
         }
     }
 

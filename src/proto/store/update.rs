@@ -204,7 +204,7 @@ pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
 fn time_of(line: &[u8]) -> Option<Timestamp<'_>> {
     let line = trimmed(line);
     let start = memchr::memrchr(b' ', line).map_or(0, |space| space + 1);
-    std::str::from_utf8(&line[start..]).ok().and_then(Timestamp::parse)
+    std::str::from_utf8(&line[start..]).ok().and_then(|text| Timestamp::parse(text).ok())
 }
 
 #[cfg(test)]

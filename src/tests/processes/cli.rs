@@ -69,9 +69,13 @@ fn with_server(server: impl FnOnce(TcpStream) + Send, check: impl FnOnce(SocketA
     });
 }
 
-fn requests(mut connection: &TcpStream) -> String {
+/// So many lines, and no end of the stream: that comes when they have been answered.
+fn requests(connection: &TcpStream, lines: usize) -> String {
     let mut text = String::new();
-    connection.read_to_string(&mut text).unwrap();
+    let mut reader = BufReader::new(connection);
+    for _ in 0..lines {
+        reader.read_line(&mut text).unwrap();
+    }
     text
 }
 
@@ -155,16 +159,17 @@ fn a_closed_standard_output_ends_it_quietly() {
 
 #[test]
 fn a_pipe_goes_to_the_server_and_its_replies_come_back() {
-    for (reply, expected) in [("AT a\n{}\n\nAT b\n", 0), ("AT a\n? hello\nAT b\n", 1)] {
+    let why = "proxyherd: wrong word: a line begins with IAMAT or WHATSAT, in capitals\n";
+    for (reply, expected, why) in [("AT a\n{}\n\nAT b\n", 0, ""), ("AT a\n? hello\nAT b\n", 1, why)] {
         with_server(
             |connection| {
-                assert_eq!(requests(&connection), "IAMAT a\nhello\nlast");
+                assert_eq!(requests(&connection, 3), "IAMAT a\nhello\nlast\n");
                 (&connection).write_all(reply.as_bytes()).unwrap();
             },
             |address| {
                 let args = ["client", &address.to_string()];
                 let met = outcome_with(&args, "IAMAT a\nhello\nlast");
-                assert_eq!(met, (expected, reply.to_owned(), String::new()));
+                assert_eq!(met, (expected, reply.to_owned(), why.to_owned()));
             },
         );
     }
@@ -183,7 +188,7 @@ fn single_requests_find_the_server_by_its_name_in_the_herd() {
     for (words, request, reply, expected) in cases {
         with_server(
             |connection| {
-                let asked = requests(&connection);
+                let asked = requests(&connection, 1);
                 assert!(asked.starts_with(request), "{asked:?}");
                 assert_eq!(asked.matches('\n').count(), 1);
                 (&connection).write_all(reply.as_bytes()).unwrap();
@@ -192,7 +197,8 @@ fn single_requests_find_the_server_by_its_name_in_the_herd() {
                 fs::write(path, format!("[servers.Home]\nclient = '{address}'\npeer = '127.0.0.1:1'\n"))
                     .unwrap();
                 let args = [&["client", "--herd", path], words].concat();
-                assert_eq!(outcome(&args), (expected, reply.to_owned(), String::new()));
+                let why = ["", "proxyherd: bad radius: not an integer from 1 to 50\n"][expected as usize];
+                assert_eq!(outcome(&args), (expected, reply.to_owned(), why.to_owned()));
             },
         );
     }

@@ -14,6 +14,7 @@ mod golden;
 mod killing;
 mod limits;
 mod log;
+mod programs;
 mod real;
 mod stopping;
 #[path = "../transcripts/mod.rs"]

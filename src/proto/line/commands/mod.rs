@@ -9,7 +9,8 @@ pub mod iamat;
 pub mod whatsat;
 
 use crate::proto::line::query::WhatsAt;
-use crate::proto::line::turn::{Refusal, Step, Turn};
+use crate::proto::line::reason::Reason;
+use crate::proto::line::turn::{Step, Turn};
 use crate::proto::model::fields::{Fields, ParseError};
 
 /// Makes of the list the type of all commands, and what reads and runs them.
@@ -32,7 +33,7 @@ macro_rules! commands {
 
         impl<'a> ClientCommand<'a> {
             /// Replies, or says what the driver must do.
-            pub(crate) fn run(self, turn: Turn<'_>) -> Result<Step<'a>, Refusal> {
+            pub(crate) fn run(self, turn: Turn<'_>) -> Result<Step<'a>, Reason> {
                 match self {
                     $(ClientCommand::$name(command) => $file::run(command, turn),)*
                 }
@@ -46,4 +47,9 @@ commands! {
     IAmAt(iamat::IAmAt<'a>) in iamat,
     /// `WHATSAT <client> <radius> <limit>`: where that client is, and what is near it.
     WhatsAt(WhatsAt<'a>) in whatsat,
+}
+
+/// Why a line is refused, as far as its text says it; `None` for a command, which only a server can have refused.
+pub fn why_refused(line: &[u8]) -> Option<Reason> {
+    client_command(line).err().map(Reason::Parse)
 }

@@ -2,15 +2,16 @@
 //! the rest of the way to the reply.
 
 use crate::proto::line::query::{PLACES_MAX, RADIUS_KM_MAX, WhatsAt};
-use crate::proto::line::turn::{Refusal, Step, Turn};
+use crate::proto::line::reason::Reason;
+use crate::proto::line::turn::{Step, Turn};
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ClientId;
 
 /// The word of this command.
 pub const WORD: &str = "WHATSAT";
 
-const BAD_RADIUS: ParseError = ParseError::Field("the radius is not an integer from 1 to 50");
-const BAD_LIMIT: ParseError = ParseError::Field("the limit is not an integer from 1 to 20");
+const BAD_RADIUS: ParseError = ParseError::Field("bad radius: not an integer from 1 to 50");
+const BAD_LIMIT: ParseError = ParseError::Field("bad limit: not an integer from 1 to 20");
 
 pub(super) fn parse(fields: Fields<'_>) -> Result<WhatsAt<'_>, ParseError> {
     let [client, radius, limit] = fields.exactly()?;
@@ -19,7 +20,7 @@ pub(super) fn parse(fields: Fields<'_>) -> Result<WhatsAt<'_>, ParseError> {
     Ok(WhatsAt { client: ClientId(client), radius_km, limit })
 }
 
-pub(super) fn run<'a>(ask: WhatsAt<'a>, _: Turn<'_>) -> Result<Step<'a>, Refusal> {
+pub(super) fn run<'a>(ask: WhatsAt<'a>, _: Turn<'_>) -> Result<Step<'a>, Reason> {
     Ok(Step::Ask(ask))
 }
 
