@@ -32,6 +32,15 @@ pub struct Common {
     /// Another base address for a provider over the network.
     #[arg(long, value_name = "URL")]
     places_url: Option<String>,
+    /// How many calls to a provider over the network within a minute.
+    #[arg(long, value_name = "N")]
+    places_budget_per_minute: Option<u32>,
+    /// How many of them within a day.
+    #[arg(long, value_name = "N")]
+    places_budget_per_day: Option<u32>,
+    /// Of no meaning to variants, which tell no addresses apart.
+    #[arg(long, value_name = "N")]
+    places_calls_per_address: Option<u32>,
     /// How many clients may be connected at once; one more is refused politely.
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT)]
     connections_max: u32,
@@ -65,7 +74,13 @@ impl Common {
             log: LogOptions { dir: self.log_dir, level: self.log_level, ..LogOptions::default() },
             // The variants keep nothing.
             journal: JournalOptions::default(),
-            places: PlacesArgs { choice: self.places, url: self.places_url, ..PlacesArgs::default() },
+            places: PlacesArgs {
+                choice: self.places,
+                url: self.places_url,
+                budget_per_minute: self.places_budget_per_minute,
+                budget_per_day: self.places_budget_per_day,
+                ..PlacesArgs::default()
+            },
             limits: Limits { connections_max: self.connections_max, ..Limits::default() },
             clock_lead_max: None,
             explains: false,

@@ -9,8 +9,9 @@ use clap::Args;
 use crate::config::{
     CLIENT_NAME_BYTES_FLOOR, CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
     HELLO_PENDING_DEFAULT, HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits,
-    MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING, OUTPUT_BYTES_FLOOR, PLACES_CALLS_DEFAULT,
-    PLACES_CALLS_MAX, PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
+    MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING, OUTPUT_BYTES_FLOOR, PLACES_BUDGET_MAX,
+    PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX, PLACES_CALLS_PER_ADDRESS_DEFAULT,
+    PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
 };
 
 #[derive(Debug, Args)]
@@ -71,6 +72,19 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_PER_MINUTE_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_CALLS_PER_MINUTE_MAX)))]
     places_calls_per_minute: u32,
+    /// How many questions of all connections from one address, or of IPv6 from one /64, within a minute are passed on
+    /// to a provider over the network.
+    #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_PER_ADDRESS_DEFAULT,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
+    places_calls_per_address: u32,
+    /// How many calls this server makes within a minute to a provider over the network, whoever asks [default: 60 for
+    /// Google, 30 for the public Overpass servers, not limited for an Overpass server of your own].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
+    pub(super) places_budget_per_minute: Option<u32>,
+    /// How many of them within a day, counted from the start of the server [default: 1000 for Google, 2000 for the
+    /// public Overpass servers, not limited for an Overpass server of your own].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
+    pub(super) places_budget_per_day: Option<u32>,
 }
 
 impl RawLimits {
@@ -89,6 +103,7 @@ impl RawLimits {
             memory_bytes_max: self.memory_max,
             client_name_bytes_max: self.client_name_bytes_max as usize,
             places_calls_per_minute: self.places_calls_per_minute,
+            places_calls_per_address: self.places_calls_per_address,
         }
     }
 }

@@ -82,6 +82,8 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             ca: raw.places_ca,
             deadline_s: raw.places_deadline,
             calls_max: raw.limits.places_calls_max,
+            budget_per_minute: raw.limits.places_budget_per_minute,
+            budget_per_day: raw.limits.places_budget_per_day,
             google_key_file: raw.google_key_file,
         },
         limits: raw.limits.checked(),

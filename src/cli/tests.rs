@@ -79,7 +79,8 @@ fn every_option_of_a_server_arrives() {
          --line-bytes-max 64KiB --line-time-max 40s --idle-time-max 1h --reply-time-max 1500ms \
          --output-bytes-max 1MiB \
          --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
-         --places-calls-max 6 --places-calls-per-minute 9",
+         --places-calls-max 6 --places-calls-per-minute 9 \
+         --places-calls-per-address 10 --places-budget-per-minute 11 --places-budget-per-day 12 --explain",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -97,6 +98,8 @@ fn every_option_of_a_server_arrives() {
         google_key_file: Some(PathBuf::from("key")),
         deadline_s: 60,
         calls_max: 6,
+        budget_per_minute: Some(11),
+        budget_per_day: Some(12),
     };
     assert_eq!(config.places, expected);
     let expected = Limits {
@@ -113,10 +116,12 @@ fn every_option_of_a_server_arrives() {
         memory_bytes_max: Some(7 << 30),
         client_name_bytes_max: 256,
         places_calls_per_minute: 9,
+        places_calls_per_address: 10,
     };
     assert_eq!(config.limits, expected);
     assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
     assert_eq!(config.auth, Auth::Insecure);
+    assert!(config.explains && !served("proxyherd serve Alford").explains);
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
         assert_eq!(served(&line).log.level, level);

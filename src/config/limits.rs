@@ -82,6 +82,13 @@ pub const EXPIRE_AFTER_CEILING: Duration = Duration::from_secs(10 * 366 * 24 * 6
 /// a phone.
 pub const CLOCK_LEAD_SUGGESTED: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Such questions from one address within a minute: those of five busy connections, because a home or an office has
+/// one address for all.
+pub const PLACES_CALLS_PER_ADDRESS_DEFAULT: u32 = 300;
+
+/// The most calls to a provider within a minute or a day that may be allowed; more are as good as no budget.
+pub const PLACES_BUDGET_MAX: u32 = 100_000_000;
+
 /// The bounds beyond which a server refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -116,6 +123,9 @@ pub struct Limits {
     /// Questions of one connection to a provider over the network within a minute, 1 to
     /// [`PLACES_CALLS_PER_MINUTE_MAX`].
     pub places_calls_per_minute: u32,
+    /// Such questions of all connections from one address; an address of IPv6 is its first 64 bits. 1 to
+    /// [`PLACES_BUDGET_MAX`].
+    pub places_calls_per_address: u32,
 }
 
 impl Default for Limits {
@@ -134,6 +144,7 @@ impl Default for Limits {
             memory_bytes_max: None,
             client_name_bytes_max: CLIENT_NAME_BYTES_MAX,
             places_calls_per_minute: PLACES_CALLS_PER_MINUTE_DEFAULT,
+            places_calls_per_address: PLACES_CALLS_PER_ADDRESS_DEFAULT,
         }
     }
 }

@@ -170,6 +170,10 @@ pub struct PlacesArgs {
     pub deadline_s: u32,
     /// Calls under way at once, 1 to [`PLACES_CALLS_MAX`]; fewer if the provider's usage policy says so.
     pub calls_max: u32,
+    /// Calls within a minute, 1 to [`PLACES_BUDGET_MAX`]; `None` is what the provider's usage policy says.
+    pub budget_per_minute: Option<u32>,
+    /// Calls within a day, 1 to [`PLACES_BUDGET_MAX`]; `None` is what the provider's usage policy says.
+    pub budget_per_day: Option<u32>,
     /// A file that holds the key for Google and nothing else.
     pub google_key_file: Option<PathBuf>,
 }
@@ -183,6 +187,8 @@ impl Default for PlacesArgs {
             google_key_file: None,
             deadline_s: PLACES_DEADLINE_S_DEFAULT,
             calls_max: PLACES_CALLS_DEFAULT,
+            budget_per_minute: None,
+            budget_per_day: None,
         }
     }
 }

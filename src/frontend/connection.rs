@@ -13,7 +13,7 @@ use crate::member::metrics::Event;
 use crate::member::peer_registry::Registration;
 use crate::member::rate_limit::RateLimit;
 use crate::member::turn::Turn;
-use crate::net::admission::Admitted;
+use crate::net::admission::{Admitted, network};
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
@@ -75,7 +75,8 @@ impl<'a> Connection<'a> {
         stream.set_nodelay(true)?;
         let limits = &shared.gate.limits;
         let deadlines = Deadlines::new(stream, phase, limits.reply_time_max)?;
-        let rate_limit = RateLimit::new(limits.places_calls_per_minute);
+        let rate_limit = RateLimit::new(limits.places_calls_per_minute)
+            .from_address(network(conversation.remote().from.ip()), limits.places_calls_per_address);
         let registration = None;
         Ok(Connection {
             shared,

@@ -107,6 +107,10 @@ metrics! {
     over_places_calls: PlacesCalls,
     /// Questions that a provider of places was not asked, because the connection had used up its rate limit.
     over_places_per_minute: PlacesPerMinute,
+    /// Questions that a provider of places was not asked, because the address had used up its rate limit.
+    over_places_per_address: PlacesPerAddress,
+    /// Questions that a provider of places was not asked, because the server had used up its budget of calls.
+    over_places_budget: PlacesBudget,
     /// Connections refused for want of a thread.
     out_of_threads: Threads,
     /// Connections refused for want of memory.

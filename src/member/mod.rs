@@ -32,7 +32,7 @@ use self::link_state::LinkState;
 use self::metrics::{Event, Metrics};
 use self::notifier::{Notifiers, Subscription, WakeUp};
 use self::peer_registry::{Cut, PeerRegistry, Registration};
-use self::rate_limit::RateLimit;
+use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
 use self::turn::{Counts, Host, Turn};
 use crate::config::{CLOCK_LEAD_SUGGESTED, Limits};
@@ -69,6 +69,8 @@ pub struct Member {
     node: RwLock<Node>,
     wal: Option<GroupCommit>,
     places: Arc<dyn PlacesProvider>,
+    /// The questions of each address that leave this machine.
+    address_limits: AddressLimits,
     /// For questions that are answered from memory. Thousands of threads that compute at once would share the
     /// processors with all others, and a newcomer would wait for seconds until the system has been through them all.
     cpu_permits: Semaphore,
@@ -111,6 +113,7 @@ impl Member {
             node: RwLock::new(node),
             wal,
             places,
+            address_limits: AddressLimits::default(),
             cpu_permits: Semaphore::new(processors * CPU_PERMITS_PER_PROCESSOR),
             clients_max: limits.clients_max,
         }
@@ -190,14 +193,12 @@ impl Member {
         self.read(|node| node.store().line_of(client).map(|line| Located { line: line.to_vec() }))
     }
 
-    /// What is near a place. A connection has a rate limit of calls that leave this machine.
+    /// What is near a place. A connection and its address have rate limits of calls that leave this
+    /// machine.
     pub fn nearby(&self, query: &NearbyQuery, rate_limit: &mut RateLimit) -> Answer {
         let answer = if self.asks_network() {
-            let now = clock::instant();
-            rate_limit
-                .ask(now)
-                .map_err(|wait| rate_limit.exceeded(wait))
-                .and_then(|()| self.places.nearby(query))
+            let asked = rate_limit.ask(&self.address_limits, clock::instant());
+            asked.and_then(|()| self.places.nearby(query))
         } else {
             // A wait for the network takes no processor, and so no permit.
             let _permit = self.cpu_permits.acquire();
@@ -379,11 +380,11 @@ impl Host for Member {
 }
 
 fn event_of(error: &PlacesError) -> Event {
-    if matches!(error, PlacesError::RateLimited(..)) {
-        Event::PlacesPerMinute
-    } else if *error == PlacesError::Busy {
-        Event::PlacesCalls
-    } else {
-        Event::Places
+    match error {
+        PlacesError::RateLimited(..) => Event::PlacesPerMinute,
+        PlacesError::AddressLimited(..) => Event::PlacesPerAddress,
+        PlacesError::OverBudget(..) => Event::PlacesBudget,
+        PlacesError::Busy => Event::PlacesCalls,
+        _ => Event::Places,
     }
 }

@@ -31,6 +31,14 @@ pub enum PlacesError {
     /// This connection has asked so often within a minute, and must wait so many seconds. Nothing was sent.
     #[error("more than {0} questions about places within a minute on one connection: try again in {1} s")]
     RateLimited(u32, u64),
+    /// The address of this connection has asked so often within a minute, and must wait so many seconds. Nothing was
+    /// sent.
+    #[error("more than {0} questions about places within a minute from one address: try again in {1} s")]
+    AddressLimited(u32, u64),
+    /// The server has called the provider so often within this span, and may again in so many seconds. Nothing was
+    /// sent.
+    #[error("this server may ask the provider of places {0} times within a {1}: try again in {2} s")]
+    OverBudget(u32, &'static str, u64),
     /// The breaker is open: the provider failed several times in a row and is not called for a while. Nothing was sent.
     #[error("the provider of places has failed repeatedly and is given {0} s to recover")]
     Open(u64),
@@ -69,7 +77,9 @@ impl PlacesError {
             PlacesError::OverLimit(_)
             | PlacesError::Silent(_)
             | PlacesError::Busy
-            | PlacesError::RateLimited(..) => "OVER_QUERY_LIMIT",
+            | PlacesError::RateLimited(..)
+            | PlacesError::AddressLimited(..)
+            | PlacesError::OverBudget(..) => "OVER_QUERY_LIMIT",
             PlacesError::Open(_)
             | PlacesError::TooSlow(_)
             | PlacesError::Failed(_)
@@ -144,6 +154,8 @@ mod tests {
             (PlacesError::Silent(30), "OVER_QUERY_LIMIT"),
             (PlacesError::Busy, "OVER_QUERY_LIMIT"),
             (PlacesError::RateLimited(60, 9), "OVER_QUERY_LIMIT"),
+            (PlacesError::AddressLimited(60, 9), "OVER_QUERY_LIMIT"),
+            (PlacesError::OverBudget(60, "day", 9), "OVER_QUERY_LIMIT"),
             (PlacesError::Open(10), "UNKNOWN_ERROR"),
             (PlacesError::TooSlow(Duration::from_secs(5)), "UNKNOWN_ERROR"),
             (PlacesError::Failed("x".into()), "UNKNOWN_ERROR"),

@@ -2,11 +2,13 @@
 //!
 //! Reading order: `provider` (the trait, and the shape of an entry), `providers` (the table and every provider),
 //! `answer`. A provider in memory is served by `local` over `index`; one on the network by `remote`, which goes through
-//! `cache`, `single_flight`, `call_permits` and `breaker` to `network`. `open` puts them together, as `choice` says.
+//! `cache`, `single_flight`, `call_permits`, `breaker` and `budget` to `network`. `open` puts them together, as
+//! `choice` says.
 
 mod address;
 mod answer;
 mod breaker;
+mod budget;
 mod cache;
 mod call_permits;
 mod choice;
@@ -27,6 +29,7 @@ mod request;
 mod single_flight;
 
 pub use answer::Answer;
+pub use budget::Window;
 pub use choice::{BadChoice, Choice, Which};
 pub use error::{OpenError, PlacesError};
 pub use key::{KEY_VARIABLE, Key};

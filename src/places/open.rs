@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address::endpoint;
 use super::answer::Answer;
+use super::budget::Budget;
 use super::choice::Choice;
 use super::error::{OpenError, PlacesError};
 use super::key::Key;
@@ -48,6 +49,11 @@ pub struct Options {
     pub read_deadline: Duration,
     /// Calls under way at once, 32 by default. One more fails at once instead of piling up on a slow provider.
     pub calls_max: usize,
+    /// Calls within a minute; `None` is what the provider's policy says, or as many as one likes of a server of one's
+    /// own that costs nothing.
+    pub budget_per_minute: Option<u32>,
+    /// Calls within a day; `None` as above.
+    pub budget_per_day: Option<u32>,
     /// How long an answer is kept, where the provider's terms allow it (OpenStreetMap's
     /// do, Google's do not). Default 10 minutes.
     pub cache_lifetime: Duration,
@@ -64,6 +70,8 @@ impl Default for Options {
             connect_deadline: CONNECT_DEADLINE,
             read_deadline: READ_DEADLINE,
             calls_max: PLACES_CALLS_DEFAULT as usize,
+            budget_per_minute: None,
+            budget_per_day: None,
             cache_lifetime: CACHE_LIFETIME,
         }
     }
@@ -72,7 +80,16 @@ impl Default for Options {
 impl Options {
     /// What the command line chose, with the key from the environment or the file that it named.
     pub fn of(args: &PlacesArgs) -> Result<Options, OpenError> {
-        let PlacesArgs { choice, url, ca, google_key_file, deadline_s, calls_max } = args.clone();
+        let PlacesArgs {
+            choice,
+            url,
+            ca,
+            google_key_file,
+            deadline_s,
+            calls_max,
+            budget_per_minute,
+            budget_per_day,
+        } = args.clone();
         let choice: Choice = choice.parse()?;
         let needs_key = choice.policy().is_some_and(|policy| policy.needs_key);
         let google_key = if needs_key { Key::from_env_or_file(google_key_file.as_deref())? } else { None };
@@ -80,7 +97,18 @@ impl Options {
         // With more time for the whole, a provider that computes for long before its first byte has it too.
         let read_deadline = deadline.mul_f32(0.8);
         let calls_max = calls_max as usize;
-        Ok(Options { choice, url, ca, google_key, deadline, read_deadline, calls_max, ..Options::default() })
+        Ok(Options {
+            choice,
+            url,
+            ca,
+            google_key,
+            deadline,
+            read_deadline,
+            calls_max,
+            budget_per_minute,
+            budget_per_day,
+            ..Options::default()
+        })
     }
 }
 
@@ -128,7 +156,13 @@ pub(super) fn open_remote(
     let endpoint = endpoint(options.url.as_deref().unwrap_or(api.base), api.path, needs_key)?;
     let network = Network::new(options.connect_deadline, options.read_deadline, options.ca.as_deref())?;
     let deadline = options.deadline.min(DEADLINE_MAX);
-    Ok(Remote::new(api, endpoint, key, network, deadline, options.calls_max, options.cache_lifetime))
+    // Another server than the provider's own costs nothing, unless the key goes there.
+    let policy = Some(&api.policy).filter(|policy| policy.needs_key || options.url.is_none());
+    let budget = Budget::new(
+        options.budget_per_minute.or(policy.and_then(|policy| policy.calls_per_minute)),
+        options.budget_per_day.or(policy.and_then(|policy| policy.calls_per_day)),
+    );
+    Ok(Remote::new(api, endpoint, key, network, deadline, options.calls_max, budget, options.cache_lifetime))
 }
 
 fn refuse_network_options(options: &Options) -> Result<(), OpenError> {

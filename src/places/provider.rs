@@ -85,6 +85,11 @@ pub(crate) struct UsagePolicy {
     pub(crate) may_cache: bool,
     /// The shortest pause after the provider has said that it was asked too often, whatever its `Retry-After`.
     pub(crate) pause_min: Duration,
+    /// The calls of one server within a minute and within a day, unless options say otherwise: what they cost, or what
+    /// the provider asks for. `None` is as many as one likes.
+    pub(crate) calls_per_minute: Option<u32>,
+    /// See above.
+    pub(crate) calls_per_day: Option<u32>,
     /// What must be shown with the provider's data.
     pub(crate) attributions: &'static [&'static str],
 }

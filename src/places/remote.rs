@@ -1,7 +1,8 @@
 //! A provider over the network: its interface, and everything that protects it and us from each other.
 //!
-//! The order of one question: a cached answer; an equal question under way; a call permit; a closed breaker; the call,
-//! and perhaps a second one; the outcome, which the breaker and the cache learn. No lock is held during a call.
+//! The order of one question: a cached answer; an equal question under way; a call permit; a closed breaker; the
+//! budget; the call, and perhaps a second one; the outcome, which the breaker and the cache learn. No lock is held
+//! during a call.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::answer::Answer;
 use super::breaker::Breaker;
+use super::budget::Budget;
 use super::cache::Cache;
 use super::call_permits::CallPermits;
 use super::clock;
@@ -42,12 +44,13 @@ pub(crate) struct Remote {
     flights: SingleFlight,
     permits: CallPermits,
     breaker: Mutex<Breaker>,
+    budget: Mutex<Budget>,
     cache: Option<Mutex<Cache>>,
 }
 
 impl Remote {
-    /// `calls_max` bounds the calls under way, and the provider's policy may bound them more; answers are kept for
-    /// `cache_lifetime` if that policy allows it.
+    /// `budget` bounds all calls. `calls_max` bounds those under way, and the provider's policy may bound them more;
+    /// answers are kept for `cache_lifetime` if that policy allows it.
     pub(crate) fn new(
         api: &'static ProviderApi,
         endpoint: String,
@@ -55,6 +58,7 @@ impl Remote {
         network: Network,
         deadline: Duration,
         calls_max: usize,
+        budget: Budget,
         cache_lifetime: Duration,
     ) -> Remote {
         let policy = &api.policy;
@@ -62,7 +66,8 @@ impl Remote {
         let permits = CallPermits::new(calls_max, policy.waiting_max);
         let cache = policy.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
         let (flights, breaker) = (SingleFlight::default(), Mutex::default());
-        Remote { api, endpoint, key, network, deadline, flights, permits, breaker, cache }
+        let budget = Mutex::new(budget);
+        Remote { api, endpoint, key, network, deadline, flights, permits, breaker, budget, cache }
     }
 
     fn cached(&self, question: Question) -> Option<Answer> {
@@ -84,7 +89,7 @@ impl Remote {
                 break;
             }
             self.permits.pause(next)?;
-            // If the breaker allows no second call, the first reading stands.
+            // If breaker or budget allow no second call, the first reading stands.
             let Ok(second) = self.attempt(near, deadline) else { break };
             reading = second;
         }
@@ -94,9 +99,10 @@ impl Remote {
         reading.result
     }
 
-    /// One call, if the breaker allows it: its reading, or why there was no call.
+    /// One call, if the breaker and the budget allow it: its reading, or why there was no call.
     fn attempt(&self, near: &NearbyQuery, deadline: Instant) -> Result<Reading, PlacesError> {
         self.breaker.lock().permit(clock::now())?;
+        self.budget.lock().take(clock::now())?;
         let reading = self.call(near, deadline);
         // A call that we broke off ourselves says nothing about the provider.
         if reading.result.is_err() && self.permits.is_stopped() {

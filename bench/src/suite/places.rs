@@ -4,6 +4,8 @@ use std::io;
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
+use proxyherd::config::PLACES_BUDGET_MAX;
+
 use super::address::ALONE;
 use super::bench::{Bench, how};
 use super::paired_run::{Candidate, PairedRun, load_of, take_turns};
@@ -23,6 +25,10 @@ const ASKERS_MAX: u32 = 32;
 
 /// What the others report, a second, over so many connections.
 const REPORTS: (f64, u32) = (500.0, 10);
+
+/// What would bound the answers before the provider does.
+const BUDGETS: [&str; 3] =
+    ["--places-budget-per-minute", "--places-budget-per-day", "--places-calls-per-address"];
 
 const COLUMNS: [Column<'_>; 4] = [
     ("answers/s", "per_second", 1.0, 0),
@@ -71,7 +77,10 @@ fn measure(
     askers: u32,
     places: &SlowPlaces<'_>,
 ) -> Result<Figures, String> {
-    let extra = ["--places", "google-legacy", "--places-url", &places.url()].map(str::to_owned);
+    let mut extra = ["--places", "google-legacy", "--places-url", &places.url()].map(str::to_owned).to_vec();
+    for budget in BUDGETS {
+        extra.extend([budget.to_owned(), PLACES_BUDGET_MAX.to_string()]);
+    }
     let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
     let common = Options {
         warm_up: Duration::from_millis(500),

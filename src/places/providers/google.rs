@@ -26,6 +26,9 @@ pub(super) const PROVIDER: Provider = Provider {
             retries: 1,
             may_cache: false,
             pause_min: Duration::ZERO,
+            // At the list price of a thousand calls, some 32 dollars, that is as much a day.
+            calls_per_minute: Some(60),
+            calls_per_day: Some(1_000),
             attributions: &[],
         },
         request,
@@ -160,8 +163,18 @@ mod tests {
 
     #[test]
     fn the_policy_is_what_the_terms_say() {
-        let UsagePolicy { needs_key, calls_max, waiting_max, retries, may_cache, pause_min, attributions } =
-            policy("google");
+        let UsagePolicy {
+            needs_key,
+            calls_max,
+            waiting_max,
+            retries,
+            may_cache,
+            pause_min,
+            calls_per_minute,
+            calls_per_day,
+            attributions,
+        } = policy("google");
+        assert_eq!((calls_per_minute, calls_per_day), (Some(60), Some(1_000)));
         assert_eq!((needs_key, calls_max, waiting_max, retries), (true, None, 0, 1));
         assert_eq!((may_cache, pause_min, attributions), (false, Duration::ZERO, &[][..]));
     }

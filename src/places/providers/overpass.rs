@@ -30,6 +30,9 @@ pub(super) const PROVIDER: Provider = Provider {
             retries: 0,
             may_cache: true,
             pause_min: Duration::from_secs(30),
+            // The public servers ask for less than 10,000 a day from one address: a herd of five there keeps to it.
+            calls_per_minute: Some(30),
+            calls_per_day: Some(2_000),
             // The licence asks for it wherever the data are shown.
             attributions: &["(c) OpenStreetMap contributors"],
         },
@@ -123,8 +126,18 @@ mod tests {
 
     #[test]
     fn the_policy_is_what_the_public_servers_ask_for() {
-        let UsagePolicy { needs_key, calls_max, waiting_max, retries, may_cache, pause_min, attributions } =
-            policy("overpass");
+        let UsagePolicy {
+            needs_key,
+            calls_max,
+            waiting_max,
+            retries,
+            may_cache,
+            pause_min,
+            calls_per_minute,
+            calls_per_day,
+            attributions,
+        } = policy("overpass");
+        assert_eq!((calls_per_minute, calls_per_day), (Some(30), Some(2_000)));
         assert_eq!((needs_key, calls_max, waiting_max, retries), (false, Some(1), 8, 0));
         assert_eq!((may_cache, pause_min), (true, PAUSE_MIN));
         assert_eq!(attributions, ["(c) OpenStreetMap contributors"]);

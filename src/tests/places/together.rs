@@ -7,11 +7,13 @@ use crossbeam_channel::bounded;
 
 use super::server::{LocalServer, reply};
 use super::{AT_LAST, ELSEWHERE, GOOGLE_OK, NEAR, OVERPASS_OK, options, remote, status_of, until};
+use crate::config::{Config, Limits};
 use crate::places::call_permits::CallPermits;
 use crate::places::request::Question;
 use crate::places::single_flight::SingleFlight;
-use crate::places::{Answer, Options, PlacesError, PlacesProvider, clock};
+use crate::places::{Answer, Options, PlacesError, PlacesProvider, clock, open};
 use crate::proto::line::query::NearbyQuery;
+use crate::tests::harness::{Talk, TestServer, config, herd};
 
 #[test]
 fn equal_questions_at_once_are_one_call() {
@@ -184,4 +186,69 @@ fn stopping_cuts_a_pause_short() {
         permits.stop();
         assert_eq!(pausing.join().unwrap(), Err(PlacesError::Stopped));
     });
+}
+
+#[test]
+fn clients_that_come_again_and_again_do_not_exceed_the_budget() {
+    const CLIENTS: usize = 40;
+    let provider = LocalServer::replying(200, GOOGLE_OK);
+    let budget =
+        Options { budget_per_minute: Some(9), budget_per_day: Some(7), ..options("google", provider.url()) };
+    let server = alone_with(Limits { places_calls_per_address: 1_000, ..Limits::default() }, &budget);
+    let statuses = asked_by(&server, CLIENTS);
+    assert_eq!(provider.seen().len(), 7);
+    assert_eq!(statuses.iter().filter(|status| *status == "OK").count(), 7);
+    assert!(statuses.iter().all(|status| status == "OK" || status == "OVER_QUERY_LIMIT"), "{statuses:?}");
+}
+
+#[test]
+fn clients_of_one_address_share_its_limit() {
+    let provider = LocalServer::replying(200, GOOGLE_OK);
+    let limits = Limits { places_calls_per_address: 5, ..Limits::default() };
+    let server = alone_with(limits, &options("google", provider.url()));
+    let statuses = asked_by(&server, 40);
+    assert_eq!((provider.seen().len(), statuses.iter().filter(|status| *status == "OK").count()), (5, 5));
+    let mut elsewhere = Talk::from("127.0.0.99:0".parse().unwrap(), server.clients);
+    assert!(elsewhere.ask("WHATSAT kiwi 10 1").starts_with("AT "));
+    assert_eq!(elsewhere.json()["status"], "OK", "another address has its own");
+}
+
+#[test]
+fn paid_provider_has_a_budget_by_default_and_a_server_of_ones_own_has_none() {
+    let provider = LocalServer::http(|_, out| reply(out, 200, &[], GOOGLE_OK));
+    let google = remote(&options("google", provider.url()));
+    let answers: Vec<_> =
+        (1..=61).map(|km| google.nearby(&NearbyQuery { radius_m: km * 1_000, ..NEAR })).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 60);
+    assert!(matches!(answers[60], Err(PlacesError::OverBudget(60, "minute", _))), "{:?}", answers[60]);
+    let provider = LocalServer::http(|_, out| reply(out, 200, &[], OVERPASS_OK));
+    let overpass = remote(&options("overpass", provider.url()));
+    assert!((1..=61).all(|km| overpass.nearby(&NearbyQuery { radius_m: km * 1_000, ..NEAR }).is_ok()));
+}
+
+/// A server of one's own, with a provider.
+fn alone_with(limits: Limits, provider: &Options) -> TestServer {
+    let config = Config { limits, ..config(&herd(&["Alford"], &[], true), "Alford") };
+    TestServer::with(&config, open(provider).unwrap())
+}
+
+/// Each of so many clients connects and asks three times, all at once; the statuses of their answers.
+fn asked_by(server: &TestServer, clients: usize) -> Vec<String> {
+    server.client().ask("IAMAT kiwi +34.068930-118.445127 1");
+    thread::scope(|scope| {
+        let ask = |client: usize| {
+            let times = 0..3;
+            times.map(move |time| {
+                let mut talk = server.client();
+                // No two questions are the same, so none has the answer of another.
+                let place = format!("+{}.{client}{time}-118", 10 + time);
+                let line = talk.ask(&format!("IAMAT c{client}-{time} {place} 1"));
+                assert_eq!(talk.ask(&format!("WHATSAT c{client}-{time} 10 1")), line);
+                talk.json()["status"].as_str().unwrap().to_owned()
+            })
+        };
+        let asking: Vec<_> =
+            (0..clients).map(|client| scope.spawn(move || ask(client).collect::<Vec<_>>())).collect();
+        asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
 }
