@@ -10,7 +10,11 @@ use super::error::OpenError;
 pub(super) fn read_up_to(path: &Path, bytes_max: u64) -> Result<Vec<u8>, OpenError> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(bytes_max).read_to_end(&mut bytes))
+        .and_then(|file| {
+            // Growing would take twice the memory. What is no file has no length, and grows.
+            bytes.reserve_exact(file.metadata()?.len().min(bytes_max) as usize + 1);
+            file.take(bytes_max).read_to_end(&mut bytes)
+        })
         .map_err(|error| OpenError::Unreadable(path.to_owned(), error.to_string()))?;
     Ok(bytes)
 }

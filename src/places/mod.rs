@@ -27,6 +27,7 @@ mod providers;
 mod remote;
 mod request;
 mod single_flight;
+mod tags;
 
 pub use answer::Answer;
 pub use budget::Window;

@@ -1,8 +1,11 @@
 //! `file:PATH`: a GeoJSON FeatureCollection of points (RFC 7946), as exports of OpenStreetMap are.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -11,6 +14,7 @@ use crate::places::file::read_up_to;
 use crate::places::osm::{self, tag};
 use crate::places::place::{Place, all_types, is_on_the_globe, made_up_id};
 use crate::places::provider::{PlacesInMemory, Provider, Source};
+use crate::places::tags::{Kept, Tags};
 
 pub(super) const PROVIDER: Provider = Provider {
     name: "file",
@@ -22,11 +26,23 @@ pub(super) const PROVIDER: Provider = Provider {
     }),
 };
 
-/// The most bytes of a file of places; a million places with their tags take about this much.
+/// The most bytes of a file of places; a million places with their tags take about this much. While it is read it is in
+/// memory as it is, and besides that only the places are.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+/// How much a file may hold.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Places, at some 500 bytes each in memory, long texts not counted.
+    places: usize,
+    /// Features, places or not: to read over one takes time, though no memory.
+    features: usize,
+}
+
+const FILE_MAX: Bounds = Bounds { places: 1_000_000, features: 10_000_000 };
+
 /// The content of a file.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 struct Collection {
     places: Vec<Place>,
     /// Features that are not points: lines, areas, features without a geometry.
@@ -59,30 +75,22 @@ fn from_bytes(bytes: &[u8]) -> Result<Collection, String> {
 
 /// Reads the text of a FeatureCollection.
 fn read(text: &str) -> Result<Collection, String> {
-    let all: Features<'_> = serde_json::from_str(text).map_err(|e| not_geojson(&e))?;
-    if all.kind.as_deref() != Some("FeatureCollection") {
+    read_within(FILE_MAX, text)
+}
+
+fn read_within(bounds: Bounds, text: &str) -> Result<Collection, String> {
+    let mut wrong = None;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let all = FeaturesSeed { bounds, wrong: &mut wrong }.deserialize(&mut reader).and_then(|all| {
+        reader.end()?;
+        Ok(all)
+    });
+    // What is wrong with a feature says more than where its text ends.
+    let (kind, collection) = all.map_err(|error| wrong.unwrap_or_else(|| not_geojson(&error)))?;
+    if kind.as_deref() != Some("FeatureCollection") {
         return Err("not a GeoJSON FeatureCollection: its \"type\" says otherwise".to_owned());
     }
-    let features = all.features.ok_or("a FeatureCollection without \"features\"")?;
-    let mut collection =
-        Collection { places: Vec::with_capacity(features.len()), not_points: 0, nameless: 0 };
-    for (number, feature) in features.into_iter().enumerate() {
-        let tags = feature.properties.unwrap_or_default();
-        let Some([longitude, latitude]) = point(feature.geometry.as_ref()).map_err(|why| {
-            let name =
-                tag(&tags, "name").map_or(String::new(), |name| format!(" ({})", PlacesError::words(&name)));
-            format!("feature {}{name}: {why}", number + 1)
-        })?
-        else {
-            collection.not_points += 1;
-            continue;
-        };
-        match place(feature.id.as_ref(), &tags, latitude, longitude) {
-            Some(place) => collection.places.push(place),
-            None => collection.nameless += 1,
-        }
-    }
-    Ok(collection)
+    collection.ok_or_else(|| "a FeatureCollection without \"features\"".to_owned())
 }
 
 /// The library quotes what it did not expect, all of it. The place stands behind that and is kept whole.
@@ -93,20 +101,119 @@ fn not_geojson(error: &serde_json::Error) -> String {
     format!("not GeoJSON: {}{place}", PlacesError::words(what))
 }
 
-#[derive(Deserialize)]
-struct Features<'a> {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(borrow)]
-    features: Option<Vec<Feature<'a>>>,
+/// Reads the outermost object: its type, and what its features come to.
+struct FeaturesSeed<'a> {
+    bounds: Bounds,
+    wrong: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for FeaturesSeed<'_> {
+    type Value = (Option<String>, Option<Collection>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FeaturesSeed<'_> {
+    type Value = (Option<String>, Option<Collection>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a FeatureCollection")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut kind, mut collection) = (None, None);
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match &*key {
+                "type" => kind = map.next_value()?,
+                "features" => {
+                    let seed = CollectionSeed { bounds: self.bounds, wrong: &mut *self.wrong };
+                    collection = map.next_value_seed(seed)?;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok((kind, collection))
+    }
+}
+
+/// Reads features one after the other, and keeps of each its place alone.
+struct CollectionSeed<'a> {
+    bounds: Bounds,
+    wrong: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for CollectionSeed<'_> {
+    type Value = Option<Collection>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for CollectionSeed<'_> {
+    type Value = Option<Collection>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of features")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut features: A) -> Result<Self::Value, A::Error> {
+        let (mut collection, mut number) = (Collection::default(), 0);
+        while let Some(feature) = features.next_element::<Feature<'_>>()? {
+            number += 1;
+            let taken = collection.take(number, feature).and_then(|()| {
+                let Bounds { places, features } = self.bounds;
+                for (count, most, what) in
+                    [(number, features, "features"), (collection.places.len(), places, "places")]
+                {
+                    if count > most {
+                        return Err(format!("more than {most} {what}: split it, or keep fewer places"));
+                    }
+                }
+                Ok(())
+            });
+            taken.map_err(|why| {
+                *self.wrong = Some(why);
+                de::Error::custom("a feature is wrong")
+            })?;
+        }
+        Ok(Some(collection))
+    }
+}
+
+impl Collection {
+    /// Takes the feature of this number.
+    fn take(&mut self, number: usize, feature: Feature<'_>) -> Result<(), String> {
+        let Tags(tags) = feature.properties.unwrap_or_default();
+        let Some([longitude, latitude]) = point(feature.geometry.as_ref()).map_err(|why| {
+            let name =
+                tag(&tags, "name").map_or(String::new(), |name| format!(" ({})", PlacesError::words(&name)));
+            format!("feature {number}{name}: {why}")
+        })?
+        else {
+            self.not_points += 1;
+            return Ok(());
+        };
+        match place(feature.id.and_then(|id| id.0).as_ref(), &tags, latitude, longitude) {
+            None => self.nameless += 1,
+            Some(place) => self.places.push(place),
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
 struct Feature<'a> {
-    id: Option<Value>,
+    id: Option<Kept>,
     #[serde(borrow)]
     geometry: Option<Geometry<'a>>,
-    properties: Option<Map<String, Value>>,
+    properties: Option<Tags>,
 }
 
 /// Coordinates are kept as text until it is known that there are two of them: those of an area may be many.
@@ -123,11 +230,9 @@ struct Geometry<'a> {
 fn point(geometry: Option<&Geometry<'_>>) -> Result<Option<[f64; 2]>, String> {
     let Some(geometry) = geometry.filter(|g| g.kind.as_deref() == Some("Point")) else { return Ok(None) };
     let text = geometry.coordinates.map_or("null", RawValue::get);
-    let numbers: Vec<f64> = serde_json::from_str(text)
+    let Position(position) = serde_json::from_str(text)
         .map_err(|_| "the coordinates of a point are [longitude, latitude]".to_owned())?;
-    let [longitude, latitude, ..] = numbers[..] else {
-        return Err("a point needs a longitude and a latitude".to_owned());
-    };
+    let [longitude, latitude] = position.ok_or("a point needs a longitude and a latitude")?;
     if !is_on_the_globe(latitude, longitude) {
         return Err(format!(
             "coordinates [{longitude}, {latitude}] are out of range: longitude comes first, in degrees"
@@ -165,6 +270,29 @@ fn types(tags: &Map<String, Value>) -> Vec<String> {
             all_types(words.split([',', ';']).map(str::trim).filter(|word| !word.is_empty()))
         }
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => osm::types(tags),
+    }
+}
+
+/// The first two of some numbers, if there are as many.
+struct Position(Option<[f64; 2]>);
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Position, D::Error> {
+        struct Numbers;
+        impl<'de> Visitor<'de> for Numbers {
+            type Value = Position;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("numbers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Position, A::Error> {
+                let first = numbers.next_element()?.zip(numbers.next_element()?);
+                while numbers.next_element::<f64>()?.is_some() {}
+                Ok(Position(first.map(|(longitude, latitude)| [longitude, latitude])))
+            }
+        }
+        deserializer.deserialize_seq(Numbers)
     }
 }
 
@@ -227,6 +355,27 @@ mod tests {
         wrong(r#"{"type":"Feature"}"#, "not a GeoJSON FeatureCollection");
         wrong(r#"{"type":"FeatureCollection"}"#, "without \"features\"");
         wrong(r#"{"type":"FeatureCollection","features":[3]}"#, "not GeoJSON");
+    }
+
+    #[test]
+    fn a_file_may_hold_only_so_much() {
+        let bounds = Bounds { places: 2, features: 5 };
+        let cafe = r#"{"geometry":{"type":"Point","coordinates":[1,2]},"properties":{"name":"Cafe"}}"#;
+        let file = |features: &[&str]| {
+            let text = format!(r#"{{"features":[{}],"type":"FeatureCollection"}}"#, features.join(","));
+            read_within(bounds, &text).map(|collection| (collection.places.len(), collection.not_points))
+        };
+        assert_eq!(file(&[cafe, "{}", "{}", "{}", cafe]), Ok((2, 3)), "the type may come last");
+        let refused = file(&[cafe, cafe, cafe]).unwrap_err();
+        assert_eq!(refused, "more than 2 places: split it, or keep fewer places");
+        assert!(file(&["{}"; 6]).unwrap_err().starts_with("more than 5 features: "));
+        // Much that nothing is made of.
+        let large = format!(
+            r#"{{"properties":{{"name":"Cafe","a":[{0}0],"b":{{"c":[{0}0]}}}},
+            "geometry":{{"type":"Point","coordinates":[1,2,{0}0]}},"other":[{0}0]}}"#,
+            "0,".repeat(10_000)
+        );
+        assert_eq!(file(&[&large]), Ok((1, 0)));
     }
 
     #[test]

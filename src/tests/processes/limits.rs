@@ -259,3 +259,17 @@ fn a_server_without_descriptors_stops_like_any_other() {
     });
     assert_eq!(herd.terminate("Alford").0.code(), Some(0));
 }
+
+#[test]
+fn a_file_of_empty_features_takes_no_more_memory_than_its_own_bytes() {
+    const FEATURES: usize = 1_000_000;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let features = "{},".repeat(FEATURES);
+    let text = format!(r#"{{"type":"FeatureCollection","features":[{features}{{}}]}}"#);
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    let places = format!("file:{}", file.path().display());
+    let mut herd = RealHerd::start(&["Alford"], &[], &["--places", &places]);
+    let peak_bytes = herd.peak_resident_bytes("Alford");
+    // At 184 bytes a feature it would be 175 MiB and more.
+    assert!(peak_bytes < 64 << 20, "{peak_bytes} bytes");
+}

@@ -182,6 +182,11 @@ impl RealHerd {
         self.status(name, "VmRSS:") * 1024
     }
 
+    /// The most memory that a server has had in use, in bytes.
+    pub(crate) fn peak_resident_bytes(&mut self, name: &str) -> u64 {
+        self.status(name, "VmHWM:") * 1024
+    }
+
     /// The addresses that a server has in use, in bytes.
     pub(crate) fn address_space_bytes(&mut self, name: &str) -> u64 {
         self.status(name, "VmSize:") * 1024
