@@ -12,6 +12,7 @@ use crate::config::{
     MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING, OUTPUT_BYTES_FLOOR, PLACES_BUDGET_MAX,
     PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX, PLACES_CALLS_PER_ADDRESS_DEFAULT,
     PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
+    VANISHED_TIME_CEILING, VANISHED_TIME_FLOOR,
 };
 
 #[derive(Debug, Args)]
@@ -27,7 +28,8 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     connections_per_address_max: Option<u32>,
-    /// How many connections on the peer port may be unauthenticated: they have not said hello.
+    /// How many connections on the peer port may be unauthenticated: they have not said hello. The oldest gives way to
+    /// one more. Each neighbour's address has four places besides.
     #[arg(long, value_name = "N", default_value_t = HELLO_PENDING_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(HELLO_PENDING_MAX)))]
     hello_pending_max: u32,
@@ -42,9 +44,17 @@ pub(super) struct RawLimits {
     /// How long a client may take from the first byte of a line to its end.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     line_time_max: Duration,
-    /// How long a client may be silent [default: for ever, because mobile clients linger].
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    idle_time_max: Option<Duration>,
+    /// How long a client may be silent, or never if it may be for ever. Classic neighbours may be for ever.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time_or_never)]
+    idle_time_max: TimeOrNever,
+    /// How long a client may be silent while the server is full: one that was silent for longer gives way to a
+    /// newcomer, of the address that holds most connections.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
+    idle_time_when_full: Duration,
+    /// How long a connection is kept whose other side has vanished without a word, as a phone without coverage does;
+    /// 4s at least.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = vanished_time)]
+    vanished_time_max: Duration,
     /// How long a client may take to read the replies that are written at once; then it is cut off.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     reply_time_max: Duration,
@@ -87,6 +97,10 @@ pub(super) struct RawLimits {
     pub(super) places_budget_per_day: Option<u32>,
 }
 
+/// A time, or none.
+#[derive(Clone, Copy, Debug)]
+struct TimeOrNever(Option<Duration>);
+
 impl RawLimits {
     pub(super) fn checked(&self) -> Limits {
         Limits {
@@ -96,7 +110,9 @@ impl RawLimits {
             hello_time_max: self.hello_time_max,
             line_bytes_max: self.line_bytes_max as usize,
             line_time_max: self.line_time_max,
-            idle_time_max: self.idle_time_max,
+            idle_time_max: self.idle_time_max.0,
+            idle_time_when_full: self.idle_time_when_full,
+            vanished_time_max: self.vanished_time_max,
             reply_time_max: self.reply_time_max,
             output_bytes_max: self.output_bytes_max as u32,
             clients_max: self.clients_max as usize,
@@ -115,6 +131,22 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     }
     let shown = humantime::format_duration;
     Err(format!("it takes a time from {} to {}, such as 30s", shown(TIME_FLOOR), shown(TIME_CEILING)))
+}
+
+fn time_or_never(text: &str) -> Result<TimeOrNever, String> {
+    if text == "never" {
+        return Ok(TimeOrNever(None));
+    }
+    time(text).map(|time| TimeOrNever(Some(time))).map_err(|error| format!("{error}, or never"))
+}
+
+fn vanished_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (VANISHED_TIME_FLOOR..=VANISHED_TIME_CEILING).contains(&time) {
+        return Ok(time);
+    }
+    let [least, most] = [VANISHED_TIME_FLOOR, VANISHED_TIME_CEILING].map(humantime::format_duration);
+    Err(format!("it takes a time from {least} to {most}, such as 2m"))
 }
 
 /// A parser of sizes in `range`: a number of bytes, or of KiB, MiB or GiB.

@@ -76,7 +76,8 @@ fn every_option_of_a_server_arrives() {
          --google-key-file key --places-deadline 60 --log-level warn --log-dir logs --log-when-full drop \
          --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
          --max-clock-lead 1day2h --connections-per-address-max 7 --hello-pending-max 8 --hello-time-max 3s \
-         --line-bytes-max 64KiB --line-time-max 40s --idle-time-max 1h --reply-time-max 1500ms \
+         --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
+         --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms \
          --output-bytes-max 1MiB \
          --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
          --places-calls-max 6 --places-calls-per-minute 9 \
@@ -109,7 +110,9 @@ fn every_option_of_a_server_arrives() {
         hello_time_max: Duration::from_secs(3),
         line_bytes_max: 65_536,
         line_time_max: Duration::from_secs(40),
-        idle_time_max: Some(Duration::from_secs(3_600)),
+        idle_time_max: None,
+        idle_time_when_full: Duration::from_secs(90),
+        vanished_time_max: Duration::from_secs(600),
         reply_time_max: Duration::from_millis(1_500),
         output_bytes_max: 1 << 20,
         clients_max: 5,
@@ -169,6 +172,7 @@ fn numbers_have_bounds() {
         "proxyherd serve Alford --line-bytes-max 65KiB",
         "proxyherd serve Alford --line-time-max 25h",
         "proxyherd serve Alford --idle-time-max 1ms",
+        "proxyherd serve Alford --vanished-time-max 3s",
         "proxyherd serve Alford --output-bytes-max 1KiB",
         "proxyherd serve Alford --clients-max 0",
         "proxyherd serve Alford --places-calls-max 0",

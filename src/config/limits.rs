@@ -22,7 +22,8 @@ pub const CONNECTIONS_DEFAULT: u32 = 10_000;
 /// so a larger number would be a typing mistake.
 pub const CONNECTIONS_MAX: u32 = 1_000_000;
 
-/// Connections on the peer port without a proven hello: every neighbour at once, in a herd of usual size.
+/// Connections on the peer port without a proven hello from elsewhere than a neighbour's address: a moment's worth, for
+/// the oldest gives way to the next.
 pub const HELLO_PENDING_DEFAULT: u32 = 16;
 
 /// The most unauthenticated connections that may be allowed: a thread and a descriptor each.
@@ -33,6 +34,23 @@ pub const HELLO_TIME_DEFAULT: Duration = Duration::from_secs(2);
 
 /// The time for a whole line: one that is typed by hand has it, one that drips in byte by byte has not.
 pub const LINE_TIME_DEFAULT: Duration = Duration::from_secs(30);
+
+/// The time for a client to say nothing: an hour, because a phone that means to stay reports more often, and one that
+/// comes back after an hour connects anew.
+pub const IDLE_TIME_DEFAULT: Duration = Duration::from_secs(60 * 60);
+
+/// The time for a client to say nothing while others find no place: a minute, in which one that is there has reported.
+pub const IDLE_TIME_WHEN_FULL_DEFAULT: Duration = Duration::from_secs(60);
+
+/// The time until a client that has vanished without a word is let go: two minutes, in which a phone is through any
+/// tunnel that it comes out of with the same address.
+pub const VANISHED_TIME_DEFAULT: Duration = Duration::from_secs(2 * 60);
+
+/// The shortest such time: the kernel counts its probes in whole seconds.
+pub const VANISHED_TIME_FLOOR: Duration = Duration::from_secs(4);
+
+/// The longest such time: half of it passes until the kernel's first probe, for which it waits nine hours at most.
+pub const VANISHED_TIME_CEILING: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The time for a client to take its replies: a phone that loses its network has it back by then or reconnects.
 pub const REPLY_TIME_DEFAULT: Duration = Duration::from_secs(30);
@@ -98,7 +116,8 @@ pub struct Limits {
     /// Client connections from one address; an address of IPv6 is its first 64 bits. `None` by default, because
     /// a whole mobile network may be behind one address.
     pub connections_per_address_max: Option<u32>,
-    /// Connections on the peer port that have not said hello, 1 to [`HELLO_PENDING_MAX`].
+    /// Connections on the peer port that have not said hello, 1 to [`HELLO_PENDING_MAX`], besides those that each
+    /// neighbour's address has a place for.
     pub hello_pending_max: u32,
     /// How long an unauthenticated connection may take to say hello, from its first moment.
     pub hello_time_max: Duration,
@@ -106,8 +125,14 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// How long a client may take from the first byte of a line to its last.
     pub line_time_max: Duration,
-    /// How long a client may be silent; `None` by default, because mobile clients linger.
+    /// How long a client may be silent; `None` if for ever. Neighbours of the legacy dialect may be for ever.
     pub idle_time_max: Option<Duration>,
+    /// How long a client may be silent while the server is full: one that was silent for longer gives way to a
+    /// newcomer.
+    pub idle_time_when_full: Duration,
+    /// How long a connection is kept whose other side has vanished without a word, [`VANISHED_TIME_FLOOR`] to
+    /// [`VANISHED_TIME_CEILING`].
+    pub vanished_time_max: Duration,
     /// How long a client may take to read the replies that are written at once.
     pub reply_time_max: Duration,
     /// Bytes of replies that wait for one client, in this process and in the kernel; a single reply may be longer.
@@ -137,7 +162,9 @@ impl Default for Limits {
             hello_time_max: HELLO_TIME_DEFAULT,
             line_bytes_max: LINE_BYTES_MAX,
             line_time_max: LINE_TIME_DEFAULT,
-            idle_time_max: None,
+            idle_time_max: Some(IDLE_TIME_DEFAULT),
+            idle_time_when_full: IDLE_TIME_WHEN_FULL_DEFAULT,
+            vanished_time_max: VANISHED_TIME_DEFAULT,
             reply_time_max: REPLY_TIME_DEFAULT,
             output_bytes_max: OUTPUT_BYTES_DEFAULT,
             clients_max: CLIENTS_MAX,

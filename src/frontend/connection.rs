@@ -13,7 +13,7 @@ use crate::member::metrics::Event;
 use crate::member::peer_registry::Registration;
 use crate::member::rate_limit::RateLimit;
 use crate::member::turn::Turn;
-use crate::net::admission::{Admitted, network};
+use crate::net::admission::{Admitted, Overload, network};
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
@@ -101,6 +101,10 @@ impl<'a> Connection<'a> {
             let is_mid_line = self.framing.is_mid_line();
             let count = match self.deadlines.read(self.framing.space(), is_mid_line)? {
                 Received::Bytes(count) => count,
+                Received::Idle => {
+                    self.admitted.may_give_way(self.stream);
+                    continue;
+                }
                 Received::TimedOut(what) => {
                     self.give_up(what);
                     self.flush()?;
@@ -116,10 +120,15 @@ impl<'a> Connection<'a> {
                     return Ok(());
                 }
             }
+            let keeps_place = self.admitted.keeps_place();
             self.framing.filled(count);
             let after = self.lines()?;
+            // A client is told nothing, because it may wait for the reply to something else.
+            if !keeps_place && !self.conversation.is_client() {
+                self.turn.complain(format_args!("{}", Overload::Unauthenticated));
+            }
             self.flush()?;
-            if count == 0 {
+            if count == 0 || !keeps_place {
                 return Ok(());
             }
             if after == After::Close {
@@ -222,8 +231,10 @@ impl<'a> Connection<'a> {
                 metrics.count_and_warn(Event::LineTime, format_args!("{remote} took over {wait} for a line"));
             }
             TimedOut::Idle => {
+                // No warning: a phone that stays connected and says nothing does no wrong.
                 let wait = humantime::format_duration(limits.idle_time_max.unwrap_or_default());
-                metrics.count_and_warn(Event::IdleTime, format_args!("{remote} has said nothing for {wait}"));
+                metrics.over_idle_time.add(1);
+                log::info!("{remote} has said nothing for {wait}");
             }
             TimedOut::Heartbeat => self.shared.member.peer_timed_out(remote),
         }

@@ -21,8 +21,12 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let legacy = legacy_at(shared.legacy, accepted.from);
     let conversation = Conversation::with_client(Arc::clone(&member.me), remote, legacy);
     let framing = Framing::new(limits.line_bytes_max, CLIENT_READ_BYTES);
-    let phase =
-        Phase::Messages { idle_time_max: limits.idle_time_max, message_time_max: limits.line_time_max };
+    let phase = Phase::Messages {
+        // A neighbour may have nothing to tell for days.
+        idle_time_max: limits.idle_time_max.filter(|_| legacy.is_empty()),
+        idle_time_when_full: limits.idle_time_when_full,
+        message_time_max: limits.line_time_max,
+    };
     Connection::begin(shared, &accepted.stream, accepted.admitted, phase, conversation, framing)?.run()
 }
 

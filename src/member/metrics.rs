@@ -89,6 +89,10 @@ metrics! {
     over_per_address_max: Address,
     /// Connections refused on the peer port because too many were there without a hello.
     over_hello_pending_max: HelloPending,
+    /// Idle clients that gave way to a newcomer because as many as may be were connected.
+    idle_displaced: IdleDisplaced,
+    /// Connections without a hello that gave way to a newcomer on the peer port.
+    unauthenticated_displaced: UnauthenticatedDisplaced,
     /// Connections on the peer port closed because no hello came in time.
     over_hello_time: HelloTime,
     /// Connections closed because a line was too long.
@@ -96,7 +100,7 @@ metrics! {
     /// Clients that took too long for a line.
     over_line_time: LineTime,
     /// Clients that said nothing for too long.
-    over_idle_time: IdleTime,
+    over_idle_time,
     /// Clients that took too long to take their replies.
     over_reply_time: ReplyTime,
     /// Reports refused because their client was new and as many as may be were known.

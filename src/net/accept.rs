@@ -121,8 +121,12 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
         }
         let stream = Arc::new(stream);
         match gate.admission.admit(self.door.class, from, &gate.limits) {
-            Ok(admitted) => {
+            Ok(mut admitted) => {
                 gate.report(Event::Accepted(self.door.class), format_args!(""));
+                gate.cut_displaced(&mut admitted, self.door.class, from);
+                if self.door.class == Class::Peer {
+                    admitted.may_give_way(&stream);
+                }
                 let registered = gate.open.register(&stream);
                 let accepted = Accepted { door: self.door, stream, from, admitted, registered };
                 // It fails when the thread that takes them has ended, and so the server.

@@ -19,6 +19,8 @@ pub struct Deadlines<'a> {
     phase: Phase,
     /// When the message of which a part has come must be whole.
     message_by: Option<Instant>,
+    /// Whether the client has been silent for long enough to give way to a newcomer.
+    is_idle: bool,
 }
 
 /// What is waited for on a connection, and how long.
@@ -28,6 +30,8 @@ pub enum Phase {
     Messages {
         /// The longest silence between messages; `None` if any is allowed.
         idle_time_max: Option<Duration>,
+        /// The silence after which the client may give way to a newcomer.
+        idle_time_when_full: Duration,
         /// The longest time from a message's first byte to its last.
         message_time_max: Duration,
     },
@@ -42,6 +46,8 @@ pub enum Phase {
 pub enum Received {
     /// So many bytes; none is the end of the stream.
     Bytes(usize),
+    /// Nothing of a client for long enough to give way to a newcomer: wait on.
+    Idle,
     /// Nothing in time.
     TimedOut(TimedOut),
 }
@@ -75,7 +81,7 @@ impl<'a> Deadlines<'a> {
     /// If the stream is gone already.
     pub fn new(stream: &'a Stream, phase: Phase, write_time_max: Duration) -> io::Result<Deadlines<'a>> {
         stream.set_write_timeout(Some(write_time_max))?;
-        Ok(Deadlines { stream, read_wait: None, write_time_max, phase, message_by: None })
+        Ok(Deadlines { stream, read_wait: None, write_time_max, phase, message_by: None, is_idle: false })
     }
 
     /// From now on something else is waited for.
@@ -96,8 +102,8 @@ impl<'a> Deadlines<'a> {
         loop {
             // How long a read may wait that has no other end, what it means if nothing comes, and when it must be over.
             let (wait, late, by) = match self.phase {
-                Phase::Unauthenticated(by) => (None, TimedOut::Authentication, Some(by)),
-                Phase::Heartbeats(timeout) => (Some(timeout), TimedOut::Heartbeat, None),
+                Phase::Unauthenticated(by) => (None, Received::TimedOut(TimedOut::Authentication), Some(by)),
+                Phase::Heartbeats(timeout) => (Some(timeout), Received::TimedOut(TimedOut::Heartbeat), None),
                 Phase::Messages { message_time_max, .. } if is_mid_message => {
                     let by = match self.message_by {
                         Some(by) => by,
@@ -107,22 +113,32 @@ impl<'a> Deadlines<'a> {
                         },
                     };
                     self.message_by = Some(by);
-                    (None, TimedOut::Message, Some(by))
+                    (None, Received::TimedOut(TimedOut::Message), Some(by))
                 }
-                Phase::Messages { idle_time_max, .. } => (idle_time_max, TimedOut::Idle, None),
+                Phase::Messages { idle_time_max, idle_time_when_full, .. } => {
+                    match idle_time_max.map(|most| most.saturating_sub(idle_time_when_full)) {
+                        Some(Duration::ZERO) => (idle_time_max, Received::TimedOut(TimedOut::Idle), None),
+                        _ if !self.is_idle => (Some(idle_time_when_full), Received::Idle, None),
+                        left => (left, Received::TimedOut(TimedOut::Idle), None),
+                    }
+                }
             };
             let left = by.map(|by| by.saturating_duration_since(clock::instant()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Ok(Received::TimedOut(late));
+                return Ok(late);
             }
             self.wait_in_reads(left.or(wait))?;
             let mut stream = self.stream;
             match stream.read(space) {
-                Ok(count) => return Ok(Received::Bytes(count)),
+                Ok(count) => {
+                    self.is_idle = false;
+                    return Ok(Received::Bytes(count));
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if by.is_none() {
-                        return Ok(Received::TimedOut(late));
+                        self.is_idle = late == Received::Idle;
+                        return Ok(late);
                     }
                 }
                 Err(error) => return Err(error),

@@ -1,9 +1,11 @@
 //! What everything in this room shares: who is admitted, which streams are open, and where events are reported.
 
 use std::fmt;
+use std::net::{Shutdown as Half, SocketAddr};
 
-use super::admission::{Admission, Class, Overload};
+use super::admission::{Admission, Admitted, Class, Displaced, Overload};
 use super::shutdown::OpenStreams;
+use super::stream::hang_up;
 use crate::config::Limits;
 
 /// The state that all accepted connections of a process share.
@@ -27,6 +29,8 @@ pub enum Event {
     Accepted(Class),
     /// One was refused because of a limit of ours.
     Refused(Overload),
+    /// One has given way to a newcomer because of a limit of ours.
+    GaveWay(Class),
     /// One was refused because no descriptor could be had.
     OutOfDescriptors,
     /// One was refused because no thread could be had.
@@ -39,8 +43,17 @@ pub enum Event {
 
 impl Gate {
     /// Nothing is connected yet.
-    pub fn new(limits: Limits, report: Report) -> Gate {
-        Gate { admission: Admission::default(), open: OpenStreams::default(), limits, report }
+    pub fn new(limits: Limits, admission: Admission, report: Report) -> Gate {
+        Gate { admission, open: OpenStreams::default(), limits, report }
+    }
+
+    /// Cuts the connection that has given way to a newcomer, if one has.
+    pub fn cut_displaced(&self, newcomer: &mut Admitted<'_>, class: Class, from: SocketAddr) {
+        let Some(Displaced { stream, address }) = newcomer.take_displaced() else { return };
+        // To its thread it looks like the other side hanging up, after what has come already.
+        hang_up(&stream, Half::Read);
+        let what = format_args!("a connection from {address} has given way to one from {from}");
+        self.report(Event::GaveWay(class), what);
     }
 
     /// Reports an event.

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::os::sync::TcpListener;
 
@@ -18,6 +19,9 @@ pub const REPLIES_BYTES_MAX: usize = 64 * 1024;
 /// What the kernel may keep of what one client has sent and nobody has read: four reads. A client that sends without
 /// taking its replies is not read, and what waits then would otherwise grow to megabytes.
 pub const INPUT_BYTES_MAX: usize = 32 * 1024;
+
+/// The kernel asks for signs of life at whole seconds.
+const KEEPALIVE_FLOOR: Duration = Duration::from_secs(1);
 
 /// How the bytes owed to one client are shared out: so many wait in this process, then so many in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,34 @@ impl Output {
     }
 }
 
+/// How the kernel finds out that the other side of a connection has vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vanished {
+    keepalive_idle: Duration,
+    keepalive_interval: Duration,
+    /// How long the other side may acknowledge nothing that it was sent.
+    unacknowledged: Duration,
+}
+
+impl Vanished {
+    /// The kernel asks for a sign of life after half of `vanished_time_max` without any, then every eighth of it, and
+    /// gives up after five sixths, at the next of these. What takes its replies slowly but in time is not cut.
+    pub fn within(vanished_time_max: Duration, write_time_max: Duration) -> Vanished {
+        Vanished {
+            keepalive_idle: (vanished_time_max / 2).max(KEEPALIVE_FLOOR),
+            keepalive_interval: (vanished_time_max / 8).max(KEEPALIVE_FLOOR),
+            unacknowledged: (vanished_time_max * 5 / 6).max(write_time_max),
+        }
+    }
+
+    fn watch(self, socket: &Socket) -> io::Result<()> {
+        let keepalive =
+            TcpKeepalive::new().with_time(self.keepalive_idle).with_interval(self.keepalive_interval);
+        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_user_timeout(Some(self.unacknowledged))
+    }
+}
+
 /// Binds `address`, at once after a predecessor too, and listens.
 ///
 /// Of what is sent to an accepted socket and nobody reads the kernel keeps `input_bytes_max`, if that is given, and as
@@ -45,8 +77,12 @@ pub fn listen(
     address: SocketAddr,
     output: Output,
     input_bytes_max: Option<usize>,
+    vanished: Vanished,
 ) -> io::Result<TcpListener> {
-    listen_on(unbound(address, output, input_bytes_max)?, address)
+    let socket = unbound(address, output, input_bytes_max)?;
+    // Accepted sockets inherit it, so it costs them no system call.
+    vanished.watch(&socket)?;
+    listen_on(socket, address)
 }
 
 /// A socket for [`listen_on`], with what [`listen`] gives one, to which more may be given before it is bound.
@@ -79,12 +115,38 @@ mod tests {
     use std::net::TcpStream;
 
     #[test]
+    fn accepted_socket_asks_for_signs_of_life() {
+        let second = Duration::from_secs;
+        let vanished = Vanished::within(second(120), second(30));
+        let at = "127.0.0.1:0".parse().unwrap();
+        let listener = listen(at, Output::shared_out(32 << 10), None, vanished).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        let served = SockRef::from(&served);
+        assert!(served.keepalive().unwrap());
+        let times = (served.tcp_keepalive_time().unwrap(), served.tcp_keepalive_interval().unwrap());
+        assert_eq!(times, (second(60), second(15)));
+        assert_eq!(served.tcp_user_timeout().unwrap(), Some(second(100)));
+        // The last question before it gives up comes within the time, from the shortest to the longest.
+        for most in [4, 5, 6, 7, 10, 120, 12 * 60 * 60] {
+            let Vanished { keepalive_idle, keepalive_interval, unacknowledged } =
+                Vanished::within(second(most), second(1));
+            let mut at = keepalive_idle + keepalive_interval;
+            while at < unacknowledged {
+                at += keepalive_interval;
+            }
+            assert!(at <= second(most), "{most} s: {at:?}");
+        }
+        assert_eq!(Vanished::within(second(120), second(600)).unacknowledged, second(600));
+    }
+
+    #[test]
     fn kernel_send_buffer_is_bounded() {
         for output_bytes_max in [32 << 10, 256 << 10] {
             let output = Output::shared_out(output_bytes_max);
             let all = output.replies_bytes_max + output.kernel_bytes_max;
             assert_eq!(all, output_bytes_max as usize);
-            let listener = listen("127.0.0.1:0".parse().unwrap(), output, None).unwrap();
+            let listener = listen("127.0.0.1:0".parse().unwrap(), output, None, soon()).unwrap();
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             socket.set_recv_buffer_size(4096).unwrap();
             socket.connect(&listener.local_addr().unwrap().into()).unwrap();
@@ -105,10 +167,14 @@ mod tests {
         }
     }
 
+    fn soon() -> Vanished {
+        Vanished::within(Duration::from_secs(4), Duration::from_secs(1))
+    }
+
     #[test]
     fn kernel_receive_buffer_is_bounded() {
         let output = Output::shared_out(32 << 10);
-        let listener = listen("127.0.0.1:0".parse().unwrap(), output, Some(INPUT_BYTES_MAX)).unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), output, Some(INPUT_BYTES_MAX), soon()).unwrap();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_send_buffer_size(4096).unwrap();
         socket.connect(&listener.local_addr().unwrap().into()).unwrap();

@@ -11,8 +11,8 @@ use crate::config::Config;
 /// spare, what `accept` takes before a connection is there, and a few that libraries open.
 const OWN_DESCRIPTORS: u64 = 16;
 
-/// Descriptors for each neighbour: our link, its link, and of each one more that is being made anew.
-const NEIGHBOUR_DESCRIPTORS: u64 = 4;
+/// Descriptors for each neighbour: our link, its link, of ours one more that is being made anew, and its places.
+const NEIGHBOUR_DESCRIPTORS: u64 = 3 + NEIGHBOUR_PLACES as u64;
 
 /// Threads that refuse connections and keep some of them for a moment: two that accept, one that starts threads.
 const REFUSERS: u64 = 3;
@@ -20,11 +20,19 @@ const REFUSERS: u64 = 3;
 /// Refused connections that each of these keeps for a moment.
 pub const REFUSED_MAX: usize = 32;
 
+/// Connections that have given way to newcomers and whose threads have not ended yet: these end at once, so this many
+/// are seen only in a storm, and then newcomers are refused.
+pub const DISPLACED_MAX: u32 = 64;
+
+/// Unauthenticated connections that are kept for each neighbour at its address: its link, the one before, and two that
+/// may be cut by others there.
+pub const NEIGHBOUR_PLACES: u32 = 4;
+
 /// Threads of the server itself.
 const OWN_THREADS: u64 = 8;
 
-/// Threads for each neighbour: our link, its watcher, and the conversations of its link and the one before.
-const NEIGHBOUR_THREADS: u64 = 4;
+/// Threads for each neighbour: our link, its watcher, the conversation of its link, and those in its places.
+const NEIGHBOUR_THREADS: u64 = 3 + NEIGHBOUR_PLACES as u64;
 
 /// Mappings of memory of a thread: its stack, its signal stack, and a guard for each.
 const THREAD_MAPPINGS: u64 = 4;
@@ -83,6 +91,7 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
     let reserved = OWN_DESCRIPTORS
         + NEIGHBOUR_DESCRIPTORS * neighbours
         + u64::from(config.limits.hello_pending_max)
+        + u64::from(DISPLACED_MAX)
         + REFUSERS * REFUSED_MAX as u64
         + calls;
     Some(Room { what: "open files (raise the limit: ulimit -n)", granted, reserved, each: 1 })
@@ -92,7 +101,10 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
 fn mappings(config: &Config) -> Option<Room> {
     let granted = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
     let neighbours = config.herd.neighbours(&config.name).len() as u64;
-    let threads = OWN_THREADS + NEIGHBOUR_THREADS * neighbours + u64::from(config.limits.hello_pending_max);
+    let threads = OWN_THREADS
+        + NEIGHBOUR_THREADS * neighbours
+        + u64::from(config.limits.hello_pending_max)
+        + u64::from(DISPLACED_MAX);
     let reserved = OWN_MAPPINGS + THREAD_MAPPINGS * threads;
     let what = "memory mappings, four for each thread (raise vm.max_map_count)";
     Some(Room { what, granted, reserved, each: THREAD_MAPPINGS })

@@ -32,13 +32,14 @@ use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::metrics::Event;
 use crate::member::recover;
-use crate::net::admission::{Class, Overload};
+use crate::net::admission::{Admission, Class, Overload};
 use crate::net::gate::{self, Gate};
-use crate::net::listen::{INPUT_BYTES_MAX, Output, listen};
+use crate::net::listen::{INPUT_BYTES_MAX, Output, Vanished, listen};
 use crate::net::shutdown::OpenStreams;
 use crate::os::sync::{Sender, bounded};
 use crate::os::{clock, resource_limits};
 use crate::places::PlacesProvider;
+use crate::proto::node::Dialect;
 
 /// A server whose ports are open, not yet serving.
 pub struct Server {
@@ -90,9 +91,11 @@ impl Server {
         }
         let start = recover::start(config, disk)?;
         let must_checkpoint = start.must_checkpoint;
+        let vanished = Vanished::within(limits.vanished_time_max, limits.reply_time_max);
         // Neighbours send in bulk, and have proved who they are.
         let bind = |address, input_bytes_max| {
-            listen(address, output, input_bytes_max).map_err(|error| ServeError::Bind { address, error })
+            listen(address, output, input_bytes_max, vanished)
+                .map_err(|error| ServeError::Bind { address, error })
         };
         // A client that gets through to the client port finds the other one open too.
         let peers = bind(configured.peer, None)?;
@@ -104,11 +107,13 @@ impl Server {
         let admin = member.wal().and_then(|_| admin_in(&config.journal.dir));
         let (stop, stopped) = bounded(1);
         let neighbours = config.herd.neighbours(&config.name);
+        let addresses = neighbours.iter().filter(|neighbour| neighbour.dialect == Dialect::Herd);
+        let admission = Admission::with_places_for(addresses.map(|neighbour| neighbour.peer.ip()));
         let parts = Parts {
             clients,
             peers,
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
-            gate: Gate::new(limits, report_to(&member)),
+            gate: Gate::new(limits, admission, report_to(&member)),
             member,
             dialling: OpenStreams::default(),
             links: OpenStreams::default(),
@@ -166,12 +171,18 @@ fn report_to(member: &Arc<Member>) -> gate::Report {
     let member = Arc::clone(member);
     Box::new(move |event, what| {
         let metrics = &member.metrics;
-        let refused = match event {
+        let event = match event {
             gate::Event::Accepted(Class::Client) => return metrics.clients_accepted.add(1),
             gate::Event::Accepted(Class::Peer) => return metrics.peers_accepted.add(1),
             gate::Event::Panicked => {
                 log::error!("{what}");
                 return member.after_panic();
+            }
+            gate::Event::GaveWay(Class::Client) => {
+                return metrics.count_and_warn(Event::IdleDisplaced, what);
+            }
+            gate::Event::GaveWay(Class::Peer) => {
+                return metrics.count_and_warn(Event::UnauthenticatedDisplaced, what);
             }
             gate::Event::Refused(Overload::Connections) => Event::Connections,
             gate::Event::Refused(Overload::Address) => Event::Address,
@@ -181,6 +192,6 @@ fn report_to(member: &Arc<Member>) -> gate::Report {
             gate::Event::OutOfMemory => Event::Memory,
         };
         metrics.connections_refused.add(1);
-        metrics.count_and_warn(refused, what);
+        metrics.count_and_warn(event, what);
     })
 }

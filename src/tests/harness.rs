@@ -215,6 +215,12 @@ impl Talk {
         line
     }
 
+    /// The next line, or none if the connection has ended.
+    pub(crate) fn line_or_end(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).ok().filter(|count| *count > 0).map(|_| line)
+    }
+
     /// Sends one line and returns the one line that comes back.
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\n")).line()

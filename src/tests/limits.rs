@@ -2,24 +2,34 @@
 //!
 //! Times are bounds that the server was given; no test here says how long anything took.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::scope;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
-use crate::config::{Config, Limits};
+use crate::config::{self, Config, Herd, Limits};
 use crate::member::turn::Host;
 use crate::os::clock;
 use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::model::epoch::Epoch;
-use crate::tests::peers::{call, hello};
+use crate::proto::model::name::ServerName;
+use crate::tests::free_address::free_address;
+use crate::tests::peers::{call, greet, hello};
 
 /// Long enough to be kept by a test that means to, and short to wait for.
 const SOON: Duration = Duration::from_millis(300);
+
+/// Connections of a flood that are held at once.
+const FLOOD_HELD_MAX: usize = 500;
 
 const KIWI: &str = "IAMAT kiwi +34.068930-118.445127 1621464827";
 
@@ -71,26 +81,84 @@ fn an_address_has_its_share_of_connections_and_others_theirs() {
 fn strangers_on_the_peer_port_are_few_and_have_little_time() {
     let limits = Limits { hello_pending_max: 2, hello_time_max: SOON, ..Limits::default() };
     let server = limited(limits);
+    let stranger = || Talk::from("127.0.0.77:0".parse().unwrap(), server.peers);
     // One is silent, one says hello and does not prove it.
-    let mut strangers = [server.peer(), server.peer()];
+    let mut strangers = [stranger(), stranger()];
     strangers[1].send(hello("Parker", "Alford", Epoch(1)) + "\n");
     for talk in &mut strangers {
         let told = rest(talk);
         assert!(told.ends_with("? no HELLO within 300ms\n"), "{told}");
     }
     // A neighbour has the time it needs, and takes no stranger's place.
-    let mut neighbour = eventually("there is room for one more", || {
-        let mut talk = server.peer();
-        let answer = talk.ask(&hello("Parker", "Alford", Epoch(1)));
-        answer.starts_with("CHALLENGE").then_some(talk)
-    });
-    assert!(neighbour.ask("PROOF -").starts_with("WELCOME"));
-    let first = server.peer();
-    let second = server.peer();
-    let mut refused = server.peer();
-    assert_eq!(rest(&mut refused), "? too many connections without a hello; try again later\n");
-    drop((first, second));
+    let mut neighbour = call(server.peers, "Parker", "Alford", Epoch(1));
+    stranger().rest();
     assert_eq!(neighbour.ask("x"), "? x", "longer than a stranger may stay");
+}
+
+#[test]
+fn oldest_stranger_on_the_peer_port_gives_way_and_is_told() {
+    let server = limited(Limits { hello_pending_max: 2, hello_time_max: WAIT, ..Limits::default() });
+    let mut strangers: Vec<Talk> =
+        (2..6).map(|host| Talk::from(([127, 0, 0, host], 0).into(), server.peers)).collect();
+    let mut staying = strangers.split_off(2);
+    for talk in &mut strangers {
+        assert_eq!(rest(talk), "? too many connections without a hello; try again later\n");
+    }
+    for talk in &mut staying {
+        assert!(talk.ask(&hello("Parker", "Alford", Epoch(1))).starts_with("CHALLENGE"));
+    }
+}
+
+#[test]
+fn neighbour_is_in_at_once_however_many_strangers_come() {
+    let pair = herd(&["Alford", "Parker"], &[("Alford", "Parker")], true);
+    let server = TestServer::start(&pair, "Alford", catalogue());
+    let parker = SocketAddr::new(pair.member("Parker").unwrap().peer.ip(), 0);
+    let (held, is_over) = bounded::<()>(0);
+    scope(|scope| {
+        let held = held;
+        // From more addresses than there are places for strangers.
+        scope.spawn(|| flood(server.peers, 2..250, &is_over));
+        for epoch in 1.. {
+            let talk = Talk::from(parker, server.peers);
+            let mut neighbour = greet(talk, "Parker", "Alford", Epoch(epoch));
+            assert_eq!(neighbour.ask("x"), "? x");
+            if server.member.metrics.unauthenticated_displaced.get() > 500 {
+                break;
+            }
+        }
+        drop(held);
+    });
+}
+
+#[test]
+fn neighbour_is_in_soon_even_if_strangers_come_from_its_address() {
+    let server = limited(Limits::default());
+    let (held, is_over) = bounded::<()>(0);
+    scope(|scope| {
+        let held = held;
+        scope.spawn(|| flood(server.peers, 1..2, &is_over));
+        eventually("it is in", || {
+            let mut talk = server.peer();
+            talk.socket.write_all(format!("{}\n", hello("Parker", "Alford", Epoch(1))).as_bytes()).ok()?;
+            talk.line_or_end()?.starts_with("CHALLENGE").then_some(())?;
+            talk.socket.write_all(b"PROOF -\n").ok()?;
+            talk.line_or_end()?.starts_with("WELCOME").then_some(())
+        });
+        drop(held);
+    });
+}
+
+/// Silent connections from these hosts of 127.0.0.0/24, one a millisecond, until it is over.
+fn flood(to: SocketAddr, hosts: Range<u8>, is_over: &Receiver<()>) {
+    let mut held = VecDeque::new();
+    for host in hosts.cycle() {
+        if is_over.recv_timeout(Duration::from_millis(1)) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        held.push_front(Talk::from(([127, 0, 0, host], 0).into(), to));
+        held.truncate(FLOOD_HELD_MAX);
+    }
 }
 
 #[test]
@@ -182,6 +250,58 @@ fn an_idle_client_is_let_go_if_asked_for_and_a_busy_one_stays() {
         assert_eq!(busy.ask("x"), "? x");
         matches!((&idle.socket).read(&mut [0; 1]), Ok(0)).then_some(())
     });
+}
+
+#[test]
+fn idle_client_gives_way_when_the_server_is_full_and_a_busy_one_does_not() {
+    let limits = Limits { connections_max: 2, idle_time_when_full: SOON, ..Limits::default() };
+    let server = limited(limits);
+    let mut idle = server.client();
+    assert_eq!(idle.ask("x"), "? x");
+    let mut busy = server.client();
+    let mut newcomer = eventually("a newcomer is served", || {
+        assert_eq!(busy.ask("x"), "? x");
+        let mut talk = server.client();
+        let _ = talk.socket.write_all(b"x\n");
+        (talk.line() == "? x").then_some(talk)
+    });
+    assert_eq!(rest(&mut idle), "", "it may wait for the reply to something else");
+    assert_eq!((busy.ask("x"), newcomer.ask("x")), ("? x".to_owned(), "? x".to_owned()));
+    assert_eq!(server.member.metrics.idle_displaced.get(), 1);
+}
+
+#[test]
+fn idle_client_that_speaks_again_is_as_good_as_new() {
+    let limits = Limits { connections_max: 1, idle_time_when_full: SOON, ..Limits::default() };
+    let server = limited(limits);
+    let mut talk = server.client();
+    // It is often idle for long enough, and nobody comes.
+    for _ in 0..3 {
+        assert_eq!(talk.ask("x"), "? x");
+        talk.socket.set_read_timeout(Some(SOON * 2)).unwrap();
+        assert!(talk.socket.read(&mut [0; 1]).is_err());
+        talk.socket.set_read_timeout(Some(WAIT)).unwrap();
+    }
+    assert_eq!(talk.ask("x"), "? x");
+    assert_eq!(rest(&mut server.client()), "? too many connections here; try another server of the herd\n");
+}
+
+#[test]
+fn classic_neighbour_may_have_nothing_to_tell_for_ever() {
+    let name = |text| ServerName::parse(text).unwrap();
+    let members = vec![
+        config::Member::herd(name("Alford"), free_address(), free_address()),
+        config::Member::legacy(name("Classic"), free_address()),
+    ];
+    let herd = Herd::new(members, vec![(name("Alford"), name("Classic"))], true).unwrap();
+    let limits = Limits { idle_time_max: Some(SOON), ..Limits::default() };
+    let server = TestServer::with(&Config { limits, ..config(&herd, "Alford") }, catalogue());
+    let at = herd.member("Classic").unwrap().client.ip();
+    let mut neighbour = Talk::from((at, 0).into(), server.clients);
+    let mut elsewhere = Talk::from("127.0.0.9:0".parse().unwrap(), server.clients);
+    assert_eq!(neighbour.ask("x"), "? x");
+    assert_eq!(rest(&mut elsewhere), "");
+    assert_eq!(neighbour.ask("x"), "? x");
 }
 
 #[test]

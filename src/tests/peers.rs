@@ -37,7 +37,11 @@ pub(crate) fn met(node: &mut Node, neighbour: usize, epoch: Epoch) -> (Session, 
 
 /// A connection to a server's peer port on which a neighbour has said all it must.
 pub(crate) fn call(address: SocketAddr, from: &str, to: &str, epoch: Epoch) -> Talk {
-    let mut talk = Talk::with(address);
+    greet(Talk::with(address), from, to, epoch)
+}
+
+/// A connection to a peer port on which a neighbour says all it must.
+pub(crate) fn greet(mut talk: Talk, from: &str, to: &str, epoch: Epoch) -> Talk {
     let challenge = talk.ask(&hello(from, to, epoch));
     assert!(challenge.starts_with(&format!("CHALLENGE 3 {to} {from} ")), "{challenge}");
     let welcome = talk.ask("PROOF -");

@@ -13,7 +13,7 @@ use crate::frontend::{self, connection};
 use crate::journal::{Disk, RealDisk};
 use crate::member::{Member, recover};
 use crate::net::accept::{Accepted, Door};
-use crate::net::admission::Class;
+use crate::net::admission::{Admission, Class};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::OpenStreams;
@@ -72,7 +72,7 @@ impl Stage {
         Unserved {
             member: self.member(&config, Arc::new(RealDisk)),
             neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
-            gate: Gate::new(config.limits, Box::new(|_, _| ())),
+            gate: Gate::new(config.limits, Admission::default(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
             live: OpenStreams::default(),
         }
