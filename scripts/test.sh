@@ -54,8 +54,25 @@ install_deny() {
 # are tested too where Python and Node are there; what is missing is named and skipped.
 tests() {
     bench/field/setup.sh || echo "The herds of other makers cannot be installed: their tests are skipped."
+    install_proxies || echo "apt-get could not install haproxy and nginx: their tests are skipped."
     cargo test --workspace --locked --no-fail-fast
 }
+
+# The proxies that tests put before a server, where that is allowed. Debian starts what it installs, unless a file says
+# no, which is there only meanwhile.
+install_proxies() (
+    if command -v haproxy >/dev/null && command -v nginx >/dev/null; then return; fi
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then return; fi
+    echo "Installing haproxy and nginx, which tests put before a server."
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        haproxy nginx-light libnginx-mod-stream; } >/dev/null 2>&1
+)
 
 # Interleavings of the server's threads, on a model of locks, channels and sockets: 10,000 schedules of each scenario,
 # or as many as PROXYHERD_SCHEDULES says.

@@ -82,6 +82,7 @@ impl Common {
                 ..PlacesArgs::default()
             },
             limits: Limits { connections_max: self.connections_max, ..Limits::default() },
+            proxy_from: Vec::new(),
             clock_lead_max: None,
             explains: false,
             auth,

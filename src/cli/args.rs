@@ -1,11 +1,13 @@
 //! The raw command line, as clap reads it and as its help teaches it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
 use super::limits::{RawLimits, size, time};
 use crate::config::{
@@ -181,6 +183,10 @@ pub(super) struct RawServe {
     /// compare the copy with what they sent must not be used then.
     #[arg(long)]
     pub(super) explain: bool,
+    /// Where proxies are, such as 10.0.0.0/8 or 192.0.2.7, that name their clients by the PROXY protocol, version 1 or
+    /// 2; may be given more than once. A header must come first from there, on every port but that of the neighbours.
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub(super) proxy_from: Vec<IpNet>,
     #[command(flatten)]
     pub(super) limits: RawLimits,
 }
@@ -273,6 +279,12 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
         "drop" => WhenFull::Drop,
         _ => WhenFull::Wait,
     })
+}
+
+/// A network of addresses, or one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.ok_or("it takes an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")
 }
 
 /// One field of a line: white space would make other fields of it, or other lines.

@@ -62,6 +62,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     auth.allows(member)?;
     Ok(Config {
         name: member.name.clone(),
+        proxy_from: raw.proxy_from,
         auth,
         herd,
         log: LogOptions {

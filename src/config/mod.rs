@@ -15,6 +15,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use auth::{Auth, SECRET_VARIABLE};
 pub use drawing::draw;
 pub use error::{AddressUse, ConfigError};
@@ -73,6 +75,8 @@ pub struct Config {
     pub places: PlacesArgs,
     /// The bounds beyond which the server refuses.
     pub limits: Limits,
+    /// Where proxies are that name their clients by the PROXY protocol.
+    pub proxy_from: Vec<IpNet>,
     /// How far a client's clock may be ahead of this server's; `None` for what the herd says.
     pub clock_lead_max: Option<Duration>,
     /// Whether error lines to clients say why.

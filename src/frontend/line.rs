@@ -18,7 +18,8 @@ use crate::proto::line::framing::{CLIENT_READ_BYTES, Framing};
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let (member, limits) = (shared.member, &shared.gate.limits);
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
-    let legacy = legacy_at(shared.legacy, accepted.from);
+    // A proxy names any address that it is told: none of them makes a neighbour.
+    let legacy = if accepted.is_proxied { &[] } else { legacy_at(shared.legacy, accepted.from) };
     let conversation = Conversation::with_client(Arc::clone(&member.me), remote, legacy);
     let framing = Framing::new(limits.line_bytes_max, CLIENT_READ_BYTES);
     let phase = Phase::Messages {

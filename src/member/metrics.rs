@@ -89,6 +89,8 @@ metrics! {
     over_per_address_max: Address,
     /// Connections refused on the peer port because too many were there without a hello.
     over_hello_pending_max: HelloPending,
+    /// Connections from proxies refused because no proper header of the PROXY protocol came first.
+    proxy_headers_refused: ProxyHeader,
     /// Idle clients that gave way to a newcomer because as many as may be were connected.
     idle_displaced: IdleDisplaced,
     /// Connections without a hello that gave way to a newcomer on the peer port.

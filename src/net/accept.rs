@@ -40,8 +40,10 @@ pub struct Accepted<'a, P> {
     pub door: Door<P>,
     /// Its bytes.
     pub stream: Arc<Stream>,
-    /// The other side's address.
+    /// The other side's address, or that of the client that a proxy has named.
     pub from: SocketAddr,
+    /// Whether it comes through a proxy. Its address grants it nothing then, whatever that is.
+    pub is_proxied: bool,
     /// Its place among the connections.
     pub admitted: Admitted<'a>,
     /// Its place among the open streams.
@@ -120,15 +122,23 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
             return;
         }
         let stream = Arc::new(stream);
-        match gate.admission.admit(self.door.class, from, &gate.limits) {
+        let is_proxied = gate.is_proxied(self.door.class, from);
+        let admitted = if is_proxied {
+            gate.admission.admit_unnamed(&gate.limits)
+        } else {
+            gate.admission.admit(self.door.class, from, &gate.limits)
+        };
+        match admitted {
             Ok(mut admitted) => {
-                gate.report(Event::Accepted(self.door.class), format_args!(""));
+                if !is_proxied {
+                    gate.report(Event::Accepted(self.door.class), format_args!(""));
+                }
                 gate.cut_displaced(&mut admitted, self.door.class, from);
                 if self.door.class == Class::Peer {
                     admitted.may_give_way(&stream);
                 }
                 let registered = gate.open.register(&stream);
-                let accepted = Accepted { door: self.door, stream, from, admitted, registered };
+                let accepted = Accepted { door: self.door, stream, from, is_proxied, admitted, registered };
                 // It fails when the thread that takes them has ended, and so the server.
                 let _ = self.accepted.send(network(from.ip()), accepted);
             }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{Shutdown as Half, SocketAddr};
 
+use ipnet::IpNet;
+
 use super::admission::{Admission, Admitted, Class, Displaced, Overload};
 use super::shutdown::OpenStreams;
 use super::stream::hang_up;
@@ -16,6 +18,8 @@ pub struct Gate {
     pub open: OpenStreams,
     /// The bounds.
     pub limits: Limits,
+    /// Where proxies are, which name their clients.
+    proxies: Vec<IpNet>,
     report: Report,
 }
 
@@ -31,6 +35,8 @@ pub enum Event {
     Refused(Overload),
     /// One has given way to a newcomer because of a limit of ours.
     GaveWay(Class),
+    /// One from a proxy was refused because the proxy did not say whose it is.
+    NotNamed,
     /// One was refused because no descriptor could be had.
     OutOfDescriptors,
     /// One was refused because no thread could be had.
@@ -43,8 +49,14 @@ pub enum Event {
 
 impl Gate {
     /// Nothing is connected yet.
-    pub fn new(limits: Limits, admission: Admission, report: Report) -> Gate {
-        Gate { admission, open: OpenStreams::default(), limits, report }
+    pub fn new(limits: Limits, admission: Admission, proxies: Vec<IpNet>, report: Report) -> Gate {
+        Gate { admission, open: OpenStreams::default(), limits, proxies, report }
+    }
+
+    /// Whether a connection from there must begin with the header of a proxy. Neighbours come without one.
+    pub fn is_proxied(&self, class: Class, from: SocketAddr) -> bool {
+        let address = from.ip().to_canonical();
+        class == Class::Client && self.proxies.iter().any(|network| network.contains(&address))
     }
 
     /// Cuts the connection that has given way to a newcomer, if one has.

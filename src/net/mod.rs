@@ -10,6 +10,8 @@ pub mod fair_queue;
 pub mod gate;
 pub mod idle_threads;
 pub mod listen;
+pub mod proxied;
+pub mod proxy_header;
 pub mod refuse;
 pub mod shutdown;
 pub mod stream;

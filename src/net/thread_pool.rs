@@ -4,7 +4,7 @@
 //! saves the cost of starting one, which nearly doubles the connections that can be served in a second. Some are
 //! started with the server and kept for peers: clients that have taken all other threads must not part the herd.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,7 @@ use super::admission::Class;
 use super::fair_queue::{Received, Receiver};
 use super::gate::{Event, Gate};
 use super::idle_threads::IdleThreads;
+use super::proxied;
 use super::refuse::Refused;
 use crate::os::clock;
 use crate::os::semaphore::{Permit, Semaphore};
@@ -52,7 +53,7 @@ pub struct Service<'a, P> {
 /// Serves one connection from its first byte to its last.
 type Serve<'a, P> = dyn Fn(Accepted<'a, P>) + Send + Sync + 'a;
 
-impl<'a, P> Service<'a, P> {
+impl<'a, P: Display> Service<'a, P> {
     /// Serves each connection by this closure.
     pub fn new(gate: &'a Gate, serve: impl Fn(Accepted<'a, P>) + Send + Sync + 'a) -> Service<'a, P> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -64,7 +65,12 @@ impl<'a, P> Service<'a, P> {
     fn serve(&self, (connection, permit): Starting<'a, '_, P>) {
         let from = connection.from;
         drop(permit);
-        if catch_unwind(AssertUnwindSafe(|| (self.serve)(connection))).is_err() {
+        let serve = || {
+            if let Some(connection) = proxied::named(self.gate, connection) {
+                (self.serve)(connection);
+            }
+        };
+        if catch_unwind(AssertUnwindSafe(serve)).is_err() {
             let what = format_args!(
                 "bug: the conversation with {from} panicked; please report what stands on standard error"
             );
@@ -86,7 +92,7 @@ pub struct ThreadPool<'scope, 'env, 'a, P> {
 /// A connection on its way to a thread, with the permit to start.
 type Starting<'a, 'env, P> = (Accepted<'a, P>, Permit<'env>);
 
-impl<'scope, 'env, 'a, P: Send + 'a> ThreadPool<'scope, 'env, 'a, P> {
+impl<'scope, 'env, 'a, P: Send + Display + 'a> ThreadPool<'scope, 'env, 'a, P> {
     /// Starts the threads that are kept for the class of peers.
     ///
     /// # Errors
@@ -179,7 +185,7 @@ fn is_memory_left() -> bool {
     got
 }
 
-fn serve_one_after_another<'a, 'env, P>(
+fn serve_one_after_another<'a, 'env, P: Display>(
     service: &'env Service<'a, P>,
     first: &Mutex<Option<Starting<'a, 'env, P>>>,
     more: &IdleThreads<Starting<'a, 'env, P>>,

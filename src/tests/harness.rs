@@ -45,6 +45,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         journal: JournalOptions::default(),
         places: PlacesArgs::default(),
         limits: Limits { connections_max: 100, ..Limits::default() },
+        proxy_from: Vec::new(),
         clock_lead_max: None,
         explains: false,
         auth: Auth::Loopback,

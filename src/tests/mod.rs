@@ -22,6 +22,7 @@ mod logging;
 mod merge;
 mod mutants;
 mod peers;
+mod proxied;
 mod pure;
 mod resend;
 mod stopping;

@@ -13,6 +13,7 @@ mod model;
 mod naive;
 pub(crate) mod peer;
 pub(crate) mod places;
+pub(crate) mod proxy;
 
 #[cfg(test)]
 mod replay;

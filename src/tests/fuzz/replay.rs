@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::{client, config, framing, grammar, journal, peer, places};
+use super::{client, config, framing, grammar, journal, peer, places, proxy};
 
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 7] = [
+const TARGETS: [(&str, Check); 8] = [
     ("client", client::check),
     ("config", config::check),
     ("framing", framing::check),
@@ -16,6 +16,7 @@ const TARGETS: [(&str, Check); 7] = [
     ("journal", journal::check),
     ("peer", peer::check),
     ("places", places::check),
+    ("proxy", proxy::check),
 ];
 
 /// The most bytes that all of the corpus may have: it is read by everybody who clones the project.

@@ -72,7 +72,7 @@ impl Stage {
         Unserved {
             member: self.member(&config, Arc::new(RealDisk)),
             neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
-            gate: Gate::new(config.limits, Admission::default(), Box::new(|_, _| ())),
+            gate: Gate::new(config.limits, Admission::default(), Vec::new(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
             live: OpenStreams::default(),
         }
@@ -100,7 +100,7 @@ impl Unserved {
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
         let shared = connection::Shared { member, gate, output, legacy: &[] };
-        frontend::serve(shared, Accepted { door, stream, from, admitted, registered });
+        frontend::serve(shared, Accepted { door, stream, from, is_proxied: false, admitted, registered });
     }
 
     /// The neighbour with this index, whose link follows the change log from now on.

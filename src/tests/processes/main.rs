@@ -15,6 +15,7 @@ mod killing;
 mod limits;
 mod log;
 mod programs;
+mod proxies;
 mod real;
 mod stopping;
 #[path = "../transcripts/mod.rs"]
