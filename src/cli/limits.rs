@@ -52,7 +52,7 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     idle_time_when_full: Duration,
     /// How long a connection is kept whose other side has vanished without a word, as a phone without coverage does;
-    /// 4s at least.
+    /// 4s at least, and no less than --reply-time-max.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = vanished_time)]
     vanished_time_max: Duration,
     /// How long a client may take to read the replies that are written at once; then it is cut off.

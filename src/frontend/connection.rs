@@ -188,8 +188,7 @@ impl<'a> Connection<'a> {
     fn authenticated(&mut self, neighbour: usize) {
         let stream = Arc::clone(self.stream);
         let cut = Box::new(move || hang_up(&stream, Half::Both));
-        let remote = self.conversation.remote();
-        self.registration = Some(self.shared.member.authenticated(remote, neighbour, cut));
+        self.registration = Some(self.shared.member.authenticated(&self.conversation, neighbour, cut));
         self.admitted.authenticated();
         self.deadlines.enter(Phase::Heartbeats(PEER_TIMEOUT));
     }

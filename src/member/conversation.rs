@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::peer_registry::Claimant;
 use super::turn::{Host, Turn};
 use crate::logging::Escaped;
 use crate::proto::line::framing::{Framing, Line};
@@ -25,6 +26,7 @@ use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::Heartbeat;
+use crate::proto::peering::session as peer;
 use crate::proto::session::{Refusal, Session, Step};
 
 /// One conversation.
@@ -97,6 +99,11 @@ impl Conversation {
     /// Whether the other side has authenticated as a neighbour.
     pub fn is_peer(&self) -> bool {
         self.session.is_peer()
+    }
+
+    /// The server that says to be a neighbour, with a proof or not.
+    pub fn claimant(&self) -> Option<Claimant> {
+        self.session.peer_epoch().map(|epoch| Claimant { epoch, from: self.remote.from })
     }
 
     /// Takes complete lines, received at `received`, until the driver has something to do. The replies have hardly more
@@ -172,6 +179,12 @@ impl Conversation {
                         None
                     }
                 }
+            }
+            Step::Authenticated(neighbour)
+                if self.claimant().is_some_and(|claimant| !host.admits(neighbour, claimant)) =>
+            {
+                turn.complain(format_args!("{}", peer::Refusal::NameTaken));
+                Some(Pause::Close(Refusal::Peer(peer::Refusal::NameTaken)))
             }
             Step::Authenticated(neighbour) => {
                 host.write(|node| self.session.authenticate(node, &mut turn.batch));

@@ -153,6 +153,8 @@ metrics! {
     peers_timed_out: PeerTimedOut,
     /// Connections of a neighbour that a newer one has replaced.
     peers_replaced,
+    /// Peers kept out because another server with the same name is here.
+    peers_flapping: NameTaken,
     /// Peers that speak another version.
     peers_of_other_version: PeerVersion,
     /// Peers that meant another server.

@@ -31,7 +31,7 @@ use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::link_state::LinkState;
 use self::metrics::{Event, Metrics};
 use self::notifier::{Notifiers, Subscription, WakeUp};
-use self::peer_registry::{Cut, PeerRegistry, Registration};
+use self::peer_registry::{Claimant, Cut, PeerRegistry, Registration};
 use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
 use self::turn::{Counts, Host, Turn};
@@ -274,9 +274,14 @@ impl Member {
 
     /// A neighbour has authenticated in a conversation that `cut` ends: its older conversation is cut, and the link to
     /// it wakes.
-    pub fn authenticated(&self, remote: Remote, neighbour: usize, cut: Cut) -> Registration<'_> {
-        let (name, from) = (&self.me.neighbours[neighbour].name, remote.from);
-        let registration = self.peers.enter(neighbour, cut);
+    pub fn authenticated<'a>(
+        &'a self,
+        conversation: &Conversation,
+        neighbour: usize,
+        cut: Cut,
+    ) -> Registration<'a> {
+        let (name, from) = (&self.me.neighbours[neighbour].name, conversation.remote().from);
+        let registration = self.peers.enter(neighbour, conversation.claimant(), cut);
         if registration.replaced {
             self.metrics.peers_replaced.add(1);
             log::info!("neighbour {name} is here again, from {from}: its older connection is cut");
@@ -297,15 +302,18 @@ impl Member {
     /// Counts and warns that a conversation is closed because of what was said.
     pub fn closed(&self, remote: Remote, why: Refusal) {
         let event = match why {
+            // Warned of when it was seen, with the addresses of both.
+            Refusal::Peer(peer::Refusal::NameTaken) => return,
             Refusal::TooLong => Event::LineBytes,
             Refusal::Peer(why) => match why {
                 peer::Refusal::Version => Event::PeerVersion,
                 peer::Refusal::NotMe => Event::PeerMisdirected,
                 peer::Refusal::NotANeighbour => Event::PeerUnknown,
                 peer::Refusal::WrongProof => Event::PeerUnproved,
-                peer::Refusal::Parse(_) | peer::Refusal::NotProved | peer::Refusal::SecondHello => {
-                    Event::Refused
-                }
+                peer::Refusal::Parse(_)
+                | peer::Refusal::NotProved
+                | peer::Refusal::SecondHello
+                | peer::Refusal::NameTaken => Event::Refused,
             },
             Refusal::Client(_) => Event::Refused,
         };
@@ -372,6 +380,17 @@ impl Host for Member {
 
     fn has_wal(&self) -> bool {
         self.wal.is_some()
+    }
+
+    fn admits(&self, neighbour: usize, claimant: Claimant) -> bool {
+        let Err(here) = self.peers.admits(neighbour, claimant) else { return true };
+        let (name, here, there) = (&self.me.neighbours[neighbour].name, here.from, claimant.from);
+        let what = format_args!(
+            "two servers say that they are {name}: one at {here}, and one at {there}, which is kept out for now; stop \
+             one, or give it a name of its own"
+        );
+        self.metrics.count_and_warn(Event::NameTaken, what);
+        false
     }
 
     fn is_near_capacity(&self) -> bool {

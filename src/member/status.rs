@@ -52,7 +52,9 @@ pub fn report(member: &Member, connections_open: u32) {
         let behind = last_seq.saturating_sub(wal.durable_seq());
         log::info!("status: journal: {how}, {behind} changes not yet, {} KiB in {files} files", bytes >> 10);
     }
-    for (neighbour, link) in member.me.neighbours.iter().zip(&member.links) {
-        log::info!("status: link to {}: {}", neighbour.name, link.status(last_seq));
+    for (index, (neighbour, link)) in member.me.neighbours.iter().zip(&member.links).enumerate() {
+        let flapping =
+            if member.peers.is_flapping(index) { ", flapping: two servers have this name" } else { "" };
+        log::info!("status: link to {}: {}{flapping}", neighbour.name, link.status(last_seq));
     }
 }

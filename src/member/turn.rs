@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::peer_registry::Claimant;
 pub use super::wal_writer::Lsn;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::line::reason::Reason;
@@ -25,6 +26,11 @@ pub trait Host {
 
     /// Whether applied reports can turn out not to be durable.
     fn has_wal(&self) -> bool;
+
+    /// Whether a server that has proved to be this neighbour may be it: not if another one that says the same is here.
+    fn admits(&self, _neighbour: usize, _claimant: Claimant) -> bool {
+        true
+    }
 
     /// Whether reports of new clients may be rejected soon. Only a hint, which may come late: the store decides.
     fn is_near_capacity(&self) -> bool;

@@ -35,7 +35,7 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Open {
     clients: u32,
-    by_address: HashMap<IpAddr, Clients>,
+    by_address: BTreeMap<IpAddr, Clients>,
     /// Those that have not authenticated, in the order in which they came.
     unauthenticated: BTreeMap<u64, (IpAddr, Arc<Stream>)>,
     /// Those that gave way and whose threads have not ended yet.
@@ -56,8 +56,8 @@ struct Clients {
 pub struct Admitted<'a> {
     admission: &'a Admission,
     place: Place,
-    /// The one that gave way.
-    displaced: Option<Displaced>,
+    /// The one that gave way, which is rare.
+    displaced: Option<Box<Displaced>>,
 }
 
 /// A connection that has given its place to a newcomer. It is to be cut, with no lock held.
@@ -148,7 +148,7 @@ impl Open {
         address: Option<IpAddr>,
         connections_max: u32,
         limits: &Limits,
-    ) -> Result<Option<Displaced>, Overload> {
+    ) -> Result<Option<Box<Displaced>>, Overload> {
         let of_address = address.and_then(|address| self.by_address.get(&address)).map_or(0, |it| it.open);
         let (source, why) = if limits.connections_per_address_max.is_some_and(|most| of_address >= most) {
             (address, Overload::Address)
@@ -166,7 +166,7 @@ impl Open {
         self.leave(address);
         self.clients -= 1;
         self.displaced += 1;
-        Ok(Some(Displaced { stream, address }))
+        Ok(Some(Box::new(Displaced { stream, address })))
     }
 
     /// Of the addresses with a client that may give way the one that holds most, and of equal ones that of the client
@@ -186,7 +186,7 @@ impl Open {
         newcomer: IpAddr,
         neighbours: &HashMap<IpAddr, u32>,
         strangers_max: u32,
-    ) -> Result<Option<Displaced>, Overload> {
+    ) -> Result<Option<Box<Displaced>>, Overload> {
         let mut kept = neighbours.clone();
         let (mut strangers, mut oldest) = (0, None);
         let present = self.unauthenticated.iter().rev().map(|(key, (address, _))| (Some(*key), *address));
@@ -208,7 +208,7 @@ impl Open {
         let gone = oldest.and_then(|key| self.unauthenticated.remove(&key));
         let (address, stream) = gone.ok_or(Overload::Unauthenticated)?;
         self.displaced += 1;
-        Ok(Some(Displaced { stream, address }))
+        Ok(Some(Box::new(Displaced { stream, address })))
     }
 
     fn has_given_way(&self, place: &Place) -> bool {
@@ -237,7 +237,7 @@ impl Open {
 impl Admitted<'_> {
     /// The connection that gave way to this one, once.
     pub fn take_displaced(&mut self) -> Option<Displaced> {
-        self.displaced.take()
+        self.displaced.take().map(|displaced| *displaced)
     }
 
     /// A proxy has named the address of a client that was admitted without one.

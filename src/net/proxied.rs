@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -79,14 +79,19 @@ fn client(
     // Afterwards there is no deadline, as on any other stream.
     let _ = stream.set_read_timeout(None);
     match header {
-        Header::Client(from) => Ok(from),
-        Header::NoAddress => {
+        // A health check of HAProxy names its own end, in version 1.
+        Header::Client(from) if canonical(from) != canonical(proxy) => Ok(from),
+        Header::Client(_) | Header::NoAddress => {
             let _ = stream.set_read_timeout(idle_time_max);
             let says_something = peek(stream, &mut [0]).is_ok_and(|count| count > 0);
             let _ = stream.set_read_timeout(None);
             if says_something { Ok(proxy) } else { Err(NotNamed::NoClient) }
         }
     }
+}
+
+fn canonical(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip().to_canonical(), address.port())
 }
 
 /// Reads the header and not a byte more: what comes next may be for another reader.

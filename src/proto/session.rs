@@ -24,6 +24,7 @@ use crate::proto::line::query::WhatsAt;
 use crate::proto::line::reason::Reason;
 use crate::proto::line::telnet::NO_TIMING_MARK;
 use crate::proto::line::{session, turn};
+use crate::proto::model::epoch::Epoch;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::Nonce;
@@ -169,6 +170,14 @@ impl Session {
         match &self.0 {
             Port::Client(_) => false,
             Port::Peer(session) => session.is_authenticated(),
+        }
+    }
+
+    /// The epoch of the server that has said hello, on the peer port.
+    pub fn peer_epoch(&self) -> Option<Epoch> {
+        match &self.0 {
+            Port::Client(_) => None,
+            Port::Peer(session) => session.epoch(),
         }
     }
 

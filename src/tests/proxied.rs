@@ -101,6 +101,11 @@ fn what_looks_whether_we_are_there_is_no_client() {
         let mut talk = from_proxy(server.clients);
         assert_eq!(rest(talk.send(check).half_close()), "");
     }
+    // In version 1, HAProxy names its own end.
+    let mut talk = from_proxy(server.clients);
+    let own = talk.socket.local_addr().unwrap();
+    let header = format!("PROXY TCP4 {} 192.0.2.1 {} 6\r\n", own.ip(), own.port());
+    assert_eq!(rest(talk.send(header).half_close()), "");
     // One whose client is not known is served, as from the proxy.
     let mut unknown = eventually("there is room", || {
         let mut talk = from_proxy(server.clients);

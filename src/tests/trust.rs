@@ -5,11 +5,12 @@ use std::net::TcpListener;
 
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use super::peers::{NONCE, call, hello};
-use crate::config::{Auth, Config, Herd};
+use crate::config::{self, Auth, Config, Herd};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
 use crate::proto::peering::auth::{Handshake, Nonce, Role, prove};
+use crate::tests::free_address::free_address;
 
 const NEWS: &str = "AT Bolden +0.5 kiwi +1+1 5";
 
@@ -81,6 +82,50 @@ fn who_proves_the_secret_is_believed_and_nobody_else() {
     assert!(welcome.starts_with("WELCOME ") && welcome.ends_with(" 0"), "{welcome}");
     first.send(format!("{NEWS}\n"));
     eventually("the neighbour is believed", || knows_kiwi(&server).then_some(()));
+}
+
+#[test]
+fn two_servers_with_one_name_do_not_cut_each_other_for_ever() {
+    let server = TestServer::start(&pair(), "Alford", catalogue());
+    let mut first = call(server.peers, "Bolden", "Alford", Epoch(1));
+    let mut second = call(server.peers, "Bolden", "Alford", Epoch(2));
+    // As after a restart: the one that is here now is believed.
+    assert_eq!(first.rest(), b"");
+    let comes_back = || {
+        let mut talk = server.peer();
+        assert!(talk.ask(&hello("Bolden", "Alford", Epoch(1))).starts_with("CHALLENGE"));
+        let answer = talk.ask("PROOF -");
+        answer.starts_with("WELCOME").then_some(talk).ok_or(answer)
+    };
+    let why =
+        "? two servers have your name, and the other one is here: stop one, or give it a name of its own";
+    assert_eq!(comes_back().map(drop), Err(why.to_owned()));
+    assert_eq!(comes_back().map(drop), Err(why.to_owned()));
+    assert_eq!(second.ask("x"), "? x");
+    assert!(server.member.peers.is_flapping(0));
+    assert_eq!(server.member.metrics.peers_flapping.get(), 2);
+    // It restarts: that is no third server.
+    let mut again = call(server.peers, "Bolden", "Alford", Epoch(2));
+    assert_eq!((second.rest(), again.ask("x")), (b"".to_vec(), "? x".to_owned()));
+    drop(again);
+    eventually("the other may come when it is gone", || comes_back().ok());
+}
+
+#[test]
+fn two_real_servers_with_one_name_are_told_and_one_of_them_stays() {
+    let herd = pair();
+    let name = |name| ServerName::parse(name).unwrap();
+    let other = config::Member::herd(name("Bolden"), free_address(), free_address());
+    let members = vec![herd.member("Alford").unwrap().clone(), other];
+    let other = Herd::new(members, vec![(name("Alford"), name("Bolden"))], true).unwrap();
+    let alford = TestServer::start(&herd, "Alford", catalogue());
+    let first = TestServer::start(&herd, "Bolden", catalogue());
+    first.client().ask("IAMAT kiwi +1+1 5");
+    eventually("the first is here", || knows_kiwi(&alford).then_some(()));
+    let _second = TestServer::start(&other, "Bolden", catalogue());
+    let metrics = &alford.member.metrics;
+    eventually("both try again and again", || (metrics.peers_flapping.get() > 3).then_some(()));
+    assert_eq!(metrics.peers_replaced.get(), 1);
 }
 
 #[test]

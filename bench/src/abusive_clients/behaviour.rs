@@ -19,6 +19,10 @@ pub enum Behaviour {
     Noise,
     /// Reports that are right, a byte at a time.
     Split,
+    /// One report, and then nothing for ever, as phones that have lost their network.
+    Vanished,
+    /// Nothing at all, on the peer port, and anew every second.
+    Strangers,
 }
 
 impl Behaviour {
@@ -31,6 +35,8 @@ impl Behaviour {
             Behaviour::Storm => "connect storms",
             Behaviour::Noise => "random bytes",
             Behaviour::Split => "split at every byte",
+            Behaviour::Vanished => "vanished",
+            Behaviour::Strangers => "silent strangers",
         }
     }
 
@@ -39,7 +45,8 @@ impl Behaviour {
         match self {
             Behaviour::Drip | Behaviour::Deaf => Duration::from_secs(1),
             // On one turn they come, on the next they go.
-            Behaviour::Storm => Duration::from_secs(2),
+            Behaviour::Storm | Behaviour::Vanished => Duration::from_secs(2),
+            Behaviour::Strangers => Duration::from_millis(500),
             Behaviour::Endless | Behaviour::Noise => Duration::from_millis(100),
             Behaviour::Split => Duration::from_millis(25),
         }
@@ -48,6 +55,11 @@ impl Behaviour {
     /// Whether all have it at the same moment, and not one after the other.
     pub(super) fn is_at_once(self) -> bool {
         self == Behaviour::Storm
+    }
+
+    /// Whether its clients connect to the peer port.
+    pub(crate) fn is_at_peer_port(self) -> bool {
+        self == Behaviour::Strangers
     }
 
     /// Whether its clients do nothing wrong, so that each must be answered.

@@ -56,6 +56,8 @@ impl Client {
         count: &mut Count,
     ) {
         match &mut self.stage {
+            // Who has given way to a newcomer is not there to come back.
+            Stage::Away if self.behaviour == Behaviour::Vanished && self.has_come => {}
             Stage::Away => match connect(self.behaviour, target, source) {
                 Ok(mut socket) => {
                     if registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE).is_ok()
@@ -67,7 +69,9 @@ impl Client {
             },
             // The system has not said yet what came of it.
             Stage::Connecting(_) => {}
-            Stage::Open(_) if self.behaviour == Behaviour::Storm => self.leave(count),
+            Stage::Open(_) if matches!(self.behaviour, Behaviour::Storm | Behaviour::Strangers) => {
+                self.leave(count);
+            }
             Stage::Open(_) => self.speak(count),
         }
     }

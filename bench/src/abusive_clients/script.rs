@@ -54,10 +54,10 @@ impl Script {
         self.time_ns += 1;
         self.piece = match self.behaviour {
             Behaviour::Drip | Behaviour::Endless => vec![b'x'; PIECE_BYTES],
-            Behaviour::Deaf | Behaviour::Storm | Behaviour::Split => {
+            Behaviour::Deaf | Behaviour::Storm | Behaviour::Split | Behaviour::Vanished => {
                 report(&self.name, self.time_ns).into_bytes()
             }
-            Behaviour::Noise => Vec::new(),
+            Behaviour::Noise | Behaviour::Strangers => Vec::new(),
         };
     }
 
@@ -66,7 +66,7 @@ impl Script {
         let left = self.piece.len() - self.said;
         let count = match self.behaviour {
             Behaviour::Drip | Behaviour::Split => left.min(1),
-            Behaviour::Storm => left,
+            Behaviour::Storm | Behaviour::Vanished | Behaviour::Strangers => left,
             Behaviour::Endless => {
                 self.said = 0;
                 self.piece.len()
@@ -109,6 +109,9 @@ impl Script {
         let is_right = match self.behaviour {
             Behaviour::Drip | Behaviour::Endless | Behaviour::Noise => line.starts_with(b"? "),
             Behaviour::Deaf => true,
+            Behaviour::Vanished => is_answer(line, &report(&self.name, self.time_ns)),
+            // There is nothing to answer.
+            Behaviour::Strangers => false,
             Behaviour::Storm | Behaviour::Split => {
                 self.waits() && is_answer(line, &report(&self.name, self.time_ns))
             }
@@ -120,6 +123,8 @@ impl Script {
             | Behaviour::Deaf
             | Behaviour::Storm
             | Behaviour::Noise
+            | Behaviour::Vanished
+            | Behaviour::Strangers
             | Behaviour::Split => {
                 self.is_answered |= is_right;
             }

@@ -33,8 +33,17 @@ const CLEARING_UP: Duration = Duration::from_secs(1);
 /// Crowds that keep a processor busy need fewer members than those that wait.
 const BUSY_SHARE: u32 = 10;
 
+/// Connections of strangers at once.
+const STRANGERS: u32 = 1_000;
+
 /// Counters of the server that say why somebody was refused or cut off begin so.
-const REASONS: [&str; 3] = ["server_over_", "server_out_of_", "server_turned_away"];
+const REASONS: [&str; 5] = [
+    "server_over_",
+    "server_out_of_",
+    "server_turned_away",
+    "server_idle_displaced",
+    "server_unauthenticated_displaced",
+];
 
 const TITLES: [&str; 9] = [
     "crowd",
@@ -108,6 +117,15 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
         plan(Behaviour::Storm, size, seconds(5, 17), &[]),
         plan(Behaviour::Noise, size / BUSY_SHARE, seconds(3, 10), &[]),
         plan(Behaviour::Split, size / BUSY_SHARE, seconds(3, 10), &[]),
+        // They hold all places; the first of them has said nothing for long enough when the last has come.
+        plan(
+            Behaviour::Vanished,
+            size,
+            seconds(3, 10),
+            &["--connections-max", &size.to_string(), "--idle-time-when-full", "500ms"],
+        ),
+        // Over a thousand a second: each is there for half a second, unless it must give way.
+        plan(Behaviour::Strangers, STRANGERS, seconds(3, 10), &[]),
     ];
     plans.retain(|plan| bench.wants(plan.behaviour));
     plans
@@ -149,15 +167,17 @@ impl Plan {
         let extra: Vec<String> =
             ["--log-level", "info"].map(str::to_owned).into_iter().chain(self.extra.clone()).collect();
         let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
-        let (pid, target) = (servers.pids()[0], servers.herd.members()[0].client);
-        let sight = self.stand_by(pid, target)?;
+        let member = &servers.herd.members()[0];
+        let crowded = if self.behaviour.is_at_peer_port() { member.peer } else { member.client };
+        let pid = servers.pids()[0];
+        let sight = self.stand_by(pid, member.client, crowded)?;
         let last = look(pid).ok_or("the server has ended")?;
         let counters = servers.stop()?.first().map(|line| counters(line)).unwrap_or_default();
         Ok(self.judge(&sight, last, &counters))
     }
 
-    /// Lets the crowd come and go while honest clients visit.
-    fn stand_by(&self, pid: u32, target: SocketAddr) -> Result<Sight, String> {
+    /// Lets the crowd come to one port and go while honest clients visit that of the clients.
+    fn stand_by(&self, pid: u32, target: SocketAddr, crowded: SocketAddr) -> Result<Sight, String> {
         let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             let looks = scope.spawn(move || watch(pid, is_over));
@@ -165,7 +185,7 @@ impl Plan {
             let (sight, probes) = probe::beside(target, || {
                 thread::sleep(ALONE_FOR);
                 let crowd_ns = clock::monotonic_ns();
-                let crowd = FleetProcess::gather(self.behaviour, self.size, target)?;
+                let crowd = FleetProcess::gather(self.behaviour, self.size, crowded)?;
                 let gathered_ns = clock::monotonic_ns();
                 thread::sleep(self.hold);
                 let told_ns = clock::monotonic_ns();

@@ -80,6 +80,9 @@ pub enum Refusal {
     /// A hello from a server that is no neighbour.
     #[error("HELLO from a server that is no neighbour: compare the links in both herd files")]
     NotANeighbour,
+    /// A hello from a server whose name another has that is here.
+    #[error("two servers have your name, and the other one is here: stop one, or give it a name of its own")]
+    NameTaken,
 }
 
 impl Session {
@@ -111,6 +114,15 @@ impl Session {
     /// Whether the other side has proved to be a neighbour.
     pub(crate) fn is_authenticated(&self) -> bool {
         matches!(self.state, State::Authenticated(_))
+    }
+
+    /// The epoch of the other side's memory, once it has said hello.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        match &self.state {
+            State::Unauthenticated(_) => None,
+            State::Challenged(initiator) => Some(initiator.epoch),
+            State::Authenticated(neighbour) => Some(neighbour.epoch),
+        }
     }
 
     /// Makes this the conversation of a neighbour that has proved it, and welcomes it.

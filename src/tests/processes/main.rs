@@ -20,3 +20,4 @@ mod real;
 mod stopping;
 #[path = "../transcripts/mod.rs"]
 mod transcripts;
+mod vanished;

@@ -73,7 +73,8 @@ fn haproxy_names_its_clients_and_its_health_checks_leave_no_trace() {
     }
     let herd = herd();
     let folder = tempfile::tempdir().unwrap();
-    let mut config = "global\n log stdout format raw local0\ndefaults\n mode tcp\n log global\n option log-health-checks\n \
+    let mut config = "global\n log stdout format raw local0\n\
+                      defaults\n mode tcp\n log global\n option log-health-checks\n \
                       timeout connect 10s\n timeout client 30s\n timeout server 30s\n"
         .to_owned();
     let ways = [

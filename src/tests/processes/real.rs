@@ -167,6 +167,16 @@ impl RealHerd {
         fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap()
     }
 
+    /// What a server has logged, if it has begun to.
+    pub(crate) fn log_so_far(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// The number of a server's process.
+    pub(crate) fn process_id(&mut self, name: &str) -> u32 {
+        self.child(name).id()
+    }
+
     /// What a server has said on its standard error.
     pub(crate) fn complaints(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join(format!("{name}.stderr"))).unwrap()

@@ -276,7 +276,7 @@ impl Conversation {
                 Pause::Full => break true,
                 Pause::Authenticated(neighbour) => {
                     let cut = cut(&self.socket)?;
-                    self.registration = Some(member.authenticated(self.remote(), neighbour, cut));
+                    self.registration = Some(member.authenticated(&self.conversation, neighbour, cut));
                 }
                 Pause::Heartbeat(heartbeat) => {
                     member.acknowledge(&mut self.conversation, turn, &heartbeat);

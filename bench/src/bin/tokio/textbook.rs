@@ -50,7 +50,7 @@ pub(crate) async fn converse(
             None | Some(Pause::Empty | Pause::Full) => {}
             Some(Pause::Authenticated(neighbour)) => {
                 let cut = cut(writer.as_ref())?;
-                _registration = Some(member.authenticated(conversation.remote(), *neighbour, cut));
+                _registration = Some(member.authenticated(conversation, *neighbour, cut));
             }
             Some(Pause::Heartbeat(heartbeat)) => member.acknowledge(conversation, &mut turn, heartbeat),
             Some(Pause::Ask(query)) => {

@@ -116,8 +116,7 @@ impl Connection<'_> {
                 Pause::Full => self.flush(turn).await?,
                 Pause::Authenticated(neighbour) => {
                     let cut = cut(&self.socket)?;
-                    let remote = self.conversation.remote();
-                    self.registration = Some(member.authenticated(remote, neighbour, cut));
+                    self.registration = Some(member.authenticated(self.conversation, neighbour, cut));
                 }
                 Pause::Heartbeat(heartbeat) => member.acknowledge(self.conversation, turn, &heartbeat),
                 Pause::Ask(query) => {
