@@ -238,7 +238,10 @@ fn a_request_stays_one_line() {
 
 #[test]
 fn the_herd_is_printed_in_three_forms() {
-    assert_eq!(crate::config::parse(&printed("proxyherd herd")).unwrap(), Herd::built_in());
+    let text = printed("proxyherd herd");
+    assert_eq!(crate::config::parse(&text).unwrap(), Herd::suggested());
+    assert!(text.contains("\nexpire_after = \"30days\"\n"), "{text}");
+    assert!(text.contains("\nmax_clock_lead = \"1day\"\n"), "{text}");
     assert_eq!(
         printed("proxyherd herd --list").lines().next().unwrap(),
         "Alford 127.0.0.1:12550 127.0.0.1:12650"

@@ -35,15 +35,13 @@ use self::peer_registry::{Claimant, Cut, PeerRegistry, Registration};
 use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
 use self::turn::{Counts, Host, Turn};
-use crate::config::{CLOCK_LEAD_SUGGESTED, Limits};
-use crate::logging::Escaped;
+use crate::config::Limits;
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
 use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
-use crate::proto::model::time::Moment;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
 use crate::proto::peering::grammar::Heartbeat;
 use crate::proto::peering::link::PEER_TIMEOUT;
@@ -150,23 +148,6 @@ impl Member {
         self.metrics.forgotten.add(1);
         self.notifiers.notify();
         Ok(())
-    }
-
-    /// Warns of clients whose stored time is so far in the future that their reports are outdated until then.
-    pub fn warn_of_times_ahead(&self, now: Moment) {
-        let lead = self.me.clock_lead_max.unwrap_or(CLOCK_LEAD_SUGGESTED);
-        let ahead = self.read(|node| {
-            let mut clients = node.store().clients_after(now.after(lead));
-            clients.next().map(|first| (first.to_vec(), clients.count()))
-        });
-        if let Some((client, others)) = ahead {
-            log::warn!(
-                "{} clients, such as {}, have reported times from the future, so that true reports are \
-                 outdated until then: set max_clock_lead in the herd file, or use `proxyherd forget`",
-                others + 1,
-                Escaped(&client)
-            );
-        }
     }
 
     /// Learns that it is `now_s` seconds since 1970, and drops all that has expired, a few records at a time.

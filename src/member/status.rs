@@ -5,8 +5,11 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 
 use super::Member;
+use crate::config::CLOCK_LEAD_SUGGESTED;
+use crate::logging::Escaped;
 use crate::os::clock;
 use crate::os::sync::Receiver;
+use crate::proto::model::time::Moment;
 
 /// How often is looked for what has expired: often enough for the shortest time after which a client can expire.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -56,5 +59,22 @@ pub fn report(member: &Member, connections_open: u32) {
         let flapping =
             if member.peers.is_flapping(index) { ", flapping: two servers have this name" } else { "" };
         log::info!("status: link to {}: {}{flapping}", neighbour.name, link.status(last_seq));
+    }
+}
+
+/// Warns of clients whose stored time is so far in the future that their reports are outdated until then.
+pub fn warn_of_times_ahead(member: &Member, now: Moment) {
+    let lead = member.me.clock_lead_max.unwrap_or(CLOCK_LEAD_SUGGESTED);
+    let ahead = member.read(|node| {
+        let mut clients = node.store().clients_after(now.after(lead));
+        clients.next().map(|first| (first.to_vec(), clients.count()))
+    });
+    if let Some((client, others)) = ahead {
+        log::warn!(
+            "{} clients, such as {}, have reported times from the future, so that true reports are outdated until \
+             then: set max_clock_lead in the herd file, or use `proxyherd forget`",
+            others + 1,
+            Escaped(&client)
+        );
     }
 }

@@ -31,7 +31,7 @@ use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::metrics::Event;
-use crate::member::recover;
+use crate::member::{recover, status};
 use crate::net::admission::{Admission, Class, Overload};
 use crate::net::gate::{self, Gate};
 use crate::net::listen::{INPUT_BYTES_MAX, Output, Vanished, listen};
@@ -103,7 +103,7 @@ impl Server {
         let member = Arc::new(Member::new(start, places, &limits));
         // What has expired while it was down never comes back.
         member.expire(clock::now().seconds);
-        member.warn_of_times_ahead(clock::now());
+        status::warn_of_times_ahead(&member, clock::now());
         let admin = member.wal().and_then(|_| admin_in(&config.journal.dir));
         let (stop, stopped) = bounded(1);
         let neighbours = config.herd.neighbours(&config.name);
