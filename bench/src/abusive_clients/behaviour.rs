@@ -23,6 +23,10 @@ pub enum Behaviour {
     Vanished,
     /// Nothing at all, on the peer port, and anew every second.
     Strangers,
+    /// Lines that are no commands.
+    Rubbish,
+    /// A question that costs the server money, on one connection after the other.
+    Paid,
 }
 
 impl Behaviour {
@@ -37,6 +41,8 @@ impl Behaviour {
             Behaviour::Split => "split at every byte",
             Behaviour::Vanished => "vanished",
             Behaviour::Strangers => "silent strangers",
+            Behaviour::Rubbish => "rubbish",
+            Behaviour::Paid => "paid calls",
         }
     }
 
@@ -47,7 +53,8 @@ impl Behaviour {
             // On one turn they come, on the next they go.
             Behaviour::Storm | Behaviour::Vanished => Duration::from_secs(2),
             Behaviour::Strangers => Duration::from_millis(500),
-            Behaviour::Endless | Behaviour::Noise => Duration::from_millis(100),
+            Behaviour::Endless | Behaviour::Noise | Behaviour::Rubbish => Duration::from_millis(100),
+            Behaviour::Paid => Duration::from_millis(250),
             Behaviour::Split => Duration::from_millis(25),
         }
     }
@@ -60,6 +67,11 @@ impl Behaviour {
     /// Whether its clients connect to the peer port.
     pub(crate) fn is_at_peer_port(self) -> bool {
         self == Behaviour::Strangers
+    }
+
+    /// Whether its clients leave on the turn after that on which they came.
+    pub(super) fn comes_and_goes(self) -> bool {
+        matches!(self, Behaviour::Storm | Behaviour::Strangers | Behaviour::Paid)
     }
 
     /// Whether its clients do nothing wrong, so that each must be answered.

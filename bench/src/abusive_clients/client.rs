@@ -69,9 +69,7 @@ impl Client {
             },
             // The system has not said yet what came of it.
             Stage::Connecting(_) => {}
-            Stage::Open(_) if matches!(self.behaviour, Behaviour::Storm | Behaviour::Strangers) => {
-                self.leave(count);
-            }
+            Stage::Open(_) if self.behaviour.comes_and_goes() => self.leave(count),
             Stage::Open(_) => self.speak(count),
         }
     }

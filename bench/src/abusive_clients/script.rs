@@ -11,6 +11,9 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// Random bytes of a turn: some lines.
 const NOISE_BYTES: usize = 1024;
 
+/// A line that is no command.
+const RUBBISH: &str = "what a client says that has lost its way\n";
+
 /// Where everybody is; a catalogue of places has much to say about it.
 const SPOT: &str = "+34.068930-118.445127";
 
@@ -19,6 +22,8 @@ const SPOT: &str = "+34.068930-118.445127";
 pub(super) struct Script {
     behaviour: Behaviour,
     name: String,
+    /// Where nobody else of the fleet is, so that no two ask the same.
+    place: String,
     /// Nanoseconds since 1970; every report is later than the one before.
     time_ns: u64,
     random: fastrand::Rng,
@@ -45,7 +50,8 @@ impl Script {
     pub(super) fn new(behaviour: Behaviour, number: usize, now_ns: u64) -> Script {
         let random = fastrand::Rng::with_seed(number as u64);
         let (name, piece) = (format!("crowd-{number}"), Vec::new());
-        Script { behaviour, name, time_ns: now_ns, random, piece, said: 0, is_answered: false }
+        let place = format!("+{}.{number:05}-118.4", number % 80);
+        Script { behaviour, name, place, time_ns: now_ns, random, piece, said: 0, is_answered: false }
     }
 
     /// A new connection: nothing has been said on it.
@@ -58,6 +64,11 @@ impl Script {
                 report(&self.name, self.time_ns).into_bytes()
             }
             Behaviour::Noise | Behaviour::Strangers => Vec::new(),
+            Behaviour::Rubbish => RUBBISH.repeat(NOISE_BYTES / RUBBISH.len()).into_bytes(),
+            Behaviour::Paid => {
+                let Script { name, place, time_ns, .. } = self;
+                format!("IAMAT {name} {place} {time_ns}\nWHATSAT {name} 50 20\n").into_bytes()
+            }
         };
     }
 
@@ -66,8 +77,8 @@ impl Script {
         let left = self.piece.len() - self.said;
         let count = match self.behaviour {
             Behaviour::Drip | Behaviour::Split => left.min(1),
-            Behaviour::Storm | Behaviour::Vanished | Behaviour::Strangers => left,
-            Behaviour::Endless => {
+            Behaviour::Storm | Behaviour::Vanished | Behaviour::Strangers | Behaviour::Paid => left,
+            Behaviour::Endless | Behaviour::Rubbish => {
                 self.said = 0;
                 self.piece.len()
             }
@@ -107,7 +118,10 @@ impl Script {
             return Heard::Refused;
         }
         let is_right = match self.behaviour {
-            Behaviour::Drip | Behaviour::Endless | Behaviour::Noise => line.starts_with(b"? "),
+            Behaviour::Drip | Behaviour::Endless | Behaviour::Noise | Behaviour::Rubbish => {
+                line.starts_with(b"? ")
+            }
+            Behaviour::Paid => !line.starts_with(b"? "),
             Behaviour::Deaf => true,
             Behaviour::Vanished => is_answer(line, &report(&self.name, self.time_ns)),
             // There is nothing to answer.
@@ -125,7 +139,9 @@ impl Script {
             | Behaviour::Noise
             | Behaviour::Vanished
             | Behaviour::Strangers
-            | Behaviour::Split => {
+            | Behaviour::Split
+            | Behaviour::Rubbish
+            | Behaviour::Paid => {
                 self.is_answered |= is_right;
             }
         }
@@ -182,12 +198,25 @@ mod tests {
     }
 
     #[test]
+    fn a_paid_question_is_asked_once_on_a_connection_and_is_unlike_any_other() {
+        let mut script = Script::new(Behaviour::Paid, 7, 1);
+        script.begin();
+        let said = script.turn().to_vec();
+        assert_eq!(said, b"IAMAT crowd-7 +7.00007-118.4 2\nWHATSAT crowd-7 50 20\n");
+        script.went(said.len());
+        assert!(script.turn().is_empty() && !script.waits());
+        assert_eq!(script.hear(b"   \"status\" : \"OVER_QUERY_LIMIT\""), Heard::Right);
+        assert_eq!(script.hear(b"? WHATSAT crowd-7 50 20"), Heard::Wrong);
+    }
+
+    #[test]
     fn every_other_fleet_has_something_to_say_at_every_turn() {
         for (behaviour, bytes) in [
             (Behaviour::Drip, 1),
             (Behaviour::Endless, PIECE_BYTES),
             (Behaviour::Deaf, 1),
             (Behaviour::Noise, NOISE_BYTES),
+            (Behaviour::Rubbish, RUBBISH.len()),
         ] {
             let mut script = Script::new(behaviour, 0, 1);
             script.begin();

@@ -14,6 +14,7 @@ use super::limits::connections_max;
 use super::options::Name;
 use super::results::{Figures, Record, label, point};
 use super::server::Start;
+use super::slow_places::{SlowPlaces, State};
 use super::variant::Variant;
 use crate::abusive_clients::behaviour::Behaviour;
 use crate::abusive_clients::count::Count;
@@ -35,6 +36,14 @@ const BUSY_SHARE: u32 = 10;
 
 /// Connections of strangers at once.
 const STRANGERS: u32 = 1_000;
+/// Clients that ask what costs money: as many as have made 189 calls a second where no budget was.
+const ASKERS: u32 = 40;
+
+/// How long the provider of places takes that they ask.
+const PLACES_DELAY: Duration = Duration::from_millis(10);
+
+/// The calls that it may get: those of a minute by default, because the crowd stays for less.
+const PAID_CALLS_MAX: u64 = 60;
 
 /// Counters of the server that say why somebody was refused or cut off begin so.
 const REASONS: [&str; 5] = [
@@ -126,6 +135,8 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
         ),
         // Over a thousand a second: each is there for half a second, unless it must give way.
         plan(Behaviour::Strangers, STRANGERS, seconds(3, 10), &[]),
+        plan(Behaviour::Rubbish, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Behaviour::Paid, ASKERS, seconds(5, 17), &["--places", "google-legacy"]),
     ];
     plans.retain(|plan| bench.wants(plan.behaviour));
     plans
@@ -166,7 +177,30 @@ impl Plan {
         // Only at this level does the log tell at the end what was counted.
         let extra: Vec<String> =
             ["--log-level", "info"].map(str::to_owned).into_iter().chain(self.extra.clone()).collect();
-        let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
+        if self.behaviour != Behaviour::Paid {
+            return self.see_with(bench, variant, &extra);
+        }
+        let state = State::default();
+        thread::scope(|scope| {
+            let places = SlowPlaces::start(scope, &state, PLACES_DELAY).map_err(|error| error.to_string())?;
+            let extra = [&extra[..], &["--places-url".to_owned(), places.url()]].concat();
+            let (mut figures, mut verdict) = self.see_with(bench, variant, &extra)?;
+            let calls = places.answers();
+            figures.insert("paid_calls".to_owned(), calls as f64);
+            if calls > PAID_CALLS_MAX {
+                verdict.failed.push(format!("{calls} paid calls, of which there may be {PAID_CALLS_MAX}"));
+            }
+            Ok((figures, verdict))
+        })
+    }
+
+    fn see_with(
+        &self,
+        bench: &Bench<'_>,
+        variant: &Variant,
+        extra: &[String],
+    ) -> Result<(Figures, Verdict), String> {
+        let servers = bench.start(variant, Start { shape: ALONE, extra, cpu: None })?;
         let member = &servers.herd.members()[0];
         let crowded = if self.behaviour.is_at_peer_port() { member.peer } else { member.client };
         let pid = servers.pids()[0];
