@@ -241,7 +241,7 @@ fn asked_by(server: &TestServer, clients: usize) -> Vec<String> {
             times.map(move |time| {
                 let mut talk = server.client();
                 // No two questions are the same, so none has the answer of another.
-                let place = format!("+{}.{client}{time}-118", 10 + time);
+                let place = format!("+{}.{client:03}-118", 10 + time);
                 let line = talk.ask(&format!("IAMAT c{client}-{time} {place} 1"));
                 assert_eq!(talk.ask(&format!("WHATSAT c{client}-{time} 10 1")), line);
                 talk.json()["status"].as_str().unwrap().to_owned()
