@@ -54,16 +54,25 @@ install_deny() {
 # are tested too where Python and Node are there; what is missing is named and skipped.
 tests() {
     bench/field/setup.sh || echo "The herds of other makers cannot be installed: their tests are skipped."
-    install_proxies || echo "apt-get could not install haproxy and nginx: their tests are skipped."
+    install_programs || echo "apt-get could not install what is missing; the tests that need it say so and are skipped."
     cargo test --workspace --locked --no-fail-fast
 }
 
-# The proxies that tests put before a server, where that is allowed. Debian starts what it installs, unless a file says
-# no, which is there only meanwhile.
-install_proxies() (
-    if command -v haproxy >/dev/null && command -v nginx >/dev/null; then return; fi
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then return; fi
-    echo "Installing haproxy and nginx, which tests put before a server."
+# The programs that tests put before a server or beside it, where installing is allowed: program and Debian package.
+PROGRAMS=(haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils)
+
+# Debian starts what it installs, unless a file says no, which is there only meanwhile.
+install_programs() (
+    missing=()
+    for program in "${PROGRAMS[@]}"; do
+        PATH=$PATH:/usr/sbin command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "Missing, so that their tests are skipped: ${missing[*]}."
+        return 0
+    fi
+    echo "Installing what tests need besides cargo: ${missing[*]}."
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
@@ -71,7 +80,7 @@ install_proxies() (
         chmod +x "$policy"
     fi
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        haproxy nginx-light libnginx-mod-stream; } >/dev/null 2>&1
+        "${missing[@]}"; } >/dev/null 2>&1
 )
 
 # Interleavings of the server's threads, on a model of locks, channels and sockets: 10,000 schedules of each scenario,

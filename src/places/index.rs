@@ -1,13 +1,16 @@
 //! Places found by distance, right everywhere on the globe.
 //!
-//! A place is a point on the unit sphere, so the poles and the date line are ordinary. The tree hands out spots, each
-//! with all places that have the same coordinates, by chord; the true distance on the ellipsoid then decides.
+//! A place is a point on the unit sphere, so the poles and the date line are ordinary. All places with the same
+//! coordinates are a spot, and all spots within some hundred metres are a cell. The tree hands out cells by chord, a
+//! heap puts the spots of the nearest cells in order by theirs, and the true distance on the ellipsoid then decides.
+//! The tree alone would not do, because it looks at thousands of places that are alike one by one.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use geographiclib_rs::{Geodesic, InverseGeodesic};
-use rstar::RTree;
-use rstar::primitives::GeomWithData;
+use rstar::{AABB, PointDistance, RTree, RTreeObject};
 
 use super::place::Place;
 use crate::proto::line::query::NearbyQuery;
@@ -25,14 +28,46 @@ const ROUNDING_METRES: f64 = 0.001;
 /// asked about from kilometres away. Then the answer has places that are no more than so much farther than the nearest.
 const SPOTS_MEASURED_MAX: usize = 4_096;
 
+/// Cells have this size on the unit sphere: some hundred metres. Few places are as near to each other.
+const CELLS_PER_RADIUS: f64 = 65_536.0;
+
 /// Places that can be searched by distance. Built once, never changed.
 pub(crate) struct Index {
     places: Vec<Place>,
     /// The numbers of the places, those of one spot together, in their order.
     by_spot: Vec<u32>,
-    /// Where in `by_spot` the places of each spot are.
-    tree: RTree<GeomWithData<[f64; 3], Range<u32>>>,
+    /// The spots, those of one cell together.
+    spots: Vec<Spot>,
+    tree: RTree<Cell>,
     earth: Geodesic,
+}
+
+/// Places with the same coordinates.
+struct Spot {
+    point: [f64; 3],
+    /// Where in `by_spot` its places are.
+    places: Range<u32>,
+}
+
+/// Spots that are near each other.
+struct Cell {
+    bounds: AABB<[f64; 3]>,
+    /// Which spots these are.
+    spots: Range<u32>,
+}
+
+impl RTreeObject for Cell {
+    type Envelope = AABB<[f64; 3]>;
+
+    fn envelope(&self) -> AABB<[f64; 3]> {
+        self.bounds
+    }
+}
+
+impl PointDistance for Cell {
+    fn distance_2(&self, point: &[f64; 3]) -> f64 {
+        self.bounds.distance_2(point)
+    }
 }
 
 impl Index {
@@ -44,15 +79,20 @@ impl Index {
         };
         let mut by_spot: Vec<u32> = (0..places.len() as u32).collect();
         by_spot.sort_by_key(coordinates);
-        let mut start = 0;
-        let spots = by_spot.chunk_by(|a, b| coordinates(a) == coordinates(b)).map(|spot| {
-            let range = start..start + spot.len() as u32;
-            start = range.end;
-            let Place { latitude, longitude, .. } = places[spot[0] as usize];
-            GeomWithData::new(on_unit_sphere(latitude, longitude), range)
+        let mut spots: Vec<Spot> = ranges(&by_spot, |a, b| coordinates(a) == coordinates(b))
+            .map(|range| {
+                let Place { latitude, longitude, .. } = places[by_spot[range.start as usize] as usize];
+                Spot { point: on_unit_sphere(latitude, longitude), places: range }
+            })
+            .collect();
+        let cell = |spot: &Spot| spot.point.map(|side| (side * CELLS_PER_RADIUS).floor() as i32);
+        spots.sort_by_key(cell);
+        let cells = ranges(&spots, |a, b| cell(a) == cell(b)).map(|range| {
+            let of_cell = &spots[range.start as usize..range.end as usize];
+            Cell { bounds: AABB::from_points(of_cell.iter().map(|spot| &spot.point)), spots: range }
         });
-        let tree = RTree::bulk_load(spots.collect());
-        Index { places, by_spot, tree, earth: Geodesic::wgs84() }
+        let tree = RTree::bulk_load(cells.collect());
+        Index { places, by_spot, spots, tree, earth: Geodesic::wgs84() }
     }
 
     /// The nearest `count` places within the radius (itself included), nearest first; places equally far
@@ -70,14 +110,27 @@ impl Index {
         let radius = f64::from(near.radius_m);
         let mut best: Vec<(f64, u32)> = Vec::with_capacity(count + 1);
         let here = on_unit_sphere(near.latitude, near.longitude);
+        let mut cells = self.tree.nearest_neighbor_iter_with_distance_2(here).peekable();
+        // Spots by their squared chord, whose bits are in its order because it is not negative.
+        let mut opened = BinaryHeap::new();
         let mut measured = 0;
-        for (spot, chord_2) in self.tree.nearest_neighbor_iter_with_distance_2(here) {
+        while measured < SPOTS_MEASURED_MAX {
             let limit = if best.len() == count { best.last().map_or(radius, |far| far.0) } else { radius };
-            if metres_at_least(chord_2) > limit || measured == SPOTS_MEASURED_MAX {
+            let nearest: Option<f64> = opened.peek().map(|Reverse((bits, _))| f64::from_bits(*bits));
+            if let Some((cell, _)) = cells.next_if(|(_, chord_2)| nearest.is_none_or(|it| it >= *chord_2)) {
+                let of_cell = cell.spots.clone().map(|spot| {
+                    Reverse((chord_2(here, self.spots[spot as usize].point).to_bits(), spot)) //
+                });
+                opened.extend(of_cell);
+                continue;
+            }
+            let Some(Reverse((bits, spot))) = opened.pop() else { break };
+            if metres_at_least(f64::from_bits(bits)) > limit {
                 break;
             }
             measured += 1;
-            let numbers = &self.by_spot[spot.data.start as usize..spot.data.end as usize];
+            let Range { start, end } = self.spots[spot as usize].places;
+            let numbers = &self.by_spot[start as usize..end as usize];
             let metres = self.metres(near, &self.places[numbers[0] as usize]);
             if metres > radius {
                 continue;
@@ -107,6 +160,19 @@ pub(crate) fn sort_by_distance(near: &NearbyQuery, places: &mut [Place]) {
         earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
     };
     places.sort_by(|a, b| metres(a).total_cmp(&metres(b)));
+}
+
+/// The ranges of neighbouring items that are of one kind.
+fn ranges<T>(items: &[T], is_same: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = Range<u32>> {
+    items.chunk_by(is_same).scan(0, |end, items| {
+        let start = *end;
+        *end += items.len() as u32;
+        Some(start..*end)
+    })
+}
+
+fn chord_2(a: [f64; 3], b: [f64; 3]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 fn on_unit_sphere(latitude: f64, longitude: f64) -> [f64; 3] {
