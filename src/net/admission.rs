@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::stream::Stream;
 use crate::config::Limits;
-pub use crate::os::resource_limits::{DISPLACED_MAX, NEIGHBOUR_PLACES};
+pub use crate::os::resource_limits::{DISPLACED_MAX, NEIGHBOUR_PLACES, UNNAMED_MAX};
 
 /// Which limits a connection counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Open {
     clients: u32,
+    unnamed: u32,
     by_address: BTreeMap<IpAddr, Clients>,
     /// Those that have not authenticated, in the order in which they came.
     unauthenticated: BTreeMap<u64, (IpAddr, Arc<Stream>)>,
@@ -71,12 +72,10 @@ pub struct Displaced {
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Client {
-        /// `None` until a proxy has named it.
-        address: Option<IpAddr>,
-        /// Its key among those that may give way, if it may.
-        idle: Option<u64>,
-    },
+    /// With its address, and its key among those that may give way, if it may.
+    Client(IpAddr, Option<u64>),
+    /// It comes through a proxy, which has not named it.
+    Unnamed,
     /// With its key among those that may give way.
     Unauthenticated(IpAddr, Option<u64>),
     /// Peers are few, and none is kept out by others.
@@ -118,10 +117,10 @@ impl Admission {
         let (place, displaced) = match class {
             Class::Client => {
                 let address = network(from.ip());
-                let displaced = open.room_for_client(Some(address), limits.connections_max, limits)?;
+                let taken = open.clients + open.unnamed;
+                let displaced = open.room_for_client(address, taken, limits)?;
                 open.enter(address);
-                open.clients += 1;
-                (Place::Client { address: Some(address), idle: None }, displaced)
+                (Place::Client(address, None), displaced)
             }
             Class::Peer => {
                 let address = from.ip().to_canonical();
@@ -132,27 +131,31 @@ impl Admission {
         Ok(Admitted { admission: self, place, displaced })
     }
 
-    /// Gives a new client its place that comes through a proxy, and whose address will be known later.
+    /// Lets a connection in that comes through a proxy, which is about to say whose it is. There is room for a few when
+    /// the server is full: a health check must not make a client give way.
     pub fn admit_unnamed(&self, limits: &Limits) -> Result<Admitted<'_>, Overload> {
         let mut open = self.open.lock();
-        let displaced = open.room_for_client(None, limits.connections_max, limits)?;
-        open.clients += 1;
-        Ok(Admitted { admission: self, place: Place::Client { address: None, idle: None }, displaced })
+        if open.clients + open.unnamed >= limits.connections_max + UNNAMED_MAX {
+            return Err(Overload::Connections);
+        }
+        open.unnamed += 1;
+        Ok(Admitted { admission: self, place: Place::Unnamed, displaced: None })
     }
 }
 
 impl Open {
-    /// Whether there is room for one more client; and the one that gives way, if one must.
+    /// Whether there is room for one more client where so many places are taken; and the one that gives way, if one
+    /// must.
     fn room_for_client(
         &mut self,
-        address: Option<IpAddr>,
-        connections_max: u32,
+        address: IpAddr,
+        taken: u32,
         limits: &Limits,
     ) -> Result<Option<Box<Displaced>>, Overload> {
-        let of_address = address.and_then(|address| self.by_address.get(&address)).map_or(0, |it| it.open);
+        let of_address = self.by_address.get(&address).map_or(0, |clients| clients.open);
         let (source, why) = if limits.connections_per_address_max.is_some_and(|most| of_address >= most) {
-            (address, Overload::Address)
-        } else if self.clients >= connections_max {
+            (Some(address), Overload::Address)
+        } else if taken >= limits.connections_max {
             (self.address_to_give_way(), Overload::Connections)
         } else {
             return Ok(None);
@@ -164,7 +167,6 @@ impl Open {
         let idle = self.by_address.get_mut(&address).and_then(|clients| clients.idle.pop_first());
         let (_, stream) = idle.ok_or(why)?;
         self.leave(address);
-        self.clients -= 1;
         self.displaced += 1;
         Ok(Some(Box::new(Displaced { stream, address })))
     }
@@ -213,19 +215,21 @@ impl Open {
 
     fn has_given_way(&self, place: &Place) -> bool {
         match place {
-            Place::Client { address: Some(address), idle: Some(key) } => {
+            Place::Client(address, Some(key)) => {
                 self.by_address.get(address).is_none_or(|clients| !clients.idle.contains_key(key))
             }
             Place::Unauthenticated(_, Some(key)) => !self.unauthenticated.contains_key(key),
-            Place::Client { .. } | Place::Unauthenticated(..) | Place::Peer => false,
+            Place::Client(..) | Place::Unnamed | Place::Unauthenticated(..) | Place::Peer => false,
         }
     }
 
     fn enter(&mut self, address: IpAddr) {
+        self.clients += 1;
         self.by_address.entry(address).or_default().open += 1;
     }
 
     fn leave(&mut self, address: IpAddr) {
+        self.clients -= 1;
         let Some(clients) = self.by_address.get_mut(&address) else { return };
         clients.open -= 1;
         if clients.open == 0 {
@@ -240,15 +244,17 @@ impl Admitted<'_> {
         self.displaced.take().map(|displaced| *displaced)
     }
 
-    /// A proxy has named the address of a client that was admitted without one.
+    /// A proxy has named the client of a connection that was let in without a name.
     pub fn named(&mut self, from: SocketAddr, limits: &Limits) -> Result<(), Overload> {
-        let Place::Client { address: named @ None, .. } = &mut self.place else { return Ok(()) };
-        let address = network(from.ip());
-        let mut open = self.admission.open.lock();
-        // It has its place among all clients, so these are not too many.
-        self.displaced = open.room_for_client(Some(address), u32::MAX, limits)?;
-        open.enter(address);
-        *named = Some(address);
+        if matches!(self.place, Place::Unnamed) {
+            let address = network(from.ip());
+            let mut open = self.admission.open.lock();
+            let taken = open.clients;
+            self.displaced = open.room_for_client(address, taken, limits)?;
+            open.unnamed -= 1;
+            open.enter(address);
+            self.place = Place::Client(address, None);
+        }
         Ok(())
     }
 
@@ -259,7 +265,7 @@ impl Admitted<'_> {
         let key = open.next;
         open.next += 1;
         match &mut self.place {
-            Place::Client { address: Some(address), idle: idle @ None } => {
+            Place::Client(address, idle @ None) => {
                 if let Some(clients) = open.by_address.get_mut(address) {
                     clients.idle.insert(key, Arc::clone(stream));
                     *idle = Some(key);
@@ -269,7 +275,7 @@ impl Admitted<'_> {
                 open.unauthenticated.insert(key, (*address, Arc::clone(stream)));
                 *unset = Some(key);
             }
-            Place::Client { .. } | Place::Unauthenticated(..) | Place::Peer => {}
+            Place::Client(..) | Place::Unnamed | Place::Unauthenticated(..) | Place::Peer => {}
         }
     }
 
@@ -277,14 +283,14 @@ impl Admitted<'_> {
     /// did not give way to a newcomer before.
     pub fn keeps_place(&mut self) -> bool {
         match &mut self.place {
-            Place::Client { idle: None, .. } | Place::Peer => return true,
-            Place::Client { .. } | Place::Unauthenticated(..) => {}
+            Place::Client(_, None) | Place::Unnamed | Place::Peer => return true,
+            Place::Client(..) | Place::Unauthenticated(..) => {}
         }
         let mut open = self.admission.open.lock();
         if open.has_given_way(&self.place) {
             return false;
         }
-        if let Place::Client { address: Some(address), idle } = &mut self.place
+        if let Place::Client(address, idle) = &mut self.place
             && let (Some(clients), Some(key)) = (open.by_address.get_mut(address), idle.take())
         {
             clients.idle.remove(&key);
@@ -309,9 +315,8 @@ impl Drop for Admitted<'_> {
         let mut open = self.admission.open.lock();
         match self.place {
             place if open.has_given_way(&place) => open.displaced -= 1,
-            Place::Client { address, idle } => {
-                open.clients -= 1;
-                let Some(address) = address else { return };
+            Place::Unnamed => open.unnamed -= 1,
+            Place::Client(address, idle) => {
                 if let (Some(clients), Some(key)) = (open.by_address.get_mut(&address), idle) {
                     clients.idle.remove(&key);
                 }
@@ -371,16 +376,24 @@ mod tests {
     fn named_client_counts_at_the_address_that_it_was_given() {
         let admission = Admission::default();
         let name = |admitted: &mut Admitted<'_>, from: &str| admitted.named(from.parse().unwrap(), &limits());
-        let mut all: Vec<_> = (0..3).map(|_| admission.admit_unnamed(&limits()).unwrap()).collect();
-        assert_eq!(admission.admit_unnamed(&limits()).unwrap_err(), Overload::Connections);
+        let unnamed = || admission.admit_unnamed(&limits());
+        let many: Vec<_> = (0..3 + UNNAMED_MAX).map(|_| unnamed().unwrap()).collect();
+        assert_eq!(unnamed().unwrap_err(), Overload::Connections);
+        assert_eq!(admit(&admission, Class::Client, "1.1.1.1:1").unwrap_err(), Overload::Connections);
+        assert_eq!(admission.clients_open(), 0);
+        drop(many);
+        let mut all: Vec<_> = (0..4).map(|_| unnamed().unwrap()).collect();
         assert_eq!(name(&mut all[0], "1.1.1.1:1"), Ok(()));
         assert_eq!(name(&mut all[1], "1.1.1.1:2"), Ok(()));
         assert_eq!(name(&mut all[2], "1.1.1.1:3"), Err(Overload::Address));
         all.remove(0);
         assert_eq!(name(&mut all[1], "1.1.1.1:3"), Ok(()));
+        assert_eq!(name(&mut all[2], "1.1.1.2:1"), Ok(()));
+        all.push(unnamed().unwrap());
+        assert_eq!(name(&mut all[3], "1.1.1.3:1"), Err(Overload::Connections));
         drop(all);
         let open = admission.open.lock();
-        assert_eq!((open.clients, open.by_address.len()), (0, 0));
+        assert_eq!((open.clients, open.unnamed, open.by_address.len()), (0, 0, 0));
     }
 
     #[test]

@@ -22,7 +22,10 @@ pub const REFUSED_MAX: usize = 32;
 
 /// Connections that have given way to newcomers and whose threads have not ended yet: these end at once, so this many
 /// are seen only in a storm, and then newcomers are refused.
-pub const DISPLACED_MAX: u32 = 64;
+pub const DISPLACED_MAX: u32 = 32;
+
+/// Connections of proxies that are let in when the server is full, until the proxy says whose they are.
+pub const UNNAMED_MAX: u32 = 32;
 
 /// Unauthenticated connections that are kept for each neighbour at its address: its link, the one before, and two that
 /// may be cut by others there.
@@ -91,10 +94,16 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
     let reserved = OWN_DESCRIPTORS
         + NEIGHBOUR_DESCRIPTORS * neighbours
         + u64::from(config.limits.hello_pending_max)
-        + u64::from(DISPLACED_MAX)
+        + extra(config)
         + REFUSERS * REFUSED_MAX as u64
         + calls;
     Some(Room { what: "open files (raise the limit: ulimit -n)", granted, reserved, each: 1 })
+}
+
+/// Connections beyond the clients that may be connected, for a moment.
+fn extra(config: &Config) -> u64 {
+    let unnamed = if config.proxy_from.is_empty() { 0 } else { UNNAMED_MAX };
+    u64::from(DISPLACED_MAX + unnamed)
 }
 
 /// A thread that finds no memory mapping left for its own needs ends the process, so none is started that might.
@@ -104,7 +113,7 @@ fn mappings(config: &Config) -> Option<Room> {
     let threads = OWN_THREADS
         + NEIGHBOUR_THREADS * neighbours
         + u64::from(config.limits.hello_pending_max)
-        + u64::from(DISPLACED_MAX);
+        + extra(config);
     let reserved = OWN_MAPPINGS + THREAD_MAPPINGS * threads;
     let what = "memory mappings, four for each thread (raise vm.max_map_count)";
     Some(Room { what, granted, reserved, each: THREAD_MAPPINGS })

@@ -4,10 +4,24 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::harness::{Talk, TestServer, catalogue, config, eventually, herd};
 use crate::config::{self, Config, Herd, Limits};
 use crate::proto::model::name::ServerName;
 use crate::tests::free_address::free_address;
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn header_is_decided_once_and_ends_where_it_ends(
+        start in prop::sample::select(vec![&b""[..], b"PROXY ", b"PROXY TCP4 1.2.3.4 ", &LOCAL[..12], LOCAL]),
+        rest in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        super::fuzz::proxy::check(&[start, &rest].concat());
+    }
+}
 
 /// Where the proxy is.
 const PROXY: &str = "127.0.0.5:0";
@@ -106,6 +120,12 @@ fn what_looks_whether_we_are_there_is_no_client() {
     let own = talk.socket.local_addr().unwrap();
     let header = format!("PROXY TCP4 {} 192.0.2.1 {} 6\r\n", own.ip(), own.port());
     assert_eq!(rest(talk.send(header).half_close()), "");
+    // Nor does it make a client give way.
+    let mut client = server.client();
+    assert_eq!(client.ask("x"), "? x");
+    assert_eq!(rest(from_proxy(server.clients).send(LOCAL).half_close()), "");
+    assert_eq!(client.ask("x"), "? x");
+    drop(client);
     // One whose client is not known is served, as from the proxy.
     let mut unknown = eventually("there is room", || {
         let mut talk = from_proxy(server.clients);
@@ -114,7 +134,7 @@ fn what_looks_whether_we_are_there_is_no_client() {
     });
     assert_eq!(unknown.ask("y"), "? y");
     let metrics = &server.member.metrics;
-    assert_eq!((metrics.clients_accepted.get(), metrics.proxy_headers_refused.get()), (1, 0));
+    assert_eq!((metrics.clients_accepted.get(), metrics.proxy_headers_refused.get()), (2, 0));
 }
 
 #[test]
