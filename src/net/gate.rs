@@ -64,7 +64,12 @@ impl Gate {
         let Some(Displaced { stream, address }) = newcomer.take_displaced() else { return };
         // To its thread it looks like the other side hanging up, after what has come already.
         hang_up(&stream, Half::Read);
-        let what = format_args!("a connection from {address} has given way to one from {from}");
+        let who = match class {
+            Class::Client => "an idle client",
+            Class::Peer => "a connection without a hello",
+        };
+        let what =
+            format_args!("{who} from {address} has given way to one more from {from}: there was no place");
         self.report(Event::GaveWay(class), what);
     }
 
