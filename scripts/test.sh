@@ -59,7 +59,9 @@ tests() {
 }
 
 # The programs that tests put before a server or beside it, where installing is allowed: program and Debian package.
-PROGRAMS=(haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils)
+PROGRAMS=(
+    haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
+)
 
 # Debian starts what it installs, unless a file says no, which is there only meanwhile.
 install_programs() (

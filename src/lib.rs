@@ -15,7 +15,7 @@
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
 //! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
-//! | [`os`] | the operating system: time, random numbers, locks and threads, permits, resource limits |
+//! | [`os`] | the operating system: time, random numbers, locks and threads, permits, resource limits, signals |
 //! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, deadlines, stopping |
 //! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
 //! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
@@ -55,8 +55,8 @@
 //! - No guard of the lock leaves the closure that took it, and nothing is read, written, logged or waited for under it.
 //! - There is no queue of messages to a neighbour: the store, in the order in which its records last changed, is
 //!   the backlog, and a link is a position in it. A neighbour that is slow or down costs no memory.
-//! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only the one
-//!   that waits for signals ends with the process. No thread polls for the stop.
+//! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only those
+//!   that wait for signals end with the process. No thread polls for the stop.
 //! - In a herd with a secret only a neighbour that has authenticated is believed, and a legacy one by its address. No
 //!   position moves before what it covers is merged.
 //! - No reply leaves before its sighting is merged and durable, and none to a client is formatted under the lock. A

@@ -4,10 +4,12 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proxyherd::cli::{self, Job};
 use proxyherd::client::{self, Outputs};
 use proxyherd::config::Config;
+use proxyherd::os::signals::{Request, Signals};
 use proxyherd::server::Server;
 use proxyherd::{logging, places};
 
@@ -31,20 +33,19 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+    let signals = Signals::catch()?;
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
-    let (stopper, mut asked_before) = (server.stopper(), false);
-    ctrlc::set_handler(move || {
-        if asked_before {
-            std::process::exit(STOPPED_AT_ONCE);
-        }
-        asked_before = true;
-        stopper.stop();
+    let (stopper, reopener, asked_before) = (server.stopper(), log.reopener(), AtomicBool::new(false));
+    signals.answer(move |request| match request {
+        Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
+        // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
+        Request::Stop(signal) => stopper.stop_by(signal),
+        Request::Reopen => reopener.reopen("SIGHUP: the log is opened again, and nothing else"),
     })?;
     server.run()?;
-    let report = log.stop();
-    let missing = report.dropped + report.lost;
+    let missing = log.stop().missing();
     if missing > 0 {
         let _ = writeln!(io::stderr(), "proxyherd: {missing} lines are missing from the log");
     }

@@ -240,9 +240,10 @@ fn begin(
     Ok(next)
 }
 
-/// Whether an error only says that there is no room.
+/// Whether an error only says that there is no room, on the disk or below a limit on the size of files.
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// Puts on disk all that was read, and writes where each file ends that does not say so; the oldest first, for only the

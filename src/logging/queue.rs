@@ -18,12 +18,21 @@ pub struct LogReport {
     pub write_errors: u64,
 }
 
+impl LogReport {
+    /// Lines that are not in the file.
+    pub fn missing(&self) -> u64 {
+        self.dropped + self.lost
+    }
+}
+
 /// A message to the log's thread.
 pub(super) enum Entry {
     /// A whole line with its LF.
     Line(Box<[u8]>),
     /// Say so here when everything before this is in the file.
     Flush(Sender<()>),
+    /// Look whether the file was moved away, and write this remark.
+    Reopen(&'static str),
     /// Write what is queued and end.
     Stop,
 }

@@ -1,49 +1,78 @@
-//! A log file of bounded size: when it is full it becomes `.1`, the former `.1` becomes `.2`, and so on.
+//! A log file of bounded size: when it is full it becomes `.old-1`, the former `.old-1` becomes `.old-2`, and so on.
+//!
+//! Others may rotate it too, as logrotate does: a file that was renamed or removed is left to them, and the log goes on
+//! in a new one under its name. They use `.1` and `.2`, so neither side takes the other's files for its own.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, getrlimit};
+
+/// Lines tell where clients are, so no other user may read them.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// A file that is exchanged at the end of a line, before a line that would not fit.
 pub(super) struct Rotating {
     path: PathBuf,
-    file: File,
-    /// Bytes in the file.
-    len: u64,
-    /// The file ends within a line: its rest belongs there too, whatever its size.
-    mid_line: bool,
+    current: Current,
     file_bytes_max: u64,
     /// Files kept besides the current one.
     old_files_max: u32,
 }
 
+/// The file that is written, which no other server can write to.
+struct Current {
+    file: File,
+    /// What tells it from another file of its name: device and inode.
+    identity: (u64, u64),
+    /// Bytes in it.
+    len: u64,
+    /// It ends within a line: its rest belongs there too, whatever its size.
+    mid_line: bool,
+}
+
 impl Rotating {
-    /// Opens `path` to add to it. A last line without an end (the machine was switched off) gets one.
+    /// Opens `path` to add to it, and makes the folder if it is missing. A last line without an end (the machine was
+    /// switched off) gets one.
     pub(super) fn open(path: PathBuf, file_bytes_max: u64, old_files_max: u32) -> io::Result<Rotating> {
-        let mut file = open(&path)?;
-        let len = file.metadata()?.len();
-        let mid_line = len > 0 && last_byte(&mut file)? != b'\n';
-        let mut rotating = Rotating { path, file, len, mid_line, file_bytes_max, old_files_max };
-        if mid_line {
-            rotating.write_all(b"\n")?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(folder)?;
         }
-        Ok(rotating)
+        let current = Current::open(&path)?;
+        Ok(Rotating { path, current, file_bytes_max, old_files_max })
+    }
+
+    /// Goes on in a new file if the current one was renamed or removed. One look costs less than a write, so that no
+    /// line goes to a file that nobody looks at any more.
+    fn follow(&mut self) -> io::Result<()> {
+        match std::fs::metadata(&self.path) {
+            // It may have been cut, or written to, by others.
+            Ok(found) if identity(&found) == self.current.identity => self.current.len = found.len(),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => self.current = Current::open(&self.path)?,
+        }
+        Ok(())
     }
 
     /// How many of these bytes go to the current file; 0 if the first line does not fit any more.
     fn fitting(&self, bytes: &[u8]) -> usize {
         let first_line = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
-        if self.mid_line {
+        if self.current.mid_line {
             return first_line;
         }
-        let room = usize::try_from(self.file_bytes_max.saturating_sub(self.len)).unwrap_or(usize::MAX);
+        // The system may allow smaller files than we do: `ulimit -f`.
+        let file_bytes_max = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(self.file_bytes_max);
+        let room = usize::try_from(file_bytes_max.saturating_sub(self.current.len)).unwrap_or(usize::MAX);
         if bytes.len() <= room {
             return bytes.len();
         }
         match memchr::memrchr(b'\n', &bytes[..room]) {
             Some(at) => at + 1,
             // A line longer than a whole file has a file of its own.
-            None if self.len == 0 => first_line,
+            None if self.current.len == 0 => first_line,
             None => 0,
         }
     }
@@ -51,7 +80,8 @@ impl Rotating {
     /// Makes room: on an error the current file stays in use and the next write tries again.
     fn rotate(&mut self) -> io::Result<()> {
         if self.old_files_max == 0 {
-            self.file.set_len(0)?;
+            self.current.file.set_len(0)?;
+            self.current.len = 0;
         } else {
             // When the file is gone, because it was removed or the last attempt got no further, the old ones
             // must not move up once more.
@@ -61,41 +91,68 @@ impl Rotating {
                 }
                 rename(&self.path, &self.numbered(1))?;
             }
-            self.file = open(&self.path)?;
+            self.current = Current::open(&self.path)?;
         }
-        self.len = 0;
         Ok(())
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
-        path.push(format!(".{number}"));
+        path.push(format!(".old-{number}"));
         path.into()
     }
 }
 
 impl Write for Rotating {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.current.mid_line {
+            self.follow()?;
+        }
         let mut fitting = self.fitting(bytes);
         if fitting == 0 && !bytes.is_empty() {
             self.rotate()?;
             fitting = self.fitting(bytes);
         }
-        let written = self.file.write(&bytes[..fitting])?;
+        self.current.write(&bytes[..fitting])
+    }
+
+    /// Every write is on its way at once, so what is left to do is to look where it goes.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.current.mid_line { Ok(()) } else { self.follow() }
+    }
+}
+
+impl Current {
+    fn open(path: &Path) -> io::Result<Current> {
+        let mut file = OpenOptions::new().create(true).append(true).read(true).mode(FILE_MODE).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(ErrorKind::ResourceBusy, "another server writes it"));
+            }
+            // A file system without locks is no reason to log nothing.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let found = file.metadata()?;
+        let mid_line = found.len() > 0 && last_byte(&mut file)? != b'\n';
+        let mut current = Current { file, identity: identity(&found), len: found.len(), mid_line };
+        if mid_line {
+            current.write(b"\n")?;
+        }
+        Ok(current)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
         self.len += written as u64;
         if let Some(last) = bytes[..written].last() {
             self.mid_line = *last != b'\n';
         }
         Ok(written)
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).read(true).open(path)
+fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 fn last_byte(file: &mut File) -> io::Result<u8> {
@@ -127,9 +184,9 @@ mod tests {
         let mut file = Rotating::open(dir.path().join("a.log"), 10, 2).unwrap();
         file.write_all(b"1111\n2222\n3333\n444444444\n55555555555555\n6\n7\n").unwrap();
         assert_eq!(read(dir.path(), "a.log").unwrap(), "6\n7\n");
-        assert_eq!(read(dir.path(), "a.log.1").unwrap(), "55555555555555\n");
-        assert_eq!(read(dir.path(), "a.log.2").unwrap(), "444444444\n");
-        assert_eq!(read(dir.path(), "a.log.3"), None);
+        assert_eq!(read(dir.path(), "a.log.old-1").unwrap(), "55555555555555\n");
+        assert_eq!(read(dir.path(), "a.log.old-2").unwrap(), "444444444\n");
+        assert_eq!(read(dir.path(), "a.log.old-3"), None);
     }
 
     #[test]
@@ -140,7 +197,7 @@ mod tests {
             file.write_all(piece).unwrap();
         }
         assert_eq!(read(dir.path(), "a.log").unwrap(), "22\n");
-        assert_eq!(read(dir.path(), "a.log.1").unwrap(), "11111111111\n");
+        assert_eq!(read(dir.path(), "a.log.old-1").unwrap(), "11111111111\n");
     }
 
     #[test]
@@ -150,7 +207,7 @@ mod tests {
         let mut file = Rotating::open(dir.path().join("a.log"), 14, 2).unwrap();
         file.write_all(b"new\nnewer\n").unwrap();
         assert_eq!(read(dir.path(), "a.log").unwrap(), "newer\n");
-        assert_eq!(read(dir.path(), "a.log.1").unwrap(), "old\ncut o\nnew\n");
+        assert_eq!(read(dir.path(), "a.log.old-1").unwrap(), "old\ncut o\nnew\n");
     }
 
     #[test]
@@ -169,7 +226,58 @@ mod tests {
         file.write_all(b"1111\n2222\n3333\n").unwrap();
         std::fs::remove_file(dir.path().join("a.log")).unwrap();
         file.write_all(b"4444\n5555\n").unwrap();
-        assert_eq!(read(dir.path(), "a.log").unwrap(), "5555\n");
-        assert_eq!(read(dir.path(), "a.log.1").unwrap(), "1111\n2222\n");
+        assert_eq!(read(dir.path(), "a.log").unwrap(), "4444\n5555\n");
+        assert_eq!(read(dir.path(), "a.log.old-1").unwrap(), "1111\n2222\n");
+    }
+
+    #[test]
+    fn a_file_that_others_rename_exchange_or_cut_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let mut file = Rotating::open(path.clone(), 10, 2).unwrap();
+        file.write_all(b"1111\n").unwrap();
+        std::fs::rename(&path, dir.path().join("a.log.1")).unwrap();
+        file.write_all(b"2222\n").unwrap();
+        std::fs::rename(&path, dir.path().join("a.log.2")).unwrap();
+        std::fs::write(&path, "of others, without an end").unwrap();
+        file.flush().unwrap();
+        assert_eq!(read(dir.path(), "a.log").unwrap(), "of others, without an end\n");
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        file.write_all(b"3333\n").unwrap();
+        assert_eq!(read(dir.path(), "a.log").unwrap(), "3333\n");
+        assert_eq!(read(dir.path(), "a.log.1").unwrap(), "1111\n", "left alone");
+        assert_eq!(read(dir.path(), "a.log.2").unwrap(), "2222\n");
+        assert_eq!(read(dir.path(), "a.log.old-1"), None);
+        // And without a line.
+        std::fs::remove_file(&path).unwrap();
+        file.flush().unwrap();
+        assert_eq!(read(dir.path(), "a.log").unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_followed_is_an_error_until_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let mut file = Rotating::open(path.clone(), 10, 2).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(file.write_all(b"1111\n").is_err());
+        std::fs::remove_dir(&path).unwrap();
+        file.write_all(b"2222\n").unwrap();
+        assert_eq!(read(dir.path(), "a.log").unwrap(), "2222\n");
+    }
+
+    #[test]
+    fn a_file_has_one_writer_and_no_other_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made/a.log");
+        let first = Rotating::open(path.clone(), 10, 2).unwrap();
+        let refused = Rotating::open(path.clone(), 10, 2).map(drop).unwrap_err();
+        assert_eq!(refused.to_string(), "another server writes it");
+        for (path, mode) in [(&path, FILE_MODE), (&dir.path().join("made"), DIRECTORY_MODE)] {
+            assert_eq!(std::fs::metadata(path).unwrap().mode() & 0o777, mode);
+        }
+        drop(first);
+        Rotating::open(path, 10, 2).unwrap();
     }
 }

@@ -93,6 +93,14 @@ impl<W: Write, C: Write> Writer<W, C> {
                 // The caller may be gone.
                 let _ = done.send(());
             }
+            Entry::Reopen(remark) => {
+                self.write_batch();
+                // What is wrong is told with the next line that cannot be written.
+                let _ = self.sink.flush();
+                if log::max_level() >= log::LevelFilter::Info {
+                    write_line(&mut self.batch, &self.name, Level::Info, remark);
+                }
+            }
             Entry::Stop => return std::ops::ControlFlow::Break(()),
         }
         std::ops::ControlFlow::Continue(())

@@ -14,16 +14,21 @@ use crate::proto::model::time::Moment;
 /// How often is looked for what has expired: often enough for the shortest time after which a client can expire.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
-/// Reports the status every so often, and drops what has expired, until a stop is asked for.
+/// Reports the status every so often, and drops what has expired, until a stop is asked for; returns by what.
 pub fn report_every(
     member: &Member,
     connections_open: impl Fn() -> u32,
     every: Duration,
-    stop: &Receiver<()>,
-) {
+    stop: &Receiver<&'static str>,
+) -> Option<&'static str> {
     let wait = if member.me.expire_after.is_some() { every.min(EXPIRE_EVERY) } else { every };
     let mut report_at = clock::deadline(every);
-    while stop.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+    loop {
+        match stop.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Ok(by) => return Some(by),
+        }
         member.expire(clock::now().seconds);
         if clock::instant() >= report_at {
             report(member, connections_open());

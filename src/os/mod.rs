@@ -1,9 +1,10 @@
 //! What is asked of the operating system: the time, random numbers, locks and threads, permits, resource limits,
-//! and Unix sockets.
+//! signals, and Unix sockets.
 
 pub mod clock;
 pub mod random;
 pub mod resource_limits;
 pub mod semaphore;
+pub mod signals;
 pub mod sync;
 pub mod unix_socket;

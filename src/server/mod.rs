@@ -45,18 +45,23 @@ use crate::proto::node::Dialect;
 pub struct Server {
     parts: Parts,
     must_checkpoint: bool,
-    stop: Sender<()>,
+    stop: Sender<&'static str>,
 }
 
 /// Stops a server from any thread, as often as one likes.
 #[derive(Clone, Debug)]
-pub struct Stopper(Sender<()>);
+pub struct Stopper(Sender<&'static str>);
 
 impl Stopper {
-    /// Asks the server to stop; [`Server::run`] returns when it has.
-    pub fn stop(&self) {
+    /// Asks the server to stop; [`Server::run`] returns when it has. The log will name `by`.
+    pub fn stop_by(&self, by: &'static str) {
         // Full: it has been asked already. Disconnected: it has stopped.
-        let _ = self.0.try_send(());
+        let _ = self.0.try_send(by);
+    }
+
+    /// Asks the server to stop, as its own program does.
+    pub fn stop(&self) {
+        self.stop_by("its program");
     }
 }
 

@@ -46,8 +46,8 @@ pub(super) struct Parts {
     /// Where whoever runs the server tells it what to do, if it has a journal.
     pub(super) admin: Option<Admin>,
     pub(super) status_every: Duration,
-    /// Says that a stop is asked for.
-    pub(super) stop: Receiver<()>,
+    /// Says that a stop is asked for, and by what.
+    pub(super) stop: Receiver<&'static str>,
 }
 
 /// A server while it runs.
@@ -130,7 +130,9 @@ impl<'a> Serving<'a> {
         spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
         log::info!("{} serves clients on {}", member.me.name, address(clients));
         let connections_open = || gate.admission.clients_open();
-        status::report_every(member, connections_open, *status_every, stop);
+        if let Some(by) = status::report_every(member, connections_open, *status_every, stop) {
+            log::info!("asked to stop by {by}");
+        }
         log::info!("stopping");
         status::report(member, connections_open());
         self.stop_accepting();

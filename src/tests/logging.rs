@@ -156,7 +156,7 @@ fn files_hold_whole_lines_and_stay_within_their_bounds() {
     assert_eq!(logging.stop(), LogReport { lines: 20_000, ..LogReport::default() });
 
     let mut kept = Vec::new();
-    for name in ["Alford.log.2", "Alford.log.1", "Alford.log"] {
+    for name in ["Alford.log.old-2", "Alford.log.old-1", "Alford.log"] {
         let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert!(text.len() as u64 <= LOG_FILE_BYTES_MIN && text.ends_with('\n'), "{name}");
         kept.extend(text.lines().map(str::to_string));

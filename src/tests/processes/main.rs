@@ -17,6 +17,8 @@ mod log;
 mod programs;
 mod proxies;
 mod real;
+mod rotation;
+mod signals;
 mod stopping;
 #[path = "../transcripts/mod.rs"]
 mod transcripts;

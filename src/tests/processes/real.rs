@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,6 +71,13 @@ impl RealHerd {
     /// Where a server is for its clients.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
         self.herd.member(name).unwrap().client
+    }
+
+    /// Starts a server through another program, which becomes it.
+    pub(crate) fn spawn_through(&mut self, name: &str, program: &str) {
+        let mut command = Command::new(program);
+        command.arg(env!("CARGO_BIN_EXE_proxyherd"));
+        self.spawn_with(name, command);
     }
 
     /// Starts a server from a shell that runs `before` first.
@@ -160,6 +168,11 @@ impl RealHerd {
         for child in &mut children {
             child.wait().unwrap();
         }
+    }
+
+    /// A file of the herd's folder.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
     }
 
     /// What a server has logged.

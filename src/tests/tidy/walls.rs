@@ -171,6 +171,7 @@ const IMPURE: &[&str] = &[
     "socket2",
     "rustix",
     "ctrlc",
+    "signal_hook",
     "clap",
     "log::",
     "simplelog",
