@@ -70,7 +70,7 @@
 //!
 //! `ERROR`: we are broken (a bug). `WARN`: a neighbour or a provider is, or a limit was hit. `INFO`: start, stop,
 //! connections and links, and the status every minute. `DEBUG`: every line in and out but heartbeats, and why one was
-//! refused. `TRACE`: heartbeats and their answers.
+//! refused. `TRACE`: heartbeats and their answers. Warnings and connections are throttled: [`member::warnings`].
 
 pub mod cli;
 pub mod client;

@@ -85,7 +85,7 @@ impl Driver {
             Err(why) => {
                 metrics.connections_refused.add(1);
                 let what = format_args!("refused {} {from}: {why}", door(class));
-                metrics.count_and_warn(Event::Connections, what);
+                metrics.count_and_warn(Event::Connections, from, what);
                 let _ = send(format!("? {why}\n").as_bytes());
                 None
             }
@@ -98,11 +98,12 @@ impl Driver {
     /// If the system has no random numbers to give, which is logged too.
     pub fn begin(&self, class: Class, from: SocketAddr) -> io::Result<Conversation> {
         let (me, remote) = (Arc::clone(&self.member.me), Remote { door: door(class), from });
-        remote.log_connected();
+        remote.log_connected(&self.member.metrics);
         match class {
             Class::Client => Ok(Conversation::with_client(me, remote, &[])),
             Class::Peer => {
-                let nonce = random::nonce().inspect_err(|error| remote.log_disconnected(Some(error)))?;
+                let nonce = random::nonce()
+                    .inspect_err(|error| remote.log_disconnected(&self.member.metrics, Some(error)))?;
                 Ok(Conversation::with_peer(me, remote, nonce))
             }
         }

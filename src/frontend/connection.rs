@@ -204,7 +204,7 @@ impl<'a> Connection<'a> {
             let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
             let why = format!("it has not taken its replies within {wait}");
             let what = format_args!("{}: {why}", self.conversation.remote());
-            member.metrics.count_and_warn(Event::ReplyTime, what);
+            member.metrics.count_and_warn(Event::ReplyTime, self.conversation.remote().from, what);
             // What the kernel has of them is not kept for a client that takes nothing.
             SockRef::from(&**self.stream).set_linger(Some(Duration::ZERO))?;
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
@@ -222,12 +222,13 @@ impl<'a> Connection<'a> {
                 let wait = humantime::format_duration(limits.hello_time_max);
                 self.turn.complain(format_args!("no HELLO within {wait}"));
                 let what = format_args!("{remote} has not said hello within {wait}");
-                metrics.count_and_warn(Event::HelloTime, what);
+                metrics.count_and_warn(Event::HelloTime, remote.from, what);
             }
             TimedOut::Message => {
                 let wait = humantime::format_duration(limits.line_time_max);
                 self.turn.refuse(self.framing.partial(), Reason::LineTooSlow);
-                metrics.count_and_warn(Event::LineTime, format_args!("{remote} took over {wait} for a line"));
+                let what = format_args!("{remote} took over {wait} for a line");
+                metrics.count_and_warn(Event::LineTime, remote.from, what);
             }
             TimedOut::Idle => {
                 // No warning: a phone that stays connected and says nothing does no wrong.

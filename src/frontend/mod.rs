@@ -16,8 +16,9 @@ use crate::net::accept::Accepted;
 /// Serves a connection from its first byte to its last.
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
-    remote.log_connected();
-    remote.log_disconnected(serve_by(shared, accepted).err().as_ref());
+    let metrics = &shared.member.metrics;
+    remote.log_connected(metrics);
+    remote.log_disconnected(metrics, serve_by(shared, accepted).err().as_ref());
 }
 
 fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {

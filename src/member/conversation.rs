@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::metrics::Metrics;
 use super::peer_registry::Claimant;
 use super::turn::{Host, Turn};
 use crate::logging::Escaped;
@@ -156,7 +157,7 @@ impl Conversation {
         let (Line::Whole(text) | Line::TooLong(text)) = line;
         let reply = turn.batch.replies().len();
         if self.verbose {
-            log::log!(level_of(text), "{} <- {}", self.remote, Escaped(text));
+            log::log!(level_of(text), "{} <- {}", self.remote, Shown(text));
         }
         let pause = match self.session.line(line, received, &mut turn.batch) {
             Step::Next => None,
@@ -227,22 +228,22 @@ impl Conversation {
     fn log_replies_from(&self, turn: &Turn, start: usize) {
         let replies = &turn.batch.replies()[start..];
         if self.verbose && !replies.is_empty() {
-            log::log!(level_of(replies), "{} -> {}", self.remote, Escaped(replies.trim_ascii_end()));
+            log::log!(level_of(replies), "{} -> {}", self.remote, Shown(replies.trim_ascii_end()));
         }
     }
 }
 
 impl Remote {
     /// Logs that it has connected.
-    pub fn log_connected(self) {
-        log::info!("{self} connected");
+    pub fn log_connected(self, metrics: &Metrics) {
+        metrics.log_connection(format_args!("{self} connected"));
     }
 
     /// Logs that its connection has ended, and why if neither side meant it to.
-    pub fn log_disconnected(self, why: Option<&io::Error>) {
+    pub fn log_disconnected(self, metrics: &Metrics, why: Option<&io::Error>) {
         match why {
-            None => log::info!("{self} disconnected"),
-            Some(error) => log::info!("{self} disconnected: {error}"),
+            None => metrics.log_connection(format_args!("{self} disconnected")),
+            Some(error) => metrics.log_connection(format_args!("{self} disconnected: {error}")),
         }
     }
 }
@@ -252,6 +253,27 @@ impl fmt::Display for Remote {
         write!(f, "{} {}", self.door, self.from)
     }
 }
+
+/// A line as the log shows it: escaped, and without the bytes of a proof, on which guesses at the secret could be
+/// tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for word in PROOF_WORDS {
+            let Some(rest) = self.0.strip_prefix(word.as_bytes()) else { continue };
+            let proof = rest.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(rest.len());
+            if rest[..proof] != *b"-" {
+                return write!(f, "{word}(hidden){}", Escaped(&rest[proof..]));
+            }
+        }
+        Escaped(self.0).fmt(f)
+    }
+}
+
+/// What stands before a proof in a line. One without a secret is `-`.
+const PROOF_WORDS: [&str; 4] = ["PROOF ", "? PROOF ", "WELCOME ", "? WELCOME "];
 
 /// The level at which a line is logged. Heartbeats and their answers say nothing that a reader of the log would miss.
 pub fn level_of(line: &[u8]) -> log::Level {

@@ -7,6 +7,7 @@ use super::Member;
 use super::checkpoint::checkpoint;
 use super::group_commit::GroupCommit;
 use super::metrics::Event;
+use super::warnings::Source;
 use crate::os::clock;
 
 /// How long what was written may wait until its way to the disk begins: with that of a slow disk it is less than the
@@ -51,9 +52,8 @@ pub fn run(member: &Member, wal: &GroupCommit, mut must_checkpoint: bool) {
         }
         let failure = wal.failure();
         if let Some(why) = &failure {
-            member
-                .metrics
-                .count_and_warn(Event::Journal, format_args!("the journal cannot be written: {why}"));
+            let what = format_args!("the journal cannot be written: {why}");
+            member.metrics.count_and_warn(Event::Journal, Source::Own, what);
         }
         let begun = clock::instant();
         if begun < next_attempt || !(failure.is_some() || must_checkpoint || is_too_large(member, wal)) {
@@ -83,7 +83,8 @@ fn flush(member: &Member, wal: &GroupCommit) {
 fn attempt(member: &Member, wal: &GroupCommit, has_failed: bool) -> bool {
     match checkpoint(member, wal, has_failed) {
         Ok(()) if has_failed => {
-            log::warn!("the journal is whole again: reports are acknowledged");
+            let what = format_args!("the journal is whole again: reports are acknowledged");
+            member.metrics.count_and_warn(Event::JournalWhole, Source::Own, what);
             member.notifiers.notify();
         }
         Ok(()) => {}
@@ -92,7 +93,9 @@ fn attempt(member: &Member, wal: &GroupCommit, has_failed: bool) -> bool {
             wal.fail(&error);
         }
         Err(error) => {
-            log::warn!("the checkpoint could not be written, and the journal stays as it is: {error}");
+            let what =
+                format_args!("the checkpoint could not be written, and the journal stays as it is: {error}");
+            member.metrics.count_and_warn(Event::Checkpoint, Source::Own, what);
             return false;
         }
     }

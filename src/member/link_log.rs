@@ -5,10 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use super::Member;
-use super::conversation::level_of;
+use super::conversation::{Shown, level_of};
 use super::link_state::LinkState;
 use super::metrics::Event;
 use super::notifier::{Notifier, WakeUp};
+use super::warnings::Source;
 use crate::logging::Escaped;
 use crate::os::clock;
 use crate::proto::model::name::ServerName;
@@ -67,13 +68,15 @@ impl<'a> LinkLog<'a> {
         self.state().turned(false);
         match ended {
             Ok(()) => log::info!("link to {} is down", self.name()),
-            Err(error) => log::warn!("link to {} is down: {error}", self.name()),
+            Err(error) => {
+                self.warn(Event::LinkLost, format_args!("link to {} is down: {error}", self.name()));
+            }
         }
     }
 
     /// The link could not be made, `failures` times in a row.
     pub fn failed(self, failures: u64, error: &io::Error) {
-        log_failure(failures, format_args!("link to {} cannot be made yet", self.name()), error);
+        self.unreachable(failures, format_args!("link to {} cannot be made yet", self.name()), error);
     }
 
     /// Bytes with so many `AT` lines were written, which has brought the link to this position.
@@ -103,49 +106,74 @@ impl<'a> LinkLog<'a> {
     /// # Errors
     /// If it cannot come up.
     pub fn proved(self, text: &[u8], answered: Result<Answered, LinkError>) -> io::Result<Answered> {
-        if answered == Err(LinkError::WrongProof) {
-            let what = format_args!("link to {}: {}", self.name(), LinkError::WrongProof);
-            self.member.metrics.count_and_warn(Event::LinkUnproved, what);
+        let is_refused = text.starts_with(b"? PROOF ");
+        let answered = answered.map_err(|error| if is_refused { LinkError::ProofRefused } else { error });
+        if let Err(error @ (LinkError::WrongProof | LinkError::ProofRefused)) = &answered {
+            self.warn(Event::LinkUnproved, format_args!("link to {}: {error}", self.name()));
         }
         answered.map_err(|error| complaint(&error, text))
     }
 
-    /// What the line comes to if the link is up; `None` if it is of no use, which does not end the link.
+    /// What the line comes to if the link is up; `None` if it is of no use, which must end the link: a neighbour that
+    /// is understood no longer would go on for ever.
     pub fn heard(self, text: &[u8], answered: Result<Answered, LinkError>) -> Option<Answered> {
         let name = self.name();
-        log::log!(level_of(text), "link to {name} <- {}", Escaped(text));
+        log::log!(level_of(text), "link to {name} <- {}", Shown(text));
         if let Ok(Answered::Differs(buckets)) = answered {
-            self.member.metrics.buckets_repaired.add(buckets as u64);
-            log::warn!(
+            let what = format_args!(
                 "{name} knows other things than we do in {buckets} of 256 buckets: they are sent again"
             );
+            let (metrics, source) = (&self.member.metrics, Source::Neighbour(self.neighbour));
+            metrics.count_many_and_warn(Event::BucketsDiffer, source, buckets as u64, what);
         }
-        answered.inspect_err(|error| log::warn!("link to {name}: {}", complaint(error, text))).ok()
+        let rubbish = |error: &LinkError| {
+            let what = format_args!("link to {name} is closed: {}", complaint(error, text));
+            self.warn(Event::LinkGarbled, what);
+        };
+        answered.inspect_err(rubbish).ok()
     }
 
-    /// What the line comes to if the link is up and is read beside its sender, which `notifier` wakes.
-    pub fn heard_beside(self, text: &[u8], answered: Result<Answered, LinkError>, notifier: &Notifier) {
-        let why = match self.heard(text, answered) {
-            Some(Answered::Differs(_)) => WakeUp::Changes,
+    /// What the line comes to if the link is up and is read beside its sender, which `notifier` wakes. Returns whether
+    /// the link goes on.
+    #[must_use = "a link whose neighbour is not understood must end"]
+    pub fn heard_beside(
+        self,
+        text: &[u8],
+        answered: Result<Answered, LinkError>,
+        notifier: &Notifier,
+    ) -> bool {
+        let answered = self.heard(text, answered);
+        match answered {
+            Some(Answered::Differs(_)) => notifier.wake(WakeUp::Changes),
             // A sender that finishes waits for the last acknowledgement.
-            Some(_) if notifier.is_stopping() => WakeUp::Stop,
-            Some(_) | None => return,
-        };
-        notifier.wake(why);
+            Some(_) if notifier.is_stopping() => notifier.wake(WakeUp::Stop),
+            Some(_) | None => {}
+        }
+        answered.is_some()
     }
 
     /// The neighbour has said nothing for [`PEER_TIMEOUT`].
     pub fn timed_out(self) {
         let wait = humantime::format_duration(PEER_TIMEOUT);
-        let what = format_args!("link to {}: it has said nothing for {wait}", self.name());
-        self.member.metrics.count_and_warn(Event::LinkTimedOut, what);
+        self.warn(
+            Event::LinkTimedOut,
+            format_args!("link to {}: it has said nothing for {wait}", self.name()),
+        );
     }
-}
 
-/// Logs `what` could not be done, `failures` times in a row.
-pub fn log_failure(failures: u64, what: impl fmt::Display, error: &io::Error) {
-    let level = if failures == FAILURES_UNTIL_WARNING { log::Level::Warn } else { log::Level::Debug };
-    log::log!(level, "{what}: {error}");
+    /// The neighbour could not be reached, `failures` times in a row; `what` says so.
+    pub fn unreachable(self, failures: u64, what: fmt::Arguments<'_>, error: &io::Error) {
+        let what = format_args!("{what}: {error}");
+        if failures == FAILURES_UNTIL_WARNING {
+            self.warn(Event::LinkUnreachable, what);
+        } else {
+            log::debug!("{what}");
+        }
+    }
+
+    fn warn(self, event: Event, what: fmt::Arguments<'_>) {
+        self.member.metrics.count_and_warn(event, Source::Neighbour(self.neighbour), what);
+    }
 }
 
 /// Why a write to a neighbour ends the link if it has waited for [`PEER_TIMEOUT`].
@@ -162,7 +190,9 @@ pub fn does_not_answer() -> io::Error {
 /// Why a line of the neighbour is of no use, in its words if it complains.
 fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
     match error {
-        LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Escaped(text))),
-        LinkError::OutOfPlace | LinkError::WrongServer | LinkError::WrongProof => io::Error::other(*error),
+        LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Shown(text))),
+        LinkError::OutOfPlace | LinkError::WrongServer | LinkError::WrongProof | LinkError::ProofRefused => {
+            io::Error::other(*error)
+        }
     }
 }

@@ -1,18 +1,15 @@
 //! Metrics: one table of all that is counted, and throttled warnings for what others can cause.
 //!
-//! A counter costs one relaxed atomic addition. A row that names an [`Event`] is warned of too: each kind at most once
-//! a minute, and with it how many were left out, so that an attack fills no disk.
+//! A counter costs one relaxed atomic addition. A row that names an [`Event`] is warned of too: see
+//! [`super::warnings`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::warnings::{LineBudget, Source, Throttles};
 use crate::os::clock;
-
-/// Between two warnings of one kind.
-const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 /// A number that only grows. No decision depends on it, so its order against other memory does not matter.
 #[derive(Debug, Default)]
@@ -38,6 +35,7 @@ macro_rules! metrics {
         pub struct Metrics {
             $($(#[doc = $doc])+ pub $name: Counter,)+
             warnings: Warnings,
+            connection_lines: Mutex<LineBudget>,
         }
 
         /// What is refused, given up or gone without.
@@ -145,6 +143,12 @@ metrics! {
     places_failures: Places,
     /// Connections made to neighbours.
     links_up,
+    /// Connections to neighbours that ended by an error.
+    links_lost: LinkLost,
+    /// Neighbours that could not be reached several times in a row.
+    links_unreachable: LinkUnreachable,
+    /// Links closed because the neighbour said what is not understood.
+    links_garbled: LinkGarbled,
     /// Links whose neighbour has said nothing for too long.
     links_timed_out: LinkTimedOut,
     /// Links whose neighbour did not prove that it knows the secret.
@@ -164,7 +168,7 @@ metrics! {
     /// Peers that did not prove that they know the secret.
     peers_unproved: PeerUnproved,
     /// Buckets that anti-entropy found to differ, and sent again.
-    buckets_repaired,
+    buckets_repaired: BucketsDiffer,
     /// `AT` lines written to neighbours.
     link_lines,
     /// Bytes written to neighbours.
@@ -173,6 +177,10 @@ metrics! {
     acks_withheld,
     /// Times that the journal could not be written.
     journal_failures: Journal,
+    /// Times that the journal could be written again.
+    journal_recoveries: JournalWhole,
+    /// Checkpoints that could not be written although the journal could.
+    checkpoint_failures: Checkpoint,
     /// Flushes of the journal in the background.
     journal_flushes,
     /// Conversations that ended by a bug of ours.
@@ -181,13 +189,7 @@ metrics! {
 
 /// When each kind of event was last warned of.
 #[derive(Debug)]
-struct Warnings([Mutex<Throttle>; EVENTS.len()]);
-
-#[derive(Debug, Default)]
-struct Throttle {
-    last: Option<Instant>,
-    left_out: u64,
-}
+struct Warnings([Mutex<Throttles>; EVENTS.len()]);
 
 impl Counter {
     /// Adds `count`.
@@ -203,14 +205,20 @@ impl Counter {
 
 impl Metrics {
     /// Counts an event, and warns of it.
-    pub fn count_and_warn(&self, event: Event, what: fmt::Arguments<'_>) {
-        self.count_many_and_warn(event, 1, what);
+    pub fn count_and_warn(&self, event: Event, source: impl Into<Source>, what: fmt::Arguments<'_>) {
+        self.count_many_and_warn(event, source, 1, what);
     }
 
     /// Counts an event that happened `times` times at once, and warns of it.
-    pub fn count_many_and_warn(&self, event: Event, times: u64, what: fmt::Arguments<'_>) {
+    pub fn count_many_and_warn(
+        &self,
+        event: Event,
+        source: impl Into<Source>,
+        times: u64,
+        what: fmt::Arguments<'_>,
+    ) {
         self.counter(event).add(times);
-        let due = self.warnings.0[event as usize].lock().due(clock::instant());
+        let due = self.warnings.0[event as usize].lock().due(source.into(), clock::instant());
         match due {
             None => {}
             Some(0) => log::warn!("{what}"),
@@ -218,10 +226,20 @@ impl Metrics {
         }
     }
 
+    /// Logs that a connection has come or gone: like the requests on them if that happens too often.
+    pub fn log_connection(&self, what: fmt::Arguments<'_>) {
+        let line = self.connection_lines.lock().take(clock::instant());
+        if line.left_out_before > 0 {
+            log::info!("before it {} more connections came or went", line.left_out_before);
+        }
+        let level = if line.is_within { log::Level::Info } else { log::Level::Debug };
+        log::log!(level, "{what}");
+    }
+
     /// Says how many warnings were left out since the last ones, because no further one will.
     pub fn finish_warnings(&self) {
         for &event in EVENTS {
-            let left_out = std::mem::take(&mut self.warnings.0[event as usize].lock().left_out);
+            let left_out = self.warnings.0[event as usize].lock().finish();
             if left_out > 0 {
                 log::warn!("{left_out} more warnings of one kind were left out ({})", event.name());
             }
@@ -245,41 +263,16 @@ impl Default for Warnings {
     }
 }
 
-impl Throttle {
-    /// Whether a warning is due; if so, how many were left out before it.
-    fn due(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < WARNING_PAUSE) {
-            self.left_out += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.left_out))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn throttle_warns_once_a_minute_and_counts_what_it_left_out() {
-        let (mut throttle, start) = (Throttle::default(), clock::instant());
-        assert_eq!(throttle.due(start), Some(0));
-        for second in 0..59 {
-            assert_eq!(throttle.due(start + Duration::from_secs(second)), None);
-        }
-        assert_eq!(throttle.due(start + WARNING_PAUSE), Some(59));
-        assert_eq!(throttle.due(start + WARNING_PAUSE), None);
-        assert_eq!(throttle.due(start + WARNING_PAUSE * 2), Some(1));
-        assert_eq!(throttle.due(start + WARNING_PAUSE * 3), Some(0));
-    }
 
     #[test]
     fn every_event_has_a_place_and_a_counter_of_its_own() {
         let metrics = Metrics::default();
         for (index, &event) in EVENTS.iter().enumerate() {
             assert_eq!(event as usize, index);
-            metrics.count_and_warn(event, format_args!("x"));
+            metrics.count_and_warn(event, Source::Own, format_args!("x"));
         }
         let rows = metrics.rows();
         assert_eq!(rows.iter().map(|row| row.value).sum::<u64>(), EVENTS.len() as u64);

@@ -20,6 +20,7 @@ pub mod recover;
 pub mod status;
 pub mod turn;
 pub mod wal_writer;
+pub mod warnings;
 
 use std::io;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use self::peer_registry::{Claimant, Cut, PeerRegistry, Registration};
 use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
 use self::turn::{Counts, Host, Turn};
+use self::warnings::Source;
 use crate::config::Limits;
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
@@ -47,7 +49,7 @@ use crate::proto::peering::grammar::Heartbeat;
 use crate::proto::peering::link::PEER_TIMEOUT;
 use crate::proto::peering::session as peer;
 use crate::proto::session::Refusal;
-use crate::proto::store::update::{Reject, Source, Update, Updates};
+use crate::proto::store::update::{self, Reject, Update, Updates};
 
 /// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
 const CPU_PERMITS_PER_PROCESSOR: usize = 2;
@@ -141,7 +143,8 @@ impl Member {
     pub fn forget(&self, client: &[u8], now_s: u64) -> Result<(), ForgetError> {
         let tombstone =
             self.read(|node| node.store().tombstone(client, now_s)).ok_or(ForgetError::Unknown)?;
-        let mut update = Update::from_stored(&tombstone, Source::CLIENT).ok_or(ForgetError::Unknown)?;
+        let mut update =
+            Update::from_stored(&tombstone, update::Source::CLIENT).ok_or(ForgetError::Unknown)?;
         // If something greater has come since it was looked at, that has forgotten the client too.
         let (_, lsn) = self.apply(&mut update);
         self.persist(lsn).map_err(ForgetError::NotDurable)?;
@@ -186,7 +189,7 @@ impl Member {
             self.places.nearby(query)
         };
         answer.unwrap_or_else(|error| {
-            self.metrics.count_and_warn(event_of(&error), format_args!("places: {error}"));
+            self.metrics.count_and_warn(event_of(&error), Source::Own, format_args!("places: {error}"));
             error.to_answer()
         })
     }
@@ -265,9 +268,11 @@ impl Member {
         let registration = self.peers.enter(neighbour, conversation.claimant(), cut);
         if registration.replaced {
             self.metrics.peers_replaced.add(1);
-            log::info!("neighbour {name} is here again, from {from}: its older connection is cut");
+            let what =
+                format_args!("neighbour {name} is here again, from {from}: its older connection is cut");
+            self.metrics.log_connection(what);
         } else {
-            log::info!("neighbour {name} is here, from {from}");
+            self.metrics.log_connection(format_args!("neighbour {name} is here, from {from}"));
         }
         self.links[neighbour].wake(WakeUp::NeighbourIsBack);
         registration
@@ -277,7 +282,7 @@ impl Member {
     pub fn peer_timed_out(&self, remote: Remote) {
         let wait = humantime::format_duration(PEER_TIMEOUT);
         let what = format_args!("{remote} has said nothing for {wait}");
-        self.metrics.count_and_warn(Event::PeerTimedOut, what);
+        self.metrics.count_and_warn(Event::PeerTimedOut, remote.from, what);
     }
 
     /// Counts and warns that a conversation is closed because of what was said.
@@ -298,7 +303,7 @@ impl Member {
             },
             Refusal::Client(_) => Event::Refused,
         };
-        self.metrics.count_and_warn(event, format_args!("{remote} is turned away: {why}"));
+        self.metrics.count_and_warn(event, remote.from, format_args!("{remote} is turned away: {why}"));
     }
 
     /// A conversation has panicked. Part of what it applied may be stored, which it alone would have made durable and
@@ -337,7 +342,7 @@ impl Member {
                 Some(Reject::TooManyClients) | None => (Event::Clients, format!("{most} clients are known")),
             };
             let what = format_args!("{rejected} reports of {from}: {why}, no new ones are taken");
-            self.metrics.count_many_and_warn(event, rejected, what);
+            self.metrics.count_many_and_warn(event, from, rejected, what);
         }
     }
 }
@@ -370,7 +375,7 @@ impl Host for Member {
             "two servers say that they are {name}: one at {here}, and one at {there}, which is kept out for now; stop \
              one, or give it a name of its own"
         );
-        self.metrics.count_and_warn(Event::NameTaken, what);
+        self.metrics.count_and_warn(Event::NameTaken, Source::Neighbour(neighbour), what);
         false
     }
 

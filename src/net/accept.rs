@@ -144,7 +144,7 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
             }
             Err(why) => {
                 let what = format_args!("refused {} {from}: {why}", self.door.protocol);
-                gate.report(Event::Refused(why), what);
+                gate.report(Event::Refused(why, from), what);
                 self.refused.refuse(stream, why);
             }
         }

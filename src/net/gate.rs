@@ -31,12 +31,12 @@ pub type Report = Box<dyn Fn(Event, fmt::Arguments<'_>) + Send + Sync>;
 pub enum Event {
     /// A connection was accepted.
     Accepted(Class),
-    /// One was refused because of a limit of ours.
-    Refused(Overload),
-    /// One has given way to a newcomer because of a limit of ours.
-    GaveWay(Class),
-    /// One from a proxy was refused because the proxy did not say whose it is.
-    NotNamed,
+    /// One from this address was refused because of a limit of ours.
+    Refused(Overload, SocketAddr),
+    /// One has given way to a newcomer from this address because of a limit of ours.
+    GaveWay(Class, SocketAddr),
+    /// One from the proxy at this address was refused because that did not say whose it is.
+    NotNamed(SocketAddr),
     /// One was refused because no descriptor could be had.
     OutOfDescriptors,
     /// One was refused because no thread could be had.
@@ -70,7 +70,7 @@ impl Gate {
         };
         let what =
             format_args!("{who} from {address} has given way to one more from {from}: there was no place");
-        self.report(Event::GaveWay(class), what);
+        self.report(Event::GaveWay(class, from), what);
     }
 
     /// Reports an event.

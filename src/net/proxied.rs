@@ -50,7 +50,10 @@ pub fn named<'a, P: Display>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Opti
         Ok(from) => accepted.from = from,
         Err(NotNamed::NoClient) => return None,
         Err(why) => {
-            gate.report(Event::NotNamed, format_args!("refused a connection from the proxy {proxy}: {why}"));
+            gate.report(
+                Event::NotNamed(proxy),
+                format_args!("refused a connection from the proxy {proxy}: {why}"),
+            );
             refuse::tell(&accepted.stream, why);
             linger_blocking(&accepted.stream);
             return None;
@@ -59,7 +62,7 @@ pub fn named<'a, P: Display>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Opti
     let from = accepted.from;
     if let Err(why) = accepted.admitted.named(from, &gate.limits) {
         let what = format_args!("refused {} {from}: {why}", accepted.door.protocol);
-        gate.report(Event::Refused(why), what);
+        gate.report(Event::Refused(why, from), what);
         refuse::tell(&accepted.stream, why);
         linger_blocking(&accepted.stream);
         return None;

@@ -11,7 +11,7 @@ use crate::os::sync::{AtomicBool, Mutex};
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::peering::link::Link;
 
-/// Reads acknowledgements and complaints, and notices when the neighbour is gone.
+/// Reads acknowledgements, closes the link when something else comes, and notices when the neighbour is gone.
 pub struct AckReader<'a> {
     /// The neighbour.
     pub neighbour: &'a Neighbour<'a>,
@@ -27,9 +27,11 @@ impl AckReader<'_> {
     /// Reads until the connection ends or nothing comes any more.
     pub fn run(self, mut framing: Framing) {
         let mut stream = self.stream;
-        loop {
+        'lines: loop {
             while let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
-                self.line(text);
+                if !self.line(text) {
+                    break 'lines;
+                }
             }
             match stream.read(framing.space()) {
                 Ok(0) => break,
@@ -48,9 +50,10 @@ impl AckReader<'_> {
         self.neighbour.subscription.notifier().wake(WakeUp::HangUp);
     }
 
-    fn line(&self, text: &[u8]) {
+    /// Whether the link goes on after this line.
+    fn line(&self, text: &[u8]) -> bool {
         let log = self.neighbour.log();
         let answered = log.answered(&mut self.link.lock(), text);
-        log.heard_beside(text, answered, self.neighbour.subscription.notifier());
+        log.heard_beside(text, answered, self.neighbour.subscription.notifier())
     }
 }

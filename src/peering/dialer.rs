@@ -1,11 +1,16 @@
 //! Dialling a neighbour until it is there, with back-off, and again when it was lost.
 
 use std::io;
+use std::time::Duration;
 
 use super::neighbour::Neighbour;
 use crate::member::link_log::FAILURES_UNTIL_WARNING;
 use crate::os::clock;
 use crate::proto::peering::backoff::Backoff;
+
+/// A link that is lost sooner has come to nothing, because the neighbour is not understood or ends it each time: the
+/// waits between attempts go on growing.
+const STEADY_AFTER: Duration = Duration::from_secs(5);
 
 /// A way to tell a neighbour what is due.
 pub trait Dial {
@@ -36,9 +41,13 @@ pub fn run<D: Dial>(mut dial: D, neighbour: &Neighbour<'_>) {
     while dial.goes_on() {
         let is_lost = match dial.dial() {
             Ok(session) => {
-                backoff.reset();
-                let was_away = std::mem::take(&mut failures) >= FAILURES_UNTIL_WARNING;
-                dial.converse(session, was_away)
+                let (was_away, begun) =
+                    (std::mem::take(&mut failures) >= FAILURES_UNTIL_WARNING, clock::instant());
+                let is_lost = dial.converse(session, was_away);
+                if !is_lost || clock::instant().duration_since(begun) >= STEADY_AFTER {
+                    backoff.reset();
+                }
+                is_lost
             }
             Err(error) => {
                 failures += 1;

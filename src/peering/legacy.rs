@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
 use crate::logging::Escaped;
-use crate::member::link_log::{CONNECT_WAIT_MAX, log_failure};
+use crate::member::link_log::CONNECT_WAIT_MAX;
 use crate::net::stream::{Stream, hang_up};
 use crate::proto::peering::legacy::LegacyLink;
 
@@ -96,7 +96,8 @@ impl Dial for LegacySender<'_> {
         }
         self.is_down = true;
         let name = self.neighbour.name();
-        log_failure(failures, format_args!("classic neighbour {name} cannot be told yet"), error);
+        let what = format_args!("classic neighbour {name} cannot be told yet");
+        self.neighbour.log().unreachable(failures, what, error);
     }
 
     fn goes_on(&self) -> bool {

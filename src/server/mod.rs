@@ -31,6 +31,7 @@ use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::metrics::Event;
+use crate::member::warnings::Source;
 use crate::member::{recover, status};
 use crate::net::admission::{Admission, Class, Overload};
 use crate::net::gate::{self, Gate};
@@ -176,28 +177,28 @@ fn report_to(member: &Arc<Member>) -> gate::Report {
     let member = Arc::clone(member);
     Box::new(move |event, what| {
         let metrics = &member.metrics;
-        let event = match event {
+        let (refused, source) = match event {
             gate::Event::Accepted(Class::Client) => return metrics.clients_accepted.add(1),
             gate::Event::Accepted(Class::Peer) => return metrics.peers_accepted.add(1),
             gate::Event::Panicked => {
                 log::error!("{what}");
                 return member.after_panic();
             }
-            gate::Event::GaveWay(Class::Client) => {
-                return metrics.count_and_warn(Event::IdleDisplaced, what);
+            gate::Event::GaveWay(Class::Client, from) => {
+                return metrics.count_and_warn(Event::IdleDisplaced, from, what);
             }
-            gate::Event::GaveWay(Class::Peer) => {
-                return metrics.count_and_warn(Event::UnauthenticatedDisplaced, what);
+            gate::Event::GaveWay(Class::Peer, from) => {
+                return metrics.count_and_warn(Event::UnauthenticatedDisplaced, from, what);
             }
-            gate::Event::Refused(Overload::Connections) => Event::Connections,
-            gate::Event::Refused(Overload::Address) => Event::Address,
-            gate::Event::Refused(Overload::Unauthenticated) => Event::HelloPending,
-            gate::Event::NotNamed => Event::ProxyHeader,
-            gate::Event::OutOfDescriptors => Event::Descriptors,
-            gate::Event::OutOfThreads => Event::Threads,
-            gate::Event::OutOfMemory => Event::Memory,
+            gate::Event::Refused(Overload::Connections, from) => (Event::Connections, from.into()),
+            gate::Event::Refused(Overload::Address, from) => (Event::Address, from.into()),
+            gate::Event::Refused(Overload::Unauthenticated, from) => (Event::HelloPending, from.into()),
+            gate::Event::NotNamed(from) => (Event::ProxyHeader, from.into()),
+            gate::Event::OutOfDescriptors => (Event::Descriptors, Source::Own),
+            gate::Event::OutOfThreads => (Event::Threads, Source::Own),
+            gate::Event::OutOfMemory => (Event::Memory, Source::Own),
         };
         metrics.connections_refused.add(1);
-        metrics.count_and_warn(event, what);
+        metrics.count_and_warn(refused, source, what);
     })
 }

@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use super::peers::{NONCE, call, hello};
 use crate::config::{self, Auth, Config, Herd};
+use crate::os::clock;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
@@ -225,6 +227,26 @@ fn silence_ends_a_link_and_a_neighbours_conversation() {
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,
         Err(error) => panic!("{error} within {WAIT:?}"),
     });
+}
+
+#[test]
+fn a_neighbour_that_answers_rubbish_is_left_and_dialled_less_and_less() {
+    let herd = pair();
+    let bolden = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let server = TestServer::start(&herd, "Alford", catalogue());
+    let begun = clock::instant();
+    for _ in 0..7 {
+        let mut link = Talk::of(bolden.accept().unwrap().0);
+        assert!(link.line().starts_with("HELLO 2 "));
+        link.ask(&format!("CHALLENGE 2 Bolden Alford 0000000000000001 {NONCE}"));
+        link.send("WELCOME - 0\nHTTP/1.1 400 Bad Request\n");
+        // It may have sent a heartbeat before.
+        let rest = String::from_utf8(link.rest()).unwrap();
+        assert!(rest.lines().all(|line| line.starts_with("BEAT ")), "{rest}");
+    }
+    // Half of what the back-off grows to: 25, 50, 100, 200, 400 and 800 ms.
+    assert!(clock::instant().duration_since(begun) >= Duration::from_millis(780));
+    eventually("each is counted", || (server.member.metrics.links_garbled.get() == 7).then_some(()));
 }
 
 #[test]

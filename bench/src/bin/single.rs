@@ -39,7 +39,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
                     // What could not be sent must not reach the next client.
                     turn = Turn::new(&driver.member);
                 }
-                conversation.remote().log_disconnected(ended.err().as_ref());
+                conversation.remote().log_disconnected(&driver.member.metrics, ended.err().as_ref());
             }
             Err(error) => {
                 log_failure(&error, true);

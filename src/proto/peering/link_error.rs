@@ -15,6 +15,9 @@ pub enum LinkError {
     #[error("another server answers there: compare the addresses in both herd files")]
     WrongServer,
     /// It does not know the herd's secret, or we do not.
-    #[error("it proves another secret than ours: give both servers the same one")]
+    #[error("wrong secret: it proves another than ours, give both servers the same one")]
     WrongProof,
+    /// It says that we do not know the herd's secret.
+    #[error("wrong secret: it refuses ours, give both servers the same one")]
+    ProofRefused,
 }

@@ -72,7 +72,7 @@ pub enum Refusal {
     #[error("HELLO in another version: run the same release on both servers")]
     Version,
     /// It does not know the herd's secret, or we do not.
-    #[error("it proves another secret than ours: give both servers the same one")]
+    #[error("wrong secret: it proves another than ours, give both servers the same one")]
     WrongProof,
     /// A hello that is meant for another server.
     #[error("HELLO to another server: compare the addresses in both herd files")]

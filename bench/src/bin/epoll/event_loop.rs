@@ -239,7 +239,7 @@ impl EventLoop {
 
     fn end(&mut self, key: usize, how: io::Result<()>) {
         let Some(conversation) = self.conversations[key].take() else { return };
-        conversation.remote().log_disconnected(how.err().as_ref());
+        conversation.remote().log_disconnected(&self.loops.driver.member.metrics, how.err().as_ref());
         drop(conversation);
         self.loops.left();
         self.free.push(key);

@@ -203,9 +203,8 @@ impl Connection {
                 let was_live = link.is_live();
                 let answered = log.answered(link, text);
                 if was_live {
-                    if log.heard(text, answered).is_some() {
-                        self.last_heard_at = clock::ticks();
-                    }
+                    log.heard(text, answered).ok_or_else(hung_up)?;
+                    self.last_heard_at = clock::ticks();
                     continue;
                 }
                 match log.proved(text, answered)? {

@@ -48,7 +48,7 @@ pub(crate) async fn accept_all(herd: &'static Herd, listener: TcpListener, class
                 Style::Textbook => textbook::converse(herd, &mut conversation, socket).await,
                 Style::Tuned => tuned::converse(herd, &mut conversation, socket).await,
             };
-            conversation.remote().log_disconnected(ended.err().as_ref());
+            conversation.remote().log_disconnected(&herd.driver.member.metrics, ended.err().as_ref());
         });
     }
 }

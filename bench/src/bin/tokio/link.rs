@@ -167,7 +167,9 @@ impl LinkTask {
         loop {
             while let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
                 let answered = self.log.answered(&mut self.link.lock(), text);
-                self.log.heard_beside(text, answered, self.follower.notifier());
+                if !self.log.heard_beside(text, answered, self.follower.notifier()) {
+                    return;
+                }
             }
             if self.link.lock().is_silent(clock::ticks()) {
                 return self.log.timed_out();
