@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proxyherd::cli::{self, Job};
-use proxyherd::client::{self, Outputs};
+use proxyherd::client;
 use proxyherd::config::Config;
+use proxyherd::logging::{self, OneLine};
 use proxyherd::os::signals::{Request, Signals};
+use proxyherd::places;
 use proxyherd::server::Server;
-use proxyherd::{logging, places};
 
 /// The configuration is wrong, or the work could not be done; a sentence on standard error says why.
 const FAILED: u8 = 2;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     });
     done.unwrap_or_else(|error: Box<dyn Error>| {
         // With standard error gone too, the exit code still says it.
-        let _ = writeln!(io::stderr(), "proxyherd: {error}");
+        let _ = writeln!(io::stderr(), "proxyherd: {}", OneLine(&error.to_string()));
         ExitCode::from(FAILED)
     })
 }
@@ -53,8 +54,7 @@ fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn talk(options: &client::Options) -> Result<ExitCode, Box<dyn Error>> {
-    let mut outputs = Outputs { replies: io::stdout().lock(), notes: io::stderr() };
-    Ok(client::run(options, &mut outputs)?.exit_code())
+    Ok(client::run_on_stdout(options)?.exit_code())
 }
 
 fn forget(dir: &Path, client: &str) -> Result<ExitCode, Box<dyn Error>> {

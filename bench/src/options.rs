@@ -85,6 +85,7 @@ impl Common {
             proxy_from: Vec::new(),
             clock_lead_max: None,
             explains: false,
+            secret_file: None,
             auth,
         })
     }

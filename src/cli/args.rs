@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
-use super::limits::{RawLimits, size, time};
+use super::limits::{RawLimits, count, size, time};
 use crate::config::{
     Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
@@ -34,7 +34,7 @@ Examples:
   PROXYHERD_GOOGLE_KEY=... proxyherd serve Alford --places google
   proxyherd serve Alford --places overpass \\
       --places-url http://localhost:8080
-  proxyherd serve Alford --log-level info --log-when-full drop
+  proxyherd serve Alford --log-level debug --log-when-full drop
   openssl rand -hex 32 > herd.secret     # the same on every server
   proxyherd serve Alford --herd herd.toml --secret-file herd.secret";
 
@@ -87,7 +87,7 @@ Examples:
 
 /// A herd of servers that knows where every mobile client was last seen.
 #[derive(Debug, Parser)]
-#[command(name = "proxyherd", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "proxyherd", version, after_help = EXAMPLES)]
 pub(super) struct Raw {
     #[command(subcommand)]
     pub(super) job: RawJob,
@@ -139,10 +139,10 @@ pub(super) struct RawServe {
     pub(super) google_key_file: Option<PathBuf>,
     /// Seconds that a provider may take for a question, 1 to 60; then the answer says that the provider was too slow.
     #[arg(long, value_name = "SECONDS", default_value_t = PLACES_DEADLINE_S_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_DEADLINE_S_MAX)))]
+        value_parser = count(1..=PLACES_DEADLINE_S_MAX), allow_negative_numbers = true)]
     pub(super) places_deadline: u32,
-    /// How much to log: debug has every request and every reply.
-    #[arg(long, value_name = "LEVEL", default_value = "debug", value_parser = log_level())]
+    /// How much to log: info has the connections and what goes wrong, debug every request and every reply too.
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = log_level())]
     pub(super) log_level: log::LevelFilter,
     /// The folder for NAME.log.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -156,7 +156,7 @@ pub(super) struct RawServe {
     pub(super) log_file_bytes_max: u64,
     /// How many log files to keep, the one being written included.
     #[arg(long, value_name = "N", default_value_t = LOG_FILES_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(LOG_FILES_MAX)))]
+        value_parser = count(1..=LOG_FILES_MAX), allow_negative_numbers = true)]
     pub(super) log_files_max: u32,
     /// How durable a report is when it is acknowledged: os, the operating system has it, so that it survives the end
     /// of the process, and it is on disk within 50 ms; sync, it is on disk; none, it lives as long as the server.

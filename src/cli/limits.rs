@@ -1,6 +1,8 @@
 //! The options that bound the work that clients and neighbours cause, as clap reads them.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -21,17 +23,17 @@ pub(super) struct RawLimits {
     /// How many clients may be connected at once; one more is refused politely. The server lowers this at the start,
     /// with a warning, if the system does not grant as many besides those for neighbours, links and log.
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+        value_parser = count(1..=CONNECTIONS_MAX), allow_negative_numbers = true)]
     connections_max: u32,
     /// How many of them from one address, or of IPv6 from one /64 [default: not limited, because a whole mobile
     /// network may be behind one address].
     #[arg(long, value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
+        value_parser = count(1..=CONNECTIONS_MAX), allow_negative_numbers = true)]
     connections_per_address_max: Option<u32>,
     /// How many connections on the peer port may be unauthenticated: they have not said hello. The oldest gives way to
     /// one more. Each neighbour's address has four places besides.
     #[arg(long, value_name = "N", default_value_t = HELLO_PENDING_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(HELLO_PENDING_MAX)))]
+        value_parser = count(1..=HELLO_PENDING_MAX), allow_negative_numbers = true)]
     hello_pending_max: u32,
     /// How long an unauthenticated connection may take to say hello.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
@@ -64,7 +66,7 @@ pub(super) struct RawLimits {
     output_bytes_max: u64,
     /// How many clients may register themselves; reports of more are refused. Replicated clients are never refused.
     #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX as u64,
-        value_parser = clap::value_parser!(u64).range(1..=CLIENTS_CEILING as u64))]
+        value_parser = count(1..=CLIENTS_CEILING as u64), allow_negative_numbers = true)]
     clients_max: u64,
     /// How much memory clients may take, such as 400MiB: reports of new ones are refused from then on, by every server
     /// of the herd, because all must keep them [default: three quarters of what this process may have].
@@ -76,11 +78,11 @@ pub(super) struct RawLimits {
     client_name_bytes_max: u64,
     /// How many calls to a provider over the network may be under way at once.
     #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_CALLS_MAX)))]
+        value_parser = count(1..=PLACES_CALLS_MAX), allow_negative_numbers = true)]
     pub(super) places_calls_max: u32,
     /// How many questions of one connection within a minute are passed on to a provider over the network.
     #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_PER_MINUTE_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_CALLS_PER_MINUTE_MAX)))]
+        value_parser = count(1..=PLACES_CALLS_PER_MINUTE_MAX), allow_negative_numbers = true)]
     places_calls_per_minute: u32,
     /// How many questions of all connections from one address, or of IPv6 from one /64, within a minute are passed on
     /// to a provider over the network.
@@ -149,17 +151,35 @@ fn vanished_time(text: &str) -> Result<Duration, String> {
     Err(format!("it takes a time from {least} to {most}, such as 2m"))
 }
 
-/// A parser of sizes in `range`: a number of bytes, or of KiB, MiB or GiB.
+/// A parser of numbers in `range`.
+pub(super) fn count<N>(
+    range: RangeInclusive<N>,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static
+where
+    N: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("it takes a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// A parser of sizes in `range`: a number of bytes, or of KiB, MiB, GiB or TiB.
 pub(super) fn size(
     range: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<u64, String> + Clone + Send + Sync + 'static {
     move |text| {
         // The package also takes fractions and thousands (`1.5GB`), which are more likely mistakes here.
-        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-        let size = text.parse::<ByteSize>().ok().filter(|_| ["", "KiB", "MiB", "GiB"].contains(&unit));
-        let [least, most] = [range.start(), range.end()].map(|bytes| ByteSize(*bytes).display().iec());
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+        let size =
+            text.parse::<ByteSize>().ok().filter(|_| ["", "B", "KiB", "MiB", "GiB", "TiB"].contains(&unit));
+        let [least, most] =
+            [range.start(), range.end()].map(|bytes| format!("{:.0}", ByteSize(*bytes).display().iec()));
         size.map(|size| size.as_u64()).filter(|bytes| range.contains(bytes)).ok_or_else(|| {
-            format!("it takes a size from {least:.0} to {most:.0}: a whole number of bytes, KiB, MiB or GiB")
+            let such_as = least.replace(' ', "");
+            format!(
+                "it takes a size from {least} to {most}: a whole number of bytes, KiB, MiB or GiB, such as {such_as}"
+            )
         })
     }
 }

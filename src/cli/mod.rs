@@ -58,12 +58,14 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     if member.dialect == Dialect::Legacy {
         return Err(ConfigError::NotOurKind(member.name.clone()));
     }
+    let secret_file = raw.secret_file.clone();
     let auth = Auth::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
     auth.allows(member)?;
     Ok(Config {
         name: member.name.clone(),
         proxy_from: raw.proxy_from,
         auth,
+        secret_file,
         herd,
         log: LogOptions {
             dir: raw.log_dir,
@@ -114,7 +116,10 @@ fn client_options(raw: RawClient) -> Result<client::Options, ConfigError> {
 
 fn member(herd: &Herd, name: Option<&str>) -> Result<Target, ConfigError> {
     let member = match name {
-        Some(name) => herd.known(name)?,
+        Some(name) => herd.member(name).ok_or_else(|| {
+            let members = herd.members().iter().map(|member| member.name.clone()).collect();
+            ConfigError::UnknownTarget { name: name.to_owned(), members }
+        })?,
         None => &herd.members()[0],
     };
     Ok(Target::Member(member.name.clone(), member.client))
@@ -174,7 +179,8 @@ fn manual() -> Vec<u8> {
 
 fn append_pages(command: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
     clap_mangen::Man::new(command.clone()).render(page)?;
-    command.get_subcommands().try_for_each(|sub| append_pages(sub, page))
+    let of_its_own = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+    of_its_own.into_iter().try_for_each(|sub| append_pages(sub, page))
 }
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ fn the_checked_file_may_be_named_either_way() {
 fn help_has_examples_and_the_manual_has_every_command() {
     let mut command = Raw::command();
     command.build();
-    for sub in command.get_subcommands_mut() {
+    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
         let help = sub.render_help().to_string();
         assert!(help.contains("Examples:\n  "), "{help}");
     }
@@ -289,5 +289,68 @@ fn every_shell_gets_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&format!("proxyherd completions {shell}"));
         assert!(script.contains("log-when-full") && script.contains("whatsat"), "{shell}");
+    }
+}
+
+/// What people type, and what they are told to type instead.
+#[test]
+fn every_mistake_is_answered_by_what_to_do() {
+    for (words, advice) in [
+        ("serve Alford --connections-max 10k", "it takes a whole number from 1 to 1000000"),
+        ("serve Alford --connections-max 0", "it takes a whole number from 1 to 1000000"),
+        ("serve Alford --clients-max -1", "it takes a whole number from 1 to"),
+        ("serve Alford --clients-max 1e6", "it takes a whole number from 1 to"),
+        ("serve Alford --places-deadline 5s", "it takes a whole number from 1 to 60"),
+        ("serve Alford --log-files-max all", "it takes a whole number from 1 to 1000"),
+        ("serve Alford --log-file-bytes-max 64KiB", "KiB, MiB or GiB, such as 256KiB"),
+        ("serve Alford --line-bytes-max 1MB", "it takes a size from 256 B to 64 KiB"),
+        ("serve Alford --idle-time-max 30", "time unit needed, for example 30sec"),
+        ("serve Alford --idle-time-max 0s", "it takes a time from 10ms to 1day, such as 30s"),
+        ("serve Alford --log-level verbose", "[possible values: off, error, warn, info, debug, trace]"),
+        ("serve Alford --durability fsync", "a similar value exists: 'sync'"),
+        ("serve Alford --secret herd.secret", "a similar argument exists: '--secret-file'"),
+        ("serve", "<NAME>"),
+        ("server Alford", "a similar subcommand exists: 'serve'"),
+        ("serve Alford --herd", "a value is required for '--herd <FILE>'"),
+        ("client whatsat kiwi", "<RADIUS>"),
+        ("completions csh", "[possible values: bash, elvish, fish, powershell, zsh]"),
+    ] {
+        let message = refused(&format!("proxyherd {words}")).to_string();
+        assert!(message.contains(advice), "{words}: {message}");
+    }
+    for (words, advice) in [
+        ("serve alford", "choose one of Alford, "),
+        ("serve Alford --herd /nowhere/herd.toml", "; `proxyherd herd` prints one to start from"),
+        ("serve Alford --secret-file /nowhere/secret", "; `openssl rand -hex 32` makes a secret"),
+        ("serve Alford --secret-file /dev/zero", "it is a device: name a file"),
+        ("herd --check /", "it is a directory: name a file"),
+        ("client localhost", "choose one of Alford, Bolden, Hamilton, Parker, Powell, or give HOST:PORT"),
+    ] {
+        let message = job(&format!("proxyherd {words}")).unwrap_err().to_string();
+        assert!(message.contains(advice), "{words}: {message}");
+    }
+}
+
+#[test]
+fn what_a_refusal_suggests_is_taken() {
+    let sizes = ["--log-file-bytes-max", "--line-bytes-max", "--output-bytes-max"];
+    for option in sizes {
+        let message = refused(&format!("proxyherd serve Alford {option} 0")).to_string();
+        let such_as = message.split("such as ").nth(1).unwrap().split_whitespace().next().unwrap();
+        served(&format!("proxyherd serve Alford {option} {such_as}"));
+        let bounds = message.split(" from ").nth(1).unwrap().split(": a whole").next().unwrap();
+        for bound in bounds.split(" to ") {
+            let words = ["proxyherd", "serve", "Alford", option, bound];
+            assert!(Raw::try_parse_from(words).is_ok(), "{option} {bound}");
+        }
+    }
+}
+
+#[test]
+fn help_is_a_command_too() {
+    for words in ["proxyherd help", "proxyherd help serve", "proxyherd help client"] {
+        let help = refused(words);
+        assert_eq!(help.kind(), ErrorKind::DisplayHelp);
+        assert!(help.to_string().contains("Examples:"), "{help}");
     }
 }

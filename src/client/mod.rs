@@ -6,15 +6,17 @@ pub mod admin;
 mod conversation;
 mod error;
 mod owed;
+mod terminal;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use conversation::{Input, Outputs, Replies, converse};
 pub use error::{CONNECT_DEADLINE, ClientError, Target};
+use terminal::Terminal;
 
 /// How long a server may be silent after it was told that no request follows. That is when all replies have come, or
 /// none for a third of this time. The slowest reply waits for a provider of places, whose own deadline is well within
@@ -54,6 +56,16 @@ pub enum Ask {
         /// The most places wanted.
         limit: String,
     },
+}
+
+/// [`run`] with standard output, whose terminal, if it is one, is commanded by nothing in a reply.
+pub fn run_on_stdout(options: &Options) -> Result<Replies, ClientError> {
+    let (stdout, notes) = (io::stdout().lock(), io::stderr());
+    if stdout.is_terminal() {
+        run(options, &mut Outputs { replies: Terminal::new(stdout), notes })
+    } else {
+        run(options, &mut Outputs { replies: stdout, notes })
+    }
 }
 
 /// Connects, sends the request of `options` or all of standard input, and copies each reply at once. A reason goes to

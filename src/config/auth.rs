@@ -1,11 +1,10 @@
 //! How the servers of the herd authenticate each other: their secret, and the addresses that are safe without it.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::{AddressUse, ConfigError};
+use super::given_file;
 use super::herd::Member;
 use crate::proto::model::secret::{SECRET_BYTES_MAX, Secret};
 
@@ -33,7 +32,9 @@ impl Auth {
             (None, None) if insecure => return Ok(Auth::Insecure),
             (None, None) => return Ok(Auth::Loopback),
         };
-        Secret::parse(&text).map(Auth::Secret).map_err(|source| ConfigError::Secret { place, source })
+        Secret::parse(given_file::value(&text))
+            .map(Auth::Secret)
+            .map_err(|source| ConfigError::Secret { place, source })
     }
 
     /// The secret, if there is one.
@@ -66,13 +67,9 @@ fn exposed(member: &Member) -> Option<(AddressUse, std::net::SocketAddr)> {
 }
 
 fn secret_text(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        // A few bytes more than a secret and its line end may have: enough to see that it is too long.
-        File::open(path)?.take(SECRET_BYTES_MAX as u64 + 3).read_to_end(&mut text)?;
-        Ok(text)
-    };
-    read().map_err(|source| ConfigError::SecretFile { path: PathBuf::from(path), source })
+    // A few bytes more than a secret, its quotes and its line end may have: enough to see that it is too long.
+    given_file::text(path, SECRET_BYTES_MAX as u64 + 16)
+        .map_err(|source| ConfigError::SecretFile { path: PathBuf::from(path), source })
 }
 
 #[cfg(test)]
@@ -110,6 +107,11 @@ mod tests {
         assert_eq!(auth, secret(b"of the file, 0123456789"));
         assert!(auth.allows(&open).is_ok() && !auth.is_exposed(&open));
         assert_eq!(Auth::of(None, variable, false).unwrap(), secret(b"of the variable, 0123456789"));
+
+        for same in ["\"of the file, 0123456789\"\r\n", "\u{feff}of the file, 0123456789\r\n"] {
+            fs::write(&path, same).unwrap();
+            assert_eq!(Auth::of(Some(&path), None, false).unwrap(), secret(b"of the file, 0123456789"));
+        }
 
         fs::write(&path, "short").unwrap();
         let refused = |path: &Path| Auth::of(Some(path), None, false).unwrap_err().to_string();

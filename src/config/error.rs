@@ -19,7 +19,7 @@ const QUOTED_CHARS_MAX: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be opened or read, or is not UTF-8.
-    #[error("cannot read the herd file {}: {source}", path.display())]
+    #[error("cannot read the herd file {}: {source}; `proxyherd herd` prints one to start from", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -105,7 +105,7 @@ pub enum ConfigError {
         address: SocketAddr,
     },
     /// The file with the herd's secret cannot be read.
-    #[error("cannot read the secret file {}: {source}", path.display())]
+    #[error("cannot read the secret file {}: {source}; `openssl rand -hex 32` makes a secret", path.display())]
     SecretFile {
         /// The file.
         path: PathBuf,
@@ -128,6 +128,22 @@ pub enum ConfigError {
         /// Its first use.
         first: AddressUse,
         /// Its second use.
+        second: AddressUse,
+    },
+    /// An address that takes the port of another.
+    #[error(
+        "{first} is {wide}, which takes port {} on all addresses, and so {narrow}, {second}: give each a port of its \
+         own",
+        wide.port()
+    )]
+    OverlappingAddresses {
+        /// All addresses of a machine.
+        wide: SocketAddr,
+        /// Its use.
+        first: AddressUse,
+        /// One of them.
+        narrow: SocketAddr,
+        /// Its use.
         second: AddressUse,
     },
     /// A link to a server that has no table.
@@ -156,6 +172,14 @@ pub enum ConfigError {
         /// The others.
         unreachable: Vec<ServerName>,
     },
+    /// A server to talk to that is neither of the herd nor an address.
+    #[error("{} is not a server of the herd: {}, or give HOST:PORT", quoted(name), known(members))]
+    UnknownTarget {
+        /// As it was given.
+        name: String,
+        /// The names that would be right.
+        members: Vec<ServerName>,
+    },
     /// A name was asked for that the herd does not have.
     #[error("{} is not a server of the herd: {}", quoted(name), known(members))]
     UnknownServer {
@@ -173,6 +197,15 @@ pub enum AddressUse {
     Client(ServerName),
     /// The port that the other servers talk to.
     Peer(ServerName),
+}
+
+impl AddressUse {
+    /// The server whose address it is.
+    pub(super) fn server(&self) -> &ServerName {
+        match self {
+            AddressUse::Client(name) | AddressUse::Peer(name) => name,
+        }
+    }
 }
 
 impl fmt::Display for AddressUse {

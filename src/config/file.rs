@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -11,9 +10,12 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::advice::{Keys, advice};
 use super::error::{AddressUse, ConfigError};
+use super::given_file;
 use super::herd::{Herd, Member};
 use super::limits::{EXPIRE_AFTER_CEILING, EXPIRE_AFTER_FLOOR, HERD_FILE_BYTES_MAX};
 use crate::proto::model::name::ServerName;
@@ -53,12 +55,13 @@ fn catch_up_default() -> bool {
 /// Reads and checks the file at `path`, of the form that [`to_toml`] prints.
 pub fn load(path: &Path) -> Result<Herd, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(HERD_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    let text = given_file::text(path, HERD_FILE_BYTES_MAX + 1).map_err(unreadable)?;
     if text.len() as u64 > HERD_FILE_BYTES_MAX {
         return Err(ConfigError::TooLong { path: path.to_owned() });
     }
+    let text = String::from_utf8(text).map_err(|_| {
+        unreadable(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8: save it as such"))
+    })?;
     parse(&text).map_err(|error| ConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
 }
 
@@ -169,17 +172,25 @@ fn ends(text: &str, link: Spanned<Vec<String>>) -> Result<(ServerName, ServerNam
 
 /// One sentence in place of the library's several lines and picture of the place.
 fn not_a_herd(text: &str, error: &toml::de::Error) -> ConfigError {
-    let message = match error.message() {
-        "duplicate key" => "this name is there twice: rename or remove one of them".to_owned(),
-        other => sentence(other),
-    };
-    located(text, error.span().map_or(0, |span| span.start), message)
+    let at = error.span().map_or(0, |span| span.start);
+    let at = if text.is_char_boundary(at) { at } else { 0 };
+    let better = advice(text, at, error.message(), &KEYS);
+    located(text, at, sentence(better.as_deref().unwrap_or(error.message())))
 }
 
-/// `message` on one line, shortened, and without control characters, which would command a terminal: the
-/// library repeats keys as they are.
+const KEYS: Keys = Keys { is_of_herd: is_known::<HerdFile>, is_of_server: is_known::<ServerFile> };
+
+/// Whatever is wrong with a lone key, that it is unknown is told first.
+fn is_known<T: DeserializeOwned>(key: &str) -> bool {
+    let alone = toml::Table::from_iter([(key.to_owned(), toml::Value::Boolean(true))]);
+    T::deserialize(alone).err().is_none_or(|error| !error.message().starts_with("unknown field"))
+}
+
+/// `message` on one line, shortened, and without control characters and marks of direction, which would command a
+/// terminal: the library repeats keys as they are.
 fn sentence(message: &str) -> String {
-    let words = message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let cuts = |c: char| c.is_whitespace() || c.is_control() || c.escape_debug().len() > 2;
+    let words = message.split(cuts).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").chars().take(MESSAGE_CHARS_MAX).collect()
 }
 

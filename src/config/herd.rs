@@ -212,6 +212,9 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             if is_dialled(&whose) && address.ip().is_unspecified() {
                 return refuse(whose, "the other servers dial it, so it needs the address of an interface");
             }
+            if address.ip().is_multicast() || is_broadcast(address.ip()) {
+                return refuse(whose, "it needs the address of a machine, and not of many");
+            }
             // `[::ffff:127.0.0.1]:1` and `127.0.0.1:1` cannot both be listened on.
             let canonical = SocketAddr::new(address.ip().to_canonical(), address.port());
             if let Some(first) = used.insert(canonical, whose.clone()) {
@@ -219,7 +222,29 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             }
         }
     }
+    check_overlaps(&used)
+}
+
+/// An address such as 0.0.0.0 takes its port on all addresses of a machine. Servers of one herd may run on several
+/// machines; but what a server has is on one, and loopback addresses tell that all is.
+fn check_overlaps(used: &BTreeMap<SocketAddr, AddressUse>) -> Result<(), ConfigError> {
+    for (wide, first) in used.iter().filter(|(wide, _)| wide.ip().is_unspecified()) {
+        let overlaps = |(narrow, second): &(&SocketAddr, &AddressUse)| {
+            let is_here = first.server() == second.server() || narrow.ip().is_loopback();
+            // One of IPv6 takes those of IPv4 too, and not the other way round.
+            let is_taken = wide.is_ipv6() || narrow.is_ipv4();
+            narrow != &wide && narrow.port() == wide.port() && is_here && is_taken
+        };
+        if let Some((narrow, second)) = used.iter().find(overlaps) {
+            let (first, second) = (first.clone(), second.clone());
+            return Err(ConfigError::OverlappingAddresses { wide: *wide, first, narrow: *narrow, second });
+        }
+    }
     Ok(())
+}
+
+fn is_broadcast(address: IpAddr) -> bool {
+    matches!(address.to_canonical(), IpAddr::V4(v4) if v4.is_broadcast())
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! Nothing in here opens a socket or starts a thread. [`crate::cli`] turns the command line into a
 //! [`Config`], which no other room needs to check again.
 
+mod advice;
 mod auth;
 mod drawing;
 mod error;
 mod file;
+pub mod given_file;
 mod herd;
 mod journal;
 mod limits;
@@ -83,6 +85,8 @@ pub struct Config {
     pub explains: bool,
     /// How the servers of the herd authenticate each other.
     pub auth: Auth,
+    /// The file that the secret was read from, if it was.
+    pub secret_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -142,7 +146,7 @@ impl Default for LogOptions {
     fn default() -> LogOptions {
         LogOptions {
             dir: PathBuf::from("."),
-            level: log::LevelFilter::Debug,
+            level: log::LevelFilter::Info,
             when_full: WhenFull::Wait,
             file_bytes_max: LOG_FILE_BYTES_DEFAULT,
             files_max: LOG_FILES_DEFAULT,

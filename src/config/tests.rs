@@ -302,3 +302,99 @@ fn many_links_are_listed() {
     assert_eq!(drawing.lines().count(), servers.len());
     assert_eq!(drawing.lines().next().unwrap(), "A   -- Bb C D E F G H I");
 }
+
+/// What people write, and what they are told to write instead.
+#[test]
+fn every_mistake_is_answered_by_what_to_do() {
+    const ADDRESSES: &str = "client = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n";
+    let herd = |first: &str| format!("{first}\n[servers.A]\n{ADDRESSES}");
+    let server = |lines: &str| format!("[servers.A]\n{lines}");
+    let table = |name: &str| format!("{name}\n{ADDRESSES}");
+    let client = |value: &str| format!("[servers.A]\nclient = {value}\npeer = '127.0.0.1:2'\n");
+    let quotes = "line 2, column 10: put the value in quotes, \" before and after: client = \"";
+    let pairs = "links are pairs of names in quotes, as in links = [[\"Alford\", \"Bolden\"]]";
+    let boolean = "write true or false, in small letters and without quotes";
+    let of_its_own = "a server is a table of its own, as in [servers.Alford], with its addresses below";
+    let cases = [
+        (client("127.0.0.1:1"), "put the value in quotes, \" before and after: client = \"127.0.0.1:1\""),
+        (client("localhost:1"), quotes),
+        (client("12550"), quotes),
+        (client("“127.0.0.1:1”"), "before and after: client = \"127.0.0.1:1\""),
+        (client("[::1]:5"), "before and after: client = \"[::1]:5\""),
+        (client("'localhost:1'"), "it needs an IP address and a port from 1 to 65535"),
+        (client("'224.0.0.1:1'"), "it needs the address of a machine, and not of many"),
+        (client("'255.255.255.255:1'"), "it needs the address of a machine, and not of many"),
+        (server(&format!("{ADDRESSES}catch_up = true")), "`catch_up` belongs at the top of the file"),
+        (server(&format!("{ADDRESSES}links = []")), "`links` belongs at the top of the file"),
+        (ADDRESSES.to_owned(), "`client` belongs below the table of a server, such as [servers.Alford]"),
+        (
+            table("[servers.node-1.example]"),
+            "a name with a dot in it needs quotes: [servers.\"node-1.example\"]",
+        ),
+        (table("[server.A]"), "the table of a server is [servers.NAME], so write [servers.A]"),
+        (table("[A]"), "the table of a server is [servers.NAME], so write [servers.A]"),
+        (table("[[servers]]\nname = 'A'"), of_its_own),
+        (table("[[server]]\nname = 'A'"), "so write [servers.server]"),
+        ("[servers]\nA = '127.0.0.1:1'".to_owned(), of_its_own),
+        (table("[servers.A"), "write `]` at the end of the table's name"),
+        (server("client: '127.0.0.1:1'"), "write `=` and not `:` between a key and its value"),
+        ("servers:\n  A:\n    client: 1".to_owned(), "write `=` and not `:` between a key and its value"),
+        (
+            "{\"servers\": {}}".to_owned(),
+            "this is JSON, and a herd file is TOML: `proxyherd herd` prints one",
+        ),
+        (server("Client = '127.0.0.1:1'"), "unknown field `Client`, expected one of `client`"),
+        (
+            server("peer = '127.0.0.1:2'"),
+            "missing field `client`: add it, as in client = \"127.0.0.1:12550\"",
+        ),
+        (server(&format!("{ADDRESSES}classic = 'yes'")), boolean),
+        (herd("catch_up = True"), boolean),
+        (herd("catch_up = 'true'"), boolean),
+        (herd("catch_up = yes"), boolean),
+        (herd("links = 'A-B'"), pairs),
+        (herd("links = ['A', 'B']"), pairs),
+        (herd("links = [[A, B]]"), pairs),
+        (herd("links = [['A', 'B']"), pairs),
+        (herd("links = [['A', 'B']]"), "names \"B\", which is not a server of the herd: choose one of A"),
+        (server("client = '127.0.0.1:1'"), "A has no peer address: add one"),
+        (table("[servers.'A B']"), "a server's name has 1 to 64 ASCII letters"),
+    ];
+    for (text, advice) in cases {
+        let message = refusal(&text);
+        assert!(message.contains(advice), "{text}: {message}");
+    }
+}
+
+#[test]
+fn an_address_that_takes_the_port_of_another_is_refused() {
+    let herd = |a: [&str; 2], b: [&str; 2]| {
+        format!(
+            "links = [['A', 'B']]\n[servers.A]\nclient = {:?}\npeer = {:?}\n\
+             [servers.B]\nclient = {:?}\npeer = {:?}",
+            a[0], a[1], b[0], b[1]
+        )
+    };
+    assert_eq!(
+        refusal(&herd(["0.0.0.0:1", "127.0.0.1:1"], ["127.0.0.1:3", "127.0.0.1:4"])),
+        "the client address of A is 0.0.0.0:1, which takes port 1 on all addresses, and so 127.0.0.1:1, the peer \
+         address of A: give each a port of its own"
+    );
+    for taken in [
+        herd(["0.0.0.0:1", "10.0.0.1:1"], ["127.0.0.1:3", "127.0.0.1:4"]),
+        herd(["[::]:1", "127.0.0.1:1"], ["127.0.0.1:3", "127.0.0.1:4"]),
+        herd(["[::]:1", "[::1]:1"], ["127.0.0.1:3", "127.0.0.1:4"]),
+        herd(["0.0.0.0:1", "127.0.0.1:2"], ["127.0.0.1:3", "127.0.0.1:1"]),
+        herd(["127.0.0.1:3", "127.0.0.1:1"], ["0.0.0.0:1", "127.0.0.1:2"]),
+    ] {
+        assert!(refusal(&taken).contains(", which takes port 1 on all addresses"), "{taken}");
+    }
+    for fine in [
+        // On two machines, or of the other family, or on another port.
+        herd(["0.0.0.0:1", "10.0.0.1:2"], ["10.0.0.2:1", "10.0.0.2:2"]),
+        herd(["0.0.0.0:1", "[::1]:1"], ["127.0.0.1:3", "127.0.0.1:4"]),
+        herd(["0.0.0.0:1", "127.0.0.1:2"], ["127.0.0.1:3", "127.0.0.1:4"]),
+    ] {
+        assert!(crate::config::parse(&fine).is_ok(), "{fine}");
+    }
+}

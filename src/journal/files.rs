@@ -1,8 +1,9 @@
 //! The folder of a journal: its lock, which files in it are ours, and whose they are.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,6 +20,10 @@ const LOCK: &str = "lock";
 /// What an unfinished file's name ends with, and what that of a damaged one does.
 pub(super) const UNFINISHED: &str = ".tmp";
 pub(super) const DAMAGED: &str = ".damaged";
+
+/// The files tell where clients are, so no other user may read them.
+pub(super) const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
 
 /// Bytes at the beginning of a file that hold its heading.
 const HEADING_BYTES_MAX: u64 = 512;
@@ -87,7 +92,8 @@ impl Folder {
         // Before anything is changed, for even a lock would be a change in a folder of somebody else.
         check_all(path, server)?;
         let mut options = OpenOptions::new();
-        let lock = options.read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
+        let lock =
+            options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path.join(LOCK));
         let lock = lock.map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -95,6 +101,7 @@ impl Folder {
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         check_all(path, server)?;
+        hide_files(path).map_err(unusable)?;
         Ok(Folder { path: path.to_owned(), _lock: lock.into() })
     }
 
@@ -156,11 +163,26 @@ fn list(folder: &Path) -> Result<Vec<String>, OpenError> {
     Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
+/// Earlier releases let all users read what they wrote.
+fn hide_files(folder: &Path) -> io::Result<()> {
+    for name in fs::read_dir(folder)? {
+        let path = name?.path();
+        let is_ours = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.parse::<FileName>().is_ok());
+        if is_ours && fs::metadata(&path)?.permissions().mode() & 0o777 != FILE_MODE {
+            fs::set_permissions(&path, Permissions::from_mode(FILE_MODE))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a folder and all that leads to it, on disk too.
 fn make_folder(path: &Path) -> io::Result<()> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
-    fs::create_dir_all(path)?;
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)?;
     for folder in missing {
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
         flush_folder(parent.unwrap_or(Path::new(".")))?;

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::files::{DAMAGED, FileName, Folder, Kind, UNFINISHED, end, flush_folder, remove};
+use super::files::{DAMAGED, FILE_MODE, FileName, Folder, Kind, UNFINISHED, end, flush_folder, remove};
 use crate::proto::wal::record::{Heading, seal};
 
 /// What a next file and a snapshot before it would be.
@@ -91,7 +92,7 @@ impl Plan {
     }
 
     fn begin(&self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
         self.disk.write(&file, &self.heading)?;
         Ok(file)
     }

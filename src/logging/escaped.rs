@@ -94,8 +94,22 @@ impl<W: Write> Write for Bounded<'_, W> {
     }
 }
 
+/// A message that goes to a terminal and not to the log, on one line and escaped as a message of the log is.
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<'a>(pub &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        let mut message = message(&mut text);
+        message.write_str(self.0)?;
+        message.finish()?;
+        f.write_str(&text)
+    }
+}
+
 /// Whether `c` could end a line, command a terminal, or show a line in another order than it has.
-fn is_special(c: char) -> bool {
+pub fn is_special(c: char) -> bool {
     let turns_text =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns_text || matches!(c, '\u{2028}' | '\u{2029}')
@@ -149,6 +163,7 @@ mod tests {
             r"x\n[Alford] forged\xe2\x80\xa8\xc2\x85\r"
         );
         assert_eq!(message(&Escaped(b"a\n\\").to_string()), r"a\n\\", "escaped once, not twice");
+        assert_eq!(OneLine("x\n\u{9b}\u{202e}\\").to_string(), r"x\n\xc2\x9b\xe2\x80\xae\");
     }
 
     #[test]

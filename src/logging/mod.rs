@@ -54,7 +54,7 @@ use queue::{Counts, Entry, flush};
 use rotate::Rotating;
 use writer::Writer;
 
-pub use escaped::{ESCAPED_BYTES_MAX, Escaped, LOG_LINE_BYTES_MAX};
+pub use escaped::{ESCAPED_BYTES_MAX, Escaped, LOG_LINE_BYTES_MAX, OneLine, is_special};
 pub use queue::LogReport;
 
 /// Lines the channel to the log's thread holds: some milliseconds of the highest rate the server reaches, so
@@ -66,7 +66,7 @@ pub const QUEUE_LINES_MAX: usize = 8192;
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The directory is missing and cannot be created, or the file in it cannot be opened.
-    #[error("cannot write the log {}: {source}; name another directory with --log-dir", path.display())]
+    #[error("cannot write the log {}: {source}; or name another directory with --log-dir", path.display())]
     File {
         /// The file that was to be opened.
         path: PathBuf,

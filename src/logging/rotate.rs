@@ -39,7 +39,11 @@ impl Rotating {
     /// switched off) gets one.
     pub(super) fn open(path: PathBuf, file_bytes_max: u64, old_files_max: u32) -> io::Result<Rotating> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(folder)?;
+            let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(folder);
+            // Something else is there.
+            made.map_err(|error| {
+                if error.kind() == ErrorKind::AlreadyExists { ErrorKind::NotADirectory.into() } else { error }
+            })?;
         }
         let current = Current::open(&path)?;
         Ok(Rotating { path, current, file_bytes_max, old_files_max })
@@ -127,7 +131,10 @@ impl Current {
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(FILE_MODE).open(path)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::new(ErrorKind::ResourceBusy, "another server writes it"));
+                return Err(io::Error::new(
+                    ErrorKind::ResourceBusy,
+                    "another server writes it: stop that one",
+                ));
             }
             // A file system without locks is no reason to log nothing.
             Ok(()) | Err(TryLockError::Error(_)) => {}
@@ -273,7 +280,7 @@ mod tests {
         let path = dir.path().join("made/a.log");
         let first = Rotating::open(path.clone(), 10, 2).unwrap();
         let refused = Rotating::open(path.clone(), 10, 2).map(drop).unwrap_err();
-        assert_eq!(refused.to_string(), "another server writes it");
+        assert_eq!(refused.to_string(), "another server writes it: stop that one");
         for (path, mode) in [(&path, FILE_MODE), (&dir.path().join("made"), DIRECTORY_MODE)] {
             assert_eq!(std::fs::metadata(path).unwrap().mode() & 0o777, mode);
         }

@@ -1,7 +1,7 @@
 //! What the system grants this process, and how many clients that leaves room for besides neighbours, links and log.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -64,6 +64,7 @@ impl Room {
 pub fn connections_max(config: &Config, calls_network: bool) -> u32 {
     raise_open_files_limit();
     let asked = config.limits.connections_max;
+    warn_of_threads(config);
     let rooms = [descriptors(config, calls_network), mappings(config)];
     let Some(least) = rooms.iter().flatten().min_by_key(|room| room.clients()) else { return asked };
     if least.clients() >= u64::from(asked) {
@@ -109,12 +110,7 @@ fn extra(config: &Config) -> u64 {
 /// A thread that finds no memory mapping left for its own needs ends the process, so none is started that might.
 fn mappings(config: &Config) -> Option<Room> {
     let granted = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
-    let neighbours = config.herd.neighbours(&config.name).len() as u64;
-    let threads = OWN_THREADS
-        + NEIGHBOUR_THREADS * neighbours
-        + u64::from(config.limits.hello_pending_max)
-        + extra(config);
-    let reserved = OWN_MAPPINGS + THREAD_MAPPINGS * threads;
+    let reserved = OWN_MAPPINGS + THREAD_MAPPINGS * threads_reserved(config);
     let what = "memory mappings, four for each thread (raise vm.max_map_count)";
     Some(Room { what, granted, reserved, each: THREAD_MAPPINGS })
 }
@@ -152,6 +148,56 @@ fn group_bytes(line: &str) -> Vec<u64> {
     Path::new(path).ancestors().filter_map(read).collect()
 }
 
+/// Clients are not bound by the threads that are granted, because other processes may take some of them, or give some
+/// back: one that finds none is refused by itself.
+fn warn_of_threads(config: &Config) {
+    let asked = config.limits.connections_max;
+    if let Some(room) = threads(config).filter(|room| room.clients() < u64::from(asked)) {
+        log::warn!(
+            "about {} clients will find a thread, not {asked} (--connections-max): the system grants {} {}",
+            room.clients(),
+            room.granted,
+            room.what
+        );
+    }
+}
+
+fn threads(config: &Config) -> Option<Room> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let of_user = getrlimit(Resource::Nproc).current;
+    let granted = threads_left(&groups, read).into_iter().chain(of_user).min()?;
+    let what = "threads (raise the limit: ulimit -u, or pids.max of its control group)";
+    Some(Room { what, granted, reserved: threads_reserved(config), each: 1 })
+}
+
+fn threads_reserved(config: &Config) -> u64 {
+    let neighbours = config.herd.neighbours(&config.name).len() as u64;
+    OWN_THREADS + NEIGHBOUR_THREADS * neighbours + u64::from(config.limits.hello_pending_max) + extra(config)
+}
+
+/// What each control group of the process, and each that it is in, leaves of its limit. `groups` is
+/// `/proc/self/cgroup`; where the file system of the groups is mounted elsewhere there is nothing to be known.
+fn threads_left(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Vec<u64> {
+    let number = |path: PathBuf| read(&path)?.trim().parse::<u64>().ok();
+    let mut left = Vec::new();
+    for line in groups.lines() {
+        let root = match line.split(':').nth(1) {
+            Some("") => "/sys/fs/cgroup",
+            Some(kinds) if kinds.split(',').any(|kind| kind == "pids") => "/sys/fs/cgroup/pids",
+            _ => continue,
+        };
+        let path = line.splitn(3, ':').nth(2).unwrap_or_default();
+        let group = Path::new(root).join(path.trim_start_matches('/'));
+        for group in group.ancestors().take_while(|group| group.starts_with(root)) {
+            if let Some(most) = number(group.join("pids.max")) {
+                left.push(most.saturating_sub(number(group.join("pids.current")).unwrap_or(0)));
+            }
+        }
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +215,23 @@ mod tests {
         assert_eq!(total_bytes("MemFree: 5 kB\n"), None);
         assert_eq!(total_bytes("MemTotal:       16303428 kB\nMemFree: 5 kB\n"), Some(16_303_428 << 10));
         assert!(memory_for_clients().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn control_groups_leave_threads() {
+        let read = |path: &Path| {
+            let text = match path.to_str().unwrap() {
+                "/sys/fs/cgroup/a.slice/pids.max" => "500\n",
+                "/sys/fs/cgroup/a.slice/pids.current" => "120\n",
+                "/sys/fs/cgroup/a.slice/b.service/pids.max" => "max\n",
+                "/sys/fs/cgroup/pids/docker/pids.max" => "100\n",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        assert_eq!(threads_left("0::/a.slice/b.service\n", read), [380]);
+        assert_eq!(threads_left("9:name=systemd:/\n8:cpu,pids:/docker\n0::/\n", read), [100]);
+        assert_eq!(threads_left("7:memory:/a.slice\n", read), [0; 0]);
+        assert_eq!(threads_left("", read), [0; 0]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::error::OpenError;
 use super::file::read_up_to;
+use crate::config::given_file;
 
 /// The environment variable that carries the key. There is no option for the key itself: command lines are
 /// seen by every user of a machine.
@@ -24,7 +25,7 @@ pub struct Key(String);
 
 impl Key {
     /// Reads the key from `file` if one is named, else from [`KEY_VARIABLE`]; `None` without either. White
-    /// space around it is trimmed.
+    /// space and quotes around it are no part of it.
     pub fn from_env_or_file(file: Option<&Path>) -> Result<Option<Key>, OpenError> {
         Key::choose(file, std::env::var_os(KEY_VARIABLE))
     }
@@ -32,7 +33,7 @@ impl Key {
     /// Takes `text` as the key; `from` says in an error where it came from.
     pub fn parse(text: &str, from: &str) -> Result<Key, OpenError> {
         let bad = |why| Err(OpenError::BadKey(from.to_owned(), why));
-        let text = text.trim();
+        let text = String::from_utf8_lossy(given_file::value(text.trim().as_bytes()));
         if text.is_empty() {
             bad("is empty")
         } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -42,7 +43,7 @@ impl Key {
         } else if text.len() > KEY_BYTES_MAX {
             bad("is too long to be one: 512 characters are the limit")
         } else {
-            Ok(Key(text.to_owned()))
+            Ok(Key(text.into_owned()))
         }
     }
 
@@ -55,6 +56,10 @@ impl Key {
         if let Some(path) = file {
             // A little more than a key may have, so that a wrong file costs nothing and is then refused.
             let bytes = read_up_to(path, 2 * KEY_BYTES_MAX as u64)?;
+            if given_file::is_readable_by_others(path) {
+                let path = path.display();
+                log::warn!("other users can read the key file {path}: chmod 600 {path}");
+            }
             return Key::parse(&String::from_utf8_lossy(&bytes), &path.display().to_string()).map(Some);
         }
         // Set to nothing is how a shell takes a variable away for one command.
@@ -79,7 +84,7 @@ mod tests {
     #[test]
     fn a_key_comes_from_a_file_before_the_environment_and_is_trimmed() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"  from-a-file \r\n").unwrap();
+        file.write_all("\u{feff}  \"from-a-file\" \r\n".as_bytes()).unwrap();
         let found = Key::choose(Some(file.path()), Some("from-the-environment".into())).unwrap().unwrap();
         assert_eq!(found.reveal(), "from-a-file");
         let found = Key::choose(None, Some("\tfrom-the-environment\n".into())).unwrap().unwrap();

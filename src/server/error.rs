@@ -10,7 +10,7 @@ use crate::member::recover::StartError;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// One of its addresses cannot be bound.
-    #[error("cannot listen on {address}: {error}; stop what uses it, or choose another in the herd file")]
+    #[error("cannot listen on {address}: {error}; {}", what_to_do(error.kind()))]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -26,6 +26,20 @@ pub enum ServeError {
     /// A thread that it needs from the start.
     #[error("cannot start a thread: {0}; raise the limit on processes")]
     Thread(io::Error),
+}
+
+/// What to do when an address cannot be bound.
+fn what_to_do(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::AddrInUse {
+        "stop what uses it, or choose another in the herd file"
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "this machine does not have it, so start this server on the one that has, or give it an address of this one in \
+         the herd file"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "choose a port from 1024 on in the herd file"
+    } else {
+        "choose another in the herd file"
+    }
 }
 
 impl From<StartError> for ServeError {

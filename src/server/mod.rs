@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::order::{Parts, Serving};
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, given_file};
 use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
@@ -94,6 +94,12 @@ impl Server {
                 "--insecure: everybody who can reach {} can forge what the herd knows; give all servers a secret",
                 configured.peer
             );
+        }
+        if let Some(path) =
+            config.secret_file.as_deref().filter(|path| given_file::is_readable_by_others(path))
+        {
+            let path = path.display();
+            log::warn!("other users can read the secret file {path}: chmod 600 {path}");
         }
         let start = recover::start(config, disk)?;
         let must_checkpoint = start.must_checkpoint;

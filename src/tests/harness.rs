@@ -49,6 +49,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         clock_lead_max: None,
         explains: false,
         auth: Auth::Loopback,
+        secret_file: None,
     }
 }
 

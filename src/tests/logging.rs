@@ -302,7 +302,7 @@ fn alford() -> ServerName {
 }
 
 fn options(dir: &Path) -> LogOptions {
-    LogOptions { dir: dir.to_path_buf(), ..LogOptions::default() }
+    LogOptions { dir: dir.to_path_buf(), level: LevelFilter::Debug, ..LogOptions::default() }
 }
 
 fn starts(

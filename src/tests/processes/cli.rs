@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use proxyherd::config::Herd;
 
+use crate::free_address::free_address;
+
 /// Long enough for any machine; a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -235,4 +237,80 @@ fn nobody_listening_is_exit_code_2() {
     assert_eq!((code, output.as_str()), (2, ""));
     assert!(errors.starts_with(&format!("proxyherd: cannot connect to {address}: ")), "{errors}");
     assert_eq!(errors.lines().count(), 1);
+}
+
+/// Mistakes that only the system notices.
+#[test]
+fn a_server_that_cannot_start_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let serve = |client: &str, options: &[&str]| {
+        let herd = format!("[servers.A]\nclient = '{client}'\npeer = '{}'\n", free_address());
+        fs::write(path("herd.toml"), herd).unwrap();
+        let herd = path("herd.toml");
+        let (data, log) = (path("data"), path("log"));
+        let own = ["serve", "A", "--herd", &herd, "--insecure"];
+        let folders = ["--data-dir", &data, "--log-dir", &log];
+        // An option that is given counts, and one of them only once.
+        let folders =
+            if options.first().is_some_and(|it| it.ends_with("-dir")) { &folders[..0] } else { &folders[..] };
+        let (code, _, errors) = outcome(&[&own[..], folders, options].concat());
+        assert_eq!(code, 2, "{errors}");
+        errors
+    };
+    let free = free_address().to_string();
+    fs::write(path("file"), "").unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    let (file, pipe) = (path("file"), path("pipe"));
+    let key = ["--places", "google", "--google-key-file", &pipe];
+    let catalogue = format!("file:{pipe}");
+    for (client, options, advice) in [
+        (&taken, &[][..], "stop what uses it, or choose another in the herd file"),
+        (&"192.0.2.1:4".to_owned(), &[], "this machine does not have it"),
+        (&free, &["--log-dir", &file, "--durability", "none"], "or name another directory with --log-dir"),
+        (
+            &free,
+            &["--data-dir", &file, "--log-dir", dir.path().to_str().unwrap()],
+            "choose another with --data-dir",
+        ),
+        (&free, &["--secret-file", &pipe], "it is a pipe: name a file"),
+        (&free, &key, "it is a pipe: name a file"),
+        (&free, &["--places", &catalogue], "it is a pipe: name a file"),
+        (
+            &free,
+            &["--places", "yelp"],
+            "places come from catalogue, file:PATH, google, google-legacy or overpass",
+        ),
+        (&free, &["--places", "google"], "set PROXYHERD_GOOGLE_KEY or give --google-key-file"),
+    ] {
+        let errors = serve(client, options);
+        assert!(errors.contains(advice), "{options:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_log_has_one_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().to_str().unwrap();
+    let herd = |file: &str| {
+        let path = dir.path().join(file);
+        let text = format!("[servers.A]\nclient = '{}'\npeer = '{}'\n", free_address(), free_address());
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (first, second) = (herd("first.toml"), herd("second.toml"));
+    let words = |herd| ["serve", "A", "--herd", herd, "--log-dir", log, "--durability", "none"];
+    let mut child = proxyherd(&words(&first)).spawn().unwrap();
+    crate::real::eventually("it serves", || {
+        fs::read_to_string(dir.path().join("A.log"))
+            .is_ok_and(|text| text.contains("serves clients"))
+            .then_some(())
+    });
+    let (code, _, errors) = outcome(&words(&second));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(code, 2);
+    assert!(errors.contains("A.log: another server writes it: stop that one"), "{errors}");
 }

@@ -273,3 +273,23 @@ fn a_file_of_empty_features_takes_no_more_memory_than_its_own_bytes() {
     // At 184 bytes a feature it would be 175 MiB and more.
     assert!(peak_bytes < 64 << 20, "{peak_bytes} bytes");
 }
+
+#[test]
+fn a_limit_on_threads_is_said_at_the_start() {
+    if !Command::new("prlimit").arg("--version").output().is_ok_and(|it| it.status.success()) {
+        note(format_args!("skipped: it takes prlimit"));
+        return;
+    }
+    let mut herd = RealHerd::new(&["Alford"], &[], &[]);
+    herd.spawn_in_shell("Alford", "set -- prlimit --nproc=3000: \"$@\";");
+    herd.wait_until_ready("Alford");
+    let said = herd.complaints("Alford");
+    assert!(
+        said.contains(" clients will find a thread, not 10000 (--connections-max): the system grants "),
+        "{said}"
+    );
+    assert!(
+        said.contains(" threads (raise the limit: ulimit -u, or pids.max of its control group)"),
+        "{said}"
+    );
+}

@@ -1,11 +1,14 @@
 //! What stands in the log of a real server.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::real::{RealHerd, ask, eventually, line};
 use crate::transcripts::run::Talk as _;
 
 #[test]
 fn the_log_has_connections_requests_replies_floods_start_and_stop() {
-    let mut herd = RealHerd::start(&["Alford", "Bolden"], &[("Alford", "Bolden")], &[]);
+    let mut herd = RealHerd::start(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "debug"]);
     let mut talk = herd.client("Alford");
     let reply = ask(&mut talk, "IAMAT kiwi +34.068930-118.445127 1621464827.959498503");
     herd.wait_until_agreed(&["Alford", "Bolden"], &["kiwi".to_owned()], None);
@@ -48,7 +51,7 @@ fn the_log_has_connections_requests_replies_floods_start_and_stop() {
 
 #[test]
 fn no_client_can_forge_a_line_of_the_log() {
-    let mut herd = RealHerd::start(&["Alford"], &[], &[]);
+    let mut herd = RealHerd::start(&["Alford"], &[], &["--log-level", "debug"]);
     let forgery = "[Alford] 2026-01-01T00:00:00.000000Z INFO forged";
     let mut talk = herd.client("Alford");
     let separators = ["\r", "\u{b}", "\u{c}", "\u{85}", "\u{2028}", "\0", "\u{1b}[2J\u{8}", "\\n", "\u{9b}K"];
@@ -88,5 +91,76 @@ fn check_form(name: &str, log: &str) {
         assert!(["ERROR", "WARN", "INFO", "DEBUG", "TRACE"].contains(&level), "{line:?}");
         let safe = line.chars().all(|it| !it.is_control() && !['\u{2028}', '\u{2029}'].contains(&it));
         assert!(safe, "{line:?}");
+    }
+}
+
+#[test]
+fn at_the_default_level_nothing_that_a_client_says_is_logged() {
+    let mut herd = RealHerd::start(&["Alford"], &[], &[]);
+    let mut talk = herd.client("Alford");
+    let rubbish = format!("rubbish {}\n", "x".repeat(1_000)).repeat(100);
+    for _ in 0..20 {
+        talk.send(rubbish.as_bytes()).unwrap();
+        (0..100).for_each(|_| assert!(line(&mut talk).starts_with("? rubbish ")));
+    }
+    // Too long for a line, which closes the connection: each is refused, and one is told of.
+    for _ in 0..200 {
+        let mut talk = herd.client("Alford");
+        talk.send("y".repeat(5_000).as_bytes()).unwrap();
+        while talk.line().is_ok_and(|line| line.is_some()) {}
+    }
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    let log = herd.log("Alford");
+    assert!(!log.contains("rubbish") && log.len() < 100_000, "{} bytes", log.len());
+    assert_eq!(log.matches(" WARN client 127.0.0.1:").count(), 1, "{log}");
+    assert!(log.contains("199 more warnings of one kind were left out (over_line_bytes)"), "{log}");
+}
+
+#[test]
+fn no_other_user_reads_what_a_server_writes() {
+    let mut herd = RealHerd::start(&["Alford"], &[], &["--log-dir", "logs/of/it", "--log-level", "debug"]);
+    ask(&mut herd.client("Alford"), "IAMAT kiwi +1+1 1");
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    for file in ["logs/of/it/Alford.log", "data/Alford/journal-0000000001.log", "data/Alford/lock"] {
+        assert_eq!(fs::metadata(herd.path(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    for folder in ["logs", "logs/of", "logs/of/it", "data", "data/Alford"] {
+        assert_eq!(fs::metadata(herd.path(folder)).unwrap().permissions().mode() & 0o777, 0o700, "{folder}");
+    }
+    // One of an earlier release is hidden, too.
+    let old = herd.path("data/Alford/journal-0000000001.log");
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
+    herd.start_one("Alford");
+    assert_eq!(fs::metadata(&old).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn servers_with_two_secrets_say_so_and_show_no_proof() {
+    let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "trace"]);
+    for (name, secret, mode) in
+        [("Alford", "0123456789abcdef-a", 0o600), ("Bolden", "0123456789abcdef-b", 0o644)]
+    {
+        let file = herd.path(&format!("{name}.secret"));
+        fs::write(&file, secret).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        herd.spawn_with_options(name, &["--secret-file", file.to_str().unwrap()]);
+    }
+    for name in ["Alford", "Bolden"] {
+        herd.wait_until_ready(name);
+        eventually("each side says so", || {
+            let log = herd.log(name);
+            (log.contains("is turned away: wrong secret")
+                && log.contains(" WARN link to ")
+                && log.contains(": wrong secret"))
+            .then_some(())
+        });
+    }
+    for name in ["Alford", "Bolden"] {
+        assert_eq!(herd.terminate(name).0.code(), Some(0));
+        let said = herd.log(name) + &herd.complaints(name);
+        let proof = said.lines().find(|line| line.contains("PROOF ") && !line.contains("PROOF (hidden)"));
+        assert_eq!(proof, None);
+        let readable = said.contains("other users can read the secret file");
+        assert_eq!(readable, name == "Bolden", "{said}");
     }
 }

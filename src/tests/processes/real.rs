@@ -73,6 +73,14 @@ impl RealHerd {
         self.herd.member(name).unwrap().client
     }
 
+    /// Starts a server with options of its own.
+    pub(crate) fn spawn_with_options(&mut self, name: &str, options: &[&str]) {
+        let shared = self.options.len();
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self.spawn(name);
+        self.options.truncate(shared);
+    }
+
     /// Starts a server through another program, which becomes it.
     pub(crate) fn spawn_through(&mut self, name: &str, program: &str) {
         let mut command = Command::new(program);

@@ -94,6 +94,13 @@ fn no_line_is_lost_beside_logrotate_and_neither_takes_the_files_of_the_other() {
 }
 
 #[test]
+fn a_log_that_was_removed_is_there_again_although_nothing_is_logged() {
+    let herd = RealHerd::start(&["Alford"], &[], &["--log-level", "error"]);
+    fs::remove_file(herd.path("Alford.log")).unwrap();
+    eventually("it is there again", || herd.path("Alford.log").exists().then_some(()));
+}
+
+#[test]
 fn a_log_goes_on_however_it_is_moved() {
     for (options, hangup) in
         [("nocreate", false), ("create", true), ("copytruncate", false), ("create\n dateext", false)]
