@@ -12,6 +12,23 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+need() {
+    command -v "$1" >/dev/null && return
+    echo "faults.sh: needs \`$1\`, which is not here: $2" >&2
+    exit 77
+}
+
+need cargo "install Rust from https://rustup.rs"
+# What injects nothing needs no more than that; the program itself says whether namespaces are permitted.
+case " $* " in
+    *" --list "* | *" --show "* | *" --help "* | *" -h "*) ;;
+    *)
+        for tool in unshare:util-linux setpriv:util-linux mount:mount ip:iproute2 nft:nftables; do
+            need "${tool%:*}" "Debian: apt-get install ${tool#*:}"
+        done
+        ;;
+esac
+
 programs=$(cargo metadata --format-version 1 --no-deps --offline --locked |
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 

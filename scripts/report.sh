@@ -24,6 +24,7 @@ if ! cmp --silent "$pins" "$venv/requirements.txt"; then
         echo "This Python cannot make environments (Debian: apt-get install python3-venv)." >&2
         exit 1
     fi
+    echo "Installing with pip, into $venv: the packages in $pins." >&2
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins"

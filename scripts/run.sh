@@ -6,7 +6,9 @@
 #   scripts/run.sh herd.toml --places FILE  options for every `proxyherd serve`
 #
 # Servers that run already are left alone, so run.sh also brings back one that was killed. Logs, process records
-# and the servers' data go to `run/`. PROXYHERD_BIN names a program to start instead of building it.
+# and the servers' data go to `run/`, which only you can read. The built-in herd logs every request and every reply, as
+# the original does, unless --log-level says something else. PROXYHERD_BIN names a program to start instead of building
+# it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 
@@ -14,6 +16,9 @@ set -euo pipefail
 READY_SECONDS=${READY_SECONDS:-10}
 # How long a server may take to end when the herd cannot be started.
 STOP_SECONDS=5
+# What is kept of a server's standard error, which tells why it cannot start. Its log has all that comes later, and is
+# rotated.
+OUT_BYTES_MAX=65536
 
 main() {
     need setsid "it comes with util-linux"
@@ -29,8 +34,13 @@ main() {
     herd_args=()
     [ -z "$herd" ] || herd_args=(--herd "$herd")
     serve_args=("$@")
+    if [ -z "$herd" ] && [[ " $* " != *" --log-level"* ]]; then
+        serve_args=(--log-level debug "$@")
+    fi
 
     build
+    # Logs and journals tell where clients are.
+    umask 077
     mkdir -p "$run" || die "cannot make the folder $run"
     exec 9>"$run/lock"
     flock -n 9 || die "another run.sh is at work"
@@ -48,6 +58,9 @@ main() {
     fi
     refuse_taken_ports
     printf '%s\n' "$list" >"$run/herd"
+    # For clean.sh, which touches nothing else.
+    touch "$run/names"
+    cut -d ' ' -f 1 <<<"$list" | sort -u - "$run/names" -o "$run/names"
     trap 'give_up "interrupted"' INT TERM HUP
     for name in "${missing[@]}"; do
         start "$name"
@@ -109,11 +122,14 @@ host_and_port() {
 }
 
 start() {
+    # What reads from the server must hold nothing that others wait for: neither the lock nor our standard error.
+    exec 8> >(exec setsid head -c "$OUT_BYTES_MAX" >"$run/$1.out" 2>/dev/null 9>&-)
     # Without job control the background process is not a group's leader, so setsid becomes the server
     # itself and $! is its process.
     setsid "$bin" serve "$1" "${herd_args[@]}" --log-dir "$run" --data-dir "$run/data/$1" "${serve_args[@]}" \
-        </dev/null >"$run/$1.out" 2>&1 9>&- &
+        </dev/null >&8 2>&8 8>&- 9>&- &
     record "$1" $!
+    exec 8>&-
 }
 
 # Waits until the server answers a line: `x` is no command, and the reply says so.
@@ -139,6 +155,8 @@ give_up() {
     trap - INT TERM HUP
     echo "run.sh: $1" >&2
     local name=${1%% *} file
+    # What it has said may be on its way to the file.
+    sleep 0.1
     for file in "$run/$name.out" "$run/$name.log"; do
         if [ -s "$file" ]; then
             echo "the end of $file:" >&2

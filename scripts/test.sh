@@ -44,6 +44,7 @@ install_deny() {
     python3 -c "import ensurepip, venv" 2>/dev/null || return 0
     # The copy of the pins is written last: an installation that was cut short is begun again.
     cmp --silent "$pins" "$venv/pins.txt" && return
+    echo "Installing with pip, into $venv: the packages in $pins."
     rm -rf "$venv"
     python3 -m venv "$venv" &&
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$pins" &&

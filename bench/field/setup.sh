@@ -29,6 +29,7 @@ python_herds() {
     fi
     # The copy of the pins is written last: an installation that was cut short is begun again.
     if ! cmp --silent "$pins" "$venv/requirements.txt" || ! "$venv/bin/python" -c "import twisted" 2> /dev/null; then
+        echo "Installing with pip, into $venv: the packages in $pins."
         rm -rf "$venv"
         "$python" -m venv "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins"

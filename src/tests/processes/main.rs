@@ -18,6 +18,7 @@ mod programs;
 mod proxies;
 mod real;
 mod rotation;
+mod scripts;
 mod signals;
 mod stopping;
 #[path = "../transcripts/mod.rs"]
