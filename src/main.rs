@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
     let done = cli::parse().map_err(Box::from).and_then(|job| match job {
         Job::Serve(config) => serve(&config),
         Job::Client(options) => talk(&options),
-        Job::Forget(dir, client) => forget(&dir, &client),
+        Job::Forget(dir, client) => Ok(client::admin::forget(&dir, &client)?.exit_code()),
         Job::Print(text) => print(&text),
     });
     done.unwrap_or_else(|error: Box<dyn Error>| {
@@ -55,10 +54,6 @@ fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
 
 fn talk(options: &client::Options) -> Result<ExitCode, Box<dyn Error>> {
     Ok(client::run_on_stdout(options)?.exit_code())
-}
-
-fn forget(dir: &Path, client: &str) -> Result<ExitCode, Box<dyn Error>> {
-    Ok(client::admin::forget(dir, client, &mut io::stdout().lock())?.exit_code())
 }
 
 fn print(text: &[u8]) -> Result<ExitCode, Box<dyn Error>> {

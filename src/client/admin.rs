@@ -1,6 +1,6 @@
 //! What is told to a server on this machine, through the socket in the folder of its journal.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 use super::PEER_TIMEOUT;
@@ -8,11 +8,11 @@ use super::conversation::Replies;
 use super::error::ClientError;
 use crate::os::unix_socket::{self, ADMIN_SOCKET};
 
-/// Tells the server to forget a client, and copies its answer to `output`.
+/// Tells the server to forget a client, and copies its answer to standard output.
 ///
 /// # Errors
 /// If none runs there, or it does not answer.
-pub fn forget(dir: &Path, client: &str, output: &mut impl Write) -> Result<Replies, ClientError> {
+pub fn forget(dir: &Path, client: &str) -> Result<Replies, ClientError> {
     let no_server = |source| ClientError::NoAdmin { dir: dir.to_owned(), source };
     let mut stream = unix_socket::connect(dir, ADMIN_SOCKET).map_err(no_server)?;
     stream.set_read_timeout(Some(PEER_TIMEOUT)).map_err(ClientError::Connection)?;
@@ -22,6 +22,6 @@ pub fn forget(dir: &Path, client: &str, output: &mut impl Write) -> Result<Repli
     if answer.is_empty() {
         return Err(ClientError::Closed);
     }
-    output.write_all(&answer).map_err(ClientError::Output)?;
+    io::stdout().write_all(&answer).map_err(ClientError::Output)?;
     Ok(if answer.starts_with(b"? ") { Replies::Errors } else { Replies::Good })
 }
