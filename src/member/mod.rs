@@ -390,6 +390,18 @@ fn event_of(error: &PlacesError) -> Event {
         PlacesError::AddressLimited(..) => Event::PlacesPerAddress,
         PlacesError::OverBudget(..) => Event::PlacesBudget,
         PlacesError::Busy => Event::PlacesCalls,
-        _ => Event::Places,
+        PlacesError::Denied(_)
+        | PlacesError::Invalid(_)
+        | PlacesError::OverLimit(_)
+        | PlacesError::Silent(_)
+        | PlacesError::Open(_)
+        | PlacesError::TooSlow(_)
+        | PlacesError::Failed(_)
+        | PlacesError::Unreachable(_)
+        | PlacesError::CutOff
+        | PlacesError::TooLong(_)
+        | PlacesError::Garbage(_)
+        | PlacesError::Status(_)
+        | PlacesError::Stopped => Event::Places,
     }
 }

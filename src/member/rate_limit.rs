@@ -1,7 +1,7 @@
 //! Rate limits of questions to a provider over the network: so many of one connection, and of one address, within any
 //! minute. What the provider may cost altogether is its budget, in [`crate::places`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub struct RateLimit {
 
 /// The questions of all addresses within the last minute.
 #[derive(Debug, Default)]
-pub struct AddressLimits(Mutex<HashMap<IpAddr, Window>>);
+pub struct AddressLimits(Mutex<BTreeMap<IpAddr, Window>>);
 
 impl RateLimit {
     /// Nothing has been asked yet, and so much may be.

@@ -142,9 +142,9 @@ mod tests {
     #[test]
     fn call_must_fit_into_minute_and_day_and_counts_in_neither_otherwise() {
         let (mut budget, start) = (Budget::new(Some(2), Some(3)), clock::now());
-        let over = |error: PlacesError| match error {
-            PlacesError::OverBudget(most, span, _) => (most, span),
-            other => panic!("{other:?}"),
+        let over = |error: PlacesError| {
+            let PlacesError::OverBudget(most, span, _) = error else { panic!("{error:?}") };
+            (most, span)
         };
         assert_eq!([budget.take(start), budget.take(start)], [Ok(()), Ok(())]);
         for _ in 0..5 {

@@ -162,7 +162,9 @@ pub(super) fn open_remote(
         options.budget_per_minute.or(policy.and_then(|policy| policy.calls_per_minute)),
         options.budget_per_day.or(policy.and_then(|policy| policy.calls_per_day)),
     );
-    Ok(Remote::new(api, endpoint, key, network, deadline, options.calls_max, budget, options.cache_lifetime))
+    let remote =
+        Remote::new(api, endpoint, key, network, deadline, options.calls_max, options.cache_lifetime);
+    Ok(remote.within(budget))
 }
 
 fn refuse_network_options(options: &Options) -> Result<(), OpenError> {

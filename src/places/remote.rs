@@ -49,8 +49,8 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// `budget` bounds all calls. `calls_max` bounds those under way, and the provider's policy may bound them more;
-    /// answers are kept for `cache_lifetime` if that policy allows it.
+    /// `calls_max` bounds the calls under way, and the provider's policy may bound them more; answers are kept for
+    /// `cache_lifetime` if that policy allows it.
     pub(crate) fn new(
         api: &'static ProviderApi,
         endpoint: String,
@@ -58,16 +58,20 @@ impl Remote {
         network: Network,
         deadline: Duration,
         calls_max: usize,
-        budget: Budget,
         cache_lifetime: Duration,
     ) -> Remote {
         let policy = &api.policy;
         let calls_max = policy.calls_max.map_or(calls_max, |most| most.min(calls_max)).max(1);
         let permits = CallPermits::new(calls_max, policy.waiting_max);
         let cache = policy.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
-        let (flights, breaker) = (SingleFlight::default(), Mutex::default());
-        let budget = Mutex::new(budget);
+        let (flights, breaker, budget) = (SingleFlight::default(), Mutex::default(), Mutex::default());
         Remote { api, endpoint, key, network, deadline, flights, permits, breaker, budget, cache }
+    }
+
+    /// Bounds all calls, which are not bounded otherwise.
+    #[must_use]
+    pub(crate) fn within(self, budget: Budget) -> Remote {
+        Remote { budget: Mutex::new(budget), ..self }
     }
 
     fn cached(&self, question: Question) -> Option<Answer> {

@@ -27,7 +27,7 @@ pub(crate) fn is_foreign(line: &[u8]) -> bool {
     let (Some(method), Some(target)) = (words.next(), words.next()) else { return false };
     let is_one_of =
         |methods: &[&str]| methods.iter().any(|name| method.eq_ignore_ascii_case(name.as_bytes()));
-    let last = words.last().unwrap_or(target);
+    let last = words.next_back().unwrap_or(target);
     let has_version = last.len() > VERSION.len()
         && last[..VERSION.len()].eq_ignore_ascii_case(VERSION.as_bytes())
         && last[VERSION.len()].is_ascii_digit();

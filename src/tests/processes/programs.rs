@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::free_address::free_address;
-use crate::real::{RealHerd, eventually};
+use crate::real::{RealHerd, eventually, note};
 
 /// Where nginx has its module for streams where that is not built in.
 const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -29,8 +29,7 @@ fn program(name: &str, package: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
     if found.is_none() {
-        // Shown with --nocapture.
-        println!("skipped: this needs {name} (Debian: apt-get install {package})");
+        note(format_args!("skipped: this needs {name} (Debian: apt-get install {package})"));
     }
     found
 }
