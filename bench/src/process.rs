@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd::logging;
+use proxyherd::os::signals::{Request, Signals};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::options::Common;
@@ -62,13 +63,12 @@ pub fn run<A: Parser>(
 ///
 /// # Errors
 /// If the system does not let signals be caught.
-pub fn on_signal(mut stop: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+pub fn on_signal(stop: impl Fn() + Send + Sync + 'static) -> Result<(), Failure> {
     let asked_before = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if asked_before.swap(true, Ordering::Relaxed) {
-            std::process::exit(STOPPED_AT_ONCE);
-        }
-        stop();
+    Signals::catch()?.answer(move |request| match request {
+        Request::Reopen => {}
+        Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
+        Request::Stop(_) => stop(),
     })?;
     Ok(())
 }

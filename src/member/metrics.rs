@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::warnings::{LineBudget, Source, Throttles};
 use crate::os::clock;
+use crate::places::PlacesError;
 
 /// A number that only grows. No decision depends on it, so its order against other memory does not matter.
 #[derive(Debug, Default)]
@@ -243,6 +244,30 @@ impl Metrics {
             if left_out > 0 {
                 log::warn!("{left_out} more warnings of one kind were left out ({})", event.name());
             }
+        }
+    }
+}
+
+impl From<&PlacesError> for Event {
+    fn from(error: &PlacesError) -> Event {
+        match error {
+            PlacesError::RateLimited(..) => Event::PlacesPerMinute,
+            PlacesError::AddressLimited(..) => Event::PlacesPerAddress,
+            PlacesError::OverBudget(..) => Event::PlacesBudget,
+            PlacesError::Busy => Event::PlacesCalls,
+            PlacesError::Denied(_)
+            | PlacesError::Invalid(_)
+            | PlacesError::OverLimit(_)
+            | PlacesError::Silent(_)
+            | PlacesError::Open(_)
+            | PlacesError::TooSlow(_)
+            | PlacesError::Failed(_)
+            | PlacesError::Unreachable(_)
+            | PlacesError::CutOff
+            | PlacesError::TooLong(_)
+            | PlacesError::Garbage(_)
+            | PlacesError::Status(_)
+            | PlacesError::Stopped => Event::Places,
         }
     }
 }

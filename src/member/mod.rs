@@ -41,7 +41,7 @@ use crate::config::Limits;
 use crate::os::clock;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
-use crate::places::{Answer, PlacesError, PlacesProvider};
+use crate::places::{Answer, PlacesProvider};
 use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
@@ -189,7 +189,7 @@ impl Member {
             self.places.nearby(query)
         };
         answer.unwrap_or_else(|error| {
-            self.metrics.count_and_warn(event_of(&error), Source::Own, format_args!("places: {error}"));
+            self.metrics.count_and_warn(Event::from(&error), Source::Own, format_args!("places: {error}"));
             error.to_answer()
         })
     }
@@ -381,27 +381,5 @@ impl Host for Member {
 
     fn is_near_capacity(&self) -> bool {
         self.near_capacity.load(Ordering::Relaxed)
-    }
-}
-
-fn event_of(error: &PlacesError) -> Event {
-    match error {
-        PlacesError::RateLimited(..) => Event::PlacesPerMinute,
-        PlacesError::AddressLimited(..) => Event::PlacesPerAddress,
-        PlacesError::OverBudget(..) => Event::PlacesBudget,
-        PlacesError::Busy => Event::PlacesCalls,
-        PlacesError::Denied(_)
-        | PlacesError::Invalid(_)
-        | PlacesError::OverLimit(_)
-        | PlacesError::Silent(_)
-        | PlacesError::Open(_)
-        | PlacesError::TooSlow(_)
-        | PlacesError::Failed(_)
-        | PlacesError::Unreachable(_)
-        | PlacesError::CutOff
-        | PlacesError::TooLong(_)
-        | PlacesError::Garbage(_)
-        | PlacesError::Status(_)
-        | PlacesError::Stopped => Event::Places,
     }
 }

@@ -237,8 +237,8 @@ fn a_neighbour_that_answers_rubbish_is_left_and_dialled_less_and_less() {
     let begun = clock::instant();
     for _ in 0..7 {
         let mut link = Talk::of(bolden.accept().unwrap().0);
-        assert!(link.line().starts_with("HELLO 2 "));
-        link.ask(&format!("CHALLENGE 2 Bolden Alford 0000000000000001 {NONCE}"));
+        assert!(link.line().starts_with("HELLO 3 "));
+        link.ask(&format!("CHALLENGE 3 Bolden Alford 0000000000000001 {NONCE}"));
         link.send("WELCOME - 0\nHTTP/1.1 400 Bad Request\n");
         // It may have sent a heartbeat before.
         let rest = String::from_utf8(link.rest()).unwrap();

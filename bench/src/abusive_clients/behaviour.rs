@@ -23,6 +23,8 @@ pub enum Behaviour {
     Vanished,
     /// Nothing at all, on the peer port, and anew every second.
     Strangers,
+    /// Reports of clients with the longest names, each new, as many as are taken.
+    LongNames,
     /// Lines that are no commands.
     Rubbish,
     /// A question that costs the server money, on one connection after the other.
@@ -41,6 +43,7 @@ impl Behaviour {
             Behaviour::Split => "split at every byte",
             Behaviour::Vanished => "vanished",
             Behaviour::Strangers => "silent strangers",
+            Behaviour::LongNames => "long names",
             Behaviour::Rubbish => "rubbish",
             Behaviour::Paid => "paid calls",
         }
@@ -53,7 +56,9 @@ impl Behaviour {
             // On one turn they come, on the next they go.
             Behaviour::Storm | Behaviour::Vanished => Duration::from_secs(2),
             Behaviour::Strangers => Duration::from_millis(500),
-            Behaviour::Endless | Behaviour::Noise | Behaviour::Rubbish => Duration::from_millis(100),
+            Behaviour::Endless | Behaviour::Noise | Behaviour::LongNames | Behaviour::Rubbish => {
+                Duration::from_millis(100)
+            }
             Behaviour::Paid => Duration::from_millis(250),
             Behaviour::Split => Duration::from_millis(25),
         }

@@ -8,6 +8,9 @@ const REFUSALS: [&[u8]; 2] = [b"? too many connections", b"? no "];
 /// Bytes of a turn that has no natural end: more than a line may have, and than is read at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
+/// The longest name that a server takes by default.
+const LONG_NAME_BYTES: usize = 1024;
+
 /// Random bytes of a turn: some lines.
 const NOISE_BYTES: usize = 1024;
 
@@ -63,7 +66,7 @@ impl Script {
             Behaviour::Deaf | Behaviour::Storm | Behaviour::Split | Behaviour::Vanished => {
                 report(&self.name, self.time_ns).into_bytes()
             }
-            Behaviour::Noise | Behaviour::Strangers => Vec::new(),
+            Behaviour::Noise | Behaviour::Strangers | Behaviour::LongNames => Vec::new(),
             Behaviour::Rubbish => RUBBISH.repeat(NOISE_BYTES / RUBBISH.len()).into_bytes(),
             Behaviour::Paid => {
                 let Script { name, place, time_ns, .. } = self;
@@ -98,8 +101,26 @@ impl Script {
                 }
                 self.piece.len() - self.said
             }
+            Behaviour::LongNames => {
+                if left == 0 {
+                    self.piece = self.new_clients();
+                    self.said = 0;
+                }
+                self.piece.len() - self.said
+            }
         };
         &self.piece[self.said..self.said + count]
+    }
+
+    /// Reports of clients that were never heard of.
+    fn new_clients(&mut self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        while lines.len() < PIECE_BYTES {
+            self.time_ns += 1;
+            let name = format!("{}-{}-", self.name, self.time_ns);
+            lines.extend_from_slice(report(&format!("{name:x<LONG_NAME_BYTES$}"), self.time_ns).as_bytes());
+        }
+        lines
     }
 
     /// So many bytes of it went out.
@@ -122,6 +143,8 @@ impl Script {
                 line.starts_with(b"? ")
             }
             Behaviour::Paid => !line.starts_with(b"? "),
+            // Some are taken, the others are refused.
+            Behaviour::LongNames => line.starts_with(b"AT ") || line.starts_with(b"? IAMAT "),
             Behaviour::Deaf => true,
             Behaviour::Vanished => is_answer(line, &report(&self.name, self.time_ns)),
             // There is nothing to answer.
@@ -140,6 +163,7 @@ impl Script {
             | Behaviour::Vanished
             | Behaviour::Strangers
             | Behaviour::Split
+            | Behaviour::LongNames
             | Behaviour::Rubbish
             | Behaviour::Paid => {
                 self.is_answered |= is_right;
@@ -216,6 +240,7 @@ mod tests {
             (Behaviour::Endless, PIECE_BYTES),
             (Behaviour::Deaf, 1),
             (Behaviour::Noise, NOISE_BYTES),
+            (Behaviour::LongNames, PIECE_BYTES),
             (Behaviour::Rubbish, RUBBISH.len()),
         ] {
             let mut script = Script::new(behaviour, 0, 1);

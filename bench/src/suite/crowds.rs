@@ -36,6 +36,10 @@ const BUSY_SHARE: u32 = 10;
 
 /// Connections of strangers at once.
 const STRANGERS: u32 = 1_000;
+/// What clients with long names may take, and what the server may take besides: connections, and the journal's buffers.
+const NAMES_MIB: u64 = 64;
+const BESIDES_MIB: u64 = 64;
+
 /// Clients that ask what costs money: as many as have made 189 calls a second where no budget was.
 const ASKERS: u32 = 40;
 
@@ -135,6 +139,12 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
         ),
         // Over a thousand a second: each is there for half a second, unless it must give way.
         plan(Behaviour::Strangers, STRANGERS, seconds(3, 10), &[]),
+        plan(
+            Behaviour::LongNames,
+            size / BUSY_SHARE,
+            seconds(3, 10),
+            &["--memory-max", &format!("{NAMES_MIB}MiB")],
+        ),
         plan(Behaviour::Rubbish, size / BUSY_SHARE, seconds(3, 10), &[]),
         plan(Behaviour::Paid, ASKERS, seconds(5, 17), &["--places", "google-legacy"]),
     ];
@@ -246,7 +256,7 @@ impl Plan {
             looks.iter().copied().filter(|look| (from_ns..to_ns).contains(&look.at_ns)).collect()
         };
         let bugs = counters.get("bugs").copied().unwrap_or(0);
-        let verdict = Verdict::on(&Seen {
+        let mut verdict = Verdict::on(&Seen {
             behaviour: self.behaviour,
             fresh: &beside,
             steady: &probes.steady,
@@ -287,6 +297,10 @@ impl Plan {
         keep(&mut figures, "steady", &probes.steady);
         for (name, count) in counters.iter().filter(|(_, count)| **count > 0) {
             figures.insert(format!("server_{name}"), *count as f64);
+        }
+        let grown_mib = (figures["rss_peak_kib"] - figures["rss_before_kib"]) / 1024.0;
+        if self.behaviour == Behaviour::LongNames && grown_mib > (NAMES_MIB + BESIDES_MIB) as f64 {
+            verdict.failed.push(format!("{grown_mib:.0} MiB for names that may take {NAMES_MIB}"));
         }
         (figures, verdict)
     }

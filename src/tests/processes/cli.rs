@@ -85,7 +85,7 @@ fn requests(connection: &TcpStream, lines: usize) -> String {
 fn the_printed_herd_is_one_to_start_from() {
     let (code, toml, errors) = outcome(&["herd"]);
     assert_eq!((code, errors.as_str()), (0, ""));
-    assert_eq!(proxyherd::config::parse(&toml).unwrap(), Herd::built_in());
+    assert_eq!(proxyherd::config::parse(&toml).unwrap(), Herd::suggested());
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("herd.toml");

@@ -20,6 +20,7 @@ macro_rules! each_transcript {
             herd_of_2022
             line_ends
             locations
+            long_names
             only_later_times
             other_protocols
             over_long_line
