@@ -76,8 +76,8 @@ pub fn warn_of_times_ahead(member: &Member, now: Moment) {
     });
     if let Some((client, others)) = ahead {
         log::warn!(
-            "{} clients, such as {}, have reported times from the future, so that true reports are outdated until \
-             then: set max_clock_lead in the herd file, or use `proxyherd forget`",
+            "clients known with times from the future: {}, such as {}; their true reports are outdated until then: \
+             set max_clock_lead in the herd file, or use `proxyherd forget`",
             others + 1,
             Escaped(&client)
         );

@@ -11,8 +11,8 @@ macro_rules! names {
 }
 each_transcript!(names);
 
-/// In the field anybody who can connect is believed, names have no bound, and there is neither a peer port nor a thought
-/// for telnet or browsers.
+/// In the field anybody who can connect is believed, names have no bound, and there is neither a peer port nor a
+/// thought for telnet or browsers.
 const NOT_THEIRS: [&str; 5] = ["long_names", "other_protocols", "peer_port", "peer_words", "telnet"];
 
 pub(crate) fn transcripts_hold(variant: Variant) {
