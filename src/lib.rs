@@ -15,7 +15,7 @@
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
 //! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
-//! | [`os`] | the operating system: time, random numbers, locks and threads, permits, resource limits, signals, Unix sockets |
+//! | [`os`] | the operating system: time, random numbers, locks, threads, permits, limits, signals, Unix sockets |
 //! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, deadlines, stopping |
 //! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
 //! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
@@ -45,9 +45,9 @@
 //! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.
 //!
-//! A client comes to an end when it expires ([`proto::store::expiry`]) or is forgotten ([`member::Member::forget`], asked
-//! through [`frontend::admin`]), which begins an era ([`proto::model::era`]). What servers tell each other of their
-//! bounds in heartbeats is in [`proto::store::terms`].
+//! A client comes to an end when it expires ([`proto::store::expiry`]) or is forgotten ([`member::Member::forget`],
+//! asked through [`frontend::admin`]), which begins an era ([`proto::model::era`]). What servers tell each other of
+//! their bounds in heartbeats is in [`proto::store::terms`].
 //!
 //! To add a command, write a file in [`proto::line::commands`], its `mod` line and its entry in the list there; one
 //! that needs the store or a provider needs a step of its own too, as `WHATSAT` has. A provider of places is a file in
