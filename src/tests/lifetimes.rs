@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use crate::config::{Config, Durability, JournalOptions, Limits};
 use crate::member::ForgetError;
 use crate::os::clock;
 use crate::proto::store::bounds::Bounds;
+use crate::proto::store::cursor::Cursor;
+use crate::proto::store::digest::Digest;
 use crate::proto::store::update::{MergeRule, Source, Update};
 use crate::proto::store::{Merged, Store};
 use crate::sim::faults::{Measure, Plan};
@@ -193,6 +198,60 @@ fn report_within_the_guard_replaces_a_record_beyond_it() {
     let mut store = guarded();
     assert_eq!(store.merge(&told("AT A -80000.5 kiwi +1+1 1700080000\n")), Merged::Applied);
     assert_eq!(store.merge(&report(honest)), Merged::Outdated);
+}
+
+/// A stored line of one of two clients, in one of three eras.
+fn stored_line() -> impl Strategy<Value = String> {
+    (0..3_u8, 0..3_u32, 0..2_u8, 1..4_u8, 0..3_u8).prop_map(|(kind, era, client, time, other)| {
+        match (kind, era) {
+            (0, 1..) => format!("FORGET {era} client{client} #000000000000000{other}\n"),
+            (_, 0) => format!("AT S{other} +0.5 client{client} +1+1 {time}\n"),
+            (_, era) => format!("ERA {era} AT S{other} +0.5 client{client} +1+1 {time}\n"),
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn stored_lines_are_merged_alike_in_every_order(mut lines in vec(stored_line(), 1..12), seed in any::<u64>()) {
+        let merged = |lines: &[String]| {
+            let mut store = Store::new();
+            for line in lines {
+                store.merge(&Update::from_stored(line.as_bytes(), Source::NONE).unwrap());
+            }
+            let known = [b"client0", b"client1"].map(|client| store.stored_line_of(client).map(<[u8]>::to_vec));
+            let greatest = [b"client0", b"client1"].map(|client| store.line_of(client).is_some());
+            prop_assert_eq!(store.len(), greatest.iter().filter(|known| **known).count());
+            prop_assert_eq!(store.len() + store.tombstones(), known.iter().flatten().count());
+            Ok((known, store.digest().total()))
+        };
+        let before = merged(&lines)?;
+        fastrand::Rng::with_seed(seed).shuffle(&mut lines);
+        lines.extend_from_within(..lines.len() / 2);
+        prop_assert_eq!(merged(&lines)?, before);
+    }
+
+    #[test]
+    fn what_has_expired_leaves_nothing_behind(lines in vec(stored_line(), 1..40)) {
+        let mut store = Store::new();
+        for line in &lines {
+            store.merge(&Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap());
+        }
+        store.expiry.set_clock(2_000_000_000, Duration::from_secs(1));
+        while store.sweep().1 {}
+        prop_assert_eq!((store.len(), store.tombstones(), store.line_bytes()), (0, 0, 0));
+        prop_assert_eq!(store.digest(), &Digest::empty());
+        prop_assert!(store.line_of(b"client0").is_none());
+        // Their places are taken by others, and followers are told of those alone.
+        for name in ["one", "two", "three"] {
+            let line = format!("AT S +1 {name} +1+1 2000000000\n");
+            let update = Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap();
+            prop_assert_eq!(store.merge(&update), Merged::Applied);
+        }
+        let mut told = Vec::new();
+        let scanned = Cursor::new(0, Source::NONE).copy(&store, u64::MAX, usize::MAX, &mut told);
+        prop_assert_eq!((scanned.lines(), told.split(|&byte| byte == b'\n').count()), (3, 4));
+    }
 }
 
 /// A server with a journal.
