@@ -1,11 +1,12 @@
 //! What is told to a server on this machine, through the socket in the folder of its journal.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 
 use super::PEER_TIMEOUT;
 use super::conversation::Replies;
 use super::error::ClientError;
+use super::terminal::Terminal;
 use crate::os::unix_socket::{self, ADMIN_SOCKET};
 
 /// Tells the server to forget a client, and copies its answer to standard output.
@@ -18,10 +19,16 @@ pub fn forget(dir: &Path, client: &str) -> Result<Replies, ClientError> {
     stream.set_read_timeout(Some(PEER_TIMEOUT)).map_err(ClientError::Connection)?;
     stream.write_all(format!("FORGET {client}\n").as_bytes()).map_err(ClientError::Connection)?;
     let mut answer = Vec::new();
-    BufReader::new(&stream).read_until(b'\n', &mut answer).map_err(ClientError::Connection)?;
+    BufReader::new(&stream).read_until(b'\n', &mut answer).map_err(|_| ClientError::Silent(PEER_TIMEOUT))?;
     if answer.is_empty() {
         return Err(ClientError::Closed);
     }
-    io::stdout().write_all(&answer).map_err(ClientError::Output)?;
+    let mut stdout = io::stdout().lock();
+    let printed = if stdout.is_terminal() {
+        Terminal::new(stdout).write_all(&answer)
+    } else {
+        stdout.write_all(&answer)
+    };
+    printed.map_err(ClientError::Output)?;
     Ok(if answer.starts_with(b"? ") { Replies::Errors } else { Replies::Good })
 }

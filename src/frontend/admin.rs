@@ -22,8 +22,8 @@ use crate::os::clock;
 use crate::os::unix_socket::{self, ADMIN_SOCKET};
 use crate::proto::line::framing::LINE_BYTES_CEILING;
 
-/// How long a line, and the answer to one, may take: they come from this machine.
-const ADMIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a line, and the answer to one, may take: they come from this machine, and others wait meanwhile.
+const ADMIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of a line: a command with the longest name that any server takes.
 const ADMIN_LINE_BYTES_MAX: u64 = LINE_BYTES_CEILING as u64;
@@ -86,7 +86,7 @@ fn answer(member: &Member, line: &[u8]) -> String {
         ["FORGET", client] => match member.forget(client.as_bytes(), clock::now().seconds) {
             Ok(()) => format!("FORGOT {client}\n"),
             Err(ForgetError::Unknown) => format!("? {client} is not known here\n"),
-            Err(ForgetError::NotDurable(why)) => format!("? nothing {why}\n"),
+            Err(ForgetError::NotDurable(why)) => format!("? {client} is forgotten here, but that {why}\n"),
         },
         _ => "? the line is not FORGET and the name of a client\n".to_owned(),
     }

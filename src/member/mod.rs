@@ -83,7 +83,7 @@ pub struct Member {
 /// Why a client was not forgotten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForgetError {
-    /// It is not known here, or forgotten already.
+    /// It is not known here.
     Unknown,
     /// It cannot be made durable now.
     NotDurable(NotDurable),
@@ -139,14 +139,17 @@ impl Member {
     /// Forgets a client, on every server: in this second since 1970 an era begins, in which nothing is known of it.
     ///
     /// # Errors
-    /// If it is not known here, or that cannot be made durable now.
+    /// If it is not known here, or that cannot be made durable now: then it may be asked for again.
     pub fn forget(&self, client: &[u8], now_s: u64) -> Result<(), ForgetError> {
-        let tombstone =
-            self.read(|node| node.store().tombstone(client, now_s)).ok_or(ForgetError::Unknown)?;
-        let mut update =
-            Update::from_stored(&tombstone, update::Source::CLIENT).ok_or(ForgetError::Unknown)?;
-        // If something greater has come since it was looked at, that has forgotten the client too.
-        let (_, lsn) = self.apply(&mut update);
+        let stored = self.read(|node| node.store().stored_line_of(client).map(<[u8]>::to_vec));
+        let tombstone = update::forget(&stored.ok_or(ForgetError::Unknown)?, now_s);
+        let update = tombstone.as_ref().and_then(|line| Update::from_stored(line, update::Source::CLIENT));
+        let lsn = match update {
+            // If something greater has come since it was looked at, that has forgotten the client too.
+            Some(mut update) => self.apply(&mut update).1,
+            // It is forgotten already, which may not be durable.
+            None => Host::lsn(self),
+        };
         self.persist(lsn).map_err(ForgetError::NotDurable)?;
         self.metrics.forgotten.add(1);
         self.notifiers.notify();

@@ -272,7 +272,7 @@ impl Node {
     fn hear_terms(&mut self, neighbour: usize, terms: Terms) {
         self.store.expiry.adopt(terms.cutoff_s);
         self.memory.hear(neighbour, terms.memory);
-        self.store.set_memory_bytes_max(self.memory.least());
+        self.store.bounds.memory_bytes_max = self.memory.least();
     }
 
     /// Changes what is stored without a change in the log, as a fault would.

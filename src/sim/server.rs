@@ -15,7 +15,7 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour as Named, Node};
 use crate::proto::store::change_log::Flushed;
-use crate::proto::store::update::{Source, Update};
+use crate::proto::store::update::{Source, Update, forget};
 use crate::proto::wal::recovery::{Recovered, Recovery};
 
 /// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
@@ -205,7 +205,8 @@ impl World {
     pub(super) fn forget_client(&mut self, server: usize, client: &str) {
         let now_s = self.clock_of(server).seconds;
         let Some(life) = &mut self.servers[server].life else { return };
-        let Some(tombstone) = life.node.store().tombstone(client.as_bytes(), now_s) else { return };
+        let stored = life.node.store().stored_line_of(client.as_bytes());
+        let Some(tombstone) = stored.and_then(|stored| forget(stored, now_s)) else { return };
         let Some(mut update) = Update::from_stored(&tombstone, Source::CLIENT) else { return };
         self.witness.forgot(&tombstone);
         let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());

@@ -10,7 +10,7 @@ use crate::member::ForgetError;
 use crate::os::clock;
 use crate::proto::store::bounds::Bounds;
 use crate::proto::store::cursor::Cursor;
-use crate::proto::store::digest::Digest;
+use crate::proto::store::digest::{Digest, report_hash};
 use crate::proto::store::update::{MergeRule, Source, Update};
 use crate::proto::store::{Merged, Store};
 use crate::sim::faults::{Measure, Plan};
@@ -129,8 +129,9 @@ fn forgotten_client_is_unknown_everywhere_and_begins_anew() {
     let now = known(&world, "kiwi");
     assert!(now.iter().all(|line| line.as_ref().is_some_and(|line| line.ends_with(" kiwi +2+2 1700000000"))));
     world.report(4, b"IAMAT kiwi +3+3 1699999999\n");
+    world.report(3, b"IAMAT kiwi +1+1 1900000000\n");
     world.settle(SETTLE).unwrap();
-    assert_eq!(known(&world, "kiwi"), now, "within the era the later time wins");
+    assert_eq!(known(&world, "kiwi"), now, "the later time wins, and what was forgotten is still no news");
 }
 
 #[test]
@@ -184,7 +185,9 @@ fn report_within_the_guard_replaces_a_record_beyond_it() {
     assert_eq!(store.merge(&report(honest)), Merged::AppliedInEra);
     assert_eq!(store.line_of(b"kiwi"), Some(honest.as_bytes()));
     let stored = store.stored_line_of(b"kiwi").unwrap().to_vec();
-    assert_eq!(stored, format!("ERA 1700000000 {honest}").as_bytes());
+    let hash = report_hash(b"kiwi +1+1 1700000000000");
+    assert_eq!(stored, format!("ERA 1700000000 #{hash:016x} {honest}").as_bytes());
+    assert_eq!(store.merge(&report(poison)), Merged::Outdated, "an echo of it is no news");
     assert_eq!(store.newest_line(), Some(&*stored));
     assert_eq!(store.merge(&told(poison)), Merged::Outdated, "it blocks no longer");
 
@@ -206,7 +209,9 @@ fn stored_line() -> impl Strategy<Value = String> {
         match (kind, era) {
             (0, 1..) => format!("FORGET {era} client{client} #000000000000000{other}\n"),
             (_, 0) => format!("AT S{other} +0.5 client{client} +1+1 {time}\n"),
-            (_, era) => format!("ERA {era} AT S{other} +0.5 client{client} +1+1 {time}\n"),
+            (_, era) => {
+                format!("ERA {era} #000000000000000{other} AT S{other} +0.5 client{client} +1+1 {time}\n")
+            }
         }
     })
 }
@@ -283,7 +288,8 @@ fn record_of_a_former_run_blocks_its_client_no_longer_once_there_is_a_guard() {
     let server = TestServer::with(&config, catalogue());
     assert!(server.client().ask("WHATSAT kiwi 1 1").ends_with(&format!("+2+2 {now}")));
     assert_eq!(server.member.forget(b"kiwi", now), Ok(()));
-    assert_eq!(server.member.forget(b"kiwi", now), Err(ForgetError::Unknown));
+    assert_eq!(server.member.forget(b"kiwi", now), Ok(()), "it may be asked for again");
+    assert_eq!(server.member.forget(b"emu", now), Err(ForgetError::Unknown));
     server.stop();
     let server = TestServer::with(&config, catalogue());
     assert_eq!(server.client().ask("WHATSAT kiwi 1 1"), "? WHATSAT kiwi 1 1");
@@ -324,6 +330,9 @@ fn memory_is_bounded_for_new_clients_and_the_smallest_server_speaks_for_the_herd
     assert!((1_000..2_000).contains(&taken), "{taken} clients of a thousand bytes");
     assert!(talk.ask(&format!("IAMAT {} +1+1 6", name(0))).starts_with("AT "), "known ones go on");
     eventually("the small one knows all", || (small.clients_known() == taken).then_some(()));
+    // Nor do those that are known take more than before.
+    let long = format!("IAMAT {} +1+1 7.{}", name(1), "0".repeat(2_000));
+    assert_eq!(talk.ask(&long), format!("? {long}"));
     for server in [&small, &large] {
         assert!(server.member.read(|node| node.store().memory_bytes()) <= BYTES_MAX);
         assert!(server.client().ask(&format!("IAMAT {} +1+1 5", name(99_999))).starts_with("? "));

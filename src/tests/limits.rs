@@ -183,7 +183,7 @@ fn a_stranger_has_short_lines_and_a_neighbour_the_longest_that_any_herd_allows()
     assert_eq!(neighbour.ask("x"), "? x");
     let fields = reply.split(' ').skip(1).collect::<Vec<_>>().join(" ");
     let longest = format!(
-        "ERA 4294967295 AT {} -{}.{} {}\n",
+        "ERA 4294967295 #0123456789abcdef AT {} -{}.{} {}\n",
         "N".repeat(64),
         "9".repeat(18),
         "9".repeat(9),

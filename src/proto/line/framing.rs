@@ -24,7 +24,7 @@ pub const LINE_BYTES_CEILING: usize = 64 * 1024;
 /// The most bytes of a neighbour's line: the longest `AT` line that a client's line can become, which adds
 /// the era, the server's name, the skew and some spaces. Whatever a server's own clients may send, its neighbours may
 /// let theirs send the most that is possible, and the herd must agree.
-pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 144;
+pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 160;
 
 /// The most bytes of a line on the peer port before a neighbour has authenticated: every line up to that fits, and a
 /// connection that has proved nothing gets no larger buffer filled.

@@ -3,10 +3,10 @@
 //! | line | what |
 //! |---|---|
 //! | `AT <origin> <skew> <client> <location> <time>` | a sighting in the first era |
-//! | `ERA <era> AT <origin> <skew> <client> <location> <time>` | a sighting in a later one |
+//! | `ERA <era> #<hash> AT <origin> <skew> <client> <location> <time>` | a sighting in a later one |
 //! | `FORGET <era> <client> #<hash>` | a tombstone: the client was forgotten when this era began |
-
-use std::fmt::Write as _;
+//!
+//! The hash is that of the report with which the era before has ended. It is no news, whoever repeats it.
 
 use crate::proto::model::era::Era;
 use crate::proto::model::fields::{Fields, ParseError};
@@ -24,7 +24,7 @@ pub const FORGET: &str = "FORGET";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredLine<'a> {
     /// Where it was last seen.
-    Sighting(Era, Sighting<'a>),
+    Sighting(Life, Sighting<'a>),
     /// That it was forgotten.
     Tombstone(Tombstone<'a>),
 }
@@ -33,10 +33,17 @@ pub enum StoredLine<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tombstone<'a> {
     /// What began then.
-    pub era: Era,
+    pub life: Life,
     /// The client.
     pub client: ClientId<'a>,
-    /// The hash of the report that was forgotten: it is no news, whoever repeats it.
+}
+
+/// An era, and what it began with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// The era.
+    pub era: Era,
+    /// The hash of the report with which the era before has ended; 0 in the first.
     pub forgotten: u64,
 }
 
@@ -52,26 +59,33 @@ impl<'a> StoredLine<'a> {
     /// Reads the fields of a line.
     pub(crate) fn of(mut fields: Fields<'a>) -> Result<StoredLine<'a>, ParseError> {
         match fields.word {
-            "AT" => Ok(StoredLine::Sighting(Era::FIRST, sighting(fields)?.0)),
+            "AT" => Ok(StoredLine::Sighting(Life::default(), sighting(fields)?.0)),
             ERA => {
                 let era = era(fields.take())?;
-                Ok(StoredLine::Sighting(era, sighting(fields.behind("AT")?)?.0))
+                let forgotten = hash_of(fields.take().ok_or(ParseError::FieldCount)?)?;
+                Ok(StoredLine::Sighting(Life { era, forgotten }, sighting(fields.behind("AT")?)?.0))
             }
             FORGET => {
                 let [number, client, hash] = fields.exactly()?;
                 let (era, forgotten) = (era(Some(number))?, hash_of(hash)?);
-                Ok(StoredLine::Tombstone(Tombstone { era, client: ClientId(client), forgotten }))
+                let life = Life { era, forgotten };
+                Ok(StoredLine::Tombstone(Tombstone { life, client: ClientId(client) }))
             }
             _ => Err(ParseError::UnknownWord),
         }
     }
 
+    /// Its era, and what that began with.
+    pub fn life(&self) -> Life {
+        match self {
+            StoredLine::Sighting(life, _) => *life,
+            StoredLine::Tombstone(tombstone) => tombstone.life,
+        }
+    }
+
     /// Its era.
     pub fn era(&self) -> Era {
-        match self {
-            StoredLine::Sighting(era, _) => *era,
-            StoredLine::Tombstone(tombstone) => tombstone.era,
-        }
+        self.life().era
     }
 
     /// The client's time, cut to nanoseconds; before all times for a tombstone.
@@ -87,18 +101,18 @@ impl<'a> StoredLine<'a> {
     pub fn received_s(&self) -> u64 {
         match self {
             StoredLine::Sighting(_, sighting) => sighting.received_s(),
-            StoredLine::Tombstone(tombstone) => u64::from(tombstone.era.0),
+            StoredLine::Tombstone(tombstone) => u64::from(tombstone.life.era.0),
         }
     }
 
     /// Appends the line with its line feed.
     pub fn push_to(&self, out: &mut Vec<u8>) {
         match self {
-            StoredLine::Sighting(era, sighting) => {
-                push_era(*era, out);
+            StoredLine::Sighting(life, sighting) => {
+                life.push_to(out);
                 sighting.push_to(out);
             }
-            StoredLine::Tombstone(Tombstone { era, client, forgotten }) => {
+            StoredLine::Tombstone(Tombstone { life: Life { era, forgotten }, client }) => {
                 out.extend_from_slice(format!("{FORGET} {era} {} #{forgotten:016x}\n", client.0).as_bytes());
             }
         }
@@ -107,16 +121,28 @@ impl<'a> StoredLine<'a> {
     /// Where in that line the client's name stands.
     pub(crate) fn client_range(&self) -> (usize, usize) {
         match self {
-            StoredLine::Sighting(era, sighting) => {
+            StoredLine::Sighting(life, sighting) => {
                 let (start, end) = sighting.client_range();
-                let prefix = era_bytes(*era);
+                let prefix = life.prefix().len();
                 (prefix + start, prefix + end)
             }
-            StoredLine::Tombstone(Tombstone { era, client, .. }) => {
-                let start = format!("{FORGET} {era} ").len();
+            StoredLine::Tombstone(Tombstone { life, client }) => {
+                let start = format!("{FORGET} {} ", life.era).len();
                 (start, start + client.0.len())
             }
         }
+    }
+}
+
+impl Life {
+    /// Appends what comes before the `AT` line of a sighting in this era.
+    pub(crate) fn push_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.prefix().as_bytes());
+    }
+
+    fn prefix(self) -> String {
+        let Life { era, forgotten } = self;
+        if era == Era::FIRST { String::new() } else { format!("{ERA} {era} #{forgotten:016x} ") }
     }
 }
 
@@ -124,28 +150,10 @@ impl<'a> StoredLine<'a> {
 pub fn at_part(stored: &[u8]) -> Option<&[u8]> {
     match stored.first()? {
         b'A' => Some(stored),
-        b'E' => stored.get(ERA.len() + 1 + memchr::memchr(b' ', &stored[ERA.len() + 1..])? + 1..),
+        // Its word and two fields come before.
+        b'E' => stored.get(memchr::memchr_iter(b' ', stored).nth(2)? + 1..),
         _ => None,
     }
-}
-
-/// Appends what comes before the `AT` line of a sighting in this era.
-pub(crate) fn push_era(era: Era, out: &mut Vec<u8>) {
-    out.extend_from_slice(prefix(era).as_bytes());
-}
-
-/// The bytes of that.
-pub(crate) fn era_bytes(era: Era) -> usize {
-    prefix(era).len()
-}
-
-fn prefix(era: Era) -> String {
-    let mut text = String::new();
-    if era != Era::FIRST {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{ERA} {era} ");
-    }
-    text
 }
 
 /// Sixteen digits. As an era, it is written in one way only.
@@ -170,7 +178,7 @@ mod tests {
     fn stored_lines_are_read_as_they_are_printed() {
         for (line, client, at) in [
             ("AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
-            ("ERA 17 AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
+            ("ERA 17 #00000000000000ff AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
             ("FORGET 4294967295 kiwi #00000000000000ff", "kiwi", None),
         ] {
             let stored = StoredLine::parse(line.as_bytes()).unwrap();
@@ -186,11 +194,13 @@ mod tests {
     #[test]
     fn other_lines_are_refused() {
         for line in [
-            "ERA 0 AT a +0.1 k +1.0+2.0 5",
-            "ERA 017 AT a +0.1 k +1.0+2.0 5",
-            "ERA 4294967296 AT a +0.1 k +1.0+2.0 5",
-            "ERA 17 a +0.1 k +1.0+2.0 5",
-            "ERA 17 ERA 18 AT a +0.1 k +1.0+2.0 5",
+            "ERA 0 #00000000000000ff AT a +0.1 k +1.0+2.0 5",
+            "ERA 017 #00000000000000ff AT a +0.1 k +1.0+2.0 5",
+            "ERA 4294967296 #00000000000000ff AT a +0.1 k +1.0+2.0 5",
+            "ERA 17 AT a +0.1 k +1.0+2.0 5",
+            "ERA 17 #00000000000000ff a +0.1 k +1.0+2.0 5",
+            "ERA 17 #ff AT a +0.1 k +1.0+2.0 5",
+            "ERA 17 #00000000000000ff ERA 18 #00000000000000ff AT a +0.1 k +1.0+2.0 5",
             "ERA",
             "FORGET 17 k",
             "FORGET 17 k ff",

@@ -24,7 +24,8 @@ pub enum Call<'a> {
     Proof(Option<Proof>),
     /// `AT <origin> <skew> <client> <location> <time>`: an update that the initiator has applied, now or once.
     At(Sighting<'a>),
-    /// `ERA <era> AT ...`: the same, in a later era; and `FORGET <era> <client> #<hash>`: that a client was forgotten.
+    /// `ERA <era> #<hash> AT ...`: the same, in a later era; and `FORGET <era> <client> #<hash>`: a client was
+    /// forgotten.
     Stored(StoredLine<'a>),
     /// `UPTO <position>`: every change up to this sequence number has been sent.
     UpTo(u64),

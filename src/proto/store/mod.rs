@@ -19,16 +19,16 @@ use std::cmp::Ordering;
 use hashbrown::HashTable;
 
 use crate::proto::model::era::Era;
-use crate::proto::model::stored_line::{at_part, push_era};
+use crate::proto::model::stored_line::{Life, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLIENTS};
 use crate::proto::store::change_log::{ChangeLog, Flushed};
 use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
 use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
 use crate::proto::store::hasher::NameHasher;
-use crate::proto::store::record::{InlineLine, Record};
+use crate::proto::store::record::{InlineLine, Record, SHORT_BYTES_MAX};
 pub use crate::proto::store::update::Merged;
-use crate::proto::store::update::{MergeRule, Reject, Source, Update, forget, narrow, trimmed};
+use crate::proto::store::update::{MergeRule, Reject, Source, Update, narrow, trimmed};
 
 /// The most records that one scan copies: what a link holds the lock for.
 pub const SCAN_RECORDS_MAX: usize = 64;
@@ -42,7 +42,8 @@ const BUCKET_SCAN_RECORDS_MAX: usize = 16 * SCAN_RECORDS_MAX;
 /// Everything that a server knows.
 #[derive(Debug)]
 pub struct Store {
-    bounds: Bounds,
+    /// What clients may register.
+    pub bounds: Bounds,
     /// From the hash of a client's name to its record.
     table: HashTable<Slot>,
     hasher: NameHasher,
@@ -89,11 +90,6 @@ impl Store {
         Store { bounds, ..self }
     }
 
-    /// Sets the most bytes of memory that clients may take by registering themselves.
-    pub fn set_memory_bytes_max(&mut self, memory_bytes_max: u64) {
-        self.bounds.memory_bytes_max = memory_bytes_max;
-    }
-
     /// Stores the update if it is greater than what is stored of its client, or the first of its client.
     pub fn merge(&mut self, update: &Update<'_>) -> Merged {
         let client = &update.line[update.client.0..update.client.1];
@@ -102,6 +98,7 @@ impl Store {
             return Merged::Outdated;
         }
         match self.find(hash, client) {
+            Some(record) if self.outgrows(record, update) => Merged::Rejected(Reject::OutOfMemory),
             Some(record) if self.records[record as usize].era.0 | update.era.0 != 0 => {
                 self.merge_into_era(record, update)
             }
@@ -152,11 +149,6 @@ impl Store {
     /// The stored line of the last change, with its line feed.
     pub fn newest_line(&self) -> Option<&[u8]> {
         self.log.newest().map(|change| self.records[change.record as usize].line.bytes())
-    }
-
-    /// The tombstone that makes a client forgotten in this second since 1970; `None` if it is unknown or forgotten.
-    pub fn tombstone(&self, client: &[u8], now_s: u64) -> Option<Vec<u8>> {
-        forget(self.stored_line_of(client)?, now_s)
     }
 
     /// The names of the clients whose stored time is after this.
@@ -282,9 +274,9 @@ impl Store {
         {
             return self.not_greater(index, update);
         }
-        let (era, was_tombstone) = (record.era, record.is_tombstone());
+        let (life, was_tombstone) = (record.life(), record.is_tombstone());
         match update.rule {
-            MergeRule::LaterTime => self.put_in_era(index, era, update),
+            MergeRule::LaterTime => self.put_in_era(index, life, update),
             MergeRule::GreaterSighting => {
                 let is_tombstone = at_part(update.line).is_none();
                 self.tombstones = self.tombstones + usize::from(is_tombstone) - usize::from(was_tombstone);
@@ -300,20 +292,23 @@ impl Store {
     fn not_greater(&mut self, index: u32, update: &Update<'_>) -> Merged {
         let record = &self.records[index as usize];
         match self.bounds.blocked_at_s(record.moment, update) {
-            Some(received_s) => self.put_in_era(index, record.era.next(received_s), update),
+            Some(received_s) => {
+                let life = Life { era: record.era.next(received_s), forgotten: record.report_hash() };
+                self.put_in_era(index, life, update)
+            }
             None => Merged::Outdated,
         }
     }
 
     /// Stores a report in an era.
-    fn put_in_era(&mut self, index: u32, era: Era, update: &Update<'_>) -> Merged {
+    fn put_in_era(&mut self, index: u32, life: Life, update: &Update<'_>) -> Merged {
         let mut line = Vec::new();
-        push_era(era, &mut line);
+        life.push_to(&mut line);
         let prefix = line.len();
         line.extend_from_slice(update.line);
         self.tombstones -= usize::from(self.records[index as usize].is_tombstone());
         let client = (update.client.0 + prefix, update.client.1 + prefix);
-        self.replace_with(index, &Update { line: &line, client, era, ..*update });
+        self.replace_with(index, &Update { line: &line, client, era: life.era, ..*update });
         Merged::AppliedInEra
     }
 
@@ -343,6 +338,15 @@ impl Store {
         let table = if is_full { 2 * self.table.allocation_size() } else { 0 };
         let growth = table + size_of::<Record>() + update.line.len();
         self.bounds.rejects(self.table.len(), self.memory_bytes() + growth as u64)
+    }
+
+    /// Whether the report of a known client takes more memory than before, and there is none.
+    #[inline(always)]
+    fn outgrows(&self, index: u32, update: &Update<'_>) -> bool {
+        update.line.len() > SHORT_BYTES_MAX
+            && update.source == Source::CLIENT
+            && update.line.len() > self.records[index as usize].line.len()
+            && self.memory_bytes() + update.line.len() as u64 > self.bounds.memory_bytes_max
     }
 
     /// Takes the parts of an update, because an update that is passed on as a whole has to be put together first.

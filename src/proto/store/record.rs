@@ -4,14 +4,14 @@
 use std::ops::Range;
 
 use crate::proto::model::era::Era;
-use crate::proto::model::stored_line::{StoredLine, at_part};
+use crate::proto::model::stored_line::{Life, StoredLine, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::digest::{Bucket, report_hash};
 use crate::proto::store::update::{MergeRule, Source, Update, trimmed};
 
 /// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in
 /// a herd whose servers have short names. With them and what else it has, a line takes 120 bytes.
-const SHORT_BYTES_MAX: usize = 118;
+pub(super) const SHORT_BYTES_MAX: usize = 118;
 
 /// What an allocation takes besides its bytes, as the allocator of glibc does it: a head, and half of a unit of 16.
 const ALLOCATION_BYTES: usize = 16;
@@ -58,12 +58,20 @@ impl Record {
         self.era != Era::FIRST && at_part(self.line.bytes()).is_none()
     }
 
-    /// Whether a report is the one that was forgotten, which somebody repeats.
+    /// Whether a report is the one that has ended the era before, which somebody repeats.
     pub(crate) fn has_forgotten(&self, update: &Update<'_>) -> bool {
-        let stored = StoredLine::parse(trimmed(self.line.bytes()));
-        let Ok(StoredLine::Tombstone(tombstone)) = stored else { return false };
         update.rule == MergeRule::LaterTime
-            && report_hash(&update.text()[update.client.0..]) == tombstone.forgotten
+            && self.life().forgotten == report_hash(&update.text()[update.client.0..])
+    }
+
+    /// Its era, and what that began with.
+    pub(crate) fn life(&self) -> Life {
+        StoredLine::parse(trimmed(self.line.bytes())).map(|stored| stored.life()).unwrap_or_default()
+    }
+
+    /// The hash of the report in it, with which its era can end.
+    pub(crate) fn report_hash(&self) -> u64 {
+        report_hash(&trimmed(self.line.bytes())[self.client.start as usize..])
     }
 
     /// The client's name.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::era::Era;
 use crate::proto::model::sighting::Sighting;
-use crate::proto::model::stored_line::{StoredLine, Tombstone};
+use crate::proto::model::stored_line::{Life, StoredLine, Tombstone};
 use crate::proto::model::time::{Moment, Timestamp};
 use crate::proto::store::digest::report_hash;
 use crate::proto::store::terms::Terms;
@@ -179,13 +179,13 @@ fn cmp_not_later(update: (Era, Moment, &[u8]), stored: (Era, Moment, &[u8]), rul
 
 /// The tombstone that makes a client forgotten in this second since 1970, of whom this is stored; `None` if it is
 /// forgotten.
-pub(crate) fn forget(stored: &[u8], now_s: u64) -> Option<Vec<u8>> {
+pub fn forget(stored: &[u8], now_s: u64) -> Option<Vec<u8>> {
     let line = trimmed(stored);
     let sighting = StoredLine::parse(line).ok()?;
-    let StoredLine::Sighting(era, Sighting { client, .. }) = sighting else { return None };
-    let forgotten = report_hash(&line[sighting.client_range().0..]);
+    let StoredLine::Sighting(life, Sighting { client, .. }) = sighting else { return None };
+    let life = Life { era: life.era.next(now_s), forgotten: report_hash(&line[sighting.client_range().0..]) };
     let mut tombstone = Vec::new();
-    StoredLine::Tombstone(Tombstone { era: era.next(now_s), client, forgotten }).push_to(&mut tombstone);
+    StoredLine::Tombstone(Tombstone { life, client }).push_to(&mut tombstone);
     Some(tombstone)
 }
 
@@ -229,11 +229,26 @@ mod tests {
             ("AT B +1 k +1+1 5", "AT A +1 k +1+1 5", Ordering::Greater, Ordering::Equal),
             ("AT A +1 k +1+1 5", "AT A +1 k +1+1 5.0", Ordering::Less, Ordering::Equal),
             ("AT A +1 k +1+1 5", "AT A +1 k +1+1 5", Ordering::Equal, Ordering::Equal),
-            ("ERA 7 AT A +1 k +1+1 5", "AT A +1 k +1+1 6", Ordering::Greater, Ordering::Less),
-            ("AT A +1 k +1+1 6", "ERA 7 AT A +1 k +1+1 5", Ordering::Less, Ordering::Greater),
+            (
+                "ERA 7 #0123456789012345 AT A +1 k +1+1 5",
+                "AT A +1 k +1+1 6",
+                Ordering::Greater,
+                Ordering::Less,
+            ),
+            (
+                "AT A +1 k +1+1 6",
+                "ERA 7 #0123456789012345 AT A +1 k +1+1 5",
+                Ordering::Less,
+                Ordering::Greater,
+            ),
             ("AT A +1 k +1+1 6", "FORGET 7 k #0123456789012345", Ordering::Less, Ordering::Greater),
             ("FORGET 7 k #0123456789012345", "AT A +1 k +1+1 6", Ordering::Greater, Ordering::Less),
-            ("FORGET 7 k #0123456789012345", "ERA 7 AT A +1 k +1+1 6", Ordering::Less, Ordering::Less),
+            (
+                "FORGET 7 k #0123456789012345",
+                "ERA 7 #0123456789012345 AT A +1 k +1+1 6",
+                Ordering::Less,
+                Ordering::Less,
+            ),
             (
                 "FORGET 7 k #0123456789012345",
                 "FORGET 7 k #0123456789012344",
@@ -241,7 +256,7 @@ mod tests {
                 Ordering::Equal,
             ),
             (
-                "ERA 7 AT A +1 k +1+1 0.0000000001",
+                "ERA 7 #0123456789012345 AT A +1 k +1+1 0.0000000001",
                 "FORGET 7 k #0123456789012345",
                 Ordering::Greater,
                 Ordering::Greater,
