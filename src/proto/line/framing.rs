@@ -3,7 +3,7 @@
 //! In this order, for each turn:
 //! 1. [`Framing::space`] is where to read into; it is never empty.
 //! 2. [`Framing::filled`] says how many bytes came; 0 means the end of the stream.
-//! 3. [`Framing::skip_telnet`], before each line of a client, who may use telnet.
+//! 3. `Framing::skip_telnet`, before each line of a client, who may use telnet.
 //! 4. [`Framing::next_line`] yields every complete line, until it returns `None`.
 
 use std::ops::Range;
