@@ -22,7 +22,7 @@ folder=$(mktemp -d)
 trap 'kill "${proxy:-}" 2>/dev/null || true; rm -rf "$folder"' EXIT
 export folder
 
-# Two listeners note the first bytes of each connection, which nobody but HAProxy makes.
+# Two listeners note the first bytes of each connection, which only HAProxy makes.
 cat >"$folder/listen.py" <<'PYTHON'
 import os, socket, sys, threading, time
 

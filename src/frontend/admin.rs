@@ -1,4 +1,4 @@
-//! The door of whoever runs the server: a Unix socket in the folder of its journal, and one line for one answer.
+//! The operator's door: a Unix socket in the folder of its journal, and one line for one answer.
 //!
 //! | line | what | answer |
 //! |---|---|---|

@@ -11,7 +11,7 @@ use crate::config::Config;
 /// spare, what `accept` takes before a connection is there, and a few that libraries open.
 const OWN_DESCRIPTORS: u64 = 16;
 
-/// Descriptors for each neighbour: our link, its link, of ours one more that is being made anew, and its places.
+/// Descriptors for each neighbour: our link, its link, of ours one more that is being made again, and its places.
 const NEIGHBOUR_DESCRIPTORS: u64 = 3 + NEIGHBOUR_PLACES as u64;
 
 /// Threads that refuse connections and keep some of them for a moment: two that accept, one that starts threads.

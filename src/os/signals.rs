@@ -33,12 +33,12 @@ pub struct Signals {
 }
 
 /// The signals that the process was started to ignore: `nohup` ignores SIGHUP, a shell SIGINT for what it starts in
-/// the background. Whoever did that has a reason, so it stays so.
+/// the background. There was a reason for that, so it stays so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Ignored(u64);
 
 impl Signals {
-    /// Catches the signals that would end the process though nobody means it to end: it must be called before the first
+    /// Catches the signals that would end the process though it is not meant to end: it must be called before the first
     /// file is written. Those that do ask for the end have the effect of the system until [`Signals::answer`].
     ///
     /// # Errors

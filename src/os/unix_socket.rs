@@ -31,7 +31,7 @@ pub fn listen(dir: &Path, name: &str) -> io::Result<UnixListener> {
 /// Connects to the socket of this name.
 ///
 /// # Errors
-/// If there is none, or nobody listens.
+/// If there is none, or no server listens.
 pub fn connect(dir: &Path, name: &str) -> io::Result<UnixStream> {
     with_short_path(dir, name, |short| UnixStream::connect(short))
 }

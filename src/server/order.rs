@@ -43,7 +43,7 @@ pub(super) struct Parts {
     pub(super) output: Output,
     /// Where neighbours of the legacy dialect may come from.
     pub(super) legacy: Vec<(IpAddr, Vec<usize>)>,
-    /// Where whoever runs the server tells it what to do, if it has a journal.
+    /// Where the operator tells the server what to do, if it has a journal.
     pub(super) admin: Option<Admin>,
     pub(super) status_every: Duration,
     /// Says that a stop is asked for, and by what.

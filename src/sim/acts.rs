@@ -15,7 +15,7 @@ impl World {
         self.servers[server].life.as_ref()?.node.store().line_of(client.as_bytes())
     }
 
-    /// Whoever runs a server has it forget a client.
+    /// The operator of a server has it forget a client.
     pub fn forget(&mut self, server: usize, client: &str) {
         self.note("forget", server, client.as_bytes());
         self.forget_client(server, client);

@@ -61,7 +61,7 @@ fn herds_whose_clients_are_forgotten_agree() {
 }
 
 /// A herd from a seed whose clients expire after two hours, whose clocks are wrong by up to an hour each way, and whose
-/// partitions are as long: it must agree, and know no one after another six hours. Returns how often it has repaired.
+/// partitions are as long: it must agree, and know none after another six hours. Returns how often it has repaired.
 fn expire(seed: u64, is_steady: bool) -> u64 {
     let mut rng = fastrand::Rng::with_seed(!seed);
     let graph = Graph::any(6, &mut rng);
@@ -108,7 +108,7 @@ fn known(world: &World, client: &str) -> Vec<Option<String>> {
 }
 
 #[test]
-fn forgotten_client_is_unknown_everywhere_and_begins_anew() {
+fn forgotten_client_is_unknown_everywhere_and_begins_again() {
     let mut world = World::new(3, Graph::default_herd(), journalled(Options::default()));
     world.report(0, b"IAMAT kiwi +1+1 1900000000\n");
     world.settle(SETTLE).unwrap();
@@ -116,7 +116,7 @@ fn forgotten_client_is_unknown_everywhere_and_begins_anew() {
     world.settle(SETTLE).unwrap();
     assert_eq!(known(&world, "kiwi"), vec![None; 5]);
 
-    // What was forgotten is no news, whoever repeats it, and a restart brings nothing back.
+    // What was forgotten is no news, no matter who repeats it, and a restart brings nothing back.
     world.report(1, b"IAMAT kiwi +1+1 1900000000\n");
     world.crash(2, Crash::Killed);
     world.heal_all();

@@ -21,7 +21,7 @@ pub enum Behaviour {
     Split,
     /// One report, and then nothing for ever, as phones that have lost their network.
     Vanished,
-    /// Nothing at all, on the peer port, and anew every second.
+    /// Nothing at all, on the peer port, and again every second.
     Strangers,
     /// Reports of clients with the longest names, each new, as many as are taken.
     LongNames,

@@ -25,7 +25,7 @@ const SPOT: &str = "+34.068930-118.445127";
 pub(super) struct Script {
     behaviour: Behaviour,
     name: String,
-    /// Where nobody else of the fleet is, so that no two ask the same.
+    /// Where no other of the fleet is, so that no two ask the same.
     place: String,
     /// Nanoseconds since 1970; every report is later than the one before.
     time_ns: u64,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One life of a client's records. A record of a later era wins whatever the times are, and a report inherits the era
-/// of what is stored of its client. So a client that was forgotten, or whose clock was wrong, can begin anew.
+/// of what is stored of its client. So a client that was forgotten, or whose clock was wrong, can begin again.
 ///
 /// It is the second since 1970 in which the era began, or the one after the era before. 32 bits last until 2106.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

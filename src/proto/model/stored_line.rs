@@ -6,7 +6,7 @@
 //! | `ERA <era> #<hash> AT <origin> <skew> <client> <location> <time>` | a sighting in a later one |
 //! | `FORGET <era> <client> #<hash>` | a tombstone: the client was forgotten when this era began |
 //!
-//! The hash is that of the report with which the era before has ended. It is no news, whoever repeats it.
+//! The hash is that of the report with which the era before has ended. It is no news, no matter who repeats it.
 
 use crate::proto::model::era::Era;
 use crate::proto::model::fields::{Fields, ParseError};

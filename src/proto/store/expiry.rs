@@ -1,7 +1,7 @@
 //! Expiry: a client that has not reported for so long is dropped, on every server alike.
 //!
 //! A record is as old as its receipt by the first server, which stands in the record, so it is equally old everywhere.
-//! One whose receipt is before the *cut-off* is dropped, and taken from nobody. Clocks differ, so servers tell each
+//! One whose receipt is before the *cut-off* is dropped, and not taken from others. Clocks differ, so servers tell each
 //! other their cut-offs in heartbeats and adopt the greatest, and compare what they know only while these are equal.
 //! The cut-off moves in steps, because each costs a sweep through everything.
 

@@ -1,4 +1,4 @@
-//! `proxyherd forget`, as whoever runs a herd types it.
+//! `proxyherd forget`, as an operator types it.
 
 use crate::real::{FIVE, RealHerd, ask, eventually};
 
@@ -42,7 +42,7 @@ fn client_is_forgotten_by_all_servers_and_by_those_that_were_away_and_are_killed
     }
     assert!(ask(&mut herd.client("Bolden"), "IAMAT kiwi +2+2 1700000000").starts_with("AT "));
     for server in FIVE {
-        eventually("it begins anew", || {
+        eventually("it begins again", || {
             ask(&mut herd.client(server), QUESTION).ends_with(" +2+2 1700000000").then_some(())
         });
     }

@@ -55,7 +55,7 @@ fn ask(proxy: SocketAddr, line: &str) -> (String, TcpStream) {
     (reply, stream)
 }
 
-/// That all clients were who they are, and nobody else has left a trace.
+/// That all clients were who they are, and no other has left a trace.
 fn check_log(mut herd: RealHerd, clients: usize) {
     assert_eq!(herd.terminate("Alford").0.code(), Some(0));
     let log = herd.log("Alford");
