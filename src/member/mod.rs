@@ -12,6 +12,7 @@ pub mod flusher;
 pub mod group_commit;
 pub mod link_log;
 pub mod link_state;
+pub mod located;
 pub mod metrics;
 pub mod notifier;
 pub mod peer_registry;
@@ -30,6 +31,7 @@ use std::thread;
 use self::conversation::{Conversation, Remote};
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::link_state::LinkState;
+use self::located::Located;
 use self::metrics::{Event, Metrics};
 use self::notifier::{Notifiers, Subscription, WakeUp};
 use self::peer_registry::{Claimant, Cut, PeerRegistry, Registration};
@@ -87,13 +89,6 @@ pub enum ForgetError {
     Unknown,
     /// It cannot be made durable now.
     NotDurable(NotDurable),
-}
-
-/// Where a client was last seen: the record, as a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located {
-    /// The `AT` line, with its line feed.
-    pub line: Vec<u8>,
 }
 
 impl Member {
@@ -177,7 +172,7 @@ impl Member {
 
     /// Where a client was last seen; `None` if it is unknown.
     pub fn locate(&self, client: &[u8]) -> Option<Located> {
-        self.read(|node| node.store().line_of(client).map(|line| Located { line: line.to_vec() }))
+        self.read(|node| node.store().stored_line_of(client).map(<[u8]>::to_vec)).and_then(Located::new)
     }
 
     /// What is near a place. A connection and its address have rate limits of calls that leave this

@@ -110,7 +110,7 @@ impl Server {
     fn link_to(&mut self, neighbour: usize) -> Link {
         let me = self.node.identity().clone();
         let name = &me.neighbours[neighbour].name;
-        let challenge = format!("CHALLENGE 3 {name} {} 3 {NONCE}", me.name);
+        let challenge = format!("CHALLENGE 4 {name} {} 3 {NONCE}", me.name);
         let mut link = Link::new(me.clone(), neighbour);
         link.hello(NONCE);
         for answer in [challenge.as_str(), "WELCOME - 0"] {

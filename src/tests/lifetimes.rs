@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::config::{Config, Durability, JournalOptions, Limits};
 use crate::member::ForgetError;
@@ -203,17 +204,19 @@ fn report_within_the_guard_replaces_a_record_beyond_it() {
     assert_eq!(store.merge(&report(honest)), Merged::Outdated);
 }
 
-/// A stored line of one of two clients, in one of three eras.
+/// A stored line of one of two clients, in one of three eras, with or without attributes.
 fn stored_line() -> impl Strategy<Value = String> {
-    (0..3_u8, 0..3_u32, 0..2_u8, 1..4_u8, 0..3_u8).prop_map(|(kind, era, client, time, other)| {
-        match (kind, era) {
-            (0, 1..) => format!("FORGET {era} client{client} #000000000000000{other}\n"),
-            (_, 0) => format!("AT S{other} +0.5 client{client} +1+1 {time}\n"),
-            (_, era) => {
-                format!("ERA {era} #000000000000000{other} AT S{other} +0.5 client{client} +1+1 {time}\n")
+    let attributes = select(&["", "WITH acc=5 ", "WITH acc=6&tid=JP "]);
+    (0..3_u8, 0..3_u32, 0..2_u8, 1..4_u8, 0..3_u8, attributes).prop_map(
+        |(kind, era, client, time, other, attributes)| {
+            let at = format!("{attributes}AT S{other} +0.5 client{client} +1+1 {time}\n");
+            match (kind, era) {
+                (0, 1..) => format!("FORGET {era} client{client} #000000000000000{other}\n"),
+                (_, 0) => at,
+                (_, era) => format!("ERA {era} #000000000000000{other} {at}"),
             }
-        }
-    })
+        },
+    )
 }
 
 proptest! {

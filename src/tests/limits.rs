@@ -20,6 +20,7 @@ use crate::member::turn::Host;
 use crate::os::clock;
 use crate::places::{Answer, PlacesError, PlacesProvider};
 use crate::proto::line::query::NearbyQuery;
+use crate::proto::model::attributes::ATTRIBUTES_BYTES_MAX;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::tests::free_address::free_address;
@@ -183,7 +184,8 @@ fn a_stranger_has_short_lines_and_a_neighbour_the_longest_that_any_herd_allows()
     assert_eq!(neighbour.ask("x"), "? x");
     let fields = reply.split(' ').skip(1).collect::<Vec<_>>().join(" ");
     let longest = format!(
-        "ERA 4294967295 #0123456789abcdef AT {} -{}.{} {}\n",
+        "ERA 4294967295 #0123456789abcdef WITH {} AT {} -{}.{} {}\n",
+        "a".repeat(ATTRIBUTES_BYTES_MAX),
         "N".repeat(64),
         "9".repeat(18),
         "9".repeat(9),

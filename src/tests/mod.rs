@@ -1,6 +1,7 @@
 //! Tests that concern more than one room.
 
 mod allocations;
+mod attributes;
 mod busy;
 mod canonical_lines;
 mod convergence;

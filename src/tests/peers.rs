@@ -17,7 +17,7 @@ pub(crate) const NONCE: Nonce = Nonce([7; 32]);
 
 /// The line with which a caller begins.
 pub(crate) fn hello(from: &str, to: &str, epoch: Epoch) -> String {
-    format!("HELLO 3 {from} {to} {:016x} {NONCE}", epoch.0)
+    format!("HELLO 4 {from} {to} {:016x} {NONCE}", epoch.0)
 }
 
 /// The conversation of a neighbour that has said all it must; and the welcome.
@@ -43,7 +43,7 @@ pub(crate) fn call(address: SocketAddr, from: &str, to: &str, epoch: Epoch) -> T
 /// A connection to a peer port on which a neighbour says all it must.
 pub(crate) fn greet(mut talk: Talk, from: &str, to: &str, epoch: Epoch) -> Talk {
     let challenge = talk.ask(&hello(from, to, epoch));
-    assert!(challenge.starts_with(&format!("CHALLENGE 3 {to} {from} ")), "{challenge}");
+    assert!(challenge.starts_with(&format!("CHALLENGE 4 {to} {from} ")), "{challenge}");
     let welcome = talk.ask("PROOF -");
     assert!(welcome.starts_with("WELCOME - "), "{welcome}");
     talk

@@ -45,7 +45,7 @@ fn proof(text: &str, role: Role, challenge: &str) -> String {
 fn challenged(server: &TestServer) -> (Talk, String) {
     let mut talk = server.peer();
     let challenge = talk.ask(&hello("Bolden", "Alford", Epoch(1)));
-    assert!(challenge.starts_with("CHALLENGE 3 Alford Bolden "), "{challenge}");
+    assert!(challenge.starts_with("CHALLENGE 4 Alford Bolden "), "{challenge}");
     (talk, challenge)
 }
 
@@ -152,7 +152,7 @@ fn a_link_tells_nothing_to_one_that_cannot_prove_to_be_the_neighbour() {
     let impostor = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
     let alford = guarded(&herd, "Alford", "the secret of this herd");
     alford.client().ask("IAMAT kiwi +1+1 5");
-    let challenge = format!("CHALLENGE 3 Bolden Alford 0000000000000001 {NONCE}");
+    let challenge = format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}");
     for welcome in [
         // No proof, a made-up one, and the initiator's own, reflected.
         "WELCOME - 0".to_owned(),
@@ -160,7 +160,7 @@ fn a_link_tells_nothing_to_one_that_cannot_prove_to_be_the_neighbour() {
         "reflect".to_owned(),
     ] {
         let mut talk = Talk::of(impostor.accept().unwrap().0);
-        assert!(talk.line().starts_with("HELLO 3 Alford Bolden "));
+        assert!(talk.line().starts_with("HELLO 4 Alford Bolden "));
         let proof = talk.ask(&challenge);
         let welcome = match proof.strip_prefix("PROOF ") {
             Some(proof) if welcome == "reflect" => format!("WELCOME {proof} 0"),
@@ -213,8 +213,8 @@ fn silence_ends_a_link_and_a_neighbours_conversation() {
     let server = TestServer::start(&herd, "Alford", catalogue());
     let mut conversation = call(server.peers, "Bolden", "Alford", Epoch(1));
     let mut link = Talk::of(bolden.accept().unwrap().0);
-    assert!(link.line().starts_with("HELLO 3 "));
-    link.ask(&format!("CHALLENGE 3 Bolden Alford 0000000000000001 {NONCE}"));
+    assert!(link.line().starts_with("HELLO 4 "));
+    link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
     link.send("WELCOME - 0\n");
     // Neither says a word from here on, and no packet ends the connections.
     let beats = String::from_utf8(link.rest()).unwrap();
@@ -237,8 +237,8 @@ fn a_neighbour_that_answers_rubbish_is_left_and_dialled_less_and_less() {
     let begun = clock::instant();
     for _ in 0..7 {
         let mut link = Talk::of(bolden.accept().unwrap().0);
-        assert!(link.line().starts_with("HELLO 3 "));
-        link.ask(&format!("CHALLENGE 3 Bolden Alford 0000000000000001 {NONCE}"));
+        assert!(link.line().starts_with("HELLO 4 "));
+        link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
         link.send("WELCOME - 0\nHTTP/1.1 400 Bad Request\n");
         // It may have sent a heartbeat before.
         let rest = String::from_utf8(link.rest()).unwrap();
@@ -257,7 +257,7 @@ fn a_bucket_that_stays_different_for_two_beats_is_told_again() {
     let kiwi = server.client().ask("IAMAT kiwi +1+1 5");
     let mut link = Talk::of(bolden.accept().unwrap().0);
     link.line();
-    link.ask(&format!("CHALLENGE 3 Bolden Alford 0000000000000001 {NONCE}"));
+    link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
     assert_eq!(link.ask("WELCOME - 0"), kiwi);
     // It has merged all and has nothing to tell, and yet its fingerprint is that of somebody who knows nobody.
     let nothing = "0".repeat(256 * 16);

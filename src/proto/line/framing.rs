@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use crate::proto::line::telnet::Start;
+use crate::proto::model::attributes::ATTRIBUTES_BYTES_MAX;
 
 /// The most bytes of a client's line if nothing else is asked for, its terminator not counted. Real reports have
 /// under 120 bytes; more leaves room for long client names, and keeps the memory small that one connection can
@@ -22,9 +23,9 @@ pub const LINE_BYTES_FLOOR: usize = 256;
 pub const LINE_BYTES_CEILING: usize = 64 * 1024;
 
 /// The most bytes of a neighbour's line: the longest `AT` line that a client's line can become, which adds
-/// the era, the server's name, the skew and some spaces. Whatever a server's own clients may send, its neighbours may
-/// let theirs send the most that is possible, and the herd must agree.
-pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 160;
+/// the era, attributes, the server's name, the skew and some spaces. Whatever a server's own clients may send, its
+/// neighbours may let theirs send the most that is possible, and the herd must agree.
+pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 160 + ATTRIBUTES_BYTES_MAX + 8;
 
 /// The most bytes of a line on the peer port before a neighbour has authenticated: every line up to that fits, and a
 /// connection that has proved nothing gets no larger buffer filled.

@@ -33,6 +33,9 @@ pub enum ParseError {
     /// Not a signed decimal number.
     #[error("the skew is not a signed decimal number")]
     Skew,
+    /// Not a short field of graphic ASCII.
+    #[error("the attributes are not at most 256 graphic characters")]
+    Attributes,
     /// An epoch, a position or a sum that is not a number of its kind.
     #[error("an epoch, a position or a sum is not a number")]
     Number,
@@ -67,10 +70,10 @@ impl<'a> Fields<'a> {
         (!field.is_empty()).then_some(field)
     }
 
-    /// What stands behind one more word, which must be the next field.
-    pub(crate) fn behind(mut self, word: &'static str) -> Result<Fields<'a>, ParseError> {
-        let next = self.take().ok_or(ParseError::FieldCount)?;
-        if next == word { Ok(Fields { word, rest: self.rest }) } else { Err(ParseError::UnknownWord) }
+    /// The next field as the word of what stands behind it.
+    pub(crate) fn next_word(mut self) -> Result<Fields<'a>, ParseError> {
+        let word = self.take().ok_or(ParseError::FieldCount)?;
+        Ok(Fields { word, rest: self.rest })
     }
 
     pub(crate) fn exactly<const N: usize>(self) -> Result<[&'a str; N], ParseError> {

@@ -3,11 +3,14 @@
 //! | line | what |
 //! |---|---|
 //! | `AT <origin> <skew> <client> <location> <time>` | a sighting in the first era |
-//! | `ERA <era> #<hash> AT <origin> <skew> <client> <location> <time>` | a sighting in a later one |
+//! | `WITH <attributes> AT ...` | a sighting with attributes |
+//! | `ERA <era> #<hash> AT ...`, `ERA <era> #<hash> WITH <attributes> AT ...` | a sighting in a later era |
 //! | `FORGET <era> <client> #<hash>` | a tombstone: the client was forgotten when this era began |
 //!
 //! The hash is that of the report with which the era before has ended. It is no news, no matter who repeats it.
+//! Clients and legacy neighbours see the `AT` part alone.
 
+use crate::proto::model::attributes::Attributes;
 use crate::proto::model::era::Era;
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ClientId;
@@ -17,6 +20,9 @@ use crate::proto::model::time::Moment;
 /// The first word of a sighting in a later era than the first.
 pub const ERA: &str = "ERA";
 
+/// The first word of a sighting with attributes.
+pub const WITH: &str = "WITH";
+
 /// The first word of a tombstone.
 pub const FORGET: &str = "FORGET";
 
@@ -24,7 +30,7 @@ pub const FORGET: &str = "FORGET";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredLine<'a> {
     /// Where it was last seen.
-    Sighting(Life, Sighting<'a>),
+    Sighting(Life, Option<Attributes<'a>>, Sighting<'a>),
     /// That it was forgotten.
     Tombstone(Tombstone<'a>),
 }
@@ -59,11 +65,11 @@ impl<'a> StoredLine<'a> {
     /// Reads the fields of a line.
     pub(crate) fn of(mut fields: Fields<'a>) -> Result<StoredLine<'a>, ParseError> {
         match fields.word {
-            "AT" => Ok(StoredLine::Sighting(Life::default(), sighting(fields)?.0)),
+            "AT" | WITH => StoredLine::seen(Life::default(), fields),
             ERA => {
                 let era = era(fields.take())?;
                 let forgotten = hash_of(fields.take().ok_or(ParseError::FieldCount)?)?;
-                Ok(StoredLine::Sighting(Life { era, forgotten }, sighting(fields.behind("AT")?)?.0))
+                StoredLine::seen(Life { era, forgotten }, fields.next_word()?)
             }
             FORGET => {
                 let [number, client, hash] = fields.exactly()?;
@@ -75,10 +81,24 @@ impl<'a> StoredLine<'a> {
         }
     }
 
+    /// Reads a sighting in an era, with or without attributes.
+    fn seen(life: Life, mut fields: Fields<'a>) -> Result<StoredLine<'a>, ParseError> {
+        let mut attributes = None;
+        if fields.word == WITH {
+            let text = fields.take().ok_or(ParseError::FieldCount)?;
+            attributes = Some(Attributes::parse(text).ok_or(ParseError::Attributes)?);
+            fields = fields.next_word()?;
+        }
+        match fields.word {
+            "AT" => Ok(StoredLine::Sighting(life, attributes, sighting(fields)?.0)),
+            _ => Err(ParseError::UnknownWord),
+        }
+    }
+
     /// Its era, and what that began with.
     pub fn life(&self) -> Life {
         match self {
-            StoredLine::Sighting(life, _) => *life,
+            StoredLine::Sighting(life, ..) => *life,
             StoredLine::Tombstone(tombstone) => tombstone.life,
         }
     }
@@ -91,7 +111,7 @@ impl<'a> StoredLine<'a> {
     /// The client's time, cut to nanoseconds; before all times for a tombstone.
     pub fn moment(&self) -> Moment {
         match self {
-            StoredLine::Sighting(_, sighting) => sighting.time.moment(),
+            StoredLine::Sighting(.., sighting) => sighting.time.moment(),
             StoredLine::Tombstone(_) => Moment::default(),
         }
     }
@@ -100,7 +120,7 @@ impl<'a> StoredLine<'a> {
     /// It is the same on every server.
     pub fn received_s(&self) -> u64 {
         match self {
-            StoredLine::Sighting(_, sighting) => sighting.received_s(),
+            StoredLine::Sighting(.., sighting) => sighting.received_s(),
             StoredLine::Tombstone(tombstone) => u64::from(tombstone.life.era.0),
         }
     }
@@ -108,8 +128,9 @@ impl<'a> StoredLine<'a> {
     /// Appends the line with its line feed.
     pub fn push_to(&self, out: &mut Vec<u8>) {
         match self {
-            StoredLine::Sighting(life, sighting) => {
+            StoredLine::Sighting(life, attributes, sighting) => {
                 life.push_to(out);
+                push_attributes(*attributes, out);
                 sighting.push_to(out);
             }
             StoredLine::Tombstone(Tombstone { life: Life { era, forgotten }, client }) => {
@@ -121,9 +142,10 @@ impl<'a> StoredLine<'a> {
     /// Where in that line the client's name stands.
     pub(crate) fn client_range(&self) -> (usize, usize) {
         match self {
-            StoredLine::Sighting(life, sighting) => {
+            StoredLine::Sighting(life, attributes, sighting) => {
                 let (start, end) = sighting.client_range();
-                let prefix = life.prefix().len();
+                let attributes = attributes.map_or(0, |Attributes(text)| WITH.len() + text.len() + 2);
+                let prefix = life.prefix().len() + attributes;
                 (prefix + start, prefix + end)
             }
             StoredLine::Tombstone(Tombstone { life, client }) => {
@@ -146,14 +168,40 @@ impl Life {
     }
 }
 
+/// Appends what comes before the `AT` line of a sighting with attributes.
+pub(crate) fn push_attributes(attributes: Option<Attributes<'_>>, out: &mut Vec<u8>) {
+    if let Some(Attributes(text)) = attributes {
+        for part in [WITH, " ", text, " "] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
 /// The `AT` line in a stored line; `None` for a tombstone.
 pub fn at_part(stored: &[u8]) -> Option<&[u8]> {
     match stored.first()? {
-        b'A' => Some(stored),
-        // Its word and two fields come before.
-        b'E' => stored.get(memchr::memchr_iter(b' ', stored).nth(2)? + 1..),
-        _ => None,
+        b'F' => None,
+        _ => Some(parts(stored).1),
     }
+}
+
+/// The attributes in a stored line, if it has any.
+pub fn attributes_part(stored: &[u8]) -> Option<&[u8]> {
+    parts(stored).2
+}
+
+/// A stored line as the parts by which it is ordered: what comes before all, the `AT` line, the attributes. Of a
+/// tombstone all is in the second.
+pub(crate) fn parts(stored: &[u8]) -> (&[u8], &[u8], Option<&[u8]>) {
+    let after =
+        |line: &[u8], fields| memchr::memchr_iter(b' ', line).nth(fields).map_or(line.len(), |end| end + 1);
+    let (life, rest) = stored.split_at(if stored.starts_with(b"E") { after(stored, 2) } else { 0 });
+    if !rest.starts_with(b"W") {
+        return (life, rest, None);
+    }
+    let (with, at) = rest.split_at(after(rest, 1));
+    let attributes = with.get(WITH.len() + 1..).unwrap_or_default();
+    (life, at, Some(attributes.trim_ascii_end()))
 }
 
 /// Sixteen digits. As an era, it is written in one way only.
@@ -179,6 +227,12 @@ mod tests {
         for (line, client, at) in [
             ("AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
             ("ERA 17 #00000000000000ff AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
+            ("WITH acc=5 AT a +0.1 kiwi +1.0+2.0 5", "kiwi", Some("AT a +0.1 kiwi +1.0+2.0 5")),
+            (
+                "ERA 17 #00000000000000ff WITH acc=5&tid=JP AT a +0.1 kiwi +1.0+2.0 5",
+                "kiwi",
+                Some("AT a +0.1 kiwi +1.0+2.0 5"),
+            ),
             ("FORGET 4294967295 kiwi #00000000000000ff", "kiwi", None),
         ] {
             let stored = StoredLine::parse(line.as_bytes()).unwrap();
@@ -188,6 +242,8 @@ mod tests {
             let (start, end) = stored.client_range();
             assert_eq!(&line[start..end], client);
             assert_eq!(at_part(line.as_bytes()), at.map(str::as_bytes));
+            let attributes = line.split_once("WITH ").and_then(|(_, rest)| rest.split(' ').next());
+            assert_eq!(attributes_part(line.as_bytes()), attributes.map(str::as_bytes));
         }
     }
 
@@ -202,6 +258,14 @@ mod tests {
             "ERA 17 #ff AT a +0.1 k +1.0+2.0 5",
             "ERA 17 #00000000000000ff ERA 18 #00000000000000ff AT a +0.1 k +1.0+2.0 5",
             "ERA",
+            "WITH",
+            "WITH acc=5",
+            "WITH AT a +0.1 k +1.0+2.0 5",
+            "WITH acc=5 WITH acc=5 AT a +0.1 k +1.0+2.0 5",
+            "WITH acc=5 ERA 17 #00000000000000ff AT a +0.1 k +1.0+2.0 5",
+            "WITH acc=5 FORGET 17 k #00000000000000ff",
+            "WITH acc=\u{1} AT a +0.1 k +1.0+2.0 5",
+            "WITH acc=\u{e9} AT a +0.1 k +1.0+2.0 5",
             "FORGET 17 k",
             "FORGET 17 k ff",
             "FORGET 17 k #ff",

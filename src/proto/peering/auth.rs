@@ -13,7 +13,7 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
 
 /// The version of the dialect that this implementation speaks.
-pub const PEER_VERSION: u32 = 3;
+pub const PEER_VERSION: u32 = 4;
 
 /// The bytes of a nonce and of a proof.
 const BYTES: usize = 32;
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn proof_is_the_specified_one() {
-        // printf 'proxyherd 3 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
+        // printf 'proxyherd 4 caller Alford Bolden 0101... 0202...' | openssl dgst -sha256 -hmac 0123456789abcdef
         let secret = Secret::parse(b"0123456789abcdef\n").unwrap();
         let proof = prove(Some(&secret), Role::Initiator, &handshake()).unwrap();
-        assert_eq!(proof.to_string(), "e2bc061d0368bb134c8124e68895b485487c75ab26843e97704df497a20988cc");
+        assert_eq!(proof.to_string(), "7f5a999bc2c3569a121a15cf311553133d38a5702e3a67e7a3d890435e6a983f");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::{Fields, ParseError};
 use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
-use crate::proto::model::stored_line::{ERA, FORGET, StoredLine};
+use crate::proto::model::stored_line::{ERA, FORGET, StoredLine, WITH};
 use crate::proto::node::Node;
 pub use crate::proto::peering::auth::PEER_VERSION;
 use crate::proto::peering::auth::{Nonce, Proof};
@@ -24,8 +24,8 @@ pub enum Call<'a> {
     Proof(Option<Proof>),
     /// `AT <origin> <skew> <client> <location> <time>`: an update that the initiator has applied, now or once.
     At(Sighting<'a>),
-    /// `ERA <era> #<hash> AT ...`: the same, in a later era; and `FORGET <era> <client> #<hash>`: a client was
-    /// forgotten.
+    /// `WITH <attributes> AT ...`: the same, with attributes; `ERA <era> #<hash> ...`: either, in a later era; and
+    /// `FORGET <era> <client> #<hash>`: a client was forgotten.
     Stored(StoredLine<'a>),
     /// `UPTO <position>`: every change up to this sequence number has been sent.
     UpTo(u64),
@@ -95,7 +95,7 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
     let fields = Fields::of(line)?;
     match fields.word {
         "AT" => Ok(Call::At(sighting(fields)?.0)),
-        ERA | FORGET => Ok(Call::Stored(StoredLine::of(fields)?)),
+        ERA | FORGET | WITH => Ok(Call::Stored(StoredLine::of(fields)?)),
         "UPTO" => {
             let [position] = fields.exactly()?;
             Ok(Call::UpTo(decimal(position)?))

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::era::Era;
 use crate::proto::model::sighting::Sighting;
-use crate::proto::model::stored_line::{Life, StoredLine, Tombstone};
+use crate::proto::model::stored_line::{Life, StoredLine, Tombstone, parts};
 use crate::proto::model::time::{Moment, Timestamp};
 use crate::proto::store::digest::report_hash;
 use crate::proto::store::terms::Terms;
@@ -131,7 +131,8 @@ impl<'a> Update<'a> {
     /// if it is greater.
     ///
     /// What is stored of one client is totally ordered: by era; then by time, which is compared exactly, with a
-    /// tombstone before all times; and at equal times by the bytes of the lines. So whatever order two lines arrive in,
+    /// tombstone before all times; at equal times by the bytes of the lines; and last by their attributes, absent ones
+    /// first, because those get lost on the way through a legacy neighbour. So whatever order two lines arrive in,
     /// and however often, every server keeps the same one. By [`MergeRule::LaterTime`] the eras are not compared, and
     /// equal times are equal.
     #[inline(always)]
@@ -171,8 +172,8 @@ fn cmp_not_later(update: (Era, Moment, &[u8]), stored: (Era, Moment, &[u8]), rul
     match rule {
         MergeRule::LaterTime => by_time,
         MergeRule::GreaterSighting => {
-            let by_line = || trimmed(update.2).cmp(trimmed(stored.2));
-            update.0.cmp(&stored.0).then(by_time).then_with(by_line)
+            let by_parts = || parts(trimmed(update.2)).cmp(&parts(trimmed(stored.2)));
+            update.0.cmp(&stored.0).then(by_time).then_with(by_parts)
         }
     }
 }
@@ -182,7 +183,7 @@ fn cmp_not_later(update: (Era, Moment, &[u8]), stored: (Era, Moment, &[u8]), rul
 pub fn forget(stored: &[u8], now_s: u64) -> Option<Vec<u8>> {
     let line = trimmed(stored);
     let sighting = StoredLine::parse(line).ok()?;
-    let StoredLine::Sighting(life, Sighting { client, .. }) = sighting else { return None };
+    let StoredLine::Sighting(life, _, Sighting { client, .. }) = sighting else { return None };
     let life = Life { era: life.era.next(now_s), forgotten: report_hash(&line[sighting.client_range().0..]) };
     let mut tombstone = Vec::new();
     StoredLine::Tombstone(Tombstone { life, client }).push_to(&mut tombstone);
@@ -243,6 +244,16 @@ mod tests {
             ),
             ("AT A +1 k +1+1 6", "FORGET 7 k #0123456789012345", Ordering::Less, Ordering::Greater),
             ("FORGET 7 k #0123456789012345", "AT A +1 k +1+1 6", Ordering::Greater, Ordering::Less),
+            ("WITH a=1 AT A +1 k +1+1 5", "AT A +1 k +1+1 5", Ordering::Greater, Ordering::Equal),
+            ("WITH a=1 AT A +1 k +1+1 5", "WITH a=2 AT A +1 k +1+1 5", Ordering::Less, Ordering::Equal),
+            ("WITH a=1 AT A +1 k +1+1 5", "AT B +1 k +1+1 5", Ordering::Less, Ordering::Equal),
+            ("WITH a=1 AT A +1 k +1+1 5", "AT A +1 k +1+1 6", Ordering::Less, Ordering::Less),
+            (
+                "ERA 7 #0123456789012345 WITH a=1 AT A +1 k +1+1 5",
+                "ERA 7 #0123456789012345 AT A +1 k +1+1 5",
+                Ordering::Greater,
+                Ordering::Equal,
+            ),
             (
                 "FORGET 7 k #0123456789012345",
                 "ERA 7 #0123456789012345 AT A +1 k +1+1 6",

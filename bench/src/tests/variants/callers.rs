@@ -9,7 +9,7 @@ use crate::processes::Processes;
 use crate::talk::Talk;
 
 /// Bolden's, which is not running.
-const HELLO: &str = "HELLO 3 Bolden Alford 0000000000000001 \
+const HELLO: &str = "HELLO 4 Bolden Alford 0000000000000001 \
                      0707070707070707070707070707070707070707070707070707070707070707";
 
 #[test]
@@ -50,7 +50,7 @@ fn newer_connection_ends_the_older(kind: Kind) {
     );
 
     let mut stranger = Talk::with(address);
-    assert!(stranger.ask(HELLO).starts_with("CHALLENGE 3 Alford Bolden "));
+    assert!(stranger.ask(HELLO).starts_with("CHALLENGE 4 Alford Bolden "));
     assert!(
         older.ask("BEAT 8 0000000000000000 0 1000000000 0").starts_with("ACK 8 1 "),
         "one that has proved nothing cut it"
@@ -68,7 +68,7 @@ fn newer_connection_ends_the_older(kind: Kind) {
 fn called(address: SocketAddr) -> Talk {
     let mut talk = Talk::with(address);
     let challenge = talk.ask(HELLO);
-    assert!(challenge.starts_with("CHALLENGE 3 Alford Bolden "), "{challenge}");
+    assert!(challenge.starts_with("CHALLENGE 4 Alford Bolden "), "{challenge}");
     let welcome = talk.ask("PROOF -");
     assert!(welcome.starts_with("WELCOME - "), "{welcome}");
     talk

@@ -59,8 +59,8 @@ fn waits_for_the_acknowledgement(kind: Kind) {
 fn welcomed(listener: &TcpListener) -> Talk {
     let mut link = Talk::over(listener.accept().unwrap().0);
     let hello = link.line();
-    assert!(hello.starts_with("HELLO 3 Alford Bolden "), "{hello}");
-    let challenge = format!("CHALLENGE 3 Bolden Alford 0000000000000001 {}", "07".repeat(32));
+    assert!(hello.starts_with("HELLO 4 Alford Bolden "), "{hello}");
+    let challenge = format!("CHALLENGE 4 Bolden Alford 0000000000000001 {}", "07".repeat(32));
     assert_eq!(link.ask(&challenge), "PROOF -");
     link.send("WELCOME - 0\n");
     link
