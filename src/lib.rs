@@ -42,6 +42,10 @@
 //! 5. Followers of the change log wake ([`member::notifier`]): [`peering::link`] sends a neighbour what is due since
 //!    its [`proto::store::cursor`]. Then the replies leave in one write.
 //!
+//! A request of HTTP goes another way to the same member: [`frontend::http`] reads it with [`proto::http::request`], a
+//! file of [`proto::http::phones`] makes points of it, and [`proto::http::reports`] is the batch that
+//! [`member::Member::report`] applies and makes durable before the answer leaves.
+//!
 //! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.
 //!
@@ -51,7 +55,8 @@
 //!
 //! To add a command, write a file in [`proto::line::commands`], its `mod` line and its entry in the list there; one
 //! that needs the store or a provider needs a step of its own too, as `WHATSAT` has. A provider of places is a file in
-//! `places/providers` and its entry there; a counter or a warning is a row in [`member::metrics`].
+//! `places/providers` and its entry there; an app that reports over HTTP is a file in [`proto::http::phones`] and its
+//! path in `frontend/http/route.rs`; a counter or a warning is a row in [`member::metrics`].
 //!
 //! # What does not exist here
 //!

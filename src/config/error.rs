@@ -88,6 +88,9 @@ pub enum ConfigError {
     /// A legacy server with an address that no server would use.
     #[error("{0} is classic, so its neighbours talk to its client address: remove the peer address")]
     LegacyPeerAddress(ServerName),
+    /// A legacy server with an address for HTTP, which it does not speak for the herd.
+    #[error("{0} is classic, so nothing of ours listens there: remove its http address")]
+    LegacyHttpAddress(ServerName),
     /// A legacy server was to be started.
     #[error(
         "{0} is marked classic in the herd file: start the implementation that it is, or remove the mark"
@@ -197,13 +200,15 @@ pub enum AddressUse {
     Client(ServerName),
     /// The port that the other servers talk to.
     Peer(ServerName),
+    /// The port where HTTP is spoken.
+    Http(ServerName),
 }
 
 impl AddressUse {
     /// The server whose address it is.
     pub(super) fn server(&self) -> &ServerName {
         match self {
-            AddressUse::Client(name) | AddressUse::Peer(name) => name,
+            AddressUse::Client(name) | AddressUse::Peer(name) | AddressUse::Http(name) => name,
         }
     }
 }
@@ -213,6 +218,7 @@ impl fmt::Display for AddressUse {
         match self {
             AddressUse::Client(name) => write!(f, "the client address of {name}"),
             AddressUse::Peer(name) => write!(f, "the peer address of {name}"),
+            AddressUse::Http(name) => write!(f, "the HTTP address of {name}"),
         }
     }
 }

@@ -44,6 +44,7 @@ struct ServerFile {
     client: String,
     /// A legacy server has none, and every other needs one.
     peer: Option<String>,
+    http: Option<String>,
     #[serde(default)]
     classic: bool,
 }
@@ -72,11 +73,13 @@ pub fn parse(text: &str) -> Result<Herd, ConfigError> {
     for (key, server) in file.servers {
         let name = name(key)?;
         let client = address(AddressUse::Client(name.clone()), server.client)?;
+        let http = server.http.map(|text| address(AddressUse::Http(name.clone()), text)).transpose()?;
         members.push(match (server.peer, server.classic) {
             (Some(peer), false) => {
                 let peer = address(AddressUse::Peer(name.clone()), peer)?;
-                Member::herd(name, client, peer)
+                Member { http, ..Member::herd(name, client, peer) }
             }
+            (None, true) if http.is_some() => return Err(ConfigError::LegacyHttpAddress(name)),
             (None, true) => Member::legacy(name, client),
             (None, false) => return Err(ConfigError::NoPeerAddress(name)),
             (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
@@ -128,6 +131,9 @@ pub fn to_toml(herd: &Herd) -> String {
             Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
             Dialect::Legacy => writeln!(text, "classic = true"),
         };
+        if let Some(http) = member.http {
+            let _ = writeln!(text, "http = \"{http}\"");
+        }
     }
     text
 }

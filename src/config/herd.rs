@@ -9,9 +9,10 @@ use super::limits::{CLOCK_LEAD_SUGGESTED, EXPIRE_AFTER_SUGGESTED, SERVERS_MAX};
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
-/// The first client port of the built-in herd, and its first peer port; the others follow by name.
+/// The first port of each kind in the built-in herd; the others follow by name.
 const BUILT_IN_CLIENT_PORT: u16 = 12_550;
 const BUILT_IN_PEER_PORT: u16 = 12_650;
+const BUILT_IN_HTTP_PORT: u16 = 12_750;
 const BUILT_IN_SERVERS: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
 const BUILT_IN_LINKS: [(&str, &str); 5] = [
     ("Alford", "Parker"),
@@ -30,6 +31,8 @@ pub struct Member {
     pub client: SocketAddr,
     /// The address for the other servers; equal to `client` for one of the legacy dialect.
     pub peer: SocketAddr,
+    /// The address for HTTP, if it is spoken.
+    pub http: Option<SocketAddr>,
     /// The dialect in which the other servers talk to it.
     pub dialect: Dialect,
 }
@@ -37,12 +40,12 @@ pub struct Member {
 impl Member {
     /// One of our own kind.
     pub fn herd(name: ServerName, client: SocketAddr, peer: SocketAddr) -> Member {
-        Member { name, client, peer, dialect: Dialect::Herd }
+        Member { name, client, peer, http: None, dialect: Dialect::Herd }
     }
 
     /// An implementation of the original protocol.
     pub fn legacy(name: ServerName, client: SocketAddr) -> Member {
-        Member { name, client, peer: client, dialect: Dialect::Legacy }
+        Member { name, client, peer: client, http: None, dialect: Dialect::Legacy }
     }
 }
 
@@ -65,9 +68,10 @@ impl Herd {
     pub fn built_in() -> Herd {
         let name = |text| ServerName::parse(text).expect("the built-in names follow the rule");
         let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let ports = (BUILT_IN_CLIENT_PORT..).zip(BUILT_IN_PEER_PORT..);
-        let members = BUILT_IN_SERVERS.iter().zip(ports).map(|(server, (client, peer))| {
-            Member::herd(name(server), at(client), at(peer)) //
+        let ports = (BUILT_IN_CLIENT_PORT..).zip(BUILT_IN_PEER_PORT..).zip(BUILT_IN_HTTP_PORT..);
+        let members = BUILT_IN_SERVERS.iter().zip(ports).map(|(server, ((client, peer), http))| {
+            let member = Member::herd(name(server), at(client), at(peer));
+            Member { http: Some(at(http)), ..member }
         });
         let links = BUILT_IN_LINKS.iter().map(|(a, b)| (name(a), name(b)));
         Herd::new(members.collect(), links.collect(), true).expect("a test checks the built-in herd")
@@ -200,14 +204,22 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             Dialect::Herd => matches!(whose, AddressUse::Peer(_)),
             Dialect::Legacy => true,
         };
-        let both = [Some(client), (member.dialect == Dialect::Herd).then_some(peer)];
-        for (whose, address) in both.into_iter().flatten() {
+        let http = member.http.map(|address| (AddressUse::Http(member.name.clone()), address));
+        let all = [Some(client), (member.dialect == Dialect::Herd).then_some(peer), http];
+        for (whose, address) in all.into_iter().flatten() {
             let refuse = |whose: AddressUse, why: &'static str| {
                 Err(ConfigError::Address { whose, address: address.to_string(), why })
             };
             // No other machine could find a port that the system chooses.
             if address.port() == 0 {
                 return refuse(whose, "it needs a port from 1 to 65535");
+            }
+            // There are no users yet, so whoever gets through may ask and report for all.
+            if matches!(whose, AddressUse::Http(_)) && !address.ip().to_canonical().is_loopback() {
+                return refuse(
+                    whose,
+                    "until there are users it needs a loopback address such as 127.0.0.1:12750",
+                );
             }
             if is_dialled(&whose) && address.ip().is_unspecified() {
                 return refuse(whose, "the other servers dial it, so it needs the address of an interface");

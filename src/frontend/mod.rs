@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod connection;
+pub mod http;
 pub mod line;
 pub mod peer;
 pub mod protocol;
@@ -25,5 +26,6 @@ fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<
     match accepted.door.protocol {
         Protocol::Line => line::serve(shared, accepted),
         Protocol::Peer => peer::serve(shared, accepted),
+        Protocol::Http => http::serve(shared, accepted),
     }
 }

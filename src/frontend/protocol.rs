@@ -9,6 +9,8 @@ pub enum Protocol {
     Line,
     /// The protocol between servers.
     Peer,
+    /// HTTP, with phones, browsers and monitors.
+    Http,
 }
 
 impl Protocol {
@@ -17,6 +19,7 @@ impl Protocol {
         match self {
             Protocol::Line => "client",
             Protocol::Peer => "peer",
+            Protocol::Http => "http",
         }
     }
 }

@@ -56,6 +56,11 @@ impl LinkState {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// Whether it is up.
+    pub fn is_up(&self) -> bool {
+        self.since.load(Ordering::Relaxed) & 1 == 1
+    }
+
     /// In words, for a member whose last change has this number.
     pub fn status(&self, last_seq: u64) -> String {
         let since = self.since.load(Ordering::Relaxed);

@@ -19,6 +19,11 @@ impl Located {
         Some(Located { stored })
     }
 
+    /// All of it as one line, which is the same on every server.
+    pub fn stored_line(&self) -> &[u8] {
+        &self.stored
+    }
+
     /// Who saw it, where and when.
     pub fn sighting(&self) -> Sighting<'_> {
         let at = at_part(&self.stored).map(trimmed).unwrap_or_default();

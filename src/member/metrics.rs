@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use super::warnings::{LineBudget, Source, Throttles};
 use crate::os::clock;
 use crate::places::PlacesError;
+use crate::proto::peering::session as peer;
+use crate::proto::session::Refusal;
 
 /// A number that only grows. No decision depends on it, so its order against other memory does not matter.
 #[derive(Debug, Default)]
@@ -124,6 +126,12 @@ metrics! {
     out_of_descriptors: Descriptors,
     /// Connections closed for what was said on them.
     connections_closed: Refused,
+    /// Requests of HTTP.
+    http_requests,
+    /// Requests of HTTP that were refused.
+    http_refused,
+    /// Points of phones that were understood and are of no use: without a place, too far ahead, not on the globe.
+    points_left_out,
     /// Lines from clients.
     client_lines,
     /// Lines on the peer port.
@@ -244,6 +252,27 @@ impl Metrics {
             if left_out > 0 {
                 log::warn!("{left_out} more warnings of one kind were left out ({})", event.name());
             }
+        }
+    }
+}
+
+impl Event {
+    /// What it is that a conversation is closed for; `None` if that was warned of when it was seen, with the addresses
+    /// of both.
+    pub fn of_refusal(why: Refusal) -> Option<Event> {
+        match why {
+            Refusal::TooLong => Some(Event::LineBytes),
+            Refusal::Peer(why) => match why {
+                peer::Refusal::NameTaken => None,
+                peer::Refusal::Version => Some(Event::PeerVersion),
+                peer::Refusal::NotMe => Some(Event::PeerMisdirected),
+                peer::Refusal::NotANeighbour => Some(Event::PeerUnknown),
+                peer::Refusal::WrongProof => Some(Event::PeerUnproved),
+                peer::Refusal::Parse(_) | peer::Refusal::NotProved | peer::Refusal::SecondHello => {
+                    Some(Event::Refused)
+                }
+            },
+            Refusal::Client(_) => Some(Event::Refused),
         }
     }
 }

@@ -49,7 +49,6 @@ use crate::proto::line::query::NearbyQuery;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
 use crate::proto::peering::grammar::Heartbeat;
 use crate::proto::peering::link::PEER_TIMEOUT;
-use crate::proto::peering::session as peer;
 use crate::proto::session::Refusal;
 use crate::proto::store::update::{self, Reject, Update, Updates};
 
@@ -129,6 +128,23 @@ impl Member {
             self.near_capacity.store(applied.near_capacity, Ordering::Relaxed);
         }
         (applied, lsn)
+    }
+
+    /// Applies the reports of one request, makes them durable, and wakes all followers.
+    ///
+    /// # Errors
+    /// If they are not durable, and will not be before the disk has recovered. Followers are woken later then.
+    pub fn report<U: Updates>(&self, updates: &mut U, remote: Remote) -> Result<(), NotDurable> {
+        let (applied, lsn) = self.apply(updates);
+        let Applied { applied, outdated, rejected, rejected_why, .. } = applied;
+        self.metrics.applied.add(applied as u64);
+        self.metrics.outdated.add(outdated as u64);
+        self.count_rejected(rejected as u64, rejected_why, remote);
+        self.persist(lsn).inspect_err(|_| self.metrics.acks_withheld.add(applied as u64))?;
+        if applied > 0 {
+            self.notifiers.notify();
+        }
+        Ok(())
     }
 
     /// Forgets a client, on every server: in this second since 1970 an era begins, in which nothing is known of it.
@@ -285,22 +301,7 @@ impl Member {
 
     /// Counts and warns that a conversation is closed because of what was said.
     pub fn closed(&self, remote: Remote, why: Refusal) {
-        let event = match why {
-            // Warned of when it was seen, with the addresses of both.
-            Refusal::Peer(peer::Refusal::NameTaken) => return,
-            Refusal::TooLong => Event::LineBytes,
-            Refusal::Peer(why) => match why {
-                peer::Refusal::Version => Event::PeerVersion,
-                peer::Refusal::NotMe => Event::PeerMisdirected,
-                peer::Refusal::NotANeighbour => Event::PeerUnknown,
-                peer::Refusal::WrongProof => Event::PeerUnproved,
-                peer::Refusal::Parse(_)
-                | peer::Refusal::NotProved
-                | peer::Refusal::SecondHello
-                | peer::Refusal::NameTaken => Event::Refused,
-            },
-            Refusal::Client(_) => Event::Refused,
-        };
+        let Some(event) = Event::of_refusal(why) else { return };
         self.metrics.count_and_warn(event, remote.from, format_args!("{remote} is turned away: {why}"));
     }
 
@@ -330,18 +331,23 @@ impl Member {
         for (counter, count) in counted.into_iter().filter(|(_, count)| *count > 0) {
             counter.add(count);
         }
-        if rejected > 0 {
-            let (from, most) = (conversation.remote().from, self.clients_max);
-            let (event, why) = match rejected_why {
-                Some(Reject::OutOfMemory) => {
-                    let bytes = self.read(Node::memory_bytes_max);
-                    (Event::ClientMemory, format!("clients take all of the {bytes} bytes that they may"))
-                }
-                Some(Reject::TooManyClients) | None => (Event::Clients, format!("{most} clients are known")),
-            };
-            let what = format_args!("{rejected} reports of {from}: {why}, no new ones are taken");
-            self.metrics.count_many_and_warn(event, from, rejected, what);
+        self.count_rejected(rejected, rejected_why, conversation.remote());
+    }
+
+    fn count_rejected(&self, rejected: u64, why: Option<Reject>, remote: Remote) {
+        if rejected == 0 {
+            return;
         }
+        let (from, most) = (remote.from, self.clients_max);
+        let (event, why) = match why {
+            Some(Reject::OutOfMemory) => {
+                let bytes = self.read(Node::memory_bytes_max);
+                (Event::ClientMemory, format!("clients take all of the {bytes} bytes that they may"))
+            }
+            Some(Reject::TooManyClients) | None => (Event::Clients, format!("{most} clients are known")),
+        };
+        let what = format_args!("{rejected} reports of {from}: {why}, no new ones are taken");
+        self.metrics.count_many_and_warn(event, from, rejected, what);
     }
 }
 

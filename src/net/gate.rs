@@ -6,6 +6,7 @@ use std::net::{Shutdown as Half, SocketAddr};
 use ipnet::IpNet;
 
 use super::admission::{Admission, Admitted, Class, Displaced, Overload};
+use super::bodies::Bodies;
 use super::shutdown::OpenStreams;
 use super::stream::hang_up;
 use crate::config::Limits;
@@ -16,6 +17,8 @@ pub struct Gate {
     pub admission: Admission,
     /// The streams of all accepted connections.
     pub open: OpenStreams,
+    /// What long messages take while they come in.
+    pub bodies: Bodies,
     /// The bounds.
     pub limits: Limits,
     /// Where proxies are, which name their clients.
@@ -50,7 +53,7 @@ pub enum Event {
 impl Gate {
     /// Nothing is connected yet.
     pub fn new(limits: Limits, admission: Admission, proxies: Vec<IpNet>, report: Report) -> Gate {
-        Gate { admission, open: OpenStreams::default(), limits, proxies, report }
+        Gate { admission, open: OpenStreams::default(), bodies: Bodies::default(), limits, proxies, report }
     }
 
     /// Whether a connection from there must begin with the header of a proxy. Neighbours come without one.

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod admission;
+pub mod bodies;
 pub mod deadlines;
 pub mod fair_queue;
 pub mod gate;

@@ -13,11 +13,13 @@
 //! | [`wal`] | what a journal record means, and what is believed of a journal after a crash |
 //! | [`node`] | what one member decides |
 //! | [`mod@line`] | the line protocol: framing, commands, a conversation with clients, the fast path |
+//! | [`http`] | HTTP/1.1: requests, answers, and what phones report in them |
 //! | [`peering`] | the protocol between servers: grammar, auth, a neighbour in, links out, anti-entropy, legacy |
 //! | [`session`] | a conversation on either port, as drivers see it |
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod http;
 pub mod line;
 pub mod model;
 pub mod node;

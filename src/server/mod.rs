@@ -112,6 +112,7 @@ impl Server {
         // A client that gets through to the client port finds the other one open too.
         let peers = bind(configured.peer, None)?;
         let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
+        let http = configured.http.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
         let member = Arc::new(Member::new(start, places, &limits));
         // What has expired while it was down never comes back.
         member.expire(clock::now().seconds);
@@ -124,6 +125,7 @@ impl Server {
         let parts = Parts {
             clients,
             peers,
+            http,
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             gate: Gate::new(limits, admission, config.proxy_from.clone(), report_to(&member)),
             member,

@@ -32,6 +32,8 @@ const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
 pub(super) struct Parts {
     pub(super) clients: TcpListener,
     pub(super) peers: TcpListener,
+    /// Where HTTP is spoken, if it is.
+    pub(super) http: Option<TcpListener>,
     /// Where the neighbours listen, by their indices.
     pub(super) neighbours: Vec<SocketAddr>,
     pub(super) member: Arc<Member>,
@@ -110,12 +112,12 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { clients, peers, member, gate, admin, status_every, stop, .. } = self.server;
+        let Parts { clients, peers, http, member, gate, admin, status_every, stop, .. } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
-        for (listener, protocol, class) in
-            [(clients, Protocol::Line, Class::Client), (peers, Protocol::Peer, Class::Peer)]
-        {
+        let doors = [(clients, Protocol::Line, Class::Client), (peers, Protocol::Peer, Class::Peer)];
+        let http = http.as_ref().map(|http| (http, Protocol::Http, Class::Client));
+        for (listener, protocol, class) in doors.into_iter().chain(http) {
             let door = Door { protocol, class };
             let acceptor = Acceptor::new(gate, listener, door, accepted.clone());
             spawn(scope, format!("accept-{protocol}"), move || acceptor.run())?;
@@ -128,7 +130,8 @@ impl<'a> Serving<'a> {
         let kept_for_peers = member.me.neighbours.len() + 1;
         let pool = ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
         spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
-        log::info!("{} serves clients on {}", member.me.name, address(clients));
+        let also = http.map_or(String::new(), |(http, ..)| format!(", and HTTP on {}", address(http)));
+        log::info!("{} serves clients on {}{also}", member.me.name, address(clients));
         let connections_open = || gate.admission.clients_open();
         if let Some(by) = status::report_every(member, connections_open, *status_every, stop) {
             log::info!("asked to stop by {by}");
@@ -159,7 +162,7 @@ impl<'a> Serving<'a> {
     fn stop_accepting(&self) {
         self.server.gate.open.stop_reading();
         self.server.dialling.stop_reading();
-        for listener in [&self.server.clients, &self.server.peers] {
+        for listener in [&self.server.clients, &self.server.peers].into_iter().chain(&self.server.http) {
             sync::stop_listening(listener);
         }
         if let Some(admin) = &self.server.admin {

@@ -14,6 +14,8 @@ mod fuzz;
 mod golden;
 mod grammar;
 pub(crate) mod harness;
+mod http;
+mod http_requests;
 #[cfg(feature = "interleavings")]
 pub(crate) mod interleavings;
 mod journal;

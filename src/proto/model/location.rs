@@ -58,6 +58,11 @@ impl<'a> Location<'a> {
         self.text
     }
 
+    /// The latitude and the longitude as they were sent, with their signs.
+    pub fn texts(&self) -> (&'a str, &'a str) {
+        self.text.split_at(self.longitude_at)
+    }
+
     /// Degrees north of the equator and degrees east of Greenwich.
     pub fn degrees(&self) -> (f64, f64) {
         let (latitude, longitude) = self.text.split_at(self.longitude_at);

@@ -1,6 +1,7 @@
 //! The values: names, times, places on earth, secrets, and the `AT` line. They know no other room.
 
 pub mod attributes;
+pub mod calendar;
 pub(crate) mod digits;
 pub mod epoch;
 pub mod era;

@@ -1,0 +1,89 @@
+//! Who may use the door. Until it knows users, programs on the same machine alone; and no web page, which a browser on
+//! this machine would let speak for its user.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::proto::http::request::Request;
+
+/// Header fields with which a proxy says for whom it asks.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Why a request is refused: the status, and a sentence.
+pub(super) type Refused = (u16, &'static str);
+
+/// Whether a request may be answered at all.
+///
+/// # Errors
+/// If it comes from another machine, or was meant for another server.
+pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refused> {
+    if !from.ip().to_canonical().is_loopback() {
+        return Err((403, "only programs on the same machine are served: there are no users yet"));
+    }
+    if FORWARDED.iter().any(|name| request.headers(name).next().is_some()) {
+        return Err((403, "a request that was forwarded is refused: there are no users yet"));
+    }
+    // A name that somebody else gives an address of this machine is how a web page comes past its browser's guard.
+    match request.header("host") {
+        Some(host) if !is_loopback(host) => {
+            Err((421, "the Host is not this machine: use localhost or 127.0.0.1"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a request may report or change something.
+///
+/// # Errors
+/// If a web page of another origin makes it. A page can send many reports without a word in `Origin`, so what browsers
+/// say beside it counts too.
+pub(super) fn check_origin(request: &Request<'_>) -> Result<(), Refused> {
+    let refused = Err((403, "a web page of another origin may not do this"));
+    let site = request.header("sec-fetch-site");
+    if !matches!(site, None | Some(b"same-origin" | b"none")) || request.headers("sec-fetch-site").count() > 1
+    {
+        return refused;
+    }
+    let own = request.header("host").map(|host| [b"http://", host].concat());
+    match (request.header("origin"), own) {
+        (None, _) if request.headers("origin").next().is_none() => Ok(()),
+        (Some(origin), Some(own)) if origin.eq_ignore_ascii_case(&own) => Ok(()),
+        _ => refused,
+    }
+}
+
+/// Whether a `Host` names this machine: `localhost` or an address of the loopback interface, perhaps with a port.
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    is_address || name.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_this_machine_are_told_from_others() {
+        for host in
+            ["localhost", "LocalHost:12750", "localhost.", "127.0.0.1:80", "127.9.9.9", "[::1]:80", "[::1]"]
+        {
+            assert!(is_loopback(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::2]",
+            "127.0.0.1.nip.io",
+            "\u{e9}",
+        ] {
+            assert!(!is_loopback(host.as_bytes()), "{host}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The door of HTTP/1.1: phones report, programs ask. One thread serves a connection, one request after the other.
+
+mod answer;
+mod asked;
+mod guard;
+mod question;
+mod report;
+mod route;
+mod status;
+
+use std::io;
+use std::sync::Arc;
+
+use self::asked::Asked;
+use self::route::Route;
+use super::connection::Shared;
+use super::protocol::Protocol;
+use crate::member::conversation::Remote;
+use crate::member::metrics::Event;
+use crate::member::rate_limit::RateLimit;
+use crate::net::accept::Accepted;
+use crate::net::admission::{Admitted, network};
+use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
+use crate::net::stream::{Stream, let_replies_leave, linger};
+use crate::os::clock;
+use crate::proto::http::head::BadRequest;
+use crate::proto::http::request::{Progress, Reader};
+use crate::proto::http::response::{CONTINUE, Response, Sending};
+use crate::proto::model::calendar::http_date;
+
+/// One connection.
+struct Connection<'a> {
+    shared: Shared<'a>,
+    remote: Remote,
+    stream: &'a Arc<Stream>,
+    admitted: Admitted<'a>,
+    deadlines: Deadlines<'a>,
+    rate_limit: RateLimit,
+    reader: Reader,
+    out: Vec<u8>,
+}
+
+/// Whether a connection goes on.
+#[derive(PartialEq)]
+enum After {
+    GoOn,
+    Close,
+}
+
+/// Serves a client until either side ends the connection.
+///
+/// # Errors
+/// Why it ended, if neither side meant it to.
+pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
+    let limits = &shared.gate.limits;
+    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    let phase = Phase::Messages {
+        idle_time_max: limits.idle_time_max,
+        idle_time_when_full: limits.idle_time_when_full,
+        message_time_max: limits.line_time_max,
+    };
+    accepted.stream.set_nodelay(true)?;
+    let connection = Connection {
+        shared,
+        remote,
+        deadlines: Deadlines::new(&accepted.stream, phase, limits.reply_time_max)?,
+        stream: &accepted.stream,
+        admitted: accepted.admitted,
+        rate_limit: RateLimit::new(limits.places_calls_per_minute)
+            .from_address(network(remote.from.ip()), limits.places_calls_per_address),
+        reader: Reader::default(),
+        out: Vec::new(),
+    };
+    connection.run()
+}
+
+impl Connection<'_> {
+    fn run(mut self) -> io::Result<()> {
+        loop {
+            let is_mid_request = self.reader.is_mid_request();
+            let count = match self.deadlines.read(self.reader.space(), is_mid_request)? {
+                Received::Bytes(0) => return Ok(()),
+                Received::Bytes(count) => count,
+                Received::Idle => {
+                    self.admitted.may_give_way(self.stream);
+                    continue;
+                }
+                Received::TimedOut(what) => return self.give_up(what),
+            };
+            let keeps_place = self.admitted.keeps_place();
+            self.reader.filled(count);
+            let after = self.requests()?;
+            self.flush()?;
+            if self.shared.gate.open.is_stopping() {
+                let_replies_leave(self.stream);
+                return Ok(());
+            }
+            if after == After::Close || !keeps_place {
+                linger(self.stream);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers all whole requests.
+    fn requests(&mut self) -> io::Result<After> {
+        // What it holds of the bound on bodies is given back when the request has been answered.
+        let mut held = None;
+        loop {
+            match self.reader.next() {
+                Err(error) => return Ok(self.refuse(error)),
+                Ok(Progress::More) => return Ok(After::GoOn),
+                Ok(Progress::Continue) => {
+                    self.out.extend_from_slice(CONTINUE);
+                    self.flush()?;
+                }
+                Ok(Progress::Head) => {
+                    let bytes_max =
+                        self.reader.request().map_or(0, |request| Route::body_bytes_max(&request));
+                    if let Err(error) = self.reader.bound_body(bytes_max) {
+                        return Ok(self.refuse(error));
+                    }
+                    held = self.shared.gate.bodies.hold(self.reader.body_bytes_max());
+                    if held.is_none() {
+                        return Ok(self.refuse(BadRequest::new(
+                            503,
+                            "too many large bodies at once: send it again later",
+                        )));
+                    }
+                }
+                Ok(Progress::Whole) => {
+                    let after = self.request();
+                    self.reader.done();
+                    self.deadlines.message_ended();
+                    drop(held.take());
+                    if after == After::Close {
+                        return Ok(After::Close);
+                    }
+                    if self.out.len() >= self.shared.output.replies_bytes_max {
+                        self.flush()?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers the request that is whole.
+    fn request(&mut self) -> After {
+        let Some(request) = self.reader.request() else { return After::Close };
+        let member = self.shared.member;
+        member.metrics.http_requests.add(1);
+        let received = clock::now();
+        let asked = Asked {
+            shared: self.shared,
+            remote: self.remote,
+            request: &request,
+            received,
+            rate_limit: &mut self.rate_limit,
+        };
+        let response = answer::answer(asked);
+        if response.status >= 400 {
+            member.metrics.http_refused.add(1);
+        }
+        log::debug!(
+            "{}: {} {}: {}",
+            self.remote,
+            request.method().escape_ascii(),
+            request.path().escape_ascii(),
+            response.status
+        );
+        let keeps_alive = request.keeps_alive() && !self.shared.gate.open.is_stopping();
+        let (date, is_head) = (http_date(received), request.method() == b"HEAD");
+        response.push_to(Sending { date: &date, keeps_alive, is_head }, &mut self.out);
+        if keeps_alive { After::GoOn } else { After::Close }
+    }
+
+    /// Says why a request is not understood. Nothing says where the next one begins, so there is none.
+    fn refuse(&mut self, error: BadRequest) -> After {
+        let metrics = &self.shared.member.metrics;
+        metrics.http_requests.add(1);
+        metrics.http_refused.add(1);
+        log::debug!("{}: {}: {error}", self.remote, error.status);
+        self.say(error.status, error.why);
+        After::Close
+    }
+
+    fn say(&mut self, status: u16, why: &str) {
+        let date = http_date(clock::now());
+        let sending = Sending { date: &date, keeps_alive: false, is_head: false };
+        Response::problem(status, why).push_to(sending, &mut self.out);
+    }
+
+    /// What was waited for did not come.
+    fn give_up(mut self, what: TimedOut) -> io::Result<()> {
+        let (metrics, remote) = (&self.shared.member.metrics, self.remote);
+        if what == TimedOut::Message {
+            let wait = humantime::format_duration(self.shared.gate.limits.line_time_max);
+            metrics.count_and_warn(
+                Event::LineTime,
+                remote.from,
+                format_args!("{remote} took over {wait} for a request"),
+            );
+            self.say(408, "the request did not come to its end in time");
+        } else {
+            metrics.over_idle_time.add(1);
+        }
+        self.flush()?;
+        linger(self.stream);
+        Ok(())
+    }
+
+    /// Sends all answers so far.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        if self.deadlines.write(&self.out)? == Written::Late {
+            let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
+            let why = format!("it has not taken its answers within {wait}");
+            let what = format_args!("{}: {why}", self.remote);
+            self.shared.member.metrics.count_and_warn(Event::ReplyTime, self.remote.from, what);
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        self.out.clear();
+        self.out.shrink_to(4 * 1024);
+        Ok(())
+    }
+}

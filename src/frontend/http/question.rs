@@ -1,0 +1,201 @@
+//! Questions of programs: where a client is, and what is near it. And to forget one.
+
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::asked::Asked;
+use crate::logging::Escaped;
+use crate::member::conversation::Remote;
+use crate::member::located::Located;
+use crate::member::{ForgetError, Member};
+use crate::proto::http::form;
+use crate::proto::http::phones::point::decimal;
+use crate::proto::http::request::Request;
+use crate::proto::http::response::Response;
+use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
+use crate::proto::model::calendar::date_time;
+use crate::proto::model::name::ClientId;
+use crate::proto::model::time::Moment;
+
+/// The radius and the number of places of a question that says neither.
+const RADIUS_KM_DEFAULT: u8 = 10;
+
+/// The names of attributes with their units, in the order of [`crate::proto::model::attributes`], and whether they are
+/// numbers.
+const NAMES: [(&str, &str, bool); 8] = [
+    ("acc", "accuracy_m", true),
+    ("alt", "altitude_m", true),
+    ("vac", "altitude_accuracy_m", true),
+    ("speed", "speed_mps", true),
+    ("course", "course_degrees", true),
+    ("batt", "battery_percent", true),
+    ("tid", "tracker_id", false),
+    ("trigger", "trigger", false),
+];
+
+const UNKNOWN_CLIENT: &str = "nothing is known of this client";
+
+/// Where a client is.
+pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Response {
+    let Some(located) = member.locate(name.as_bytes()) else { return Response::problem(404, UNKNOWN_CLIENT) };
+    let tag = format!("\"{:016x}\"", xxh3_64(located.stored_line()));
+    if request.headers("if-none-match").any(|tags| has_tag(tags, tag.as_bytes())) {
+        return Response::new(304, "", "").with("ETag", tag);
+    }
+    let accept = request.header("accept").unwrap_or_default();
+    let is_geojson = memchr::memmem::find(accept, b"application/geo+json").is_some();
+    let value = if is_geojson { feature(&located) } else { object(&located) };
+    let media_type = if is_geojson { "application/geo+json" } else { "application/json" };
+    Response::new(200, media_type, value).with("ETag", tag).with("Vary", "Accept")
+}
+
+/// What is near a client, in the JSON of Google Places, as `WHATSAT` answers it.
+pub(super) fn nearby(asked: Asked<'_, '_>, name: &str) -> Response {
+    let pairs = asked.request.query_pairs();
+    let number = |key: &str, default: u8, most: u8| {
+        let Some((_, text)) = pairs.iter().find(|pair| pair.0 == key) else { return Some(default) };
+        let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number| is_decimal && (1..=most).contains(number))
+    };
+    let Some(radius_km) = number("radius", RADIUS_KM_DEFAULT, RADIUS_KM_MAX) else {
+        return Response::problem(400, "radius is no whole number of kilometres from 1 to 50");
+    };
+    let Some(limit) = number("limit", PLACES_MAX, PLACES_MAX) else {
+        return Response::problem(400, "limit is no whole number from 1 to 20");
+    };
+    let ask = WhatsAt { client: ClientId(name), radius_km, limit };
+    let member = asked.shared.member;
+    let Some(query) = member.read(|node| Query::of(node.store(), &ask)) else {
+        return Response::problem(404, UNKNOWN_CLIENT);
+    };
+    member.metrics.questions.add(1);
+    let answer = member.nearby(query.nearby(), asked.rate_limit);
+    let mut reply = Vec::new();
+    query.finish(answer.as_str(), &mut reply);
+    // Behind the `AT` line of the line protocol.
+    let start = memchr::memchr(b'\n', &reply).map_or(0, |end| end + 1);
+    Response::new(200, "application/json", reply[start..].trim_ascii_end())
+}
+
+/// Forgets a client, on every server.
+pub(super) fn forget(member: &Member, name: &str, now: Moment, remote: Remote) -> Response {
+    match member.forget(name.as_bytes(), now.seconds) {
+        Ok(()) => {
+            log::info!("{} is forgotten: {remote} asked for it", Escaped(name.as_bytes()));
+            Response::new(204, "", "")
+        }
+        Err(ForgetError::Unknown) => Response::problem(404, UNKNOWN_CLIENT),
+        Err(ForgetError::NotDurable(why)) => Response::problem(503, &format!("nothing {why}")),
+    }
+}
+
+/// A client as an object, with the digits that were reported.
+fn object(located: &Located) -> String {
+    let sighting = located.sighting();
+    let (latitude, longitude) = sighting.location.texts();
+    let mut object = Object::default();
+    object.text("client", sighting.client.0);
+    object.raw("latitude", &digits(latitude));
+    object.raw("longitude", &digits(longitude));
+    push_rest(located, &mut object);
+    object.close()
+}
+
+/// A client as a feature of GeoJSON.
+fn feature(located: &Located) -> String {
+    let sighting = located.sighting();
+    let (latitude, longitude) = sighting.location.texts();
+    let point = format!("[{},{}]", digits(longitude), digits(latitude));
+    let (mut geometry, mut properties, mut feature) =
+        (Object::default(), Object::default(), Object::default());
+    geometry.text("type", "Point");
+    geometry.raw("coordinates", &point);
+    properties.text("client", sighting.client.0);
+    push_rest(located, &mut properties);
+    feature.text("type", "Feature");
+    feature.text("id", sighting.client.0);
+    feature.raw("geometry", &geometry.close());
+    feature.raw("properties", &properties.close());
+    feature.close()
+}
+
+/// All but name and place.
+fn push_rest(located: &Located, object: &mut Object) {
+    let sighting = located.sighting();
+    object.text("time", sighting.time.text());
+    object.text("time_utc", &date_time(sighting.time.moment()));
+    object.text("server", sighting.origin);
+    object.text("skew", sighting.skew);
+    let Some(attributes) = located.attributes() else { return };
+    for (key, name, is_number) in NAMES {
+        match attributes.get(key) {
+            None => {}
+            Some(value) if is_number => object.raw(name, &digits(value)),
+            Some(value) => object.text(name, &form::decode(value.as_bytes())),
+        }
+    }
+    if let Some(charge) = attributes.get("charge") {
+        object.raw("is_charging", if charge == "1" { "true" } else { "false" });
+    }
+}
+
+/// An object of JSON that is being written.
+#[derive(Default)]
+struct Object(String);
+
+impl Object {
+    fn raw(&mut self, key: &str, value: &str) {
+        let separator = if self.0.is_empty() { '{' } else { ',' };
+        self.0 += &format!("{separator}\"{key}\":{value}");
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, &Value::from(value).to_string());
+    }
+
+    fn close(self) -> String {
+        self.0 + "}"
+    }
+}
+
+/// A number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
+fn digits(text: &str) -> String {
+    let Some(text) = decimal(text) else { return "null".to_owned() };
+    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
+    let whole = digits.split('.').next().unwrap_or_default();
+    let zeros = whole.len() - whole.trim_start_matches('0').len();
+    let drop = if zeros == whole.len() { zeros.saturating_sub(1) } else { zeros };
+    format!("{sign}{}", &digits[drop..])
+}
+
+/// Whether one of the tags of an `If-None-Match` is this one.
+fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
+    let same = |it: &[u8]| it == b"*" || it.strip_prefix(b"W/").unwrap_or(it) == tag;
+    tags.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).any(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_those_of_json() {
+        for (text, json) in [
+            ("+034.0600", "34.0600"),
+            ("-00.5", "-0.5"),
+            ("0", "0"),
+            ("000", "0"),
+            ("-118.445127", "-118.445127"),
+            ("x", "null"),
+        ] {
+            assert_eq!(digits(text), json, "{text}");
+        }
+    }
+
+    #[test]
+    fn tags_are_found_in_lists() {
+        assert!(
+            has_tag(b"\"a\", W/\"b\"", b"\"b\"") && has_tag(b"*", b"\"b\"") && !has_tag(b"\"a\"", b"\"b\"")
+        );
+    }
+}

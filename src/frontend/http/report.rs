@@ -1,0 +1,125 @@
+//! Reports of phones: what they say becomes updates, which are durable before the answer leaves.
+
+use super::asked::Asked;
+use super::route::App;
+use crate::config::CLOCK_LEAD_SUGGESTED;
+use crate::logging::Escaped;
+use crate::proto::http::form;
+use crate::proto::http::phones::owntracks::{self, Whose};
+use crate::proto::http::phones::{NotUnderstood, Taken, gpslogger, overland, traccar};
+use crate::proto::http::reports::{Reports, Taking};
+use crate::proto::http::request::Request;
+use crate::proto::http::response::Response;
+use crate::proto::model::time::Moment;
+
+/// After so many seconds a phone may try again.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// Takes a report. 200 means that it is durable, or of no use; 400 that it was not understood, which an app must not
+/// take for a success; and 503 that it must be sent again.
+pub(super) fn take(asked: &Asked<'_, '_>, app: &App<'_>) -> Response {
+    let request = asked.request;
+    let (app, taken) = match read(request, app, asked.received) {
+        (app, Ok(taken)) => (app, taken),
+        (_, Err(NotUnderstood(why))) => return Response::problem(400, why),
+    };
+    let member = asked.shared.member;
+    let lead = member.me.clock_lead_max.unwrap_or(CLOCK_LEAD_SUGGESTED);
+    let taking = Taking {
+        server: &member.me.name,
+        received: asked.received,
+        latest: asked.received.after(lead),
+        client_name_bytes_max: member.me.client_name_bytes_max,
+    };
+    let (mut reports, mut left_out, mut why) = (Reports::default(), taken.left_out, taken.why);
+    for point in &taken.points {
+        if let Err(useless) = reports.push(point, taking) {
+            left_out += 1;
+            why = why.or(Some(useless));
+        }
+    }
+    if let Some(why) = why {
+        member.metrics.points_left_out.add(left_out as u64);
+        let client = taken.points.first().map_or("", |point| &point.client);
+        log::debug!(
+            "{}: {left_out} points of {} are left out: {why}",
+            asked.remote,
+            Escaped(client.as_bytes())
+        );
+    }
+    if !reports.is_empty() {
+        if let Err(why) = member.report(&mut reports, asked.remote) {
+            return retry_later(&format!("nothing {why}"));
+        }
+        if reports.rejected.is_some() {
+            return retry_later("no more clients are taken at the moment");
+        }
+    }
+    understood(&app)
+}
+
+/// What an app takes for a success.
+fn understood(app: &App<'_>) -> Response {
+    match app {
+        // An array, or the app sends the point again.
+        App::OwnTracks(_) => Response::new(200, "application/json", "[]"),
+        App::Overland => Response::new(200, "application/json", r#"{"result":"ok"}"#),
+        App::Any | App::Traccar => Response::new(200, "text/plain", ""),
+        App::GpsLogger => Response::new(200, "text/plain", "ok"),
+    }
+}
+
+fn retry_later(why: &str) -> Response {
+    Response::problem(503, why).with("Retry-After", RETRY_AFTER_SECONDS)
+}
+
+/// Reads a report in the shape of an app, and says of which.
+fn read<'a>(request: &Request<'_>, app: &App<'a>, now: Moment) -> (App<'a>, Result<Taken, NotUnderstood>) {
+    let query = request.query_pairs();
+    let user = user(request);
+    match app {
+        App::Any if owntracks::is_message(request.body) => read(request, &App::OwnTracks(None), now),
+        App::Any if request.body.trim_ascii_start().starts_with(b"{\"locations\"") => {
+            read(request, &App::Overland, now)
+        }
+        App::Any | App::Traccar => {
+            let body = request.body.trim_ascii_start();
+            let is_json = body.starts_with(b"{") || body.starts_with(b"[");
+            let taken = match is_json {
+                true => traccar::read_json(body, now),
+                false => traccar::read_pairs(&form::pairs(body), &query, now),
+            };
+            (App::Traccar, taken)
+        }
+        App::OwnTracks(place) => {
+            let value = |header: &str, key: &str| {
+                let field = request.header(header).map(|value| form::decode(value).into_owned());
+                field.or_else(|| query.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone()))
+            };
+            let whose = match place {
+                Some((user, device)) => {
+                    Whose { user: Some(user.to_string()), device: Some(device.to_string()) }
+                }
+                None => Whose { user: value("x-limit-u", "u").or(user), device: value("x-limit-d", "d") },
+            };
+            (App::OwnTracks(None), owntracks::read(request.body, &whose))
+        }
+        App::Overland => (App::Overland, overland::read(request.body, user.as_deref())),
+        App::GpsLogger => {
+            let pairs = [form::pairs(request.body), query].concat();
+            (App::GpsLogger, gpslogger::read(&pairs, user.as_deref(), now))
+        }
+    }
+}
+
+/// The user of a login by `Basic`. There are no users yet, so the password is not looked at.
+fn user(request: &Request<'_>) -> Option<String> {
+    let login = std::str::from_utf8(request.header("authorization")?).ok()?;
+    let (scheme, credentials) = login.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = form::base64(credentials.trim())?;
+    let user = decoded.split(|&byte| byte == b':').next()?;
+    std::str::from_utf8(user).ok().filter(|user| !user.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,130 @@
+//! Which path is what, and with which methods.
+
+use std::borrow::Cow;
+
+use crate::proto::http::form;
+use crate::proto::http::request::Request;
+
+/// The most bytes of a body.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The most bytes of a batch: Overland sends up to a thousand points of 600 bytes.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    /// What this server is.
+    Root,
+    /// A report in the shape of an app.
+    Report(App<'a>),
+    /// Where a client is.
+    Client(Cow<'a, str>),
+    /// What is near a client.
+    Nearby(Cow<'a, str>),
+    /// How the server is.
+    Status,
+    /// Whether it can take reports.
+    Health,
+    /// What it has counted.
+    Metrics,
+    /// Nothing.
+    Unknown,
+}
+
+/// Whose shape a report has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum App<'a> {
+    /// That of the body or the parameters.
+    Any,
+    /// OwnTracks, with the user and the device of the path, if it names them.
+    OwnTracks(Option<(Cow<'a, str>, Cow<'a, str>)>),
+    /// Traccar Client or OsmAnd.
+    Traccar,
+    /// Overland.
+    Overland,
+    /// GPSLogger, as Home Assistant has it configured.
+    GpsLogger,
+}
+
+impl<'a> Route<'a> {
+    /// The route of a path.
+    pub(super) fn of(path: &'a [u8]) -> Route<'a> {
+        let parts: Vec<Cow<'a, str>> = path.split(|&byte| byte == b'/').skip(1).map(form::decode).collect();
+        let names: Vec<&str> = parts.iter().map(|part| &**part).collect();
+        match names[..] {
+            [""] => Route::Root,
+            ["pub" | "owntracks"] | ["api", "v1", "owntracks", "points"] => {
+                Route::Report(App::OwnTracks(None))
+            }
+            ["owntracks", user, device] if !user.is_empty() && !device.is_empty() => {
+                Route::Report(App::OwnTracks(Some((parts[1].clone(), parts[2].clone()))))
+            }
+            ["traccar" | "osmand"] => Route::Report(App::Traccar),
+            ["overland"] | ["api", "v1", "overland", "batches"] => Route::Report(App::Overland),
+            ["gpslogger" | "ha"] => Route::Report(App::GpsLogger),
+            ["v1", "status"] => Route::Status,
+            ["v1", "clients", name] if !name.is_empty() => Route::Client(parts[2].clone()),
+            ["v1", "clients", name, "nearby"] if !name.is_empty() => Route::Nearby(parts[2].clone()),
+            ["health"] => Route::Health,
+            ["metrics"] => Route::Metrics,
+            _ => Route::Unknown,
+        }
+    }
+
+    /// The most bytes that the body of a request may have.
+    pub(super) fn body_bytes_max(request: &Request<'_>) -> usize {
+        match Route::of(request.path()) {
+            Route::Report(App::Overland) => BATCH_BYTES_MAX,
+            _ => BODY_BYTES_MAX,
+        }
+    }
+
+    /// The methods with which it may be asked for, for the field `Allow`.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Route::Client(_) => "GET, HEAD, DELETE",
+            Route::Report(App::OwnTracks(_) | App::Overland) => "POST",
+            Route::Report(_) => "GET, POST, PUT",
+            Route::Root => "GET, HEAD, POST, PUT",
+            Route::Nearby(_) | Route::Status | Route::Health | Route::Metrics => "GET, HEAD",
+            Route::Unknown => "",
+        }
+    }
+
+    /// Whether it may be asked for with this method.
+    pub(super) fn allows(&self, method: &[u8]) -> bool {
+        !method.is_empty() && self.methods().split(", ").any(|allowed| allowed.as_bytes() == method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_routes() {
+        let owntracks = |user: &'static str, device: &'static str| {
+            Route::Report(App::OwnTracks(Some((user.into(), device.into()))))
+        };
+        for (path, route) in [
+            ("/", Route::Root),
+            ("/pub", Route::Report(App::OwnTracks(None))),
+            ("/owntracks/jane/my%20phone", owntracks("jane", "my phone")),
+            ("/owntracks/jane", Route::Unknown),
+            ("/v1/clients/jane%2Fphone", Route::Client("jane/phone".into())),
+            ("/v1/clients/jane/phone", Route::Unknown),
+            ("/v1/clients/a/nearby", Route::Nearby("a".into())),
+            ("/v1/clients/", Route::Unknown),
+            ("//", Route::Unknown),
+            ("", Route::Unknown),
+            ("*", Route::Unknown),
+            ("/HEALTH", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path.as_bytes()), route, "{path}");
+        }
+        assert!(
+            Route::Status.allows(b"HEAD") && !Route::Status.allows(b"POST") && !Route::Unknown.allows(b"")
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! What stands in targets, queries and forms: percent-encoding, and pairs of keys and values.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+/// The most pairs that are read of a query or a form, the first ones: no app sends half of them.
+const PAIRS_MAX: usize = 128;
+
+/// What is encoded in a value of attributes.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Undoes percent-encoding; what is no UTF-8 then is replaced.
+pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    percent_decode(bytes).decode_utf8_lossy()
+}
+
+/// The bytes of a text in Base64, with or without its padding; `None` if it is none.
+pub fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').bytes();
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        (bits, count) = (bits << 6 | u32::from(value), count + 6);
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+/// A text as a part of a client's name: encoded is what would end a field of a line, a part of a path or a topic of a
+/// broker, and the percent sign itself.
+pub fn name_part(text: &str) -> String {
+    let mut name = String::new();
+    for character in text.chars() {
+        if character.is_ascii_control() || matches!(character, ' ' | '/' | '%' | '+' | '#') {
+            name += &format!("%{:02X}", u32::from(character));
+        } else {
+            name.push(character);
+        }
+    }
+    name
+}
+
+/// A text as a value of attributes.
+pub fn attribute_value(text: &str) -> String {
+    utf8_percent_encode(text, VALUE).to_string()
+}
+
+/// The pairs of a query, or of a body of `application/x-www-form-urlencoded`, in their order.
+pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    let parts = text.split(|&byte| byte == b'&').filter(|part| !part.is_empty()).take(PAIRS_MAX);
+    let text = |bytes: &[u8]| {
+        let spaced: Vec<u8> = bytes.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+        decode(&spaced).into_owned()
+    };
+    parts
+        .map(|part| {
+            let end = memchr::memchr(b'=', part).unwrap_or(part.len());
+            (text(&part[..end]), text(part.get(end + 1..).unwrap_or_default()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded() {
+        let read = |text: &str| pairs(text.as_bytes());
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(
+            read("id=a%20b+c&lat=%2B1.5&&x"),
+            [pair("id", "a b c"), pair("lat", "+1.5"), pair("x", "")]
+        );
+        assert_eq!(read("a=b=c&%zz=%"), [pair("a", "b=c"), pair("%zz", "%")]);
+        assert_eq!(read(""), []);
+        assert_eq!(read(&"a=1&".repeat(1_000)).len(), PAIRS_MAX);
+    }
+
+    #[test]
+    fn a_name_is_one_field_and_one_part() {
+        assert_eq!(name_part("my phone/1+#%\u{7f}\u{e9}"), "my%20phone%2F1%2B%23%25%7F\u{e9}");
+        assert_eq!(attribute_value("a&b=\u{e9}"), "a%26b%3D%C3%A9");
+    }
+}

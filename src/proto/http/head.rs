@@ -1,0 +1,199 @@
+//! The head of a request: its method, target and header fields, read by `httparse`, and what they say of the body.
+//!
+//! Requests that two servers could understand in two ways are refused, because a proxy before us may be the other one:
+//! more than one length, a length beside chunks, other transfer codings, folded lines, bare CR or LF. Source: RFC 9112.
+
+use std::ops::Range;
+
+/// The most header fields of a request. Real clients send under thirty, behind proxies a few more.
+pub const HEADERS_MAX: usize = 64;
+
+/// The most bytes of a head, with its empty line. Real ones have under two thousand.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Why a request is not understood, and with which status it is answered. The connection is closed after that, because
+/// nothing says where the next request begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct BadRequest {
+    /// The status of the answer.
+    pub status: u16,
+    /// A sentence for whoever wrote the client.
+    pub why: &'static str,
+}
+
+/// The head of a request, as places in the bytes that it was read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    method: Range<usize>,
+    target: Range<usize>,
+    headers: Vec<(Range<usize>, Range<usize>)>,
+    /// Its bytes, with the empty line.
+    pub(super) bytes: usize,
+    /// What follows it.
+    pub(super) body: Body,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+    /// Whether the connection may go on after the answer.
+    pub(super) keeps_alive: bool,
+}
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Body {
+    #[default]
+    None,
+    Length(u64),
+    Chunked,
+}
+
+impl BadRequest {
+    /// With this status and this sentence.
+    pub const fn new(status: u16, why: &'static str) -> BadRequest {
+        BadRequest { status, why }
+    }
+}
+
+impl Head {
+    /// Reads a whole head, which ends with an empty line.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Head, BadRequest> {
+        check_line_ends(bytes)?;
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut headers);
+        match request.parse(bytes) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(httparse::Status::Partial) => return Err(bad("the head is cut off")),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(BadRequest::new(431, "more than 64 header fields"));
+            }
+            Err(httparse::Error::Version) if is_of_other_version(bytes) => {
+                return Err(BadRequest::new(505, "only HTTP/1.1 and HTTP/1.0 are spoken here"));
+            }
+            Err(_) => return Err(bad("the head is no request of HTTP/1.1")),
+        }
+        let is_1_1 = request.version == Some(1);
+        let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+        let fields = Fields { fields: request.headers };
+        let place = |text: &[u8]| {
+            let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
+            start..start + text.len()
+        };
+        fields.check_host(is_1_1)?;
+        let expects_continue = fields.expects_continue()?;
+        Ok(Head {
+            method: place(method.as_bytes()),
+            target: place(target.as_bytes()),
+            headers: fields
+                .fields
+                .iter()
+                .map(|field| (place(field.name.as_bytes()), place(field.value)))
+                .collect(),
+            bytes: bytes.len(),
+            body: fields.body(is_1_1)?,
+            expects_continue: expects_continue && is_1_1,
+            keeps_alive: fields.keeps_alive(is_1_1),
+        })
+    }
+
+    pub(super) fn method<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.method.clone()]
+    }
+
+    pub(super) fn target<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.target.clone()]
+    }
+
+    /// The values of a header field, in their order. Names are compared without regard to case.
+    pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_bytes().to_vec();
+        let is_it =
+            move |field: &&(Range<usize>, Range<usize>)| bytes[field.0.clone()].eq_ignore_ascii_case(&name);
+        self.headers.iter().filter(is_it).map(move |field| bytes[field.1.clone()].trim_ascii())
+    }
+}
+
+/// Whether the request line ends with a version that is not spoken here.
+fn is_of_other_version(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    version.starts_with(b"HTTP/") && !matches!(version, b"HTTP/1.1" | b"HTTP/1.0")
+}
+
+/// Every line must end with CRLF, and no CR or LF may stand elsewhere: others take such a byte for a line end, or not.
+fn check_line_ends(bytes: &[u8]) -> Result<(), BadRequest> {
+    for at in memchr::memchr2_iter(b'\r', b'\n', bytes) {
+        let is_paired = match bytes[at] {
+            b'\r' => bytes.get(at + 1) == Some(&b'\n'),
+            _ => at > 0 && bytes[at - 1] == b'\r',
+        };
+        if !is_paired {
+            return Err(bad("a line of the head does not end with CR and LF"));
+        }
+    }
+    Ok(())
+}
+
+struct Fields<'a, 'b> {
+    fields: &'a [httparse::Header<'b>],
+}
+
+impl<'b> Fields<'_, 'b> {
+    fn values(&self, name: &'static str) -> impl Iterator<Item = &'b [u8]> {
+        let named = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| field.value.trim_ascii())
+    }
+
+    /// The members of a list in a field that may be there several times.
+    fn list(&self, name: &'static str) -> impl Iterator<Item = &'b [u8]> {
+        self.values(name).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    }
+
+    fn check_host(&self, is_1_1: bool) -> Result<(), BadRequest> {
+        let hosts = self.values("host").count();
+        if hosts > 1 || (hosts == 0 && is_1_1) {
+            return Err(bad("there must be one Host field"));
+        }
+        Ok(())
+    }
+
+    fn expects_continue(&self) -> Result<bool, BadRequest> {
+        let mut expected = self.values("expect");
+        match (expected.next(), expected.next()) {
+            (None, _) => Ok(false),
+            (Some(what), None) if what.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+            _ => Err(BadRequest::new(417, "nothing but 100-continue can be expected")),
+        }
+    }
+
+    fn body(&self, is_1_1: bool) -> Result<Body, BadRequest> {
+        let (mut lengths, mut codings) = (self.values("content-length"), self.values("transfer-encoding"));
+        let (length, coding) = (lengths.next(), codings.next());
+        if lengths.next().is_some() {
+            return Err(bad("there is more than one Content-Length"));
+        }
+        match (length, coding) {
+            (None, None) => Ok(Body::None),
+            (Some(_), Some(_)) => Err(bad("there is a Content-Length beside a Transfer-Encoding")),
+            (Some(length), None) => {
+                let is_decimal = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+                let length = std::str::from_utf8(length).ok().filter(|_| is_decimal);
+                let length = length.and_then(|length| length.parse().ok());
+                length.map(Body::Length).ok_or_else(|| bad("the Content-Length is not a number"))
+            }
+            (None, Some(_)) if !is_1_1 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
+                Ok(Body::Chunked)
+            }
+            (None, Some(_)) => Err(BadRequest::new(501, "no Transfer-Encoding but chunked is understood")),
+        }
+    }
+
+    fn keeps_alive(&self, is_1_1: bool) -> bool {
+        let says = |word: &str| self.list("connection").any(|it| it.eq_ignore_ascii_case(word.as_bytes()));
+        !says("close") && (is_1_1 || says("keep-alive"))
+    }
+}
+
+fn bad(why: &'static str) -> BadRequest {
+    BadRequest::new(400, why)
+}

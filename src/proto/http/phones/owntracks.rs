@@ -1,0 +1,213 @@
+//! OwnTracks in its HTTP mode: one JSON object in each request, on a path of the user's choice.
+//!
+//! Only `location` moves a client. Its other messages are understood, answered, and not kept. Speeds are in km/h,
+//! accuracies and altitudes in metres, the battery in percent. Source: booklet of OwnTracks, "JSON"; the apps' sources.
+
+use serde::Deserialize;
+
+use super::json::{Raw, text};
+use super::point::{KILOMETRE_PER_HOUR, Point, Said};
+use super::{NotUnderstood, Taken};
+use crate::proto::http::form;
+
+/// The `_type`s that the apps send and that no client is moved by.
+const OTHERS: [&str; 13] = [
+    "beacon",
+    "card",
+    "cmd",
+    "configuration",
+    "dump",
+    "lwt",
+    "request",
+    "status",
+    "steps",
+    "tour",
+    "transition",
+    "waypoint",
+    "waypoints",
+];
+
+/// Who a phone says that it is beside its message: the user and the device of its header fields, its query or its
+/// login.
+#[derive(Clone, Debug, Default)]
+pub struct Whose {
+    /// The user.
+    pub user: Option<String>,
+    /// The device.
+    pub device: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, rename = "_type")]
+    kind: Raw<'a>,
+    #[serde(borrow)]
+    lat: Raw<'a>,
+    #[serde(borrow)]
+    lon: Raw<'a>,
+    #[serde(borrow)]
+    tst: Raw<'a>,
+    #[serde(borrow)]
+    acc: Raw<'a>,
+    #[serde(borrow)]
+    alt: Raw<'a>,
+    #[serde(borrow)]
+    vac: Raw<'a>,
+    #[serde(borrow)]
+    vel: Raw<'a>,
+    #[serde(borrow)]
+    cog: Raw<'a>,
+    #[serde(borrow)]
+    batt: Raw<'a>,
+    #[serde(borrow)]
+    bs: Raw<'a>,
+    #[serde(borrow)]
+    tid: Raw<'a>,
+    #[serde(borrow, rename = "t")]
+    trigger: Raw<'a>,
+    #[serde(borrow)]
+    topic: Raw<'a>,
+}
+
+/// Whether a body is a message of OwnTracks: an object with a `_type`.
+pub fn is_message(body: &[u8]) -> bool {
+    serde_json::from_slice::<Message<'_>>(body).is_ok_and(|message| message.kind.is_some())
+}
+
+/// Reads a body. An empty one is what the app sends when a friend was deleted.
+///
+/// # Errors
+/// If it is no message, or of an unknown `_type`, or says of no client where it is.
+pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Taken::default());
+    }
+    let message: Message<'_> =
+        serde_json::from_slice(body).map_err(|_| NotUnderstood("the body is no JSON object of OwnTracks"))?;
+    match text(message.kind).as_deref() {
+        Some("location") => {}
+        Some("encrypted") => return Err(NotUnderstood("the message is encrypted, and no key is known here")),
+        Some(kind) if OTHERS.contains(&kind) => return Ok(Taken::default()),
+        Some(_) => return Err(NotUnderstood("the _type is unknown")),
+        None => return Err(NotUnderstood("the object has no _type")),
+    }
+    let client = message.client(whose).ok_or(NotUnderstood(
+        "nothing says whose place it is: set a user and a device (headers X-Limit-U and X-Limit-D, or ?u= and &d=)",
+    ))?;
+    let fields = [message.lat, message.lon, message.tst, message.acc, message.alt, message.vac].map(text);
+    let [lat, lon, tst, acc, alt, vac] = fields.each_ref().map(Option::as_deref);
+    let fields = [message.vel, message.cog, message.batt, message.bs, message.tid, message.trigger].map(text);
+    let [vel, cog, batt, bs, tid, trigger] = fields.each_ref().map(Option::as_deref);
+    let said = Said {
+        accuracy_m: acc,
+        altitude_m: alt,
+        altitude_accuracy_m: vac,
+        speed: vel.map(|vel| (vel, KILOMETRE_PER_HOUR)),
+        course_degrees: cog,
+        battery: batt.map(|batt| (batt, 1.0)),
+        // 1 is unplugged, 2 charging, 3 full, and 0 unknown.
+        is_charging: match bs {
+            Some("1") => Some(false),
+            Some("2" | "3") => Some(true),
+            _ => None,
+        },
+        tracker_id: tid,
+        trigger,
+    };
+    Ok(Taken::one(Point::new(client, lat.zip(lon), tst.unwrap_or_default(), &said)))
+}
+
+impl Message<'_> {
+    /// `user/device`: as the app's header fields or its query say, or else its topic, or else the user and its short
+    /// name.
+    fn client(&self, whose: &Whose) -> Option<String> {
+        let part = |text: &str| form::name_part(text.trim());
+        let topic = text(self.topic);
+        let in_topic = topic.as_deref().and_then(|topic| topic.strip_prefix("owntracks/")?.split_once('/'));
+        let device = whose.device.as_deref().filter(|device| !device.trim().is_empty());
+        let user = whose.user.as_deref().filter(|user| !user.trim().is_empty());
+        let tid = text(self.tid);
+        let (user, device) = match (user, device, in_topic) {
+            (Some(user), Some(device), _) => (user, device),
+            (None, _, Some((user, device))) => (user, device),
+            (Some(user), None, Some((_, device))) => (user, device),
+            (Some(user), None, None) => (user, tid.as_deref().unwrap_or("phone")),
+            (None, _, None) => return None,
+        };
+        Some(format!("{}/{}", part(user), part(device)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::http::phones::Useless;
+
+    const LOCATION: &str = r#"{"_type":"location","lat":34.068930,"lon":-118.445127,"tst":1497476456,"tid":"JJ",
+        "acc":5,"alt":167,"vac":21,"vel":61,"cog":271,"batt":41,"bs":1,"conn":"m","t":"u","m":1,
+        "created_at":1497476460,"_id":"05b6f5bf","inregions":["Home"],"topic":"owntracks/jane/phone"}"#;
+
+    fn whose(user: &str, device: &str) -> Whose {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Whose { user: some(user), device: some(device) }
+    }
+
+    #[test]
+    fn location_is_a_point() {
+        let taken = read(LOCATION.as_bytes(), &Whose::default()).unwrap();
+        let point = &taken.points[0];
+        assert_eq!(
+            (&*point.client, &*point.location, &*point.time),
+            ("jane/phone", "+34.068930-118.445127", "1497476456")
+        );
+        assert_eq!(
+            point.attributes,
+            "acc=5&alt=167&vac=21&speed=16.94&course=271&batt=41&charge=0&tid=JJ&trigger=u"
+        );
+    }
+
+    #[test]
+    fn user_and_device_come_from_the_first_that_says_them() {
+        let client = |body: &str, whose: &Whose| {
+            read(body.as_bytes(), whose).map(|taken| taken.points[0].client.clone())
+        };
+        let bare = LOCATION.replace("\"topic\"", "\"other\"");
+        assert_eq!(client(LOCATION, &whose("joe", "car")).unwrap(), "joe/car");
+        assert_eq!(client(LOCATION, &whose("joe", "")).unwrap(), "joe/phone");
+        assert_eq!(client(&bare, &whose("joe", "")).unwrap(), "joe/JJ");
+        assert_eq!(client(&bare, &whose("j o/e", "my phone")).unwrap(), "j%20o%2Fe/my%20phone");
+        assert!(client(&bare, &whose("", "car")).is_err());
+    }
+
+    #[test]
+    fn other_messages_are_understood_and_unknown_ones_are_not() {
+        for kind in OTHERS {
+            let body = format!("{{\"_type\":\"{kind}\",\"desc\":\"x\"}}");
+            assert_eq!(read(body.as_bytes(), &Whose::default()), Ok(Taken::default()), "{kind}");
+        }
+        assert_eq!(read(b"", &Whose::default()), Ok(Taken::default()));
+        for body in [
+            "{}",
+            "[]",
+            "{\"_type\":\"new\"}",
+            "{\"_type\":5}",
+            "{\"_type\":\"encrypted\",\"data\":\"x\"}",
+            "lat=1",
+            "{",
+        ] {
+            assert!(read(body.as_bytes(), &whose("a", "b")).is_err(), "{body}");
+        }
+        let without = |key: &str| LOCATION.replace(&format!("\"{key}\""), "\"x\"");
+        let why = |body: &str| read(body.as_bytes(), &Whose::default()).unwrap().why;
+        assert_eq!(why(&without("lat")), Some(Useless::NoPlace));
+        assert_eq!(why(&without("tst")), Some(Useless::BadTime));
+        assert_eq!(why(&LOCATION.replace("34.068930", "null")), Some(Useless::NoPlace));
+        assert_eq!(why(&LOCATION.replace("34.068930", "\"91\"")), Some(Useless::BadPlace));
+        // A value of another type says nothing, and spoils nothing.
+        assert_eq!(
+            read(LOCATION.replace("\"u\"", "{\"a\":[1]}").as_bytes(), &Whose::default()).unwrap().left_out,
+            0
+        );
+        assert!(is_message(LOCATION.as_bytes()) && !is_message(b"{}") && !is_message(b"id=1"));
+    }
+}

@@ -1,0 +1,201 @@
+//! One point of a phone: what it says in numbers and words, as the fields of a sighting.
+
+use crate::proto::http::form;
+use crate::proto::model::attributes::ATTRIBUTES_BYTES_MAX;
+use crate::proto::model::calendar::posix_time;
+use crate::proto::model::location::Location;
+use crate::proto::model::time::{Moment, Timestamp};
+
+/// The most bytes of a number that is stored with the digits that were reported: more than phones have.
+const DIGITS_BYTES_MAX: usize = 20;
+
+/// Metres per second in a knot, and in a kilometre per hour.
+pub(super) const KNOT: f64 = 0.514_444;
+pub(super) const KILOMETRE_PER_HOUR: f64 = 1.0 / 3.6;
+
+/// A point, in the fields of a sighting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The client's name.
+    pub client: String,
+    /// Where it is, as [`Location`] reads it.
+    pub location: String,
+    /// When, as [`Timestamp`] reads it.
+    pub time: String,
+    /// What else it says, as [`crate::proto::model::attributes`] lays it out; empty if nothing.
+    pub attributes: String,
+}
+
+/// Why a point that was understood is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Useless {
+    /// A sign of life without a place.
+    #[error("it has no place")]
+    NoPlace,
+    /// Not on the globe.
+    #[error("its place is not on the globe")]
+    BadPlace,
+    /// Not a time after 1970.
+    #[error("its time is none")]
+    BadTime,
+    /// Its time is further ahead than clocks may be.
+    #[error("its time is too far ahead")]
+    ClockAhead,
+    /// Longer than names may be, or empty.
+    #[error("the client's name is empty or too long")]
+    BadName,
+}
+
+/// What a phone says beside place and time, in the order of [`crate::proto::model::attributes`].
+#[derive(Debug, Default)]
+pub(super) struct Said<'a> {
+    pub accuracy_m: Option<&'a str>,
+    pub altitude_m: Option<&'a str>,
+    pub altitude_accuracy_m: Option<&'a str>,
+    /// With what makes metres per second of it.
+    pub speed: Option<(&'a str, f64)>,
+    pub course_degrees: Option<&'a str>,
+    /// With what makes percent of it.
+    pub battery: Option<(&'a str, f64)>,
+    pub is_charging: Option<bool>,
+    pub tracker_id: Option<&'a str>,
+    pub trigger: Option<&'a str>,
+}
+
+impl Point {
+    /// A point at this latitude and longitude. Its time is POSIX seconds, or a date with a time.
+    pub(super) fn new(
+        client: String,
+        place: Option<(&str, &str)>,
+        time: &str,
+        said: &Said<'_>,
+    ) -> Result<Point, Useless> {
+        let (latitude, longitude) = place.ok_or(Useless::NoPlace)?;
+        let signed =
+            |text| decimal(text).map(|text| if text.starts_with('-') { text } else { format!("+{text}") });
+        let location =
+            signed(latitude).zip(signed(longitude)).map(|(a, b)| a + &b).ok_or(Useless::BadPlace)?;
+        Location::parse(&location).map_err(|_| Useless::BadPlace)?;
+        let time = posix_time(time).or_else(|| decimal(time)).ok_or(Useless::BadTime)?;
+        Timestamp::parse(&time).map_err(|_| Useless::BadTime)?;
+        if client.is_empty() {
+            return Err(Useless::BadName);
+        }
+        Ok(Point { client, location, time, attributes: said.attributes() })
+    }
+}
+
+impl Said<'_> {
+    fn attributes(&self) -> String {
+        let not_negative = |text: &str| decimal(text).filter(|text| !text.starts_with('-'));
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(form::attribute_value);
+        let pairs = [
+            ("acc", self.accuracy_m.and_then(not_negative)),
+            ("alt", self.altitude_m.and_then(decimal)),
+            ("vac", self.altitude_accuracy_m.and_then(not_negative)),
+            ("speed", self.speed.and_then(|(text, factor)| scaled(text, factor))),
+            ("course", self.course_degrees.and_then(not_negative)),
+            ("batt", self.battery.and_then(|(text, factor)| scaled(text, factor))),
+            ("charge", self.is_charging.map(|is_charging| u8::from(is_charging).to_string())),
+            ("tid", text(self.tracker_id)),
+            ("trigger", text(self.trigger)),
+        ];
+        let mut attributes = String::new();
+        for (key, value) in pairs.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            let separator = if attributes.is_empty() { "" } else { "&" };
+            let pair = format!("{separator}{key}={value}");
+            if attributes.len() + pair.len() <= ATTRIBUTES_BYTES_MAX {
+                attributes += &pair;
+            }
+        }
+        attributes
+    }
+}
+
+/// The moment as the text of a time.
+pub(super) fn time_text(now: Moment) -> String {
+    format!("{}.{:09}", now.seconds, now.nanos)
+}
+
+/// A number in plain decimal digits: those that were reported, if they are plain and few.
+pub fn decimal(text: &str) -> Option<String> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = match digits.split_once('.') {
+        Some((whole, fraction)) => is_number(whole) && is_number(fraction),
+        None => is_number(digits),
+    };
+    if is_plain && text.len() <= DIGITS_BYTES_MAX {
+        return Some(text.trim_start_matches('+').to_owned());
+    }
+    let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite() && number.abs() < 1e15)?;
+    Some(rounded(number, 9))
+}
+
+/// A number that is not negative in another unit; as it was reported if the unit is the same.
+fn scaled(text: &str, factor: f64) -> Option<String> {
+    if factor == 1.0 {
+        return decimal(text).filter(|text| !text.starts_with('-'));
+    }
+    let number: f64 = decimal(text)?.parse().ok()?;
+    (number >= 0.0).then(|| rounded(number * factor, 2))
+}
+
+fn rounded(number: f64, decimals: usize) -> String {
+    let text = format!("{number:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(latitude: &str, longitude: &str, time: &str) -> Result<Point, Useless> {
+        Point::new("jane".to_owned(), Some((latitude, longitude)), time, &Said::default())
+    }
+
+    #[test]
+    fn digits_stay_as_they_were_reported() {
+        let taken = point("34.068930", "-118.4451270", "1621464827.959498503").unwrap();
+        assert_eq!((&*taken.location, &*taken.time), ("+34.068930-118.4451270", "1621464827.959498503"));
+        assert_eq!(point("0", "-0", "1").unwrap().location, "+0-0");
+        assert_eq!(point("1e1", "-1.5E1", "1.7e9").unwrap().location, "+10-15");
+        assert_eq!(point("52.12345678901234567890", "+4", "1").unwrap().location, "+52.123456789+4");
+    }
+
+    #[test]
+    fn useless_points_say_why() {
+        assert_eq!(Point::new(String::new(), None, "1", &Said::default()), Err(Useless::NoPlace));
+        for (latitude, longitude) in
+            [("90.1", "0"), ("0", "180.5"), ("", "0"), ("NaN", "0"), ("inf", "0"), ("1e300", "0")]
+        {
+            assert_eq!(point(latitude, longitude, "1"), Err(Useless::BadPlace), "{latitude} {longitude}");
+        }
+        for time in ["0", "-5", "", "yesterday", "2026-13-01T00:00:00Z", "1e300"] {
+            assert_eq!(point("1", "1", time), Err(Useless::BadTime), "{time}");
+        }
+    }
+
+    #[test]
+    fn units_are_converted_and_unknown_values_left_out() {
+        let said = Said {
+            accuracy_m: Some("12.0"),
+            altitude_m: Some("-3"),
+            altitude_accuracy_m: Some("-1"),
+            speed: Some(("10", KNOT)),
+            course_degrees: Some("-1"),
+            battery: Some(("0.87", 100.0)),
+            is_charging: Some(true),
+            tracker_id: Some("J P"),
+            trigger: Some(""),
+        };
+        assert_eq!(said.attributes(), "acc=12.0&alt=-3&speed=5.14&batt=87&charge=1&tid=J%20P");
+        let slow = Said { speed: Some(("-1", 1.0)), battery: Some(("85", 1.0)), ..Said::default() };
+        assert_eq!(slow.attributes(), "batt=85");
+        let long = "x".repeat(300);
+        let long = Said { tracker_id: Some(&long), trigger: Some("u"), ..Said::default() };
+        assert_eq!(long.attributes(), "trigger=u");
+    }
+}

@@ -1,0 +1,140 @@
+//! The points of one request as updates, in the form in which they are stored.
+
+use super::phones::{Point, Useless};
+use crate::proto::line::reply_prefix::ReplyPrefix;
+use crate::proto::model::attributes::Attributes;
+use crate::proto::model::era::Era;
+use crate::proto::model::location::Location;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::stored_line::push_attributes;
+use crate::proto::model::time::{Moment, Skew, Timestamp};
+use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
+
+/// The updates of one request.
+#[derive(Debug, Default)]
+pub struct Reports {
+    lines: Vec<u8>,
+    pending: Vec<Pending>,
+    /// Why the last of them is not stored, if one is not.
+    pub rejected: Option<Reject>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    line: (usize, usize),
+    client: (usize, usize),
+    moment: Moment,
+}
+
+/// What a server takes of clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking<'a> {
+    /// The server's name.
+    pub server: &'a ServerName,
+    /// When the request came in.
+    pub received: Moment,
+    /// The latest time that a point may have.
+    pub latest: Moment,
+    /// The most bytes of a client's name.
+    pub client_name_bytes_max: usize,
+}
+
+impl Reports {
+    /// Takes a point.
+    ///
+    /// # Errors
+    /// If it is of no use here.
+    pub fn push(&mut self, point: &Point, taking: Taking<'_>) -> Result<(), Useless> {
+        let name = &point.client;
+        if name.is_empty() || name.len() > taking.client_name_bytes_max || name.contains(is_separator) {
+            return Err(Useless::BadName);
+        }
+        let location = Location::parse(&point.location).map_err(|_| Useless::BadPlace)?;
+        let time = Timestamp::parse(&point.time).map_err(|_| Useless::BadTime)?;
+        let moment = time.moment();
+        if moment > taking.latest {
+            return Err(Useless::ClockAhead);
+        }
+        let start = self.lines.len();
+        push_attributes(Attributes::parse(&point.attributes), &mut self.lines);
+        ReplyPrefix::of(taking.server).push_to(Skew::between(taking.received, moment), &mut self.lines);
+        let client = self.lines.len() - start;
+        for (field, end) in [(name.as_str(), b' '), (location.text(), b' '), (time.text(), b'\n')] {
+            self.lines.extend_from_slice(field.as_bytes());
+            self.lines.push(end);
+        }
+        let (line, client) = ((start, self.lines.len()), (client, client + name.len()));
+        self.pending.push(Pending { line, client, moment });
+        Ok(())
+    }
+
+    /// Whether there is nothing to apply.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
+/// What would end a field of a line.
+fn is_separator(character: char) -> bool {
+    character.is_ascii_whitespace() || character.is_ascii_control()
+}
+
+impl Updates for Reports {
+    fn get(&self, i: usize) -> Option<Update<'_>> {
+        let &Pending { line: (start, end), client, moment } = self.pending.get(i)?;
+        let line = &self.lines[start..end];
+        let (source, rule) = (Source::CLIENT, MergeRule::LaterTime);
+        Some(Update { line, client, moment, era: Era::FIRST, source, rule })
+    }
+
+    fn reject(&mut self, _: usize, why: Reject) {
+        self.rejected = Some(why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::model::stored_line::StoredLine;
+
+    #[test]
+    fn points_become_stored_lines() {
+        let server = ServerName::parse("Alford").unwrap();
+        let received = Moment { seconds: 1_700_000_001, nanos: 500_000_000 };
+        let latest = Moment { seconds: 1_700_000_100, nanos: 0 };
+        let taking = Taking { server: &server, received, latest, client_name_bytes_max: 20 };
+        let point = |client: &str, time: &str, attributes: &str| Point {
+            client: client.to_owned(),
+            location: "+1.5-2".to_owned(),
+            time: time.to_owned(),
+            attributes: attributes.to_owned(),
+        };
+        let mut reports = Reports::default();
+        assert!(reports.is_empty());
+        assert_eq!(reports.push(&point("jane/phone", "1700000001", "acc=5"), taking), Ok(()));
+        assert_eq!(reports.push(&point("b", "1700000001.25", ""), taking), Ok(()));
+        assert_eq!(reports.push(&point("c", "1700000101", ""), taking), Err(Useless::ClockAhead));
+        for name in ["", "a b", "a\u{b}", "a\u{0}", &"x".repeat(21)] {
+            assert_eq!(
+                reports.push(&point(name, "1700000001", ""), taking),
+                Err(Useless::BadName),
+                "{name:?}"
+            );
+        }
+        let lines: Vec<String> = (0..)
+            .map_while(|i| reports.get(i))
+            .inspect(|update| {
+                let stored = StoredLine::parse(update.text()).unwrap();
+                assert_eq!((stored.client_range(), stored.moment()), (update.client, update.moment));
+            })
+            .map(|update| String::from_utf8(update.text().to_vec()).unwrap())
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "WITH acc=5 AT Alford +0.500000000 jane/phone +1.5-2 1700000001",
+                "AT Alford +0.250000000 b +1.5-2 1700000001.25",
+            ]
+        );
+    }
+}

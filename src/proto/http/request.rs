@@ -1,0 +1,275 @@
+//! Bytes in, bounded requests out.
+//!
+//! In this order, for each turn:
+//! 1. [`Reader::space`] is where to read into; [`Reader::filled`] says how many bytes came.
+//! 2. [`Reader::next`] says what there is, until it wants more bytes: a head, with which the driver chooses how long
+//!    the body may be; a client that waits for `100 Continue`; a whole request.
+//! 3. [`Reader::request`] is that request, and [`Reader::done`] makes room for the next one.
+
+use super::chunked::Chunked;
+use super::form;
+use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head};
+
+/// The bytes that are read at once.
+const READ_BYTES: usize = 4 * 1024;
+
+/// The most bytes of a request line.
+const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// Reads the requests of one connection.
+#[derive(Debug, Default)]
+pub struct Reader {
+    bytes: Vec<u8>,
+    /// How many of them have come; behind them is space.
+    len: usize,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// The head, in so many bytes of which no end was found.
+    #[default]
+    Unread,
+    Head(Head, Coming),
+    Whole(Head, usize, usize),
+}
+
+/// How a body comes.
+#[derive(Debug)]
+enum Coming {
+    /// Nothing of it has been taken: the driver has not said how long it may be.
+    Unbounded,
+    Length(usize),
+    Chunked(Chunked, usize),
+}
+
+/// What there is of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Too little: read on.
+    More,
+    /// A head: call [`Reader::bound_body`].
+    Head,
+    /// A head whose client waits for `100 Continue`, and read on.
+    Continue,
+    /// A request.
+    Whole,
+}
+
+/// A whole request.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    head: &'a Head,
+    bytes: &'a [u8],
+    /// The body, with its transfer coding undone.
+    pub body: &'a [u8],
+}
+
+impl Reader {
+    /// Where to read into.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.bytes.len() < self.len + READ_BYTES {
+            self.bytes.resize(self.len + READ_BYTES, 0);
+        }
+        &mut self.bytes[self.len..]
+    }
+
+    /// So many bytes have come.
+    pub fn filled(&mut self, count: usize) {
+        self.len += count;
+    }
+
+    /// Whether a part of a request has come.
+    pub fn is_mid_request(&self) -> bool {
+        self.len > 0
+    }
+
+    /// What there is of the next request.
+    ///
+    /// # Errors
+    /// If it is none, or too long. The connection must be closed after the answer.
+    pub fn next(&mut self) -> Result<Progress, BadRequest> {
+        let bytes = &mut self.bytes[..self.len];
+        match &mut self.state {
+            State::Unread => {
+                let Some(start) = first_line(bytes)? else { return Ok(Progress::More) };
+                if start > 0 {
+                    self.bytes.copy_within(start..self.len, 0);
+                    self.len -= start;
+                }
+                self.head()
+            }
+            State::Head(head, coming) => {
+                let start = head.bytes;
+                let ends = match coming {
+                    Coming::Unbounded => return Ok(Progress::Head),
+                    Coming::Length(length) => {
+                        let end = start + *length;
+                        (bytes.len() >= end).then_some((end, end))
+                    }
+                    Coming::Chunked(chunked, most) => {
+                        chunked.decode(bytes, start, *most)?.then(|| (chunked.body_end(), chunked.end()))
+                    }
+                };
+                let Some((body_end, end)) = ends else {
+                    let waits = std::mem::take(&mut head.expects_continue) && bytes.len() == start;
+                    return Ok(if waits { Progress::Continue } else { Progress::More });
+                };
+                let head = std::mem::take(head);
+                self.state = State::Whole(head, body_end, end);
+                Ok(Progress::Whole)
+            }
+            State::Whole(..) => Ok(Progress::Whole),
+        }
+    }
+
+    /// Says how many bytes the body may have of the request whose head is there.
+    ///
+    /// # Errors
+    /// If it says that it has more.
+    pub fn bound_body(&mut self, body_bytes_max: usize) -> Result<(), BadRequest> {
+        if let State::Head(head, coming @ Coming::Unbounded) = &mut self.state {
+            *coming = match head.body {
+                Body::None => Coming::Length(0),
+                Body::Length(length) => match usize::try_from(length) {
+                    Ok(length) if length <= body_bytes_max => Coming::Length(length),
+                    _ => return Err(BadRequest::new(413, "the body is too long for this path")),
+                },
+                Body::Chunked => Coming::Chunked(Chunked::at(head.bytes), body_bytes_max),
+            };
+        }
+        Ok(())
+    }
+
+    /// The most bytes that the body may take which is coming.
+    pub fn body_bytes_max(&self) -> usize {
+        match &self.state {
+            State::Head(_, Coming::Length(length)) => *length,
+            State::Head(_, Coming::Chunked(_, most)) => *most,
+            State::Unread | State::Head(_, Coming::Unbounded) | State::Whole(..) => 0,
+        }
+    }
+
+    /// The request whose head or whole is there.
+    pub fn request(&self) -> Option<Request<'_>> {
+        match &self.state {
+            State::Unread => None,
+            State::Head(head, _) => Some(Request { head, bytes: &self.bytes[..head.bytes], body: &[] }),
+            State::Whole(head, body_end, _) => {
+                let (bytes, body) = self.bytes[..*body_end].split_at(head.bytes);
+                Some(Request { head, bytes, body })
+            }
+        }
+    }
+
+    /// Drops the request, which has been answered. What a large one took is given back.
+    pub fn done(&mut self) {
+        if let State::Whole(_, _, end) = self.state {
+            self.bytes.copy_within(end..self.len, 0);
+            self.len -= end;
+            self.bytes.truncate(self.len);
+            self.bytes.shrink_to(READ_BYTES);
+            self.state = State::Unread;
+        }
+    }
+
+    fn head(&mut self) -> Result<Progress, BadRequest> {
+        let bytes = &self.bytes[..self.len];
+        match memchr::memmem::find(bytes, b"\r\n\r\n") {
+            Some(end) if end + 4 <= HEAD_BYTES_MAX => {
+                self.state = State::Head(Head::parse(&bytes[..end + 4])?, Coming::Unbounded);
+                Ok(Progress::Head)
+            }
+            None if bytes.len() < HEAD_BYTES_MAX => {
+                let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+                if line > REQUEST_LINE_BYTES_MAX {
+                    return Err(BadRequest::new(414, "the target is too long"));
+                }
+                Ok(Progress::More)
+            }
+            Some(_) | None => Err(BadRequest::new(431, "the head has more than 16 KiB")),
+        }
+    }
+}
+
+/// Where the request line begins. Empty lines before it are allowed, and a byte that begins none is known at once: what
+/// begins a TLS hello has no line end to wait for.
+fn first_line(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
+    let mut start = 0;
+    while bytes[start..].starts_with(b"\r\n") {
+        start += 2;
+    }
+    match &bytes[start..] {
+        [] | [b'\r'] => Ok(None),
+        [0x16, ..] => {
+            Err(BadRequest::new(400, "this port speaks HTTP without TLS: write http:// and not https://"))
+        }
+        [first, ..] if !first.is_ascii_graphic() => {
+            Err(BadRequest::new(400, "the head is no request of HTTP/1.1"))
+        }
+        _ if start > HEAD_BYTES_MAX => Err(BadRequest::new(400, "too many empty lines before the request")),
+        _ => Ok(Some(start)),
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The method, in capitals as a rule.
+    pub fn method(&self) -> &'a [u8] {
+        self.head.method(self.bytes)
+    }
+
+    /// The path, as it came: percent-encoding is not undone.
+    pub fn path(&self) -> &'a [u8] {
+        self.path_and_query().0
+    }
+
+    /// The query, as it came; empty if there is none.
+    pub fn query(&self) -> &'a [u8] {
+        self.path_and_query().1
+    }
+
+    /// The only value of a header field; `None` if there is none or more than one.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let mut values = self.headers(name);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// All values of a header field.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.head.values(self.bytes, name)
+    }
+
+    /// Whether the connection may go on after the answer.
+    pub fn keeps_alive(&self) -> bool {
+        self.head.keeps_alive
+    }
+
+    /// The media type of the body without its parameters, in lower case.
+    pub fn media_type(&self) -> String {
+        let value = self.header("content-type").unwrap_or_default();
+        let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        String::from_utf8_lossy(media_type).to_ascii_lowercase()
+    }
+
+    /// The pairs of the query.
+    pub fn query_pairs(&self) -> Vec<(String, String)> {
+        form::pairs(self.query())
+    }
+
+    fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
+        let target = self.head.target(self.bytes);
+        // A client that takes us for a proxy sends the whole address.
+        let origin_form = match memchr::memmem::find(target, b"://") {
+            Some(scheme) if target[..scheme].iter().all(u8::is_ascii_alphabetic) => {
+                let rest = &target[scheme + 3..];
+                memchr::memchr2(b'/', b'?', rest).map_or(&b"/"[..], |start| &rest[start..])
+            }
+            _ => target,
+        };
+        let origin_form = origin_form.split(|&byte| byte == b'#').next().unwrap_or_default();
+        match memchr::memchr(b'?', origin_form) {
+            Some(at) => (&origin_form[..at], &origin_form[at + 1..]),
+            None => (origin_form, &[]),
+        }
+    }
+}

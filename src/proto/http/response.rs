@@ -1,0 +1,145 @@
+//! The answer to a request, as bytes.
+
+use serde_json::json;
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    content_type: &'static str,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+/// How an answer is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending<'a> {
+    /// The time, as HTTP writes it.
+    pub date: &'a str,
+    /// Whether the connection goes on after it.
+    pub keeps_alive: bool,
+    /// Whether the request was HEAD, so that the body does not follow.
+    pub is_head: bool,
+}
+
+impl Response {
+    /// A body of a media type.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, content_type, headers: Vec::new(), body: body.into() }
+    }
+
+    /// A success with a value.
+    pub fn json(value: &serde_json::Value) -> Response {
+        Response::new(200, "application/json", value.to_string())
+    }
+
+    /// An error with one sentence, as RFC 9457 lays it out.
+    pub fn problem(status: u16, why: &str) -> Response {
+        let body = json!({ "type": "about:blank", "title": reason(status), "status": status, "detail": why });
+        Response::new(status, "application/problem+json", body.to_string())
+    }
+
+    /// With one more header field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Appends it to what is to be sent.
+    pub fn push_to(&self, sending: Sending<'_>, out: &mut Vec<u8>) {
+        let Sending { date, keeps_alive, is_head } = sending;
+        let mut head = format!("HTTP/1.1 {} {}\r\nDate: {date}\r\n", self.status, reason(self.status));
+        let mut field = |name: &str, value: &str| {
+            // No value comes from outside as it is, but a line end in one would be a second answer.
+            let value: String = value.chars().filter(|it| !it.is_control()).collect();
+            head.push_str(&format!("{name}: {value}\r\n"));
+        };
+        if self.has_body() {
+            field("Content-Type", self.content_type);
+            field("Content-Length", &self.body.len().to_string());
+        }
+        field("Cache-Control", "no-store");
+        field("X-Content-Type-Options", "nosniff");
+        for (name, value) in &self.headers {
+            field(name, value);
+        }
+        if !keeps_alive {
+            field("Connection", "close");
+        }
+        head.push_str("\r\n");
+        out.extend_from_slice(head.as_bytes());
+        if self.has_body() && !is_head {
+            out.extend_from_slice(&self.body);
+        }
+    }
+
+    fn has_body(&self) -> bool {
+        !matches!(self.status, 204 | 304)
+    }
+}
+
+/// What tells a client to send the body that it holds back.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The words of a status.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(response: &Response, keeps_alive: bool, is_head: bool) -> String {
+        let mut out = Vec::new();
+        response.push_to(Sending { date: "now", keeps_alive, is_head }, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn answers_say_how_long_they_are() {
+        let response = Response::new(200, "text/plain", "hello").with("X", "a\r\nb");
+        let head = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\
+                    Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX: ab\r\n";
+        assert_eq!(sent(&response, true, false), format!("{head}\r\nhello"));
+        assert_eq!(sent(&response, false, true), format!("{head}Connection: close\r\n\r\n"));
+        assert!(!sent(&Response::new(204, "", ""), true, false).contains("Content-Length"));
+    }
+
+    #[test]
+    fn errors_are_problems() {
+        let problem = Response::problem(404, "no such client");
+        let body: serde_json::Value = serde_json::from_slice(problem.body()).unwrap();
+        assert_eq!((&body["status"], &body["detail"]), (&json!(404), &json!("no such client")));
+        assert!(sent(&problem, true, false).contains("application/problem+json"));
+    }
+}

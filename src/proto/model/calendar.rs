@@ -1,0 +1,154 @@
+//! Dates with times, as programs write them: RFC 3339 and its neighbours, to POSIX seconds and back.
+
+use crate::proto::model::time::Moment;
+
+/// The POSIX seconds of a date with a time, with the fraction that it has: `2026-11-27T10:30:00.25Z`, with an offset,
+/// with a space for the T, or without a zone, which is taken for UTC. `None` if it is none, or before 1970.
+pub fn posix_time(text: &str) -> Option<String> {
+    let bytes = text.trim().as_bytes();
+    let number = |range: std::ops::Range<usize>| {
+        let digits = bytes.get(range).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+        std::str::from_utf8(digits).ok()?.parse::<i64>().ok()
+    };
+    let is = |at: usize, allowed: &[u8]| bytes.get(at).is_some_and(|byte| allowed.contains(byte));
+    let separated = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":");
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute) = (number(11..13)?, number(14..16)?);
+    let (second, mut at) = if is(16, b":") { (number(17..19)?, 19) } else { (0, 16) };
+    let in_bounds = (1..=12).contains(&month)
+        && (1..=days_of(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    if !separated || !in_bounds {
+        return None;
+    }
+    let mut fraction = "";
+    if is(at, b".,") {
+        let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        fraction = text.trim().get(at + 1..at + 1 + digits).filter(|digits| !digits.is_empty())?;
+        at += 1 + digits;
+    }
+    let offset_s = match &bytes[at..] {
+        [] | b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), rest @ ..] => {
+            let digits: Vec<u8> = rest.iter().copied().filter(|&byte| byte != b':').collect();
+            let digits = std::str::from_utf8(&digits).ok()?;
+            let is_offset = matches!(digits.len(), 2 | 4) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let minutes: i64 =
+                digits.get(2..).filter(|rest| !rest.is_empty()).map_or(Some(0), |m| m.parse().ok())?;
+            let hours: i64 = digits.get(..2).filter(|_| is_offset)?.parse().ok()?;
+            if *sign == b'-' { -(hours * 3_600 + minutes * 60) } else { hours * 3_600 + minutes * 60 }
+        }
+        _ => return None,
+    };
+    let seconds = days_before(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset_s;
+    let seconds = u64::try_from(seconds).ok()?;
+    Some(if fraction.is_empty() { seconds.to_string() } else { format!("{seconds}.{fraction}") })
+}
+
+/// The moment as a date with a time in UTC, to the second: `2026-11-27T10:30:00Z`.
+pub fn date_time(moment: Moment) -> String {
+    let (year, month, day) = date(moment.seconds / 86_400);
+    let [hour, minute, second] = clock(moment);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The moment as HTTP writes it: `Fri, 27 Nov 2026 10:30:00 GMT`.
+pub fn http_date(moment: Moment) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let days = moment.seconds / 86_400;
+    let (year, month, day) = date(days);
+    let [hour, minute, second] = clock(moment);
+    let (name, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
+    format!("{name}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+fn clock(moment: Moment) -> [u64; 3] {
+    [moment.seconds / 3_600 % 24, moment.seconds / 60 % 60, moment.seconds % 60]
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        2 => 28 + i64::from(is_leap(year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// The days from 1970-01-01 to a date.
+fn days_before(year: i64, month: i64, day: i64) -> i64 {
+    let leaps = |year: i64| year / 4 - year / 100 + year / 400;
+    let years = 365 * (year - 1_970) + leaps(year - 1) - leaps(1_969);
+    years + (1..month).map(|month| days_of(year, month)).sum::<i64>() + day - 1
+}
+
+/// Year, month and day of the day that is so many days after 1970-01-01.
+fn date(days: u64) -> (i64, i64, i64) {
+    // Beyond this year nothing is written in four digits.
+    let mut left = days.min(2_932_896) as i64;
+    let mut year = 1_970 + left / 366;
+    left -= days_before(year, 1, 1);
+    loop {
+        let days_of_year = 365 + i64::from(is_leap(year));
+        if left < days_of_year {
+            break;
+        }
+        left -= days_of_year;
+        year += 1;
+    }
+    let mut month = 1;
+    while left >= days_of(year, month) {
+        left -= days_of(year, month);
+        month += 1;
+    }
+    (year, month, left + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some("0")),
+            ("2026-11-27T10:30:00.25Z", Some("1795775400.25")),
+            ("2026-11-27T10:30:00+01:00", Some("1795771800")),
+            ("2026-11-27T10:30:00-0130", Some("1795780800")),
+            ("2026-11-27 10:30:00", Some("1795775400")),
+            ("2026-11-27T10:30Z", Some("1795775400")),
+            ("2024-02-29T23:59:59Z", Some("1709251199")),
+            ("2000-03-01T00:00:00Z", Some("951868800")),
+            ("2100-03-01T00:00:00Z", Some("4107542400")),
+            ("2023-02-29T00:00:00Z", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-11-27T25:00:00Z", None),
+            ("2026-11-27T10:30:00.Z", None),
+            ("2026-11-27T10:30:00 CET", None),
+            ("2026-11-27", None),
+            ("1795775400", None),
+            ("", None),
+        ] {
+            assert_eq!(posix_time(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_is_written_as_it_is_read() {
+        for days in (0..2_932_896).step_by(97).chain([2_932_896]) {
+            let moment = Moment { seconds: days * 86_400 + 37_800, nanos: 0 };
+            assert_eq!(posix_time(&date_time(moment)), Some(moment.seconds.to_string()));
+        }
+        let moment = Moment { seconds: 1_795_775_400, nanos: 0 };
+        assert_eq!(date_time(moment), "2026-11-27T10:30:00Z");
+        assert_eq!(http_date(moment), "Fri, 27 Nov 2026 10:30:00 GMT");
+        assert!(date_time(Moment { seconds: u64::MAX, nanos: 0 }).starts_with("9999-12-31T"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Requests of HTTP from any bytes: read the same whole and in pieces, bounded, and points that are of use become lines
+//! that are read back.
+
+use crate::proto::http::form;
+use crate::proto::http::head::BadRequest;
+use crate::proto::http::phones::owntracks::{self, Whose};
+use crate::proto::http::phones::{Taken, gpslogger, overland, traccar};
+use crate::proto::http::reports::{Reports, Taking};
+use crate::proto::http::request::{Progress, Reader};
+use crate::proto::model::calendar::posix_time;
+use crate::proto::model::name::ServerName;
+use crate::proto::model::stored_line::StoredLine;
+use crate::proto::model::time::Moment;
+use crate::proto::store::update::Updates;
+
+const BODY_BYTES_MAX: usize = 4 * 1024;
+const NOW: Moment = Moment { seconds: 1_700_000_000, nanos: 0 };
+
+/// Bytes as a stream of requests, and as bodies and parameters of every app.
+pub(crate) fn check(data: &[u8]) {
+    let whole = read(data, usize::MAX);
+    for piece in [1, 3] {
+        assert_eq!(read(data, piece), whole, "in pieces of {piece}");
+    }
+    let mut bodies: Vec<&[u8]> = whole.0.iter().map(|(_, body)| &**body).collect();
+    bodies.push(data);
+    for body in bodies {
+        points(body);
+    }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Some(seconds) = posix_time(text)
+    {
+        assert!(seconds.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'), "{seconds}");
+    }
+}
+
+/// The targets and bodies of all requests, and why there is no further one.
+fn read(stream: &[u8], piece: usize) -> (Vec<(Vec<u8>, Vec<u8>)>, Option<BadRequest>) {
+    let (mut reader, mut requests) = (Reader::default(), Vec::new());
+    for mut bytes in stream.chunks(piece) {
+        while !bytes.is_empty() {
+            let space = reader.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            reader.filled(count);
+            bytes = &bytes[count..];
+            loop {
+                match reader.next() {
+                    Err(error) => return (requests, Some(error)),
+                    Ok(Progress::More) => break,
+                    Ok(Progress::Continue) => {}
+                    Ok(Progress::Head) => {
+                        if let Err(error) = reader.bound_body(BODY_BYTES_MAX) {
+                            return (requests, Some(error));
+                        }
+                    }
+                    Ok(Progress::Whole) => {
+                        let request = reader.request().expect("it is whole");
+                        assert!(request.body.len() <= BODY_BYTES_MAX);
+                        let target = [request.path(), b"?", request.query()].concat();
+                        requests.push((target, request.body.to_vec()));
+                        reader.done();
+                    }
+                }
+            }
+        }
+    }
+    (requests, None)
+}
+
+/// Whatever an app's file takes is stored, or of no use.
+fn points(body: &[u8]) {
+    let pairs = form::pairs(body);
+    let whose = Whose { user: Some("a".to_owned()), device: None };
+    let all = [
+        owntracks::read(body, &whose),
+        traccar::read_json(body, NOW),
+        traccar::read_pairs(&pairs, &[], NOW),
+        overland::read(body, Some("a")),
+        gpslogger::read(&pairs, None, NOW),
+    ];
+    let server = ServerName::parse("Alford").expect("it follows the rule");
+    let latest = Moment { seconds: u64::MAX, nanos: 0 };
+    let taking = Taking { server: &server, received: NOW, latest, client_name_bytes_max: 1_024 };
+    for Taken { points, .. } in all.into_iter().flatten() {
+        let mut reports = Reports::default();
+        let taken = points.iter().filter(|point| reports.push(point, taking).is_ok()).count();
+        for i in 0..taken {
+            let update = reports.get(i).expect("as many as were taken");
+            let stored = StoredLine::parse(update.text()).expect("a line is read back");
+            assert_eq!((stored.client_range(), stored.moment()), (update.client, update.moment));
+        }
+        assert!(reports.get(taken).is_none());
+    }
+}
