@@ -18,7 +18,7 @@ use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::LAST_READS_MAX;
-use crate::net::stream::{Stream, hang_up, let_replies_leave, linger};
+use crate::net::stream::{Stream, hang_up, is_hung_up, let_replies_leave, linger};
 use crate::os::clock;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
@@ -187,7 +187,11 @@ impl<'a> Connection<'a> {
     /// A neighbour has proved that it is here: its older conversation is cut, and the link to it wakes.
     fn authenticated(&mut self, neighbour: usize) {
         let stream = Arc::clone(self.stream);
-        let cut = Box::new(move || hang_up(&stream, Half::Both));
+        let cut = Box::new(move || {
+            let is_in_use = !is_hung_up(&stream);
+            hang_up(&stream, Half::Both);
+            is_in_use
+        });
         self.registration = Some(self.shared.member.authenticated(&self.conversation, neighbour, cut));
         self.admitted.authenticated();
         self.deadlines.enter(Phase::Heartbeats(PEER_TIMEOUT));

@@ -374,10 +374,12 @@ impl Host for Member {
 
     fn admits(&self, neighbour: usize, claimant: Claimant) -> bool {
         let Err(here) = self.peers.admits(neighbour, claimant) else { return true };
-        let (name, here, there) = (&self.me.neighbours[neighbour].name, here.from, claimant.from);
+        let (name, there) = (&self.me.neighbours[neighbour].name, claimant.from);
+        let copied = if here.epoch == claimant.epoch { " and an empty data folder" } else { "" };
         let what = format_args!(
-            "two servers say that they are {name}: one at {here}, and one at {there}, which is kept out for now; stop \
-             one, or give it a name of its own"
+            "two servers say that they are {name}: one at {}, and one at {there}, which is kept out for now; stop one, \
+             or give it a name{copied} of its own",
+            here.from
         );
         self.metrics.count_and_warn(Event::NameTaken, Source::Neighbour(neighbour), what);
         false

@@ -28,6 +28,14 @@ pub fn hang_up(stream: &Stream, half: Half) {
     let _ = stream.shutdown(half);
 }
 
+/// Whether the other side has closed its half of a stream or reset it, even if not all that it sent has been read.
+pub fn is_hung_up(stream: &Stream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // `ERR` and `HUP` are reported unasked.
+    poll(&mut polled, Some(&at_once)).is_ok_and(|count| count > 0)
+}
+
 /// Waits until the kernel has sent all replies. A socket that is closed while the other side goes on sending is
 /// reset, and the end of a reply that has not been sent by then never is.
 pub fn let_replies_leave(socket: &Stream) {

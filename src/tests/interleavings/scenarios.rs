@@ -237,7 +237,11 @@ fn peers(_: &Stage) {
 
 fn enter<'a>(peers: &'a PeerRegistry, stream: &Arc<TcpStream>) -> Registration<'a> {
     let stream = Arc::clone(stream);
-    peers.enter(0, None, Box::new(move || cut(&stream, Half::Both)))
+    let cut = move || {
+        cut(&stream, Half::Both);
+        true
+    };
+    peers.enter(0, None, Box::new(cut))
 }
 
 /// Two servers take reports, pass them on to the played third one, and stop at once.

@@ -23,4 +23,5 @@ mod signals;
 mod stopping;
 #[path = "../transcripts/mod.rs"]
 mod transcripts;
+mod twins;
 mod vanished;
