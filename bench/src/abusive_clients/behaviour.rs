@@ -49,6 +49,11 @@ impl Behaviour {
         }
     }
 
+    /// The one that people call so.
+    pub(crate) fn named(words: &str) -> Option<Behaviour> {
+        Behaviour::value_variants().iter().copied().find(|behaviour| behaviour.words() == words)
+    }
+
     /// How often each client has its turn: to connect if it is not connected, else to say more.
     pub(super) fn turn(self) -> Duration {
         match self {

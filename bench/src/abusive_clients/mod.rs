@@ -8,6 +8,7 @@
 //! | `count` | what has become of the connections of a fleet |
 //! | `fleet` | the process that is a fleet |
 //! | `fleet_process` | that process, seen from the one that measures |
+//! | `neighbour` | a neighbour that must get in all the same |
 //! | `probe` | well-behaved clients beside it: fresh ones, and one that stays |
 //! | `watch` | memory of the server and of the kernel meanwhile, and what the kernel drops |
 //! | `verdict` | what all that should be |
@@ -17,6 +18,7 @@ pub mod fleet;
 
 pub(crate) mod count;
 pub(crate) mod fleet_process;
+pub(crate) mod neighbour;
 pub(crate) mod probe;
 pub(crate) mod script;
 pub(crate) mod verdict;

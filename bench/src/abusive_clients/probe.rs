@@ -105,7 +105,8 @@ fn steady(server: SocketAddr, is_over: &AtomicBool) -> Vec<Probe> {
 }
 
 impl Probe {
-    fn over(began_ns: u64, visited: io::Result<()>) -> Probe {
+    /// One that began then, is over now, and has come to this.
+    pub(super) fn over(began_ns: u64, visited: io::Result<()>) -> Probe {
         let took_ns = clock::monotonic_ns().saturating_sub(began_ns);
         Probe { began_ns, took_ns, trouble: visited.err().map(|error| error.to_string()) }
     }

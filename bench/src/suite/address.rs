@@ -34,24 +34,31 @@ pub(crate) struct Shape {
     pub(crate) name: &'static str,
     /// How many servers.
     pub(crate) servers: usize,
+    /// How many of them, the last ones, are not started.
+    pub(crate) absent: usize,
     /// The links.
     pub(crate) links: &'static [(usize, usize)],
 }
 
 /// One server on its own.
-pub(super) const ALONE: Shape = Shape { name: "alone", servers: 1, links: &[] };
+pub(super) const ALONE: Shape = Shape { name: "alone", servers: 1, absent: 0, links: &[] };
+
+/// One server, and a neighbour that the suite plays.
+pub(super) const ONE_OF_TWO: Shape = Shape { name: "one of two", servers: 2, absent: 1, links: &[(0, 1)] };
 
 /// The graph of the default herd.
 pub(crate) const SEED: Shape =
-    Shape { name: "seed", servers: 5, links: &[(0, 3), (0, 4), (1, 3), (1, 4), (2, 3)] };
+    Shape { name: "seed", servers: 5, absent: 0, links: &[(0, 3), (0, 4), (1, 3), (1, 4), (2, 3)] };
 
 /// One after the other.
-pub(super) const CHAIN: Shape = Shape { name: "chain", servers: 5, links: &[(0, 1), (1, 2), (2, 3), (3, 4)] };
+pub(super) const CHAIN: Shape =
+    Shape { name: "chain", servers: 5, absent: 0, links: &[(0, 1), (1, 2), (2, 3), (3, 4)] };
 
 /// All linked to all.
 pub(super) const MESH: Shape = Shape {
     name: "mesh",
     servers: 5,
+    absent: 0,
     links: &[(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)],
 };
 

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::address::ALONE;
+use super::address::{ALONE, ONE_OF_TWO};
 use super::bench::Bench;
+use super::crowd_bound::{Bound, NAMES_MIB};
 use super::limits::connections_max;
 use super::options::Name;
 use super::results::{Figures, Record, label, point};
-use super::server::Start;
+use super::server::{Servers, Start};
 use super::slow_places::{SlowPlaces, State};
 use super::variant::Variant;
 use crate::abusive_clients::behaviour::Behaviour;
 use crate::abusive_clients::count::Count;
 use crate::abusive_clients::fleet_process::FleetProcess;
+use crate::abusive_clients::neighbour;
 use crate::abusive_clients::probe::{self, Probe, Probes};
 use crate::abusive_clients::verdict::{Seen, Verdict, late};
 use crate::abusive_clients::watch::{Dropped, Look, look, watch};
@@ -36,18 +37,11 @@ const BUSY_SHARE: u32 = 10;
 
 /// Connections of strangers at once.
 const STRANGERS: u32 = 1_000;
-/// What clients with long names may take, and what the server may take besides: connections, and the journal's buffers.
-const NAMES_MIB: u64 = 64;
-const BESIDES_MIB: u64 = 64;
-
 /// Clients that ask what costs money: as many as have made 189 calls a second where no budget was.
 const ASKERS: u32 = 40;
 
 /// How long the provider of places takes that they ask.
 const PLACES_DELAY: Duration = Duration::from_millis(10);
-
-/// The calls that it may get: those of a minute by default, because the crowd stays for less.
-const PAID_CALLS_MAX: u64 = 60;
 
 /// Counters of the server that say why somebody was refused or cut off begin so.
 const REASONS: [&str; 5] = [
@@ -58,7 +52,7 @@ const REASONS: [&str; 5] = [
     "server_unauthenticated_displaced",
 ];
 
-const TITLES: [&str; 9] = [
+const TITLES: [&str; 10] = [
     "crowd",
     "members",
     "alone p50, ms",
@@ -67,6 +61,7 @@ const TITLES: [&str; 9] = [
     "server's memory before / peak / after, MiB",
     "TCP's, MiB",
     "overflows",
+    "against its bound",
     "verdict",
 ];
 
@@ -86,6 +81,8 @@ struct Plan {
 /// What was seen of one crowd.
 struct Sight {
     probes: Probes,
+    /// Of a neighbour, where one can come.
+    neighbour: Vec<Probe>,
     looks: Vec<Look>,
     count: Count,
     dropped: Dropped,
@@ -188,19 +185,13 @@ impl Plan {
         let extra: Vec<String> =
             ["--log-level", "info"].map(str::to_owned).into_iter().chain(self.extra.clone()).collect();
         if self.behaviour != Behaviour::Paid {
-            return self.see_with(bench, variant, &extra);
+            return self.see_with(bench, variant, &extra, || None);
         }
         let state = State::default();
         thread::scope(|scope| {
             let places = SlowPlaces::start(scope, &state, PLACES_DELAY).map_err(|error| error.to_string())?;
             let extra = [&extra[..], &["--places-url".to_owned(), places.url()]].concat();
-            let (mut figures, mut verdict) = self.see_with(bench, variant, &extra)?;
-            let calls = places.answers();
-            figures.insert("paid_calls".to_owned(), calls as f64);
-            if calls > PAID_CALLS_MAX {
-                verdict.failed.push(format!("{calls} paid calls, of which there may be {PAID_CALLS_MAX}"));
-            }
-            Ok((figures, verdict))
+            self.see_with(bench, variant, &extra, || Some(places.answers()))
         })
     }
 
@@ -209,24 +200,35 @@ impl Plan {
         bench: &Bench<'_>,
         variant: &Variant,
         extra: &[String],
+        paid_calls: impl FnOnce() -> Option<u64>,
     ) -> Result<(Figures, Verdict), String> {
-        let servers = bench.start(variant, Start { shape: ALONE, extra, cpu: None })?;
-        let member = &servers.herd.members()[0];
-        let crowded = if self.behaviour.is_at_peer_port() { member.peer } else { member.client };
-        let pid = servers.pids()[0];
-        let sight = self.stand_by(pid, member.client, crowded)?;
-        let last = look(pid).ok_or("the server has ended")?;
+        let shape = if self.behaviour.is_at_peer_port() { ONE_OF_TWO } else { ALONE };
+        let servers = bench.start(variant, Start { shape, extra, cpu: None })?;
+        let sight = self.stand_by(&servers)?;
+        let last = look(servers.pids()[0]).ok_or("the server has ended")?;
+        let log_bytes = servers.log_bytes(0);
         let counters = servers.stop()?.first().map(|line| counters(line)).unwrap_or_default();
-        Ok(self.judge(&sight, last, &counters))
+        let (mut figures, mut verdict) = self.judge(&sight, last, &counters);
+        figures.insert("log_mib".to_owned(), log_bytes as f64 / f64::from(1 << 20));
+        if let Some(calls) = paid_calls() {
+            figures.insert("paid_calls".to_owned(), calls as f64);
+        }
+        verdict.failed.extend(Bound::of(self.behaviour).and_then(|bound| bound.exceeded(&figures)));
+        Ok((figures, verdict))
     }
 
     /// Lets the crowd come to one port and go while honest clients visit that of the clients.
-    fn stand_by(&self, pid: u32, target: SocketAddr, crowded: SocketAddr) -> Result<Sight, String> {
+    fn stand_by(&self, servers: &Servers) -> Result<Sight, String> {
+        let (pid, members) = (servers.pids()[0], servers.herd.members());
+        let server = &members[0];
+        let crowded = if self.behaviour.is_at_peer_port() { server.peer } else { server.client };
         let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             let looks = scope.spawn(move || watch(pid, is_over));
+            let neighbour =
+                members.get(1).map(|other| scope.spawn(|| neighbour::visits(server, other, is_over)));
             let dropped = Dropped::look();
-            let (sight, probes) = probe::beside(target, || {
+            let (sight, probes) = probe::beside(server.client, || {
                 thread::sleep(ALONE_FOR);
                 let crowd_ns = clock::monotonic_ns();
                 let crowd = FleetProcess::gather(self.behaviour, self.size, crowded)?;
@@ -240,14 +242,17 @@ impl Plan {
             });
             is_over.store(true, Ordering::Relaxed);
             let looks = looks.join().map_err(|_| "nobody has looked")?;
+            let neighbour = neighbour.map_or(Ok(Vec::new()), |visits| visits.join());
+            let neighbour = neighbour.map_err(|_| "no neighbour has come")?;
             let (count, crowd_ns, gathered_ns, told_ns, gone_ns) = sight.map_err(|why: String| why)?;
             let dropped = Dropped::look().since(dropped);
-            Ok(Sight { probes, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns })
+            Ok(Sight { probes, neighbour, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns })
         })
     }
 
     fn judge(&self, sight: &Sight, last: Look, counters: &BTreeMap<String, u64>) -> (Figures, Verdict) {
-        let Sight { probes, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns } = sight;
+        let Sight { probes, neighbour, looks, count, dropped, crowd_ns, gathered_ns, told_ns, gone_ns } =
+            sight;
         let end_ns = gone_ns + clock::ns(CLEARING_UP);
         let (alone, rest): (Vec<Probe>, Vec<Probe>) =
             probes.fresh.iter().cloned().partition(|visit| visit.began_ns + visit.took_ns < *crowd_ns);
@@ -299,8 +304,15 @@ impl Plan {
             figures.insert(format!("server_{name}"), *count as f64);
         }
         let grown_mib = (figures["rss_peak_kib"] - figures["rss_before_kib"]) / 1024.0;
-        if self.behaviour == Behaviour::LongNames && grown_mib > (NAMES_MIB + BESIDES_MIB) as f64 {
-            verdict.failed.push(format!("{grown_mib:.0} MiB for names that may take {NAMES_MIB}"));
+        figures.insert("grown_mib".to_owned(), grown_mib);
+        // A visit that began before the crowd came may last until it is there.
+        let met = neighbour.iter().filter(|visit| visit.began_ns + visit.took_ns >= *crowd_ns);
+        if let Some(longest_ns) = met.map(|visit| visit.took_ns).max() {
+            figures.insert("neighbour_visits".to_owned(), neighbour.len() as f64);
+            figures.insert("neighbour_seconds_max".to_owned(), longest_ns as f64 / 1e9);
+        }
+        if let Some(trouble) = neighbour.iter().find_map(|visit| visit.trouble.as_deref()) {
+            verdict.failed.push(format!("a neighbour was kept out: {trouble}"));
         }
         (figures, verdict)
     }
@@ -335,6 +347,7 @@ fn row(record: &Record) -> Vec<String> {
         row.push(verdict);
         return row;
     };
+    let bound = Behaviour::named(&of("crowd")).and_then(Bound::of);
     let figure = |name: &str| record.stats(name).map_or(0.0, |stats| stats.median);
     let ms = |name: &str| format!("{:.1}", figure(name) / 1e3);
     let mib = |name: &str| format!("{:.0}", figure(name) / 1024.0);
@@ -347,6 +360,7 @@ fn row(record: &Record) -> Vec<String> {
         format!("{} / {} / {}", mib("rss_before_kib"), mib("rss_peak_kib"), mib("rss_after_kib")),
         format!("{} / {}", mib("kernel_tcp_before_kib"), mib("kernel_tcp_peak_kib")),
         format!("{}", figure("listen_overflows")),
+        bound.map_or("-".to_owned(), |bound| bound.shown(figure)),
         verdict,
     ]
 }

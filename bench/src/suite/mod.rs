@@ -22,6 +22,7 @@ pub mod targets;
 pub(crate) mod address;
 mod bench;
 mod churn;
+mod crowd_bound;
 mod crowds;
 mod far_end;
 mod grid;

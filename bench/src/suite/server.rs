@@ -60,7 +60,8 @@ impl Servers {
         fs::write(&herd_file, proxyherd::config::to_toml(&herd)).map_err(unwritable)?;
         let mut servers =
             Servers { variant: variant.name.clone(), children: Vec::new(), folder: folder.clone(), herd };
-        for member in servers.herd.members() {
+        let present = servers.herd.members().len() - start.shape.absent;
+        for member in &servers.herd.members()[..present] {
             let words = variant.command(&servers.herd, member, &herd_file, start.extra);
             let said = File::create(folder.join(format!("{}.said", member.name))).map_err(unwritable)?;
             let child = wrapped(&words, start.cpu)
@@ -125,6 +126,14 @@ impl Servers {
             log.lines().rfind(|line| line.contains(words)).unwrap_or_default().to_owned()
         };
         self.herd.members().iter().map(|member| latest(member.name.as_str())).collect()
+    }
+
+    /// The bytes of the log of the server with this number, those of its rotated files included.
+    pub(super) fn log_bytes(&self, at: usize) -> u64 {
+        let log = format!("{}.log", self.herd.members()[at].name);
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let of_log = files.filter(|file| file.file_name().to_string_lossy().starts_with(&log));
+        of_log.filter_map(|file| file.metadata().ok()).map(|found| found.len()).sum()
     }
 
     fn wait_for(&mut self, at: usize, variant: &Variant) -> Result<(), String> {
