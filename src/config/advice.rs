@@ -1,4 +1,13 @@
-//! What to write instead, for mistakes in a herd file that the TOML library names in words of its own.
+//! What to write instead, for mistakes in a herd file that the TOML library names in words of its own. What is advised
+//! is accepted when it is written.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::limits::{CLOCK_LEAD_SUGGESTED, EXPIRE_AFTER_SUGGESTED};
+use super::time::shown;
+
+/// The port of an address to which nothing is known of one.
+const PORT_SUGGESTED: u16 = 12_550;
 
 /// Which keys there are.
 pub(super) struct Keys {
@@ -18,6 +27,7 @@ pub(super) fn advice(text: &str, at: usize, message: &str, keys: &Keys) -> Optio
     }
     let says = |words: &str| message.contains(words);
     let (key, value) = line.split_once('=').map_or(("", line), |(key, value)| (key.trim(), value.trim()));
+    let (key, value) = (key.trim_matches(['"', '\'']), value.split('#').next().unwrap_or_default().trim());
     let bare = value.trim_matches(['"', '\'', '“', '”', '„', '‘', '’', '«', '»']);
     if message == "duplicate key" {
         return Some("this name is there twice: rename or remove one of them".to_owned());
@@ -42,6 +52,11 @@ pub(super) fn advice(text: &str, at: usize, message: &str, keys: &Keys) -> Optio
             "a server is a table of its own, as in [servers.Alford], with its addresses below".to_owned(),
         );
     }
+    if value.starts_with('{') {
+        return Some(
+            "give the server a table of its own, as in [servers.Alford], with its addresses below".to_owned(),
+        );
+    }
     if key == "links" || says("expected a sequence") || says("array") {
         return Some(
             "links are pairs of names in quotes, as in links = [[\"Alford\", \"Bolden\"]]".to_owned(),
@@ -51,9 +66,39 @@ pub(super) fn advice(text: &str, at: usize, message: &str, keys: &Keys) -> Optio
         return None;
     }
     if says("expected a string") || says("must be quoted") || says("invalid") || says("expected newline") {
-        return Some(format!("put the value in quotes, \" before and after: {key} = \"{bare}\""));
+        return quoted(key, bare, keys);
     }
     None
+}
+
+/// How a value is written that should have been in quotes.
+fn quoted(key: &str, bare: &str, keys: &Keys) -> Option<String> {
+    let (value, what) = match key {
+        "client" | "peer" => (address(bare), "an IP address and a port"),
+        "expire_after" => (time(bare, EXPIRE_AFTER_SUGGESTED), "a time with its unit"),
+        "max_clock_lead" => (time(bare, CLOCK_LEAD_SUGGESTED), "a time with its unit"),
+        _ if (keys.is_of_herd)(key) || (keys.is_of_server)(key) => (bare.to_owned(), "the value"),
+        _ => return None,
+    };
+    Some(if value == bare {
+        format!("put the value in quotes, \" before and after: {key} = \"{value}\"")
+    } else {
+        format!("write {what} in quotes, as in {key} = \"{value}\"")
+    })
+}
+
+/// The address that was meant: this machine's or port 12550 where a part is missing.
+fn address(bare: &str) -> String {
+    let ip = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT_SUGGESTED));
+    let port = bare.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let meant = bare.parse::<SocketAddr>().ok().or(ip.ok()).or(port.ok()).filter(|meant| meant.port() > 0);
+    meant.unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT_SUGGESTED))).to_string()
+}
+
+/// The time that was meant, or else one that is usual.
+fn time(bare: &str, usual: std::time::Duration) -> String {
+    let is_time = humantime::parse_duration(bare).is_ok_and(|time| !time.is_zero());
+    if is_time { bare.to_owned() } else { shown(usual) }
 }
 
 /// For a key that is not known where it stands, which is in this line, after the lines before.
@@ -86,4 +131,80 @@ fn last(table: &str) -> &str {
 
 fn is_like_boolean(value: &str) -> bool {
     ["true", "false", "yes", "no", "on", "off"].contains(&value.to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_advised_is_accepted() {
+        let herd =
+            |value: &str| format!("{value}\n[servers.A]\nclient = '127.0.0.1:1'\npeer = '127.0.0.1:2'\n");
+        let client = |value: &str| format!("[servers.A]\nclient = {value}\npeer = '127.0.0.1:2'\n");
+        let peer = |value: &str| format!("[servers.A]\nclient = '127.0.0.1:2'\npeer = {value}\n");
+        let times = [
+            "30",
+            "30 # days",
+            "0",
+            "1.5",
+            "24h",
+            "1d",
+            "true",
+            "1979-05-27",
+            "0x10",
+            "x",
+            "-1",
+            "",
+            "[1]",
+            "1 day",
+        ];
+        let addresses = [
+            "23003",
+            "23003 # the usual",
+            "0",
+            "70000",
+            "127.0.0.1:1",
+            "127.0.0.1",
+            "::1",
+            "[::1]:5",
+            "localhost:80",
+            "alford.example",
+            "127.0.0.1:0",
+            "1.5",
+            "true",
+            "",
+            "*:80",
+            ":80",
+            "[\"127.0.0.1:1\"]",
+            "127.0.0.1:1 # here",
+        ];
+        let mut broken: Vec<String> = Vec::new();
+        for key in ["expire_after", "max_clock_lead", "\"expire_after\""] {
+            broken.extend(times.map(|time| herd(&format!("{key} = {time}"))));
+            broken.extend(times.map(|time| herd(&format!("{key}={time}"))));
+        }
+        for address in addresses {
+            broken.extend([client(address), peer(address)]);
+        }
+        for (text, advice) in [
+            (client("{ ip = '127.0.0.1' }"), "give the server a table of its own, as in [servers.Alford]"),
+            (herd("colour = green"), "line 1, column "),
+        ] {
+            let message = crate::config::parse(&text).unwrap_err().to_string();
+            assert!(message.contains(advice), "{message}");
+        }
+        let mut followed = 0;
+        for text in broken {
+            let Err(error) = crate::config::parse(&text) else { continue };
+            let message = error.to_string();
+            // Not all is a matter of how a value is written.
+            let Some((key, advised)) = message.rsplit_once(" = \"") else { continue };
+            let key = key.rsplit(' ').next().unwrap();
+            let line = text.lines().find(|line| line.trim_matches('"').starts_with(key)).unwrap();
+            let mended = text.replace(line, &format!("{key} = \"{advised}"));
+            let again = crate::config::parse(&mended);
+            assert!(again.is_ok(), "{text} gets {message}, and then {again:?}");
+            followed += 1;
+        }
+        assert!(followed > 60, "{followed}");
+    }
 }

@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use humantime::format_duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -18,6 +17,7 @@ use super::error::{AddressUse, ConfigError};
 use super::given_file;
 use super::herd::{Herd, Member};
 use super::limits::{EXPIRE_AFTER_CEILING, EXPIRE_AFTER_FLOOR, HERD_FILE_BYTES_MAX};
+use super::time::shown;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
 
@@ -112,13 +112,13 @@ pub fn to_toml(herd: &Herd) -> String {
         text.push_str(
             "\n# A client that has not reported for so long is forgotten; without this line none is.\n",
         );
-        let _ = writeln!(text, "expire_after = \"{}\"", format_duration(time));
+        let _ = writeln!(text, "expire_after = \"{}\"", shown(time));
     }
     if let Some(time) = herd.clock_lead_max {
         text.push_str(
             "\n# A report from further in the future than this is refused; without this line none is.\n",
         );
-        let _ = writeln!(text, "max_clock_lead = \"{}\"", format_duration(time));
+        let _ = writeln!(text, "max_clock_lead = \"{}\"", shown(time));
     }
     text.push_str("\n# Where clients talk to each server, and where the other servers do.\n");
     for (at, member) in herd.members().iter().enumerate() {
@@ -161,7 +161,7 @@ fn duration(
     match humantime::parse_duration(&value).ok().filter(|time| range.contains(time)) {
         Some(time) => Ok(Some(time)),
         None => {
-            let [least, most] = [range.start(), range.end()].map(|time| format_duration(*time).to_string());
+            let [least, most] = [range.start(), range.end()].map(|time| shown(*time));
             let message = format!("it takes a time from {least} to {most} with its unit, such as \"24h\"");
             Err(located(text, begins, message))
         }

@@ -17,26 +17,40 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// # Errors
 /// If it is no file, or the system refuses.
 pub fn open(path: &Path) -> io::Result<File> {
+    match what_else(path)? {
+        None => File::open(path),
+        Some(name) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {name}: name a file"))),
+    }
+}
+
+/// What something is that is no file.
+///
+/// # Errors
+/// If it is missing, or the system refuses.
+pub fn what_else(path: &Path) -> io::Result<Option<&'static str>> {
     let kind = fs::metadata(path)?.file_type();
-    let name = match kind {
-        _ if kind.is_file() => return File::open(path),
-        _ if kind.is_dir() => "a directory",
-        _ if kind.is_fifo() => "a pipe",
-        _ if kind.is_socket() => "a socket",
-        _ => "a device",
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {name}: name a file")))
+    Ok(match kind {
+        _ if kind.is_file() => None,
+        _ if kind.is_dir() => Some("a directory"),
+        _ if kind.is_fifo() => Some("a pipe"),
+        _ if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    })
 }
 
 /// The first `bytes_max` bytes of a file of text, without a byte order mark.
 ///
 /// # Errors
-/// If it is no file, the system refuses, or its text is UTF-16.
+/// If it is no file, the system refuses, or it is no text of bytes.
 pub fn text(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open(path)?.take(bytes_max).read_to_end(&mut text)?;
     if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is UTF-16: save it as UTF-8"));
+    }
+    // UTF-16 without its mark, or no text at all.
+    if text.contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it has zero bytes: save it as UTF-8 text"));
     }
     Ok(text.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(text))
 }
@@ -93,6 +107,11 @@ mod tests {
         for bytes in [b"\xff\xfea\0", b"\xfe\xff\0a"] {
             fs::write(&path, bytes).unwrap();
             assert_eq!(text(&path, 8).unwrap_err().to_string(), "it is UTF-16: save it as UTF-8");
+        }
+        for bytes in [&b"a\0b\0"[..], b"\0a\0b", b"abc\0"] {
+            fs::write(&path, bytes).unwrap();
+            let refused = text(&path, 8).unwrap_err().to_string();
+            assert_eq!(refused, "it has zero bytes: save it as UTF-8 text");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod given_file;
 mod herd;
 mod journal;
 mod limits;
+mod time;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -311,14 +311,14 @@ fn every_mistake_is_answered_by_what_to_do() {
     let server = |lines: &str| format!("[servers.A]\n{lines}");
     let table = |name: &str| format!("{name}\n{ADDRESSES}");
     let client = |value: &str| format!("[servers.A]\nclient = {value}\npeer = '127.0.0.1:2'\n");
-    let quotes = "line 2, column 10: put the value in quotes, \" before and after: client = \"";
+    let example = "column 10: write an IP address and a port in quotes, as in client = \"127.0.0.1:12550\"";
     let pairs = "links are pairs of names in quotes, as in links = [[\"Alford\", \"Bolden\"]]";
     let boolean = "write true or false, in small letters and without quotes";
     let of_its_own = "a server is a table of its own, as in [servers.Alford], with its addresses below";
     let cases = [
         (client("127.0.0.1:1"), "put the value in quotes, \" before and after: client = \"127.0.0.1:1\""),
-        (client("localhost:1"), quotes),
-        (client("12550"), quotes),
+        (client("localhost:1"), example),
+        (client("12550"), example),
         (client("“127.0.0.1:1”"), "before and after: client = \"127.0.0.1:1\""),
         (client("[::1]:5"), "before and after: client = \"[::1]:5\""),
         (client("'localhost:1'"), "it needs an IP address and a port from 1 to 65535"),

@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::Path;
 
 use super::error::OpenError;
-use super::file::read_up_to;
 use crate::config::given_file;
 
 /// The environment variable that carries the key. There is no option for the key itself: command lines are
@@ -55,7 +54,8 @@ impl Key {
     fn choose(file: Option<&Path>, variable: Option<OsString>) -> Result<Option<Key>, OpenError> {
         if let Some(path) = file {
             // A little more than a key may have, so that a wrong file costs nothing and is then refused.
-            let bytes = read_up_to(path, 2 * KEY_BYTES_MAX as u64)?;
+            let bytes = given_file::text(path, 2 * KEY_BYTES_MAX as u64)
+                .map_err(|error| OpenError::Unreadable(path.to_owned(), error.to_string()))?;
             if given_file::is_readable_by_others(path) {
                 let path = path.display();
                 log::warn!("other users can read the key file {path}: chmod 600 {path}");
@@ -99,6 +99,12 @@ mod tests {
         let name = file.path().display().to_string();
         let text = Key::choose(Some(file.path()), None).unwrap_err().to_string();
         assert_eq!(text, format!("places: the Google key from {name} is empty"));
+        for (bytes, why) in [(&b"\xff\xfek\0e\0y\0"[..], "it is UTF-16"), (b"k\0e\0y\0", "it has zero bytes")]
+        {
+            std::fs::write(file.path(), bytes).unwrap();
+            let text = Key::choose(Some(file.path()), None).unwrap_err().to_string();
+            assert!(text.contains(why), "{text}");
+        }
         let missing = Path::new("/nowhere/at/all");
         let text = Key::choose(Some(missing), None).unwrap_err().to_string();
         assert!(text.starts_with("places: cannot read /nowhere/at/all: "), "{text}");
