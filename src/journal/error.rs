@@ -11,6 +11,15 @@ pub enum OpenError {
     /// There is something else in its place.
     #[error("the data directory {} is not a directory: choose another with --data-dir", .0.display())]
     NotADirectory(PathBuf),
+    /// It is the root of all folders, which is never meant.
+    #[error("the data directory is /, where other programs have their files: choose another with --data-dir")]
+    Root,
+    /// What should be locked is no file.
+    #[error(
+        "{} is no file, and so not the lock of a server: move it away, or choose another directory with --data-dir",
+        .0.display()
+    )]
+    NotALock(PathBuf),
     /// The system does not let us.
     #[error("cannot use the data directory {}: {error}; mend that, or choose another with --data-dir", path.display())]
     Unusable {

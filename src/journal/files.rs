@@ -17,6 +17,9 @@ use crate::proto::wal::record::{
 /// The file that is locked.
 const LOCK: &str = "lock";
 
+/// What a new file system has at its top.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// What an unfinished file's name ends with, and what that of a damaged one does.
 pub(super) const UNFINISHED: &str = ".tmp";
 pub(super) const DAMAGED: &str = ".damaged";
@@ -49,7 +52,10 @@ pub(super) struct FileName {
 #[derive(Clone, Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    _lock: std::sync::Arc<File>,
+    /// A file in it that is not ours, if the folder was not ours before.
+    pub(super) foreign: Option<String>,
+    /// Of the folder itself and of the file in it.
+    _locks: std::sync::Arc<(File, File)>,
 }
 
 impl fmt::Display for FileName {
@@ -83,6 +89,7 @@ impl Folder {
         let unusable = |error| OpenError::Unusable { path: path.to_owned(), error };
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => return Err(OpenError::NotADirectory(path.to_owned())),
+            Ok(_) if is_root(path) => return Err(OpenError::Root),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(path).map_err(unusable)?;
@@ -91,9 +98,18 @@ impl Folder {
         }
         // Before anything is changed, for even a lock would be a change in a folder of somebody else.
         check_all(path, server)?;
+        let foreign = foreign(path)?;
+        let at = path.join(LOCK);
+        if is_no_file(&at) {
+            return Err(OpenError::NotALock(at));
+        }
+        // The folder's own lock stays when the file is removed, and the file's is the one that earlier releases know.
+        let folder = File::open(path).map_err(unusable)?;
+        if let Err(TryLockError::WouldBlock) = folder.try_lock() {
+            return Err(OpenError::InUse(path.to_owned()));
+        }
         let mut options = OpenOptions::new();
-        let lock =
-            options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path.join(LOCK));
+        let lock = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(at);
         let lock = lock.map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -102,7 +118,7 @@ impl Folder {
         }
         check_all(path, server)?;
         hide_files(path).map_err(unusable)?;
-        Ok(Folder { path: path.to_owned(), _lock: lock.into() })
+        Ok(Folder { path: path.to_owned(), foreign, _locks: (folder, lock).into() })
     }
 
     /// The files of the journal, in the order in which they are read.
@@ -155,6 +171,26 @@ impl Folder {
     }
 }
 
+/// Whether something else than a file is there.
+fn is_no_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
+fn is_root(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|path| path.parent().is_none())
+}
+
+/// A file in a folder that no server has used, and that holds others' files.
+fn foreign(folder: &Path) -> Result<Option<String>, OpenError> {
+    let mut names = list(folder)?;
+    names.sort_unstable();
+    let is_ours = |name: &String| name == LOCK || name.parse::<FileName>().is_ok();
+    if names.iter().any(is_ours) {
+        return Ok(None);
+    }
+    Ok(names.into_iter().find(|name| name != LOST_AND_FOUND))
+}
+
 /// The names of everything in a folder that is text.
 fn list(folder: &Path) -> Result<Vec<String>, OpenError> {
     let names = fs::read_dir(folder)
@@ -202,7 +238,7 @@ fn check_all(folder: &Path, server: &ServerName) -> Result<(), OpenError> {
 /// Whether a file may be a journal of the server, as far as its beginning says.
 fn check(path: &Path, server: &ServerName) -> Result<(), OpenError> {
     // What is no file may let us wait for ever when it is opened.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+    if is_no_file(path) {
         return Err(OpenError::NotAJournal(path.to_owned()));
     }
     let mut beginning = Vec::new();

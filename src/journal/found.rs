@@ -24,6 +24,8 @@ pub struct Found {
     pub missing_ends: u64,
     /// Files with damage.
     pub damaged_files: Vec<PathBuf>,
+    /// A file of others in a folder that is used for the first time.
+    pub foreign: Option<String>,
     /// Whether neighbours may go on where they were.
     pub is_epoch_kept: bool,
 }

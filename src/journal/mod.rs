@@ -7,7 +7,7 @@
 //! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken: it replaces all before |
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
-//! | `lock` | held by the server that runs |
+//! | `lock` | held by the server that runs, as the folder itself is |
 //! | `admin.sock` | where the server that runs is told what to do |
 //!
 //! A file gets its name when its heading, or all of a snapshot, is on disk, and a last frame that says so when nothing
@@ -99,6 +99,7 @@ impl Journal {
         let heading = Heading { server: server.clone(), epoch: epoch.unwrap_or(fresh), boot, is_synced };
         let mut found = read.found.clone();
         (found.clients, found.is_epoch_kept) = (memory.len(), epoch.is_some());
+        found.foreign = folder.foreign.clone();
 
         let mut files: BTreeMap<FileName, u64> = BTreeMap::new();
         for &name in &names {

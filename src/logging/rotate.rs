@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::config::given_file;
+
 /// Lines tell where clients are, so no other user may read them.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -128,6 +130,10 @@ impl Write for Rotating {
 
 impl Current {
     fn open(path: &Path) -> io::Result<Current> {
+        // To open a pipe would wait for ever for somebody to read it.
+        if let Ok(Some(name)) = given_file::what_else(path) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {name}: move it away")));
+        }
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(FILE_MODE).open(path)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
@@ -270,6 +276,28 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert!(file.write_all(b"1111\n").is_err());
         std::fs::remove_dir(&path).unwrap();
+        file.write_all(b"2222\n").unwrap();
+        assert_eq!(read(dir.path(), "a.log").unwrap(), "2222\n");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, device, folder) =
+            (dir.path().join("p.log"), dir.path().join("d.log"), dir.path().join("f.log"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        for (path, name) in [(&pipe, "a pipe"), (&device, "a device"), (&folder, "a directory")] {
+            let refused = Rotating::open(path.clone(), 10, 2).map(drop).unwrap_err().to_string();
+            assert_eq!(refused, format!("it is {name}: move it away"));
+        }
+        // One that is put there later is an error until it is gone.
+        let path = dir.path().join("a.log");
+        let mut file = Rotating::open(path.clone(), 10, 2).unwrap();
+        std::fs::rename(&pipe, &path).unwrap();
+        assert!(file.write_all(b"1111\n").is_err());
+        std::fs::remove_file(&path).unwrap();
         file.write_all(b"2222\n").unwrap();
         assert_eq!(read(dir.path(), "a.log").unwrap(), "2222\n");
     }

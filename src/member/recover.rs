@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::group_commit::GroupCommit;
 use crate::config::{Config, Durability};
 use crate::journal::{Disk, Journal, OpenError};
+use crate::logging::Escaped;
 use crate::os::{clock, random};
 use crate::proto::node::{Identity, Node};
 
@@ -70,6 +71,14 @@ pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> 
     let must_checkpoint = opened.found.needs_rewrite();
     let level = if must_checkpoint { log::Level::Warn } else { log::Level::Info };
     log::log!(level, "journal in {}: {}", options.dir.display(), opened.found);
+    if let Some(name) = &opened.found.foreign {
+        log::warn!(
+            "the data directory {} has files that are not a server's, such as {}: is it the right one? --data-dir \
+             names another",
+            options.dir.display(),
+            Escaped(name.as_bytes())
+        );
+    }
     let me = Arc::new(config.identity(opened.epoch));
     let node = Node::from_recovered(Arc::clone(&me), opened.memory);
     let wal = GroupCommit::new(opened.journal.on(disk), is_synced, node.store().last_seq());

@@ -79,6 +79,55 @@ fn what_is_no_journal_of_this_format_is_refused() {
 }
 
 #[test]
+fn root_and_a_lock_that_is_no_file_are_refused() {
+    for root in ["/", "/tmp/..", "/."] {
+        let error = open(Path::new(root), FRESH).unwrap_err();
+        assert!(matches!(error, OpenError::Root), "{error:?}");
+    }
+    let folder = folder();
+    let lock = folder.path().join("lock");
+    fs::create_dir(&lock).unwrap();
+    assert!(
+        refused(folder.path()).contains("lock is no file, and so not the lock of a server: move it away")
+    );
+    fs::remove_dir(&lock).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    assert!(refused(folder.path()).contains("lock is no file"));
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &lock).unwrap();
+    assert!(refused(folder.path()).contains("lock is no file"));
+}
+
+#[test]
+fn pipe_with_the_name_of_a_journal_is_refused_at_once() {
+    let folder = folder();
+    let pipe = folder.path().join("snapshot-0000000001.log");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(refused(folder.path()).contains("snapshot-0000000001.log is not a journal"));
+}
+
+#[test]
+fn folder_of_others_is_noticed_once() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("lost+found")).unwrap();
+    assert_eq!(open(folder.path(), FRESH).unwrap().found.foreign, None);
+    let folder = super::image::folder();
+    fs::write(folder.path().join("passwd"), "mine").unwrap();
+    assert_eq!(open(folder.path(), FRESH).unwrap().found.foreign.as_deref(), Some("passwd"));
+    assert_eq!(open(folder.path(), FRESH).unwrap().found.foreign, None);
+}
+
+#[test]
+fn folder_stays_in_use_when_its_lock_is_removed() {
+    let folder = folder();
+    let journal = open(folder.path(), FIRST).unwrap().journal;
+    fs::remove_file(folder.path().join("lock")).unwrap();
+    assert!(matches!(open(folder.path(), 2), Err(OpenError::InUse(_))));
+    drop(journal);
+    assert!(open(folder.path(), 2).is_ok());
+}
+
+#[test]
 fn other_files_are_nobodys_business() {
     let folder = folder();
     let mut image = three_lives();
