@@ -106,9 +106,16 @@ impl<'a> LinkLog<'a> {
     /// # Errors
     /// If it cannot come up.
     pub fn proved(self, text: &[u8], answered: Result<Answered, LinkError>) -> io::Result<Answered> {
-        let is_refused = text.starts_with(b"? PROOF ");
-        let answered = answered.map_err(|error| if is_refused { LinkError::ProofRefused } else { error });
-        if let Err(error @ (LinkError::WrongProof | LinkError::ProofRefused)) = &answered {
+        let answered = answered.map_err(|error| match text {
+            // It wants a secret from one that has shown none.
+            b"? PROOF -" => LinkError::NoSecretHere,
+            _ if text.starts_with(b"? PROOF ") => LinkError::ProofRefused,
+            _ => error,
+        });
+        let unproved = |error: &LinkError| {
+            matches!(error, LinkError::WrongProof | LinkError::ProofRefused | LinkError::NoSecretHere)
+        };
+        if let Some(error) = answered.as_ref().err().copied().filter(unproved) {
             self.warn(Event::LinkUnproved, format_args!("link to {}: {error}", self.name()));
         }
         answered.map_err(|error| complaint(&error, text))
@@ -191,8 +198,10 @@ pub fn does_not_answer() -> io::Error {
 fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
     match error {
         LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Shown(text))),
-        LinkError::OutOfPlace | LinkError::WrongServer | LinkError::WrongProof | LinkError::ProofRefused => {
-            io::Error::other(*error)
-        }
+        LinkError::OutOfPlace
+        | LinkError::WrongServer
+        | LinkError::WrongProof
+        | LinkError::ProofRefused
+        | LinkError::NoSecretHere => io::Error::other(*error),
     }
 }

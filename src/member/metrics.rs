@@ -267,7 +267,9 @@ impl Event {
                 peer::Refusal::Version => Some(Event::PeerVersion),
                 peer::Refusal::NotMe => Some(Event::PeerMisdirected),
                 peer::Refusal::NotANeighbour => Some(Event::PeerUnknown),
-                peer::Refusal::WrongProof => Some(Event::PeerUnproved),
+                peer::Refusal::WrongProof | peer::Refusal::NoSecretThere | peer::Refusal::NoSecretHere => {
+                    Some(Event::PeerUnproved)
+                }
                 peer::Refusal::Parse(_) | peer::Refusal::NotProved | peer::Refusal::SecondHello => {
                     Some(Event::Refused)
                 }

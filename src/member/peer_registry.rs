@@ -20,8 +20,8 @@ use crate::proto::peering::link::PEER_TIMEOUT;
 /// says so. A server that has restarted is not kept out: it comes with the memory that it left with, or with a new one.
 const FLAPPING_WAIT: Duration = Duration::from_secs(60);
 
-/// Conversations replaced in haste within [`FLAPPING_WAIT`] from which on two servers are taken to have one name and one
-/// epoch: two that dial as they do have replaced so many in five seconds.
+/// Conversations replaced in haste within [`FLAPPING_WAIT`] from which on two servers are taken to have one name and
+/// one epoch: two that dial as they do have replaced so many in five seconds.
 const HASTY_MAX: u32 = 10;
 
 /// By neighbour: its present conversation.

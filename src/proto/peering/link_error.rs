@@ -20,4 +20,7 @@ pub enum LinkError {
     /// It says that we do not know the herd's secret.
     #[error("wrong secret: it refuses ours, give both servers the same one")]
     ProofRefused,
+    /// It says that we have shown no secret.
+    #[error("one of us has no secret: we have none, give this server the other's")]
+    NoSecretHere,
 }

@@ -74,6 +74,12 @@ pub enum Refusal {
     /// It does not know the herd's secret, or we do not.
     #[error("wrong secret: it proves another than ours, give both servers the same one")]
     WrongProof,
+    /// It has no secret at all.
+    #[error("one of us has no secret: it has none, give it ours")]
+    NoSecretThere,
+    /// We have no secret at all.
+    #[error("one of us has no secret: we have none, give this server the other's")]
+    NoSecretHere,
     /// A hello that is meant for another server.
     #[error("HELLO to another server: compare the addresses in both herd files")]
     NotMe,
@@ -183,10 +189,13 @@ impl Session {
                 return Err(Refusal::NotProved);
             }
         };
-        if is_proved(self.me.secret.as_ref(), Role::Initiator, &initiator.handshake, proof) {
-            Ok(Step::Authenticated(initiator.neighbour))
-        } else {
-            Err(Refusal::WrongProof)
+        match (&self.me.secret, &proof) {
+            _ if is_proved(self.me.secret.as_ref(), Role::Initiator, &initiator.handshake, proof) => {
+                Ok(Step::Authenticated(initiator.neighbour))
+            }
+            (Some(_), None) => Err(Refusal::NoSecretThere),
+            (None, Some(_)) => Err(Refusal::NoSecretHere),
+            _ => Err(Refusal::WrongProof),
         }
     }
 

@@ -135,6 +135,30 @@ fn no_other_user_reads_what_a_server_writes() {
 }
 
 #[test]
+fn servers_of_which_one_has_no_secret_say_so() {
+    let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &[]);
+    fs::write(herd.path("secret"), "0123456789abcdef").unwrap();
+    herd.spawn_with_options("Alford", &["--secret-file", "secret"]);
+    herd.spawn("Bolden");
+    for (name, expected) in [
+        ("Alford", &["is turned away: one of us has no secret: it has none"][..]),
+        (
+            "Bolden",
+            &[
+                "is turned away: one of us has no secret: we have none",
+                "link to Alford: one of us has no secret",
+            ],
+        ),
+    ] {
+        herd.wait_until_ready(name);
+        eventually("it says so", || {
+            let log = herd.log(name);
+            expected.iter().all(|words| log.contains(words)).then_some(())
+        });
+    }
+}
+
+#[test]
 fn servers_with_two_secrets_say_so_and_show_no_proof() {
     let mut herd = RealHerd::new(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "trace"]);
     for (name, secret, mode) in
