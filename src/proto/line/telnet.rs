@@ -19,9 +19,12 @@ const TIMING_MARK: u8 = 6;
 /// that nothing was thrown away.
 pub(crate) const NO_TIMING_MARK: [u8; 3] = [IAC, 0xfc, TIMING_MARK];
 
-/// The most bytes of a subnegotiation. They answer questions that are never asked here: a terminal's type, size and
-/// speed have under 50. Fewer than the shortest bound of a line, so that a buffer always has room for it.
+/// The most bytes of a subnegotiation between its option and its end. They answer questions that are never asked here:
+/// a terminal's type, size and speed have under 50. Fewer than the shortest bound of a line, so that a buffer always
+/// has room for it.
 const SUBNEGOTIATION_BYTES_MAX: usize = 128;
+/// IAC SE, which ends it.
+const END_BYTES: usize = 2;
 
 /// What stands at the beginning of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Start {
             [SB, option, ref rest @ ..] => match subnegotiation_end(rest) {
                 _ if !is_option(option) => Start::Line,
                 Some(end) => sequence(3 + end),
-                None if rest.len() >= SUBNEGOTIATION_BYTES_MAX => Start::Line,
+                None if rest.len() >= SUBNEGOTIATION_BYTES_MAX + END_BYTES => Start::Line,
                 None => Start::Part,
             },
             [command] if command == SB || NEGOTIATIONS.contains(&command) => Start::Part,
@@ -83,7 +86,7 @@ fn is_option(byte: u8) -> bool {
 
 /// Where a subnegotiation ends whose bytes these are, if that is near enough. A doubled IAC is a byte of it.
 fn subnegotiation_end(bytes: &[u8]) -> Option<usize> {
-    let bytes = &bytes[..bytes.len().min(SUBNEGOTIATION_BYTES_MAX)];
+    let bytes = &bytes[..bytes.len().min(SUBNEGOTIATION_BYTES_MAX + END_BYTES)];
     let mut at = 0;
     loop {
         at += memchr::memchr(IAC, &bytes[at..])? + 2;
@@ -123,8 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn subnegotiation_has_a_bound() {
+        for bytes in [0, 1, 126, 127, 128, 129, 130] {
+            let whole = [b"\xff\xfa\x18".as_slice(), &vec![b'x'; bytes], b"\xff\xf0"].concat();
+            let sequence = Start::Sequence { bytes: whole.len(), asks_for_timing_mark: false };
+            let is_short = bytes <= SUBNEGOTIATION_BYTES_MAX;
+            assert_eq!(Start::of(&whole), if is_short { sequence } else { Start::Line }, "{bytes}");
+            for cut in (1..whole.len()).filter(|_| is_short) {
+                assert_eq!(Start::of(&whole[..cut]), Start::Part, "{cut} of {bytes}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_sequence_is_a_line() {
-        let endless = [b"\xff\xfa\x18".as_slice(), &[b'x'; SUBNEGOTIATION_BYTES_MAX]].concat();
+        let endless = [b"\xff\xfa\x18".as_slice(), &[b'x'; SUBNEGOTIATION_BYTES_MAX + END_BYTES]].concat();
         let late = [&endless[..], b"\xff\xf0"].concat();
         let lines: [&[u8]; 9] =
             [b"", b"I", b"I\xff\xf4", b"\xffx", b"\xff\n", b"\xff\xfb\n", b"\xff\xfeI", &endless, &late];
