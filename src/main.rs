@@ -19,10 +19,12 @@ const FAILED: u8 = 2;
 const STOPPED_AT_ONCE: i32 = 130;
 
 fn main() -> ExitCode {
+    // First of all, because a signal may come at any moment. What is no server ends by a signal as the system has it.
+    let signals = cli::asks_to_serve().then(Signals::catch);
     let done = cli::parse().map_err(Box::from).and_then(|job| match job {
-        Job::Serve(config) => serve(&config),
+        Job::Serve(config) => serve(&config, signals.unwrap_or_else(Signals::catch)?),
         Job::Client(options) => talk(&options),
-        Job::Forget(dir, client) => Ok(client::admin::forget(&dir, &client)?.exit_code()),
+        Job::Forget(dirs, client) => Ok(client::admin::forget(&dirs, &client)?.exit_code()),
         Job::Print(text) => print(&text),
     });
     done.unwrap_or_else(|error: Box<dyn Error>| {
@@ -32,8 +34,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn serve(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
-    let signals = Signals::catch()?;
+fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> {
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;

@@ -70,7 +70,8 @@ Examples:
   proxyherd forget Alford kiwi --data-dir /var/lib/proxyherd/Alford
 
 It tells the server through the socket `admin.sock` in the folder of
-its journal, so it is for whoever may enter that folder. The server
+its journal (data/NAME, else run/data/NAME, where scripts/run.sh has
+it), so it is for whoever may enter that folder. The server
 tells all others, those included that are away now. A report that
 another server takes before it knows is lost with the rest. Exit code:
 0 when it is forgotten for good, 1 when the server says that it is not.";
@@ -221,7 +222,9 @@ pub(super) struct RawForget {
     /// The client's name, as it was reported.
     #[arg(value_parser = word)]
     pub(super) client: String,
-    /// The folder of that server's journal [default: data/NAME].
+    #[command(flatten)]
+    pub(super) herd: RawHerdFile,
+    /// The folder of that server's journal [default: data/NAME, or else run/data/NAME].
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 }
@@ -281,10 +284,23 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
     })
 }
 
-/// A network of addresses, or one address.
+/// The bits of an IPv6 address before an IPv4 one that it maps.
+const MAPPED_BITS: u8 = 96;
+
+/// A network of addresses, or one address. Addresses of IPv4 written as IPv6 are those of IPv4, as connections from
+/// there are.
 fn network(text: &str) -> Result<IpNet, &'static str> {
     let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    network.ok_or("it takes an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")
+    let network = network.ok_or("it takes an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")?;
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(mapped), Some(bits)) if network.addr().is_ipv6() => {
+            Ok(IpNet::new_assert(IpAddr::V4(mapped), bits))
+        }
+        (IpAddr::V4(_), None) if network.addr().is_ipv6() => {
+            Err("it is partly of IPv4: name that network by itself, such as 10.0.0.0/8")
+        }
+        _ => Ok(network),
+    }
 }
 
 /// One field of a line: white space would make other fields of it, or other lines.
@@ -294,4 +310,27 @@ fn word(text: &str) -> Result<String, &'static str> {
         return Err("it must be a single word, without white space");
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_of_mapped_addresses_are_those_of_ipv4() {
+        for (given, meant) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.7/128", "192.0.2.7/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("::/0", "::/0"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+        ] {
+            assert_eq!(network(given).unwrap().to_string(), meant);
+        }
+        let refused = network("::ffff:10.0.0.0/80").unwrap_err();
+        assert!(refused.contains("it is partly of IPv4: name that network by itself"), "{refused}");
+    }
 }

@@ -127,12 +127,17 @@ impl RawLimits {
 }
 
 pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (TIME_FLOOR..=TIME_CEILING).contains(&time) {
-        return Ok(time);
-    }
-    let shown = humantime::format_duration;
-    Err(format!("it takes a time from {} to {}, such as 30s", shown(TIME_FLOOR), shown(TIME_CEILING)))
+    time_within(TIME_FLOOR..=TIME_CEILING, "30s", text)
+}
+
+/// A time in `range`. What is wrong with its form is not said in the library's words, which would advise another time
+/// that may be outside.
+fn time_within(range: RangeInclusive<Duration>, such_as: &str, text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| range.contains(time));
+    time.ok_or_else(|| {
+        let [least, most] = [range.start(), range.end()].map(|time| humantime::format_duration(*time));
+        format!("it takes a time from {least} to {most} with its unit, such as {such_as}")
+    })
 }
 
 fn time_or_never(text: &str) -> Result<TimeOrNever, String> {
@@ -143,12 +148,7 @@ fn time_or_never(text: &str) -> Result<TimeOrNever, String> {
 }
 
 fn vanished_time(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (VANISHED_TIME_FLOOR..=VANISHED_TIME_CEILING).contains(&time) {
-        return Ok(time);
-    }
-    let [least, most] = [VANISHED_TIME_FLOOR, VANISHED_TIME_CEILING].map(humantime::format_duration);
-    Err(format!("it takes a time from {least} to {most}, such as 2m"))
+    time_within(VANISHED_TIME_FLOOR..=VANISHED_TIME_CEILING, "2m", text)
 }
 
 /// A parser of numbers in `range`.

@@ -4,6 +4,7 @@
 
 mod args;
 mod limits;
+mod usage;
 
 use std::env;
 use std::fmt::Write as _;
@@ -27,16 +28,25 @@ pub enum Job {
     Serve(Box<Config>),
     /// Talk to a server.
     Client(client::Options),
-    /// Tell the server whose journal is in this folder to forget a client.
-    Forget(PathBuf, String),
+    /// Tell the server whose journal is in the first of these folders where one runs to forget a client.
+    Forget(Vec<PathBuf>, String),
     /// Print this text, and nothing else.
     Print(Vec<u8>),
 }
 
-/// Reads and checks the command line of this process. Bad usage, and a question for help, end the process
-/// with clap's own words and exit code; a bad configuration is returned.
+/// Reads and checks the command line of this process. A question for help ends the process with clap's own words and
+/// exit code; bad usage and a bad configuration are returned.
 pub fn parse() -> Result<Job, ConfigError> {
-    checked(Raw::parse())
+    match Raw::try_parse() {
+        Ok(raw) => checked(raw),
+        Err(error) if usage::is_help(&error) => error.exit(),
+        Err(error) => Err(ConfigError::Usage(usage::sentence(error))),
+    }
+}
+
+/// Whether the command line of this process asks for a server, as far as its first word says.
+pub fn asks_to_serve() -> bool {
+    env::args_os().nth(1).is_some_and(|word| word == "serve")
 }
 
 fn checked(raw: Raw) -> Result<Job, ConfigError> {
@@ -44,9 +54,7 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
         RawJob::Serve(raw) => Job::Serve(Box::new(config(*raw)?)),
         RawJob::Client(raw) => Job::Client(client_options(raw)?),
         RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
-        RawJob::Forget(RawForget { name, client, data_dir }) => {
-            Job::Forget(data_dir.unwrap_or_else(|| data_dir_of(&name)), client)
-        }
+        RawJob::Forget(raw) => forget(raw)?,
         RawJob::Completions { shell } => Job::Print(completions(shell)),
         RawJob::Man => Job::Print(manual()),
     })
@@ -94,6 +102,22 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         explains: raw.explain,
     })
 }
+
+fn forget(
+    RawForget { name, client, herd: RawHerdFile { path }, data_dir }: RawForget,
+) -> Result<Job, ConfigError> {
+    // Without a file the herd may still be another than the built-in one, and the folder says enough.
+    if path.is_some() {
+        herd(path)?.known(&name)?;
+    }
+    let run = env::var_os(RUN_DIR_VARIABLE).map_or_else(|| PathBuf::from(RUN_DIR), PathBuf::from);
+    let usual = || vec![data_dir_of(&name), run.join(data_dir_of(&name))];
+    Ok(Job::Forget(data_dir.map_or_else(usual, |dir| vec![dir]), client))
+}
+
+/// Where `scripts/run.sh` lets servers run, and the variable that names another folder.
+const RUN_DIR: &str = "run";
+const RUN_DIR_VARIABLE: &str = "PROXYHERD_RUN_DIR";
 
 /// Where the journal of a server is, if nothing else is said.
 fn data_dir_of(name: &str) -> PathBuf {

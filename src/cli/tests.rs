@@ -240,8 +240,8 @@ fn a_request_stays_one_line() {
 fn the_herd_is_printed_in_three_forms() {
     let text = printed("proxyherd herd");
     assert_eq!(crate::config::parse(&text).unwrap(), Herd::suggested());
-    assert!(text.contains("\nexpire_after = \"30days\"\n"), "{text}");
-    assert!(text.contains("\nmax_clock_lead = \"1day\"\n"), "{text}");
+    assert!(text.contains("\nexpire_after = \"30d\"\n"), "{text}");
+    assert!(text.contains("\nmax_clock_lead = \"24h\"\n"), "{text}");
     assert_eq!(
         printed("proxyherd herd --list").lines().next().unwrap(),
         "Alford 127.0.0.1:12550 127.0.0.1:12650"
@@ -304,8 +304,9 @@ fn every_mistake_is_answered_by_what_to_do() {
         ("serve Alford --log-files-max all", "it takes a whole number from 1 to 1000"),
         ("serve Alford --log-file-bytes-max 64KiB", "KiB, MiB or GiB, such as 256KiB"),
         ("serve Alford --line-bytes-max 1MB", "it takes a size from 256 B to 64 KiB"),
-        ("serve Alford --idle-time-max 30", "time unit needed, for example 30sec"),
-        ("serve Alford --idle-time-max 0s", "it takes a time from 10ms to 1day, such as 30s"),
+        ("serve Alford --idle-time-max 30", "to 1day with its unit, such as 30s, or never"),
+        ("serve Alford --status-every 1", "it takes a time from 10ms to 1day with its unit, such as 30s"),
+        ("serve Alford --idle-time-max 0s", "it takes a time from 10ms to 1day with its unit"),
         ("serve Alford --log-level verbose", "[possible values: off, error, warn, info, debug, trace]"),
         ("serve Alford --durability fsync", "a similar value exists: 'sync'"),
         ("serve Alford --secret herd.secret", "a similar argument exists: '--secret-file'"),
@@ -353,4 +354,29 @@ fn help_is_a_command_too() {
         assert_eq!(help.kind(), ErrorKind::DisplayHelp);
         assert!(help.to_string().contains("Examples:"), "{help}");
     }
+}
+
+#[test]
+fn forget_looks_where_servers_run() {
+    let dirs = |line: &str| match job(line).unwrap() {
+        Job::Forget(dirs, client) if client == "kiwi" => dirs,
+        other @ (Job::Serve(_) | Job::Client(_) | Job::Forget(..) | Job::Print(_)) => {
+            panic!("{line}: {other:?}")
+        }
+    };
+    let usual = ["data/Alford", "run/data/Alford"].map(PathBuf::from);
+    assert_eq!(dirs("proxyherd forget Alford kiwi"), usual);
+    // It is of another herd, perhaps.
+    assert_eq!(dirs("proxyherd forget Zoe kiwi").len(), 2);
+    assert_eq!(dirs("proxyherd forget Alford kiwi --data-dir d"), [PathBuf::from("d")]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("herd.toml");
+    std::fs::write(&path, "[servers.A]\nclient = '[::1]:1'\npeer = '[::1]:2'\n").unwrap();
+    assert_eq!(
+        dirs(&format!("proxyherd forget A kiwi --herd {}", path.display()))[0],
+        PathBuf::from("data/A")
+    );
+    let unknown =
+        job(&format!("proxyherd forget Alford kiwi --herd {}", path.display())).unwrap_err().to_string();
+    assert!(unknown.contains("choose one of A"), "{unknown}");
 }

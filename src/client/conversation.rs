@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::error::ClientError;
 use super::owed::Owed;
+use crate::os::clock;
 
 /// Bytes moved at once in either direction.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -69,6 +70,8 @@ pub struct Outputs<O, N> {
 struct State {
     owed: Owed,
     stage: Stage,
+    /// When something was last sent or received, or the input ended: silence counts from there.
+    last: Option<Instant>,
 }
 
 /// How far the requests are.
@@ -149,7 +152,7 @@ fn send(
         sent = send_chunk(stream, b"\n", state);
     }
     let mut state = state.lock();
-    state.stage = state.stage.max(Stage::AllSent);
+    (state.stage, state.last) = (state.stage.max(Stage::AllSent), Some(clock::instant()));
     // After an error the server answers the requests that it has and closes, which ends the receiving side.
     if sent.is_err() {
         state.half_close(stream);
@@ -211,36 +214,27 @@ fn receive(
     state: &Mutex<State>,
 ) -> Result<Ending, ClientError> {
     let mut chunk = vec![0; CHUNK_BYTES];
-    let mut wait_as_set = None;
     loop {
-        let stage = state.lock().stage;
-        // While there may be more input, silence only means that no request was made. The server has had all of the
-        // time only if it was told before this wait began that no request follows.
-        let wait = match stage {
-            Stage::Sending | Stage::AllSent => silence_max / EARLY_END_SHARE,
-            Stage::HalfClosed => silence_max,
-        };
-        if wait_as_set != Some(wait) {
-            stream.set_read_timeout(Some(wait)).map_err(ClientError::Connection)?;
-            wait_as_set = Some(wait);
+        let (wait, stage) = state.lock().wait(silence_max);
+        if wait.is_zero() {
+            if stage == Stage::HalfClosed {
+                return Err(ClientError::Silent(silence_max));
+            }
+            state.lock().half_close(stream);
+            continue;
         }
+        stream.set_read_timeout(Some(wait)).map_err(ClientError::Connection)?;
         let bytes = match stream.read(&mut chunk) {
             Ok(0) => return Ok(Ending::ServerClosed),
             Ok(bytes) => bytes,
             Err(error) if hung_up(&error) => return Ok(Ending::ServerClosed),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                match stage {
-                    Stage::Sending => {}
-                    Stage::AllSent => state.lock().half_close(stream),
-                    Stage::HalfClosed => return Err(ClientError::Silent(silence_max)),
-                }
-                continue;
-            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
             Err(error) => return Err(ClientError::Connection(error)),
         };
         let mut notes = String::new();
         let mut state = state.lock();
+        state.last = Some(clock::instant());
         state.owed.received(&chunk[..bytes], |reason| notes.extend(["proxyherd: ", reason, "\n"]));
         state.half_close_if_settled(stream);
         drop(state);
@@ -256,6 +250,21 @@ fn receive(
 }
 
 impl State {
+    /// How long the server may be silent from now on until something is to be done, and at which stage.
+    fn wait(&self, silence_max: Duration) -> (Duration, Stage) {
+        let left = |most: Duration| {
+            let silence = self.last.map(|last| clock::instant().saturating_duration_since(last));
+            most.saturating_sub(silence.unwrap_or_default())
+        };
+        let wait = match self.stage {
+            // While there may be more input, silence only means that no request was made.
+            Stage::Sending => silence_max / EARLY_END_SHARE,
+            Stage::AllSent => left(silence_max / EARLY_END_SHARE),
+            Stage::HalfClosed => left(silence_max),
+        };
+        (wait, self.stage)
+    }
+
     fn half_close_if_settled(&mut self, stream: &TcpStream) {
         if self.stage == Stage::AllSent && self.owed.is_settled() {
             self.half_close(stream);

@@ -31,10 +31,10 @@ pub enum ClientError {
         source: io::Error,
     },
     /// No server has its journal in a folder, and runs.
-    #[error("no server runs with its journal in {}: {source}; is --data-dir the same?", .dir.display())]
+    #[error("no server runs with its journal in {}: {source}; is --data-dir the same?", either(.dirs))]
     NoAdmin {
-        /// The folder.
-        dir: PathBuf,
+        /// The folders that were tried.
+        dirs: Vec<PathBuf>,
         /// The error of the system.
         source: io::Error,
     },
@@ -71,6 +71,10 @@ impl fmt::Display for Target {
             Target::Host(host) => f.write_str(host),
         }
     }
+}
+
+fn either(dirs: &[PathBuf]) -> String {
+    dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(" or ")
 }
 
 fn how_to_start(server: &Target) -> String {

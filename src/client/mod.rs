@@ -18,9 +18,9 @@ pub use conversation::{Input, Outputs, Replies, converse};
 pub use error::{CONNECT_DEADLINE, ClientError, Target};
 use terminal::Terminal;
 
-/// How long a server may be silent after it was told that no request follows. That is when all replies have come, or
-/// none for a third of this time. The slowest reply waits for a provider of places, whose own deadline is well within
-/// that.
+/// How long a server may be silent that owes something. It is told that no request follows when all replies have come,
+/// or none for a third of this time. The slowest reply waits for a provider of places, whose own deadline, as far as it
+/// is not raised, is well within the rest.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Addresses of one host that are tried, so that each gets a useful share of the deadline.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::logging::Escaped;
 use crate::proto::line::commands::{whatsat, why_refused};
 use crate::proto::line::framing::LINE_BYTES_CEILING;
 use crate::proto::line::reason::{REASON_MARK, Reason};
@@ -18,6 +19,9 @@ const OWED_MAX: usize = 1 << 20;
 
 /// The most bytes of a line that are looked at: no server takes longer ones.
 const LINE_BYTES_MAX: usize = LINE_BYTES_CEILING;
+
+/// The bytes that are shown of a line that is no reply.
+const FOREIGN_BYTES_SHOWN: usize = 80;
 
 /// What is owed, and where in the requests and in the replies both sides are.
 #[derive(Debug, Default)]
@@ -30,11 +34,25 @@ pub(super) struct Owed {
     /// The beginning of the reply line that is being read.
     unfinished_reply: Vec<u8>,
     /// Whether the JSON of a reply is being read.
-    is_in_json: bool,
-    /// Whether an error line has come.
+    json: Json,
+    /// Whether an error line has come, or one that is no reply.
     pub(super) has_errors: bool,
+    /// Whether a line has come that is no reply.
+    has_foreign: bool,
     /// Whether a reply has come, or the beginning of one.
     pub(super) has_begun: bool,
+}
+
+/// The JSON in the reply to a question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Json {
+    /// It is not being read.
+    #[default]
+    Outside,
+    /// It follows.
+    Begins,
+    /// It has begun, and ends with an empty line.
+    Within,
 }
 
 /// A line that was sent.
@@ -98,12 +116,25 @@ impl Owed {
     }
 
     fn reply_line(&mut self, line: &[u8], explain: &mut impl FnMut(&str)) {
-        if self.is_in_json {
-            self.is_in_json = !line.is_empty();
-            if !self.is_in_json {
+        match self.json {
+            Json::Within if line.is_empty() => {
+                self.json = Json::Outside;
                 self.requests.pop_front();
+                return;
             }
-            return;
+            Json::Begins if !line.trim_ascii_start().starts_with(b"{") => {
+                self.json = Json::Outside;
+                self.requests.pop_front();
+                self.is_foreign(line, explain);
+                if !line.starts_with(b"AT ") && !line.starts_with(b"? ") {
+                    return;
+                }
+            }
+            Json::Begins | Json::Within => {
+                self.json = Json::Within;
+                return;
+            }
+            Json::Outside => {}
         }
         if let Some(refused) = line.strip_prefix(b"? ") {
             self.has_errors = true;
@@ -113,9 +144,26 @@ impl Owed {
             }
             return;
         }
-        self.is_in_json = self.requests.front().is_some_and(|request| request.is_question);
-        if !self.is_in_json {
+        if line.is_empty() {
+            // It separates replies, for some servers.
+        } else if !line.starts_with(b"AT ") {
+            self.is_foreign(line, explain);
             self.requests.pop_front();
+        } else if self.requests.front().is_some_and(|request| request.is_question) {
+            self.json = Json::Begins;
+        } else {
+            self.requests.pop_front();
+        }
+    }
+}
+
+impl Owed {
+    /// A line is none that belongs there. One of them says enough of a page of another protocol.
+    fn is_foreign(&mut self, line: &[u8], explain: &mut impl FnMut(&str)) {
+        self.has_errors = true;
+        if !std::mem::replace(&mut self.has_foreign, true) {
+            let begin = Escaped(&line[..line.len().min(FOREIGN_BYTES_SHOWN)]);
+            explain(&format!("this is no reply of a server of a herd: {begin}; is the address right?"));
         }
     }
 }
@@ -193,6 +241,36 @@ mod tests {
             match expected {
                 None => assert_eq!(reasons, [""; 0]),
                 Some(expected) => assert!(reasons[0].starts_with(expected), "{reasons:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_said_once() {
+        let question = "WHATSAT a 1 1\n";
+        let cases = [
+            (
+                "IAMAT a +1+1 1\n",
+                "HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n<html>\n",
+                "HTTP/1.1 400 Bad Request",
+            ),
+            (question, "SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2"),
+            (question, "{}\n\n", "{}"),
+            (question, "AT A +1 a +1+1 1\nAT A +1 b +1+1 1\n", "AT A +1 b"),
+            (question, "AT A +1 a +1+1 1\n<html>\n\n", "<html>"),
+            ("IAMAT a +1+1 1\n", "\x1b[2J\n", "\\x1b[2J"),
+            ("IAMAT a +1+1 1\n", "AT\n", "AT"),
+        ];
+        for (request, reply, shown) in cases {
+            for piece_bytes in [1, 1_000] {
+                let (mut owed, mut reasons) = (Owed::default(), Vec::new());
+                owed.sent(request.as_bytes());
+                for piece in reply.as_bytes().chunks(piece_bytes) {
+                    owed.received(piece, |reason| reasons.push(reason.to_owned()));
+                }
+                assert_eq!((reasons.len(), owed.has_errors), (1, true), "{reply:?}: {reasons:?}");
+                let expected = format!("no reply of a server of a herd: {shown}");
+                assert!(reasons[0].contains(&expected), "{reasons:?}");
             }
         }
     }

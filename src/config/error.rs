@@ -18,6 +18,9 @@ const QUOTED_CHARS_MAX: usize = 80;
 /// Why a configuration is refused. Nothing has been started when one of these is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// The words of the command line are not understood.
+    #[error("{0}")]
+    Usage(String),
     /// The file cannot be opened or read, or is not UTF-8.
     #[error("cannot read the herd file {}: {source}; `proxyherd herd` prints one to start from", path.display())]
     Unreadable {

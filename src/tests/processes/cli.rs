@@ -134,6 +134,10 @@ fn bad_usage_is_exit_code_2_and_help_is_0() {
     for args in [&[][..], &["serve"], &["sevre"], &["serve", "Alford", "--log-level", "loud"]] {
         assert_eq!(outcome(args).0, 2, "{args:?}");
     }
+    let wild = "\u{1b}[2Jloud\nProxyherd: all is well";
+    let (_, output, errors) = outcome(&["serve", "Alford", "--log-level", wild]);
+    assert_eq!((output.as_str(), errors.lines().count()), ("", 1), "{errors}");
+    assert!(errors.starts_with("proxyherd: invalid value '\\x1b[2Jloud\\nProxyherd: "), "{errors}");
     let (code, output, errors) = outcome(&["client", "--help"]);
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(output.contains("proxyherd client Bolden whatsat kiwi 10 5"), "{output}");
@@ -162,7 +166,13 @@ fn a_closed_standard_output_ends_it_quietly() {
 #[test]
 fn a_pipe_goes_to_the_server_and_its_replies_come_back() {
     let why = "proxyherd: wrong word: a line begins with IAMAT or WHATSAT, in capitals\n";
-    for (reply, expected, why) in [("AT a\n{}\n\nAT b\n", 0, ""), ("AT a\n? hello\nAT b\n", 1, why)] {
+    let foreign = "proxyherd: this is no reply of a server of a herd: HTTP/1.1 400 Bad Request; \
+                   is the address right?\n";
+    for (reply, expected, why) in [
+        ("AT a\nAT hello\nAT b\n", 0, ""),
+        ("AT a\n? hello\nAT b\n", 1, why),
+        ("HTTP/1.1 400 Bad Request\r\nServer: a\r\n\r\n<html>\n", 1, foreign),
+    ] {
         with_server(
             |connection| {
                 assert_eq!(requests(&connection, 3), "IAMAT a\nhello\nlast\n");
@@ -264,6 +274,13 @@ fn a_server_that_cannot_start_says_what_to_do() {
     fs::write(path("file"), "").unwrap();
     assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
     let (file, pipe) = (path("file"), path("pipe"));
+    fs::create_dir(path("piped")).unwrap();
+    fs::rename(path("pipe"), path("piped/A.log")).unwrap();
+    let piped = path("piped");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(path("wide"), "k\0e\0y\0k\0e\0y\0k\0e\0y\0").unwrap();
+    let wide = path("wide");
+    let wide_key = ["--places", "google", "--google-key-file", &wide];
     let key = ["--places", "google", "--google-key-file", &pipe];
     let catalogue = format!("file:{pipe}");
     for (client, options, advice) in [
@@ -275,6 +292,14 @@ fn a_server_that_cannot_start_says_what_to_do() {
             &["--data-dir", &file, "--log-dir", dir.path().to_str().unwrap()],
             "choose another with --data-dir",
         ),
+        (&free, &["--log-dir", &piped, "--durability", "none"], "it is a pipe: move it away"),
+        (
+            &free,
+            &["--data-dir", "/", "--log-dir", dir.path().to_str().unwrap()],
+            "the data directory is /, where",
+        ),
+        (&free, &["--secret-file", &wide], "it has zero bytes: save it as UTF-8 text"),
+        (&free, &wide_key, "it has zero bytes: save it as UTF-8 text"),
         (&free, &["--secret-file", &pipe], "it is a pipe: name a file"),
         (&free, &key, "it is a pipe: name a file"),
         (&free, &["--places", &catalogue], "it is a pipe: name a file"),

@@ -12,6 +12,21 @@ fn forget(herd: &RealHerd, server: &str, client: &str) -> (Option<i32>, String) 
 const QUESTION: &str = "WHATSAT kiwi 1 1";
 
 #[test]
+fn server_of_the_script_is_found() {
+    let mut herd = RealHerd::new(&["Alford"], &[], &["--data-dir", "run/data/Alford"]);
+    herd.start_one("Alford");
+    assert!(ask(&mut herd.client("Alford"), "IAMAT kiwi +1+1 1900000000").starts_with("AT "));
+    // What a server that was killed has left is no server.
+    std::fs::create_dir_all(herd.path("data/Alford")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(herd.path("data/Alford/admin.sock")).unwrap());
+    assert_eq!(forget(&herd, "Alford", "kiwi"), (Some(0), "FORGOT kiwi\n".to_owned()));
+    let output = herd.run(&["forget", "Alford", "kiwi", "--herd", "herd.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    let output = herd.run(&["forget", "Bolden", "kiwi", "--herd", "herd.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn client_is_forgotten_by_all_servers_and_by_those_that_were_away_and_are_killed() {
     let mut herd = RealHerd::five(&[]);
     let unknown = format!("? {QUESTION}");
