@@ -21,6 +21,7 @@ use crate::member::{ForgetError, Member};
 use crate::os::clock;
 use crate::os::unix_socket::{self, ADMIN_SOCKET};
 use crate::proto::line::framing::LINE_BYTES_CEILING;
+use crate::proto::model::fields::Fields;
 
 /// How long a line, and the answer to one, may take: they come from this machine, and others wait meanwhile.
 const ADMIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -73,21 +74,64 @@ fn serve(member: &Member, mut stream: &UnixStream) -> io::Result<()> {
     stream.set_write_timeout(Some(ADMIN_TIME_MAX))?;
     let mut line = Vec::new();
     BufReader::new(stream.take(ADMIN_LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let answer = answer(member, &line);
     let line = line.trim_ascii_end();
-    let answer = answer(member, line);
     log::info!("admin: {} -> {}", Escaped(line), Escaped(answer.trim_ascii_end().as_bytes()));
     stream.write_all(answer.as_bytes())
 }
 
 fn answer(member: &Member, line: &[u8]) -> String {
-    let text = std::str::from_utf8(line).unwrap_or_default();
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    match words[..] {
-        ["FORGET", client] => match member.forget(client.as_bytes(), clock::now().seconds) {
-            Ok(()) => format!("FORGOT {client}\n"),
-            Err(ForgetError::Unknown) => format!("? {client} is not known here\n"),
-            Err(ForgetError::NotDurable(why)) => format!("? {client} is forgotten here, but that {why}\n"),
-        },
-        _ => "? the line is not FORGET and the name of a client\n".to_owned(),
+    let client = match forget_of(line) {
+        Ok(client) => client,
+        Err(why) => return format!("? {why}\n"),
+    };
+    match member.forget(client.as_bytes(), clock::now().seconds) {
+        Ok(()) => format!("FORGOT {client}\n"),
+        Err(ForgetError::Unknown) => format!("? {client} is not known here\n"),
+        Err(ForgetError::NotDurable(why)) => format!("? {client} is forgotten here, but that {why}\n"),
+    }
+}
+
+/// Why a line is not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// It was cut off, so the name in it may have been, too.
+    #[error("the line has no end, or more than {ADMIN_LINE_BYTES_MAX} bytes")]
+    NoEnd,
+    /// Other words.
+    #[error("the line is not FORGET and the name of a client")]
+    OtherWords,
+}
+
+/// The client that a line with its line feed says to forget.
+///
+/// # Errors
+/// If it says something else, or its end is missing.
+pub fn forget_of(line: &[u8]) -> Result<&str, BadLine> {
+    let line = line.strip_suffix(b"\n").ok_or(BadLine::NoEnd)?;
+    let fields = Fields::of(line).and_then(|fields| Ok((fields.word, fields.exactly()?)));
+    match fields {
+        Ok(("FORGET", [client])) => Ok(client),
+        Ok(_) | Err(_) => Err(BadLine::OtherWords),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_line_names_a_client() {
+        for line in [&b"FORGET kiwi\n"[..], b"FORGET  kiwi \r\n", b"\tFORGET\x0bkiwi\n"] {
+            assert_eq!(forget_of(line), Ok("kiwi"));
+        }
+        for cut in [&b""[..], b"FORGET kiwi", b"FORGET kiwi\r"] {
+            assert_eq!(forget_of(cut), Err(BadLine::NoEnd));
+        }
+        for other in
+            [&b"\n"[..], b"FORGET\n", b"FORGET a b\n", b"forget a\n", b"FORGET \xff\n", b"FORGOT a\n"]
+        {
+            assert_eq!(forget_of(other), Err(BadLine::OtherWords));
+        }
     }
 }

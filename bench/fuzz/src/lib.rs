@@ -1,6 +1,7 @@
 //! The properties of `src/tests/fuzz`, for the fuzzer. They name the rooms of the herd as their own crate does.
 
 use proxyherd::config;
+use proxyherd::frontend;
 use proxyherd::net;
 use proxyherd::places;
 use proxyherd::proto;
@@ -18,4 +19,4 @@ macro_rules! targets {
         )*
     };
 }
-targets!(client config framing grammar journal peer places proxy);
+targets!(client config forget framing grammar journal peer places proxy);

@@ -6,6 +6,7 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod forget;
 pub(crate) mod framing;
 pub(crate) mod grammar;
 pub(crate) mod journal;

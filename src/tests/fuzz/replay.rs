@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use super::{client, config, framing, grammar, journal, peer, places, proxy};
+use super::{client, config, forget, framing, grammar, journal, peer, places, proxy};
 
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 8] = [
+const TARGETS: [(&str, Check); 9] = [
     ("client", client::check),
     ("config", config::check),
+    ("forget", forget::check),
     ("framing", framing::check),
     ("grammar", grammar::check),
     ("journal", journal::check),
