@@ -64,7 +64,8 @@ PROGRAMS=(
     haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
 )
 
-# Debian starts what it installs, unless a file says no, which is there only meanwhile.
+# Debian starts what it installs, unless a file says no, which is there only meanwhile, and says so only while this
+# process lives.
 install_programs() (
     missing=()
     for program in "${PROGRAMS[@]}"; do
@@ -79,7 +80,8 @@ install_programs() (
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        trap 'exit 130' INT TERM HUP
+        printf '#!/bin/sh\n[ ! -e /proc/%s ] || exit 101\n' "$BASHPID" >"$policy"
         chmod +x "$policy"
     fi
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \

@@ -50,6 +50,7 @@ fn clean_removes_what_servers_left_and_nothing_else() {
         "A.out",
         "A.pid",
         "data/A/lock",
+        "data/A/admin.sock",
         "data/A/journal-0000000001.log",
         "data/A/snapshot-0000000002.log",
         "data/A/snapshot-0000000003.log.tmp",
