@@ -13,8 +13,8 @@ const PAID_CALLS_MAX: f64 = 60.0;
 /// How soon a neighbour must be in.
 const NEIGHBOUR_SECONDS_MAX: f64 = 2.0;
 
-/// What the log may grow by: the least share of it that one rotation takes away is 64 MiB by default, and 1,000 lines
-/// about connections and the warnings of a minute are less than this.
+/// What the log may grow by: a thousand lines about connections and the warnings of a minute are less, and history is
+/// rotated away only by the 512 MiB that the log keeps by default.
 const LOG_MIB_MAX: f64 = 1.0;
 
 /// A figure and the most that it may be.
