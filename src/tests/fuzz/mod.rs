@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod forget;
 pub(crate) mod framing;
 pub(crate) mod grammar;
+pub(crate) mod http;
 pub(crate) mod journal;
 mod model;
 mod naive;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{client, config, forget, framing, grammar, journal, peer, places, proxy};
+use super::{client, config, forget, framing, grammar, http, journal, peer, places, proxy};
 
 type Check = fn(&[u8]);
 
@@ -14,6 +14,7 @@ const TARGETS: [(&str, Check); 9] = [
     ("forget", forget::check),
     ("framing", framing::check),
     ("grammar", grammar::check),
+    ("http", http::check),
     ("journal", journal::check),
     ("peer", peer::check),
     ("places", places::check),
