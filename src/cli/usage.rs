@@ -40,7 +40,8 @@ pub(super) fn sentence(mut error: clap::Error) -> String {
     for line in lines.take_while(|line| !line.starts_with("For more information")) {
         if let Some(usage) = line.strip_prefix(USAGE) {
             if is_unknown_argument && usage == USAGE_WITHOUT_COMMAND {
-                sentence.push_str("; options follow the command, as in proxyherd serve Alford --log-level debug");
+                sentence
+                    .push_str("; options follow the command, as in proxyherd serve Alford --log-level debug");
             }
             sentence.extend(["; usage: ", usage]);
         } else if let Some(tip) = line.strip_prefix(TIP) {
@@ -109,7 +110,10 @@ mod tests {
                 &["serve", "A", "--insecure", "--insecure"],
                 "the argument '--insecure' cannot be used multiple times",
             ),
-            (&["--log-level", "debug", "serve", "A"], "argument '--log-level' found; options follow the command, as in"),
+            (
+                &["--log-level", "debug", "serve", "A"],
+                "argument '--log-level' found; options follow the command, as in",
+            ),
             (&["serve", "--name", "A"], "unexpected argument '--name' found; usage: proxyherd serve"),
             (&["herd", "--list", "--check"], "the argument '--list' cannot be used with '--check [<FILE>]'"),
             (

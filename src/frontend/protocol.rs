@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::net::accept::Spoken;
+use crate::proto::http::response::refusal;
+
 /// What is spoken at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -20,6 +23,15 @@ impl Protocol {
             Protocol::Line => "client",
             Protocol::Peer => "peer",
             Protocol::Http => "http",
+        }
+    }
+}
+
+impl Spoken for Protocol {
+    fn refusal(self, why: &dyn fmt::Display) -> String {
+        match self {
+            Protocol::Line | Protocol::Peer => format!("? {why}\n"),
+            Protocol::Http => refusal(&why.to_string()),
         }
     }
 }

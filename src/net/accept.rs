@@ -59,6 +59,12 @@ pub struct Door<P> {
     pub class: Class,
 }
 
+/// What is spoken at a door, as far as it concerns those who are not let in.
+pub trait Spoken: Copy + Display {
+    /// What one is told who is refused, with this reason.
+    fn refusal(self, why: &dyn Display) -> String;
+}
+
 /// What one thread that accepts has.
 pub struct Acceptor<'a, P> {
     gate: &'a Gate,
@@ -70,7 +76,7 @@ pub struct Acceptor<'a, P> {
     spare: Option<File>,
 }
 
-impl<'a, P: Copy + Display> Acceptor<'a, P> {
+impl<'a, P: Spoken> Acceptor<'a, P> {
     /// For the connections of one listener, which go on through the queue `accepted`.
     pub fn new(
         gate: &'a Gate,
@@ -116,7 +122,8 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
         if self.spare.is_none() {
             let what = format_args!("refused {from}: no descriptor is left; raise the limit of open files");
             gate.report(Event::OutOfDescriptors, what);
-            refuse::tell(&stream, "no descriptor for one more connection; try again later");
+            let why = "no descriptor for one more connection; try again later";
+            refuse::tell(&stream, &self.door.protocol.refusal(&why));
             drop(stream);
             self.spare = File::open(SPARE).ok();
             return;
@@ -145,7 +152,7 @@ impl<'a, P: Copy + Display> Acceptor<'a, P> {
             Err(why) => {
                 let what = format_args!("refused {} {from}: {why}", self.door.protocol);
                 gate.report(Event::Refused(why, from), what);
-                self.refused.refuse(stream, why);
+                self.refused.refuse(stream, &self.door.protocol.refusal(&why));
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Connections from a proxy: before anything else is spoken, the proxy names its client. From the addresses of proxies
 //! a header must come, and from others none is looked for: anyone could forge one.
 
-use std::fmt::Display;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::accept::Accepted;
+use super::accept::{Accepted, Spoken};
 use super::gate::{Event, Gate};
 use super::proxy_header::{HEADER_BYTES_MAX, Header, HeaderError, parse};
 use super::refuse;
@@ -41,7 +40,7 @@ enum NotNamed {
 
 /// Lets the proxy say who a connection is from, if it is from one. `None` if the connection is over: what is no client
 /// leaves no trace, because load balancers look every second whether we are there.
-pub fn named<'a, P: Display>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Option<Accepted<'a, P>> {
+pub fn named<'a, P: Spoken>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Option<Accepted<'a, P>> {
     if !accepted.is_proxied {
         return Some(accepted);
     }
@@ -54,7 +53,7 @@ pub fn named<'a, P: Display>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Opti
                 Event::NotNamed(proxy),
                 format_args!("refused a connection from the proxy {proxy}: {why}"),
             );
-            refuse::tell(&accepted.stream, why);
+            refuse::tell(&accepted.stream, &accepted.door.protocol.refusal(&why));
             linger_blocking(&accepted.stream);
             return None;
         }
@@ -63,7 +62,7 @@ pub fn named<'a, P: Display>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Opti
     if let Err(why) = accepted.admitted.named(from, &gate.limits) {
         let what = format_args!("refused {} {from}: {why}", accepted.door.protocol);
         gate.report(Event::Refused(why, from), what);
-        refuse::tell(&accepted.stream, why);
+        refuse::tell(&accepted.stream, &accepted.door.protocol.refusal(&why));
         linger_blocking(&accepted.stream);
         return None;
     }

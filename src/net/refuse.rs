@@ -1,8 +1,7 @@
-//! Refusing a connection in one line that arrives: a socket that is closed while bytes of the other side are unread
-//! is reset, and the reset overtakes the line. So the refused are kept for a moment, without a thread.
+//! Refusing a connection in words that arrive: a socket that is closed while bytes of the other side are unread is
+//! reset, and the reset overtakes them. So the refused are kept for a moment, without a thread.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{Read, Write};
 use std::net::Shutdown as Half;
 use std::sync::Arc;
@@ -24,9 +23,9 @@ const READ_BYTES_MAX: usize = 8 * 4096;
 pub struct Refused(VecDeque<(Instant, Arc<Stream>)>);
 
 impl Refused {
-    /// Tells the other side why, and closes the connection a moment later.
-    pub fn refuse(&mut self, socket: Arc<Stream>, why: impl fmt::Display) {
-        tell(&socket, why);
+    /// Says this to the other side, and closes the connection a moment later.
+    pub fn refuse(&mut self, socket: Arc<Stream>, words: &str) {
+        tell(&socket, words);
         if self.0.len() == REFUSED_MAX {
             self.close_oldest();
         }
@@ -53,10 +52,10 @@ impl Refused {
     }
 }
 
-/// Says why in one line, and that nothing follows. It must not hold up the others, so it is tried once.
-pub fn tell(socket: &Stream, why: impl fmt::Display) {
+/// Says this, and that nothing follows. It must not hold up the others, so it is tried once.
+pub fn tell(socket: &Stream, words: &str) {
     let _ = socket.set_nonblocking(true);
-    let _ = (&*socket).write(format!("? {why}\n").as_bytes());
+    let _ = (&*socket).write(words.as_bytes());
     hang_up(socket, Half::Write);
     take_unread(socket);
 }
@@ -85,7 +84,7 @@ mod tests {
         for _ in 0..REFUSED_MAX + 2 {
             let mut other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             other.write_all(&[b'x'; 10_000]).unwrap();
-            refused.refuse(Arc::new(listener.accept().unwrap().0), "no room");
+            refused.refuse(Arc::new(listener.accept().unwrap().0), "? no room\n");
             other.write_all(b"and so on\n").unwrap();
             others.push(other);
         }

@@ -4,7 +4,7 @@
 //! saves the cost of starting one, which nearly doubles the connections that can be served in a second. Some are
 //! started with the server and kept for peers: clients that have taken all other threads must not part the herd.
 
-use std::fmt::{self, Display};
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::accept::Accepted;
+use super::accept::{Accepted, Spoken};
 use super::admission::Class;
 use super::fair_queue::{Received, Receiver};
 use super::gate::{Event, Gate};
@@ -53,7 +53,7 @@ pub struct Service<'a, P> {
 /// Serves one connection from its first byte to its last.
 type Serve<'a, P> = dyn Fn(Accepted<'a, P>) + Send + Sync + 'a;
 
-impl<'a, P: Display> Service<'a, P> {
+impl<'a, P: Spoken> Service<'a, P> {
     /// Serves each connection by this closure.
     pub fn new(gate: &'a Gate, serve: impl Fn(Accepted<'a, P>) + Send + Sync + 'a) -> Service<'a, P> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -92,7 +92,7 @@ pub struct ThreadPool<'scope, 'env, 'a, P> {
 /// A connection on its way to a thread, with the permit to start.
 type Starting<'a, 'env, P> = (Accepted<'a, P>, Permit<'env>);
 
-impl<'scope, 'env, 'a, P: Send + Display + 'a> ThreadPool<'scope, 'env, 'a, P> {
+impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
     /// Starts the threads that are kept for the class of peers.
     ///
     /// # Errors
@@ -162,11 +162,11 @@ impl<'scope, 'env, 'a, P: Send + Display + 'a> ThreadPool<'scope, 'env, 'a, P> {
         what: &str,
         why: impl fmt::Display,
     ) {
-        let Accepted { stream, from, .. } = connection;
+        let Accepted { stream, from, door, .. } = connection;
         let gate = self.service.gate;
         gate.report(event, format_args!("refused {from}, no {what} for one more connection: {why}"));
         let told = format!("no {what} for one more connection; try again later");
-        self.refused.refuse(stream, told);
+        self.refused.refuse(stream, &door.protocol.refusal(&told));
     }
 }
 
@@ -185,7 +185,7 @@ fn is_memory_left() -> bool {
     got
 }
 
-fn serve_one_after_another<'a, 'env, P: Display>(
+fn serve_one_after_another<'a, 'env, P: Spoken>(
     service: &'env Service<'a, P>,
     first: &Mutex<Option<Starting<'a, 'env, P>>>,
     more: &IdleThreads<Starting<'a, 'env, P>>,

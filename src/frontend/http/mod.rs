@@ -20,6 +20,7 @@ use crate::member::metrics::Event;
 use crate::member::rate_limit::RateLimit;
 use crate::net::accept::Accepted;
 use crate::net::admission::{Admitted, network};
+use crate::net::bodies::Held;
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::stream::{Stream, let_replies_leave, linger};
 use crate::os::clock;
@@ -37,6 +38,8 @@ struct Connection<'a> {
     deadlines: Deadlines<'a>,
     rate_limit: RateLimit,
     reader: Reader,
+    /// The room for the body that is coming.
+    held: Option<Held<'a>>,
     out: Vec<u8>,
 }
 
@@ -69,6 +72,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         rate_limit: RateLimit::new(limits.places_calls_per_minute)
             .from_address(network(remote.from.ip()), limits.places_calls_per_address),
         reader: Reader::default(),
+        held: None,
         out: Vec::new(),
     };
     connection.run()
@@ -104,8 +108,6 @@ impl Connection<'_> {
 
     /// Answers all whole requests.
     fn requests(&mut self) -> io::Result<After> {
-        // What it holds of the bound on bodies is given back when the request has been answered.
-        let mut held = None;
         loop {
             match self.reader.next() {
                 Err(error) => return Ok(self.refuse(error)),
@@ -120,8 +122,8 @@ impl Connection<'_> {
                     if let Err(error) = self.reader.bound_body(bytes_max) {
                         return Ok(self.refuse(error));
                     }
-                    held = self.shared.gate.bodies.hold(self.reader.body_bytes_max());
-                    if held.is_none() {
+                    self.held = self.shared.gate.bodies.hold(self.reader.body_bytes_max());
+                    if self.held.is_none() {
                         return Ok(self.refuse(BadRequest::new(
                             503,
                             "too many large bodies at once: send it again later",
@@ -132,7 +134,7 @@ impl Connection<'_> {
                     let after = self.request();
                     self.reader.done();
                     self.deadlines.message_ended();
-                    drop(held.take());
+                    self.held = None;
                     if after == After::Close {
                         return Ok(After::Close);
                     }

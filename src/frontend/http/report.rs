@@ -79,9 +79,7 @@ fn read<'a>(request: &Request<'_>, app: &App<'a>, now: Moment) -> (App<'a>, Resu
     let user = user(request);
     match app {
         App::Any if owntracks::is_message(request.body) => read(request, &App::OwnTracks(None), now),
-        App::Any if request.body.trim_ascii_start().starts_with(b"{\"locations\"") => {
-            read(request, &App::Overland, now)
-        }
+        App::Any if overland::is_batch(request.body) => read(request, &App::Overland, now),
         App::Any | App::Traccar => {
             let body = request.body.trim_ascii_start();
             let is_json = body.starts_with(b"{") || body.starts_with(b"[");

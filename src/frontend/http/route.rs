@@ -52,7 +52,12 @@ impl<'a> Route<'a> {
     pub(super) fn of(path: &'a [u8]) -> Route<'a> {
         let parts: Vec<Cow<'a, str>> = path.split(|&byte| byte == b'/').skip(1).map(form::decode).collect();
         let names: Vec<&str> = parts.iter().map(|part| &**part).collect();
-        match names[..] {
+        // People write a slash behind a path, too.
+        let names = match &names[..] {
+            [rest @ .., ""] if !rest.is_empty() => rest,
+            all => all,
+        };
+        match *names {
             [""] => Route::Root,
             ["pub" | "owntracks"] | ["api", "v1", "owntracks", "points"] => {
                 Route::Report(App::OwnTracks(None))
@@ -116,7 +121,9 @@ mod tests {
             ("/v1/clients/jane/phone", Route::Unknown),
             ("/v1/clients/a/nearby", Route::Nearby("a".into())),
             ("/v1/clients/", Route::Unknown),
-            ("//", Route::Unknown),
+            ("/pub/", Route::Report(App::OwnTracks(None))),
+            ("//", Route::Root),
+            ("///", Route::Unknown),
             ("", Route::Unknown),
             ("*", Route::Unknown),
             ("/HEALTH", Route::Unknown),

@@ -1,6 +1,7 @@
 //! The points of one request as updates, in the form in which they are stored.
 
 use super::phones::{Point, Useless};
+use crate::proto::line::framing::LINE_BYTES_CEILING;
 use crate::proto::line::reply_prefix::ReplyPrefix;
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::era::Era;
@@ -9,6 +10,9 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::stored_line::push_attributes;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
 use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
+
+/// The most bytes of a name, so that neighbours take its line: as many as a line client's may have.
+const NAME_BYTES_CEILING: usize = LINE_BYTES_CEILING - 256;
 
 /// The updates of one request.
 #[derive(Debug, Default)]
@@ -46,7 +50,8 @@ impl Reports {
     /// If it is of no use here.
     pub fn push(&mut self, point: &Point, taking: Taking<'_>) -> Result<(), Useless> {
         let name = &point.client;
-        if name.is_empty() || name.len() > taking.client_name_bytes_max || name.contains(is_separator) {
+        let bytes_max = taking.client_name_bytes_max.min(NAME_BYTES_CEILING);
+        if name.is_empty() || name.len() > bytes_max || name.contains(is_separator) {
             return Err(Useless::BadName);
         }
         let location = Location::parse(&point.location).map_err(|_| Useless::BadPlace)?;

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+const PROBLEM: &str = "application/problem+json";
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -37,7 +39,7 @@ impl Response {
     /// An error with one sentence, as RFC 9457 lays it out.
     pub fn problem(status: u16, why: &str) -> Response {
         let body = json!({ "type": "about:blank", "title": reason(status), "status": status, "detail": why });
-        Response::new(status, "application/problem+json", body.to_string())
+        Response::new(status, PROBLEM, body.to_string())
     }
 
     /// With one more header field.
@@ -83,6 +85,13 @@ impl Response {
     fn has_body(&self) -> bool {
         !matches!(self.status, 204 | 304)
     }
+}
+
+/// The answer to a connection that is not let in, before it has asked for anything.
+pub fn refusal(why: &str) -> String {
+    let body = Response::problem(503, why).body;
+    let head = format!("Content-Type: {PROBLEM}\r\nContent-Length: {}\r\nConnection: close", body.len());
+    format!("HTTP/1.1 503 {}\r\n{head}\r\n\r\n{}", reason(503), String::from_utf8_lossy(&body))
 }
 
 /// What tells a client to send the body that it holds back.

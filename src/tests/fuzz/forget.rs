@@ -15,7 +15,8 @@ use crate::proto::store::update::{Source, Update, forget};
 /// What should be known of each client that was ever known.
 type Known<'a> = BTreeMap<&'a str, State<'a>>;
 
-/// A client that is there since its latest report, or that was forgotten, and the report then known: its place and time.
+/// A client that is there since its latest report, or that was forgotten, and the report then known: its place and
+/// time.
 struct State<'a> {
     time: Option<Decimal>,
     latest: [&'a str; 2],

@@ -8,7 +8,7 @@ use super::{client, config, forget, framing, grammar, http, journal, peer, place
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 9] = [
+const TARGETS: [(&str, Check); 10] = [
     ("client", client::check),
     ("config", config::check),
     ("forget", forget::check),

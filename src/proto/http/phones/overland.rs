@@ -61,6 +61,11 @@ struct Properties<'a> {
     battery_state: Raw<'a>,
 }
 
+/// Whether a body is a batch.
+pub fn is_batch(body: &[u8]) -> bool {
+    serde_json::from_slice::<Batch<'_>>(body).is_ok()
+}
+
 /// Reads a batch of the user, if it has said who it is.
 ///
 /// # Errors

@@ -9,6 +9,9 @@ use crate::proto::model::time::{Moment, Timestamp};
 /// The most bytes of a number that is stored with the digits that were reported: more than phones have.
 const DIGITS_BYTES_MAX: usize = 20;
 
+/// The most bytes of a time: all digits of seconds that there can be, and nanoseconds with some to spare.
+const TIME_BYTES_MAX: usize = 40;
+
 /// Metres per second in a knot, and in a kilometre per hour.
 pub(super) const KNOT: f64 = 0.514_444;
 pub(super) const KILOMETRE_PER_HOUR: f64 = 1.0 / 3.6;
@@ -77,7 +80,7 @@ impl Point {
             signed(latitude).zip(signed(longitude)).map(|(a, b)| a + &b).ok_or(Useless::BadPlace)?;
         Location::parse(&location).map_err(|_| Useless::BadPlace)?;
         let time = posix_time(time).or_else(|| decimal(time)).ok_or(Useless::BadTime)?;
-        Timestamp::parse(&time).map_err(|_| Useless::BadTime)?;
+        Timestamp::parse(&time).ok().filter(|_| time.len() <= TIME_BYTES_MAX).ok_or(Useless::BadTime)?;
         if client.is_empty() {
             return Err(Useless::BadName);
         }
