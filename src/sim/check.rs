@@ -2,23 +2,15 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use super::World;
-use super::event::SenderId;
-use super::server::Life;
-use super::witness::Witness;
-use crate::proto::model::sighting::Sighting;
-use crate::proto::model::sighting::at_line;
+use super::environment::Environment;
+use super::history::History;
+use super::server::{Incarnation, Server};
 use crate::proto::model::stored_line::StoredLine;
-use crate::proto::peering::grammar::{Answer, answer};
-use crate::proto::peering::link::HEARTBEAT_EVERY;
 use crate::proto::store::update::{Source, Update, trimmed};
 
 /// The heartbeats for which a herd that agrees is watched.
-const REST_BEATS: u32 = 4;
+pub(super) const REST_HEARTBEATS: u32 = 4;
 
 /// A herd that agrees, and what that has cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +34,7 @@ pub enum Divergence {
     #[error("things still happen at {0} ns")]
     NotQuiet(u64),
     /// A link did not come up, or owes something and does not send it.
-    #[error("{0} has not told {1} everything")]
+    #[error("{0} has not replicated everything to {1}")]
     Owing(String, String),
     /// Two servers know different things.
     #[error("{server} has {has:?} where {other} has {but:?}")]
@@ -55,7 +47,7 @@ pub enum Divergence {
     #[error("lost: {0}")]
     Lost(String),
     /// A server knows what no client has reported.
-    #[error("nobody ever reported {0}")]
+    #[error("no client has reported {0}")]
     Forged(String),
     /// A line was sent more often than the graph allows.
     #[error("a line was sent {count} times, at most {bound} are allowed")]
@@ -68,13 +60,13 @@ pub enum Divergence {
     #[error("{0} links began again before what the neighbour has acknowledged")]
     Resent(u64),
     /// A neighbour has said to know more than there was.
-    #[error("{0} neighbours were ahead of what they were told")]
+    #[error("{0} neighbours were ahead of what was replicated to them")]
     Ahead(u64),
     /// A sender had changes due and waited for nothing but its next heartbeat.
     #[error("{0} senders slept on what they owed")]
     Asleep(u64),
     /// Servers found that they had drifted apart, and nothing had made them.
-    #[error("buckets were told again {0} times")]
+    #[error("buckets were sent again {0} times")]
     Repaired(u64),
     /// A server that had crashed went on with numbers that it had given, in the same epoch.
     #[error("{0} servers gave numbers again")]
@@ -84,211 +76,150 @@ pub enum Divergence {
     Refused(u64),
 }
 
-impl World {
-    /// The `AT` lines written to all links so far.
-    pub fn messages(&self) -> u64 {
-        self.witness.total()
+/// Checks everything that must hold in a herd that has come to rest.
+pub(super) fn all(servers: &[Server], env: &Environment) -> Result<Converged, Divergence> {
+    let Environment { options, timeline, history, .. } = env;
+    if history.repeated > 0 {
+        return Err(Divergence::Repeated(history.repeated));
     }
-
-    /// The `AT` lines written to a link so far: by its first server, and by its second.
-    pub fn messages_on(&self, link: usize) -> [u64; 2] {
-        self.witness.messages[link]
+    if !options.heartbeats && !timeline.is_over() {
+        return Err(Divergence::NotQuiet(timeline.now_ns));
     }
-
-    /// How often an `AT` line, with its line feed, has been written to links so far.
-    pub fn messages_of(&self, line: &[u8]) -> u64 {
-        self.witness.times_told.get(&xxh3_64(line)).copied().unwrap_or(0)
+    nothing_is_forged(servers, history)?;
+    rest(servers, env)?;
+    if must_agree(env) {
+        nothing_is_lost(servers, history)?;
     }
-
-    /// Runs until the herd agrees, and for a while longer, and checks everything that must hold.
-    ///
-    /// A herd that does not catch up, and was disturbed, need not agree on what it missed; it must be
-    /// connected and truthful all the same.
-    ///
-    /// # Errors
-    /// The first thing that is wrong: what is not done within `within` is not done at all.
-    pub fn settle(&mut self, within: Duration) -> Result<Converged, Divergence> {
-        let deadline_ns = self.now_ns.saturating_add(within.as_nanos() as u64);
-        if self.options.heartbeats {
-            while self.check_rest().is_err() && self.now_ns < deadline_ns && self.witness.repeated == 0 {
-                self.happen_for(HEARTBEAT_EVERY);
-            }
-            // What is wrong with a rest shows when it goes on.
-            self.happen_for(REST_BEATS * HEARTBEAT_EVERY);
-        } else {
-            self.happen_until(deadline_ns);
-        }
-        if self.witness.repeated > 0 {
-            return Err(Divergence::Repeated(self.witness.repeated));
-        }
-        if !self.options.heartbeats && !self.queue.is_empty() {
-            return Err(Divergence::NotQuiet(self.now_ns));
-        }
-        self.check_nothing_is_forged()?;
-        self.check_rest()?;
-        if self.options.catch_up || !self.disturbed {
-            self.check_nothing_is_lost()?;
-        }
-        let messages_per_update_max = self.check_messages()?;
-        match &self.witness {
-            Witness { refused: 1.., .. } => return Err(Divergence::Refused(self.witness.refused)),
-            Witness { resent: 1.., .. } => return Err(Divergence::Resent(self.witness.resent)),
-            Witness { ahead: 1.., .. } => return Err(Divergence::Ahead(self.witness.ahead)),
-            Witness { asleep: 1.., .. } => return Err(Divergence::Asleep(self.witness.asleep)),
-            Witness { repairs: 1.., drifted: false, .. } => {
-                return Err(Divergence::Repaired(self.witness.repairs));
-            }
-            Witness { reused: 1.., .. } => return Err(Divergence::Reused(self.witness.reused)),
-            Witness { .. } => {}
-        }
-        Ok(Converged {
-            at_ns: self.changed_ns,
-            clients: self.witness.clients.len(),
-            updates: self.witness.updates,
-            messages: self.witness.total(),
-            messages_per_update_max,
-        })
+    let messages_per_update_max = messages(env)?;
+    match history {
+        History { refused: 1.., .. } => return Err(Divergence::Refused(history.refused)),
+        History { resent: 1.., .. } => return Err(Divergence::Resent(history.resent)),
+        History { ahead: 1.., .. } => return Err(Divergence::Ahead(history.ahead)),
+        History { asleep: 1.., .. } => return Err(Divergence::Asleep(history.asleep)),
+        History { repairs: 1.., drifted: false, .. } => return Err(Divergence::Repaired(history.repairs)),
+        History { reused: 1.., .. } => return Err(Divergence::Reused(history.reused)),
+        History { .. } => {}
     }
+    Ok(Converged {
+        at_ns: history.changed_ns,
+        clients: history.clients.len(),
+        updates: history.updates,
+        messages: history.messages,
+        messages_per_update_max,
+    })
+}
 
-    /// How often a server has found that a neighbour has drifted away from it.
-    pub fn repairs(&self) -> u64 {
-        self.witness.repairs
-    }
+/// Nothing is due on any link, and all servers agree.
+pub(super) fn rest(servers: &[Server], env: &Environment) -> Result<(), Divergence> {
+    nothing_is_owed(servers, env)?;
+    if must_agree(env) { agreement(servers, &env.history) } else { Ok(()) }
+}
 
-    fn happen_for(&mut self, time: Duration) {
-        let until_ns = self.now_ns + time.as_nanos() as u64;
-        self.happen_until(until_ns);
-        self.now_ns = self.now_ns.max(until_ns);
-    }
+/// The best that any server knows now of each client.
+pub(super) fn floor(servers: &[Server], history: &History) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let best = |client: &Vec<u8>| {
+        let known = running(servers).filter_map(|server| server.node.store().stored_line_of(client));
+        Some((client.clone(), known.max_by(|a, b| order(a, b))?.to_vec()))
+    };
+    history.clients.iter().filter_map(best).collect()
+}
 
-    /// Nothing is due on any link, and all servers agree.
-    fn check_rest(&self) -> Result<(), Divergence> {
-        self.check_nothing_is_owed()?;
-        if self.options.catch_up || !self.disturbed { self.check_agreement() } else { Ok(()) }
-    }
+/// Whether all servers must agree. A herd that was disturbed and does not catch up need not agree on what it missed.
+fn must_agree(env: &Environment) -> bool {
+    env.options.catch_up || !env.history.is_disturbed
+}
 
-    /// A link has been welcomed with this line: it must go on where the neighbour is.
-    pub(super) fn check_start(&mut self, id: SenderId, line: &[u8]) {
-        let Some(life) = &self.servers[id.server].life else { return };
-        let Ok(Answer::Welcome(welcome)) = answer(line) else { return };
-        let began = life.senders[id.neighbour].link.position();
-        let known = welcome.received_up_to <= life.node.store().last_seq();
-        self.witness.ahead += u64::from(!known);
-        self.witness.resent += u64::from(life.me.catch_up && known && began != Some(welcome.received_up_to));
-    }
-
-    /// Notes the best that any server knows.
-    pub(super) fn remember_floor(&mut self) {
-        let mut floor: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-        for client in &self.witness.clients {
-            let known = self.lives().filter_map(|life| life.node.store().stored_line_of(client));
-            if let Some(best) = known.max_by(|a, b| order(a, b)) {
-                floor.insert(client.clone(), best.to_vec());
+fn nothing_is_owed(servers: &[Server], env: &Environment) -> Result<(), Divergence> {
+    for server in servers {
+        let Some(incarnation) = &server.incarnation else { continue };
+        for (sender, far) in incarnation.senders.iter().zip(&server.links) {
+            let last = Some(incarnation.node.store().last_seq());
+            let acknowledged = sender.link.acknowledged_position() >= last || !env.options.heartbeats;
+            let has_sent_all = sender.link.position() == last && acknowledged;
+            let other = &servers[far.server];
+            if other.incarnation.is_some() && env.network.wires[far.link].is_up && !has_sent_all {
+                return Err(Divergence::Owing(server.name.to_string(), other.name.to_string()));
             }
         }
-        self.witness.floor = floor;
     }
+    Ok(())
+}
 
-    fn check_nothing_is_owed(&self) -> Result<(), Divergence> {
-        for server in &self.servers {
-            let Some(life) = &server.life else { continue };
-            for (sender, far) in life.senders.iter().zip(&server.neighbours) {
-                let last = Some(life.node.store().last_seq());
-                let acknowledged = sender.link.acknowledged_position() >= last || !self.options.heartbeats;
-                let told_all = sender.link.position() == last && acknowledged;
-                if self.servers[far.server].life.is_some() && self.wires[far.link].up && !told_all {
-                    let to = self.servers[far.server].name.to_string();
-                    return Err(Divergence::Owing(server.name.to_string(), to));
-                }
+fn agreement(servers: &[Server], history: &History) -> Result<(), Divergence> {
+    let mut running = running(servers);
+    let Some(first) = running.next() else { return Ok(()) };
+    for incarnation in running {
+        let (server, other) = (incarnation.me.name.to_string(), first.me.name.to_string());
+        let (a, b) = (incarnation.node.store(), first.node.store());
+        for client in &history.clients {
+            if a.stored_line_of(client) != b.stored_line_of(client) {
+                let (has, but) = (shown(a.stored_line_of(client)), shown(b.stored_line_of(client)));
+                return Err(Divergence::Differs { server, other, has, but });
             }
         }
-        Ok(())
-    }
-
-    fn check_agreement(&self) -> Result<(), Divergence> {
-        let mut lives = self.lives();
-        let Some(first) = lives.next() else { return Ok(()) };
-        for life in lives {
-            let (server, other) = (life.me.name.to_string(), first.me.name.to_string());
-            let (a, b) = (life.node.store(), first.node.store());
-            for client in &self.witness.clients {
-                if a.stored_line_of(client) != b.stored_line_of(client) {
-                    let (has, but) = (shown(a.stored_line_of(client)), shown(b.stored_line_of(client)));
-                    return Err(Divergence::Differs { server, other, has, but });
-                }
-            }
-            if a.len() != b.len() {
-                let count = |store: usize| format!("{store} clients");
-                return Err(Divergence::Differs { server, other, has: count(a.len()), but: count(b.len()) });
-            }
-            if a.digest() != b.digest() {
-                return Err(Divergence::Digest(server));
-            }
+        if a.len() != b.len() {
+            let count = |store: usize| format!("{store} clients");
+            return Err(Divergence::Differs { server, other, has: count(a.len()), but: count(b.len()) });
         }
-        Ok(())
-    }
-
-    /// Called when all agree, so that one server speaks for all.
-    fn check_nothing_is_lost(&self) -> Result<(), Divergence> {
-        let Some(life) = self.lives().next() else { return Ok(()) };
-        let kept = self.witness.acknowledged.iter().filter(|ack| {
-            let server = &self.servers[ack.server];
-            server.life.is_some() && server.lives == ack.lives
-        });
-        for line in kept.map(|ack| &ack.line).chain(self.witness.floor.values()) {
-            let known = client_of(line).and_then(|client| life.node.store().stored_line_of(client));
-            if !self.has_expired(line, life.node.store().expiry.cutoff_s())
-                && known.is_none_or(|known| order(known, line) == Ordering::Less)
-            {
-                return Err(Divergence::Lost(shown(Some(line))));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a line is too old, or one that has overtaken it is, by the clock of another server.
-    fn has_expired(&self, line: &[u8], cutoff_s: u64) -> bool {
-        let is_old = |line: &[u8]| received_s(line) < Some(cutoff_s);
-        let overtakes = |other: &[u8]| {
-            is_old(other) && client_of(other) == client_of(line) && order(other, line) != Ordering::Less
-        };
-        cutoff_s > 0 && (is_old(line) || self.witness.acknowledged.iter().any(|ack| overtakes(&ack.line)))
-    }
-
-    fn check_nothing_is_forged(&self) -> Result<(), Divergence> {
-        let clients = &self.witness.clients;
-        let stored = self.lives().flat_map(|life| {
-            clients.iter().filter_map(|client| life.node.store().stored_line_of(client)) //
-        });
-        let mut unheard_of = stored.filter(|line| !self.witness.has_made(line));
-        match self.witness.forged.as_deref().or_else(|| unheard_of.next()) {
-            Some(line) => Err(Divergence::Forged(shown(Some(line)))),
-            None => Ok(()),
+        if a.digest() != b.digest() {
+            return Err(Divergence::Digest(server));
         }
     }
+    Ok(())
+}
 
-    fn check_messages(&self) -> Result<u64, Divergence> {
-        let bound = self.witness.bound(&self.graph);
-        let count = self.witness.times_told.values().copied().max().unwrap_or(0);
-        // Anti-entropy sends once more what has drifted apart.
-        if count > bound && !self.witness.drifted {
-            Err(Divergence::Messages { count, bound })
-        } else {
-            Ok(count)
+/// Called when all agree, so that one server speaks for all.
+fn nothing_is_lost(servers: &[Server], history: &History) -> Result<(), Divergence> {
+    let Some(incarnation) = running(servers).next() else { return Ok(()) };
+    let store = incarnation.node.store();
+    let promised = history.acknowledged.iter().filter(|ack| {
+        let server = &servers[ack.server];
+        server.incarnation.is_some() && server.losses == ack.losses
+    });
+    for line in promised.map(|ack| &ack.line).chain(history.floor.values()) {
+        let known = client_of(line).and_then(|client| store.stored_line_of(client));
+        if !has_expired(history, line, store.expiry.cutoff_s())
+            && known.is_none_or(|known| order(known, line) == Ordering::Less)
+        {
+            return Err(Divergence::Lost(shown(Some(line))));
         }
     }
+    Ok(())
+}
 
-    fn lives(&self) -> impl Iterator<Item = &Life> {
-        self.servers.iter().filter_map(|server| server.life.as_ref())
+/// Whether a line is too old, or one that has overtaken it is, by the clock of another server.
+fn has_expired(history: &History, line: &[u8], cutoff_s: u64) -> bool {
+    let is_old = |line: &[u8]| received_s(line) < Some(cutoff_s);
+    let overtakes = |other: &[u8]| {
+        is_old(other) && client_of(other) == client_of(line) && order(other, line) != Ordering::Less
+    };
+    cutoff_s > 0 && (is_old(line) || history.acknowledged.iter().any(|ack| overtakes(&ack.line)))
+}
+
+fn nothing_is_forged(servers: &[Server], history: &History) -> Result<(), Divergence> {
+    let stored = running(servers).flat_map(|incarnation| {
+        history.clients.iter().filter_map(|client| incarnation.node.store().stored_line_of(client))
+    });
+    let mut unheard_of = stored.filter(|line| !history.has_made(line));
+    match history.forged.as_deref().or_else(|| unheard_of.next()) {
+        Some(line) => Err(Divergence::Forged(shown(Some(line)))),
+        None => Ok(()),
     }
 }
 
-pub(super) fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
-    at_line(line).ok().map(|(sighting, _)| sighting)
+fn messages(env: &Environment) -> Result<u64, Divergence> {
+    let bound = env.history.bound(&env.graph);
+    let count = env.history.times_sent.values().copied().max().unwrap_or(0);
+    // Anti-entropy sends once more what has drifted apart.
+    if count > bound && !env.history.drifted { Err(Divergence::Messages { count, bound }) } else { Ok(count) }
+}
+
+fn running(servers: &[Server]) -> impl Iterator<Item = &Incarnation> {
+    servers.iter().filter_map(|server| server.incarnation.as_ref())
 }
 
 /// The client that a stored line is of.
-pub(super) fn client_of(stored: &[u8]) -> Option<&[u8]> {
+fn client_of(stored: &[u8]) -> Option<&[u8]> {
     let (start, end) = StoredLine::parse(trimmed(stored)).ok()?.client_range();
     stored.get(start..end)
 }

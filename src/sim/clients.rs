@@ -1,6 +1,6 @@
 //! Clients of a simulated herd: they move between servers, and their clocks are wrong.
 
-use super::EPOCH_NS;
+use super::timeline::EPOCH_NS;
 
 /// The largest error of a client's clock, in nanoseconds: an hour.
 const CLOCK_ERROR_NS_MAX: i64 = 3_600_000_000_000;

@@ -29,7 +29,7 @@ pub(super) struct Conversation {
     pub unread: Option<Vec<u8>>,
 }
 
-/// What came of some bytes.
+/// The outcome of what was read.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// Replies, to be sent when `needs_lsn` is durable.
@@ -37,28 +37,13 @@ pub(super) struct Heard {
     /// How far the records must be durable before the replies may leave.
     pub needs_lsn: Lsn,
     /// Sightings that were applied: every sender must be woken.
-    pub news: usize,
+    pub applied: usize,
     /// The neighbour that has come: its older connections end, and the sender to it must be woken.
-    pub met: Option<usize>,
+    pub authenticated: Option<usize>,
     /// Lines that were refused.
     pub refused: usize,
     /// Whether the connection must be closed.
     pub close: bool,
-}
-
-impl Heard {
-    /// This, and what came after it.
-    pub(super) fn and(mut self, after: Heard) -> Heard {
-        self.replies.extend_from_slice(&after.replies);
-        Heard {
-            replies: self.replies,
-            needs_lsn: after.needs_lsn.max(self.needs_lsn),
-            news: self.news + after.news,
-            met: after.met.or(self.met),
-            refused: self.refused + after.refused,
-            close: self.close || after.close,
-        }
-    }
 }
 
 impl Conversation {
@@ -81,26 +66,23 @@ impl Conversation {
         Conversation { conversation, framing, turn: Turn::new(member), unread: None }
     }
 
-    /// Takes what was read at `received`.
-    pub(super) fn hear(&mut self, member: &SimulatedMember<'_>, mut bytes: &[u8], received: Moment) -> Heard {
+    /// Takes what was read at `received`, and after it perhaps the end of the stream.
+    pub(super) fn hear(
+        &mut self,
+        member: &SimulatedMember<'_>,
+        mut bytes: &[u8],
+        has_ended: bool,
+        received: Moment,
+    ) -> Heard {
         let mut heard = Heard::default();
         while !bytes.is_empty() {
-            let space = self.framing.space();
-            let count = space.len().min(bytes.len());
-            space[..count].copy_from_slice(&bytes[..count]);
-            self.framing.filled(count);
-            bytes = &bytes[count..];
+            bytes = read(&mut self.framing, bytes);
             self.lines(member, received, &mut heard);
         }
-        heard.needs_lsn = self.turn.needs_lsn();
-        heard
-    }
-
-    /// Learns that nothing more will come.
-    pub(super) fn end(&mut self, member: &SimulatedMember<'_>, received: Moment) -> Heard {
-        let mut heard = Heard::default();
-        self.framing.filled(0);
-        self.lines(member, received, &mut heard);
+        if has_ended {
+            self.framing.filled(0);
+            self.lines(member, received, &mut heard);
+        }
         heard.needs_lsn = self.turn.needs_lsn();
         heard
     }
@@ -112,7 +94,7 @@ impl Conversation {
             match conversation.lines(member, turn, framing, received, usize::MAX) {
                 Pause::Empty => break,
                 Pause::Full => {}
-                Pause::Authenticated(neighbour) => heard.met = Some(neighbour),
+                Pause::Authenticated(neighbour) => heard.authenticated = Some(neighbour),
                 // The answer waits with all other replies until what it covers is durable.
                 Pause::Heartbeat(heartbeat) => conversation.acknowledge(member, turn, &heartbeat, true),
                 Pause::Ask(query) => conversation.answer(turn, &query, NO_PLACES),
@@ -126,9 +108,18 @@ impl Conversation {
         heard.replies.extend_from_slice(turn.replies());
         turn.sent();
         let counts = turn.take_counts();
-        heard.news += counts.applied as usize;
+        heard.applied += counts.applied as usize;
         heard.refused += counts.refused as usize;
     }
+}
+
+/// Reads as many bytes as there is room for. Returns the rest.
+pub(super) fn read<'a>(framing: &mut Framing, bytes: &'a [u8]) -> &'a [u8] {
+    let space = framing.space();
+    let (read, rest) = bytes.split_at(space.len().min(bytes.len()));
+    space[..read.len()].copy_from_slice(read);
+    framing.filled(read.len());
+    rest
 }
 
 /// The other side: nothing here has an address.

@@ -61,7 +61,7 @@ impl Disk {
         recovery.finish(&self.boot())
     }
 
-    /// Begins the file of the life that starts now, the heading of which is on disk before anything else.
+    /// Begins the file of the incarnation that starts now. Its heading is on disk before anything else.
     pub(super) fn begin(&mut self, server: ServerName, epoch: Epoch, is_synced: bool) {
         let bytes = Heading { server, epoch, boot: self.boot(), is_synced }.to_bytes();
         self.files.push(File { flushed: bytes.len(), bytes });

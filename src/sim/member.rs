@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::commits::Commits;
+use super::group_commit::GroupCommit;
 use crate::member::turn::{Host, Lsn};
 use crate::proto::line::batch::Batch;
 use crate::proto::node::{Applied, Node};
@@ -14,25 +14,25 @@ use crate::proto::store::update::Updates;
 pub(super) struct SimulatedMember<'a> {
     node: RefCell<&'a mut Node>,
     /// What it has recorded, if it records.
-    commits: Option<RefCell<&'a mut Commits>>,
+    wal: Option<RefCell<&'a mut GroupCommit>>,
 }
 
 impl<'a> SimulatedMember<'a> {
-    pub(super) fn new(node: &'a mut Node, commits: Option<&'a mut Commits>) -> SimulatedMember<'a> {
-        SimulatedMember { node: RefCell::new(node), commits: commits.map(RefCell::new) }
+    pub(super) fn new(node: &'a mut Node, wal: Option<&'a mut GroupCommit>) -> SimulatedMember<'a> {
+        SimulatedMember { node: RefCell::new(node), wal: wal.map(RefCell::new) }
     }
 
     /// Merges updates, and records them.
     pub(super) fn apply_updates<U: Updates>(&self, updates: &mut U) -> (Applied, Lsn) {
-        let mut commits = self.commits.as_ref().map(RefCell::borrow_mut);
-        let records = commits.as_mut().map(|commits| &mut commits.pending);
+        let mut wal = self.wal.as_ref().map(RefCell::borrow_mut);
+        let records = wal.as_mut().map(|wal| &mut wal.pending);
         let applied = self.node.borrow_mut().apply(updates, records);
-        (applied, commits.map_or(Lsn::default(), |commits| commits.lsn()))
+        (applied, wal.map_or(Lsn::default(), |wal| wal.lsn()))
     }
 
     /// Whether all that a reply promises is durable, so that it may leave.
     pub(super) fn is_durable(&self, needs_lsn: Lsn) -> bool {
-        self.commits.as_ref().is_none_or(|commits| commits.borrow().is_durable(needs_lsn))
+        self.wal.as_ref().is_none_or(|wal| wal.borrow().is_durable(needs_lsn))
     }
 }
 
@@ -42,7 +42,7 @@ impl Host for SimulatedMember<'_> {
     }
 
     fn lsn(&self) -> Lsn {
-        self.commits.as_ref().map_or(Lsn::default(), |commits| commits.borrow().lsn())
+        self.wal.as_ref().map_or(Lsn::default(), |wal| wal.borrow().lsn())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
@@ -54,7 +54,7 @@ impl Host for SimulatedMember<'_> {
     }
 
     fn has_wal(&self) -> bool {
-        self.commits.is_some()
+        self.wal.is_some()
     }
 
     fn is_near_capacity(&self) -> bool {

@@ -5,17 +5,16 @@
 //! steps.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::conversation::Conversation;
-use super::event::{End, Event, SenderId};
-use super::member::SimulatedMember;
-use super::server::{Life, Neighbour};
-use super::{World, from_ms, from_us};
-use crate::proto::line::framing::Line;
-use crate::proto::node::{Identity, NO_WAL};
+use super::environment::Environment;
+use super::event::{End, Event, SenderId, Step};
+use super::network::FarEnd;
+use super::timeline::{from_ms, from_us};
+use crate::proto::node::{Identity, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::backoff::Backoff;
+use crate::proto::peering::grammar::{Answer, answer};
 use crate::proto::peering::link::{Answered, Due, Link};
 
 /// How long an initiator waits for each answer until it is welcomed.
@@ -24,263 +23,209 @@ const ANSWER_MS_MAX: u64 = 2_000;
 /// How long a sender takes to see that its dial through a blackholed wire gets no answer.
 const CONNECT_MS_MAX: u64 = 1_000;
 
+/// How often a sender that is stuck in a write looks whether the responder lives.
+const STUCK_MS: u64 = 1_000;
+
+/// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
+const SCHEDULING_NS: u64 = 200_000;
+const SLOW_SCHEDULING_NS: u64 = 60_000_000;
+
 /// A sender and its link.
 #[derive(Debug)]
 pub(super) struct Sender {
+    id: SenderId,
+    far: FarEnd,
+    is_slow: bool,
     pub link: Link,
     pub conn: Option<usize>,
     backoff: Backoff,
     /// The attempt that is planned; a plan with another number is void.
-    attempt: u64,
+    pub attempt: u64,
     /// Between a wake-up and the scan that finds nothing due.
-    busy: bool,
+    is_busy: bool,
     /// A wake-up came while it was busy. One is enough, as in a channel of one place.
-    errand: bool,
+    is_notified: bool,
     /// Whether its next heartbeat is planned.
-    beats: bool,
+    has_heartbeat: bool,
     /// Lines that have been copied and not yet written.
     copied: Option<(Due, Vec<u8>)>,
 }
 
 impl Sender {
-    pub(super) fn new(me: Arc<Identity>, neighbour: usize) -> Sender {
+    pub(super) fn new(me: Arc<Identity>, id: SenderId, far: FarEnd, is_slow: bool) -> Sender {
         Sender {
-            link: Link::new(me, neighbour),
+            id,
+            far,
+            is_slow,
+            link: Link::new(me, id.neighbour),
             conn: None,
             backoff: Backoff::new(),
             attempt: 0,
-            busy: false,
-            errand: false,
-            beats: false,
+            is_busy: false,
+            is_notified: false,
+            has_heartbeat: false,
             copied: None,
         }
     }
-}
-
-impl World {
-    /// Where a sender's link leads: the server and the link's index.
-    pub(super) fn far_end(&self, id: SenderId) -> (usize, usize) {
-        let Neighbour { server, link } = self.servers[id.server].neighbours[id.neighbour];
-        (server, link)
-    }
-
-    /// The sender and its server's life, if that runs.
-    fn sender(&mut self, id: SenderId) -> Option<&mut Sender> {
-        self.servers[id.server].life.as_mut().map(|life| &mut life.senders[id.neighbour])
-    }
-
-    /// The sender, if it still has this connection.
-    fn sender_on(&mut self, id: SenderId, conn: usize) -> Option<&mut Sender> {
-        self.sender(id).filter(|sender| sender.conn == Some(conn))
-    }
 
     /// Plans the next attempt to dial, in place of any other.
-    pub(super) fn dial_after(&mut self, id: SenderId, wait_ns: u64) {
-        let at_ns = self.now_ns + wait_ns + from_us(1);
-        self.attempts += 1;
-        let attempt = self.attempts;
-        let Some(sender) = self.sender(id) else { return };
-        sender.attempt = attempt;
-        self.queue.plan(at_ns, Event::Dial { sender: id, attempt });
+    pub(super) fn dial_after(&mut self, wait_ns: u64, env: &mut Environment) {
+        env.network.attempts += 1;
+        self.attempt = env.network.attempts;
+        let event = Event::Dial { sender: self.id, attempt: self.attempt };
+        env.timeline.plan_after(wait_ns + from_us(1), event);
     }
 
-    /// A neighbour that has come wakes the sender to it, if that waits to dial again.
-    pub(super) fn neighbour_is_back(&mut self, id: SenderId) {
-        if self.sender(id).is_some_and(|sender| sender.conn.is_none()) {
-            self.dial_after(id, 0);
+    /// The neighbour has come, and may be dialled at once.
+    pub(super) fn neighbour_is_back(&mut self, env: &mut Environment) {
+        if self.conn.is_none() {
+            self.dial_after(0, env);
         }
     }
 
-    pub(super) fn dial(&mut self, id: SenderId, attempt: u64) {
-        let (chance, nonces) = (self.rng.f32(), [self.nonce(), self.nonce()]);
-        let (responder, link) = self.far_end(id);
-        let (up, dark) = (self.wires[link].up, self.wires[link].dark);
-        let answering = self.servers[responder].life.as_mut().filter(|_| up && !dark);
-        let conversation = answering.map(|Life { me, node, commits, .. }| {
-            Conversation::with_peer(me, nonces[0], &SimulatedMember::new(node, commits.as_mut()))
-        });
-        let Some(sender) = self.sender(id).filter(|sender| sender.attempt == attempt) else { return };
+    /// Dials the neighbour, which begins a conversation if it can be reached.
+    pub(super) fn dial(
+        &mut self,
+        conversation: Option<Conversation>,
+        random: f32,
+        nonce: Nonce,
+        env: &mut Environment,
+    ) {
         let Some(conversation) = conversation else {
-            let wait = sender.backoff.wait(chance).as_nanos() as u64;
-            return self.dial_after(id, wait + if dark { from_ms(CONNECT_MS_MAX) } else { 0 });
+            let is_blackholed = env.network.wires[self.far.link].is_blackholed;
+            let connect_ns = if is_blackholed { from_ms(CONNECT_MS_MAX) } else { 0 };
+            let wait = self.backoff.wait(random);
+            return self.dial_after(wait.as_nanos() as u64 + connect_ns, env);
         };
-        let hello = sender.link.hello(nonces[1]);
-        let conn = self.connect(id, conversation);
-        if let Some(sender) = self.sender(id) {
-            sender.conn = Some(conn);
-        }
-        self.transmit(conn, End::Responder, &hello);
-        if self.options.heartbeats {
-            self.queue.plan(self.now_ns + from_ms(ANSWER_MS_MAX), Event::Unanswered { sender: id, conn });
-            self.listen(conn);
+        let hello = self.link.hello(nonce);
+        let conn = env.network.connect(self.id, self.far, conversation, env.timeline.now_ns);
+        self.conn = Some(conn);
+        env.transmit(conn, End::Responder, &hello);
+        if env.options.heartbeats {
+            env.timeline.plan_after(from_ms(ANSWER_MS_MAX), self.step(conn, Step::Unanswered));
+            env.network.listen(&mut env.timeline, conn);
         }
     }
 
     /// The responder must have welcomed the initiator by now.
-    pub(super) fn unanswered(&mut self, id: SenderId, conn: usize) {
-        if self.sender_on(id, conn).is_some_and(|sender| !sender.link.is_live()) {
-            self.give_up(conn, End::Initiator);
+    pub(super) fn unanswered(&mut self, conn: usize, env: &mut Environment) {
+        if !self.link.is_live() {
+            env.network.give_up(&mut env.timeline, conn, End::Initiator);
         }
     }
 
-    /// Bytes reach the initiator: answers to what it has said.
-    pub(super) fn answered(&mut self, conn_id: usize, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let Some(conn) = self.conns[conn_id].as_mut() else { return };
-            let (id, Some(answers)) = (conn.sender, conn.answers.as_mut()) else { return };
-            let space = answers.space();
-            let count = space.len().min(rest.len());
-            space[..count].copy_from_slice(&rest[..count]);
-            answers.filled(count);
-            rest = &rest[count..];
-            while let Some(line) = self.next_answer(conn_id) {
-                if self.sender_on(id, conn_id).is_none() {
-                    return;
-                }
-                self.answer(id, conn_id, &line);
-            }
-        }
-    }
-
-    fn next_answer(&mut self, conn_id: usize) -> Option<Vec<u8>> {
-        let answers = self.conns[conn_id].as_mut()?.answers.as_mut()?;
-        let (Line::Whole(line) | Line::TooLong(line)) = answers.next_line()?;
-        Some(line.to_vec())
-    }
-
-    fn answer(&mut self, id: SenderId, conn: usize, line: &[u8]) {
-        let now = self.ticks();
-        let Some(Life { node, senders, .. }) = self.servers[id.server].life.as_mut() else { return };
-        let sender = &mut senders[id.neighbour];
-        match sender.link.answered(node, line, now) {
-            Ok(Answered::Reply(reply)) => self.transmit(conn, End::Responder, &reply),
+    /// The responder answers with this line.
+    pub(super) fn answered(&mut self, conn: usize, line: &[u8], node: &Node, env: &mut Environment) {
+        match self.link.answered(node, line, env.ticks()) {
+            Ok(Answered::Reply(reply)) => env.transmit(conn, End::Responder, &reply),
             Ok(Answered::Up) => {
-                sender.backoff.reset();
-                self.check_start(id, line);
-                let link = self.far_end(id).1;
-                self.witness.connected(id, link);
-                self.plan_beat(id, conn);
-                self.wake(id);
+                self.backoff.reset();
+                self.check_start(line, node, env);
+                env.history.connected(self.id, self.far.link);
+                self.plan_heartbeat(conn, env);
+                self.wake(env);
             }
             Ok(Answered::Acknowledged) => {}
             Ok(Answered::Differs(_)) => {
-                self.witness.repairs += 1;
-                self.wake(id);
+                env.history.repairs += 1;
+                self.wake(env);
             }
             Err(_) => {
-                self.witness.refused += 1;
-                self.sever(conn);
+                env.history.refused += 1;
+                env.network.sever(&mut env.timeline, conn);
             }
         }
+    }
+
+    /// The link has been welcomed with this line: it must go on where the neighbour is.
+    fn check_start(&self, line: &[u8], node: &Node, env: &mut Environment) {
+        let Ok(Answer::Welcome(welcome)) = answer(line) else { return };
+        let is_known = welcome.received_up_to <= node.store().last_seq();
+        let goes_on = self.link.position() == Some(welcome.received_up_to);
+        env.history.ahead += u64::from(!is_known);
+        env.history.resent += u64::from(node.identity().catch_up && is_known && !goes_on);
     }
 
     /// Plans the wake-up for the next heartbeat.
-    fn plan_beat(&mut self, id: SenderId, conn: usize) {
-        let skipped = Duration::from_nanos(self.skipped_ns);
-        let beating = self.options.heartbeats;
-        let now_ns = self.now_ns;
-        let Some(sender) = self.sender_on(id, conn).filter(|sender| beating && !sender.beats) else { return };
-        let Some(at) = sender.link.heartbeat_at() else { return };
-        sender.beats = true;
-        let at_ns = (at + skipped).as_nanos() as u64;
-        self.queue.plan(at_ns.max(now_ns), Event::Heartbeat { sender: id, conn });
+    fn plan_heartbeat(&mut self, conn: usize, env: &mut Environment) {
+        let Some(at) = self.link.heartbeat_at() else { return };
+        if env.options.heartbeats && !self.has_heartbeat {
+            self.has_heartbeat = true;
+            let at_ns = at.as_nanos() as u64 + env.timeline.skipped_ns;
+            env.timeline.plan(at_ns.max(env.timeline.now_ns), self.step(conn, Step::Heartbeat));
+        }
     }
 
     /// A heartbeat is due, or the responder has not answered within the peer timeout.
-    pub(super) fn beat(&mut self, id: SenderId, conn: usize) {
-        self.expire(id.server);
-        let now = self.ticks();
-        let Some(Life { node, senders, commits, .. }) = self.servers[id.server].life.as_mut() else { return };
-        let sender = &mut senders[id.neighbour];
-        if sender.conn != Some(conn) {
-            return;
+    pub(super) fn heartbeat(&mut self, conn: usize, node: &Node, durable_seq: u64, env: &mut Environment) {
+        self.has_heartbeat = false;
+        let owes = self.link.position() < Some(node.store().last_seq().min(durable_seq));
+        env.history.asleep += u64::from(!self.is_busy && owes);
+        if self.link.is_silent(env.ticks()) {
+            return env.network.give_up(&mut env.timeline, conn, End::Initiator);
         }
-        sender.beats = false;
-        let kept = commits.as_ref().map_or(NO_WAL, |commits| commits.kept_number);
-        let owes = sender.link.position() < Some(node.store().last_seq().min(kept));
-        self.witness.asleep += u64::from(!sender.busy && owes);
-        if sender.link.is_silent(now) {
-            self.give_up(conn, End::Initiator);
-        } else {
-            self.wake(id);
-            // A sender that is stuck in a write still looks whether the responder lives.
-            let Some(sender) = self.sender_on(id, conn) else { return };
-            if sender.copied.is_some() {
-                sender.beats = true;
-                self.queue.plan(self.now_ns + from_ms(1_000), Event::Heartbeat { sender: id, conn });
-            }
+        self.wake(env);
+        // A sender that is stuck in a write still looks whether the responder lives.
+        if self.copied.is_some() {
+            self.has_heartbeat = true;
+            env.timeline.plan_after(from_ms(STUCK_MS), self.step(conn, Step::Heartbeat));
         }
     }
 
     /// Wakes the sender up to look for what is due.
-    pub(super) fn wake(&mut self, id: SenderId) {
-        let Some(sender) = self.sender(id) else { return };
-        let (Some(conn), true) = (sender.conn, sender.link.is_live()) else { return };
-        if sender.busy {
-            sender.errand = true;
+    pub(super) fn wake(&mut self, env: &mut Environment) {
+        let (Some(conn), true) = (self.conn, self.link.is_live()) else { return };
+        if self.is_busy {
+            self.is_notified = true;
         } else {
-            sender.busy = true;
-            self.plan_soon(id.server, Event::Walk { sender: id, conn });
+            self.is_busy = true;
+            self.plan_soon(conn, Step::Scan, env);
         }
     }
 
     /// Copies what is due.
-    pub(super) fn walk(&mut self, id: SenderId, conn: usize) {
-        let now = self.ticks();
-        let Some(life) = self.servers[id.server].life.as_mut() else { return };
-        let Life { node, senders, commits, .. } = life;
-        let kept = commits.as_ref().map_or(NO_WAL, |commits| commits.kept_number);
-        let sender = &mut senders[id.neighbour];
-        if sender.conn != Some(conn) {
-            return;
-        }
-        sender.errand = false;
+    pub(super) fn scan(&mut self, conn: usize, node: &Node, durable_seq: u64, env: &mut Environment) {
+        self.is_notified = false;
         let mut lines = Vec::new();
-        let Some(due) = sender.link.due(node, kept, now, &mut lines) else {
-            sender.busy = false;
-            return self.plan_beat(id, conn);
+        let Some(due) = self.link.due(node, durable_seq, env.ticks(), &mut lines) else {
+            self.is_busy = false;
+            return self.plan_heartbeat(conn, env);
         };
-        sender.copied = Some((due, lines));
-        self.plan_soon(id.server, Event::Write { sender: id, conn });
+        self.copied = Some((due, lines));
+        self.plan_soon(conn, Step::Write, env);
     }
 
     /// Writes what was copied, when the connection has room for it.
-    pub(super) fn write(&mut self, id: SenderId, conn: usize) {
-        if self.sender_on(id, conn).is_none() || !self.may_write(conn) {
+    pub(super) fn write(&mut self, conn: usize, env: &mut Environment) {
+        if !env.network.may_write(conn) {
             return;
         }
-        let now = self.ticks();
-        let Some(sender) = self.sender_on(id, conn) else { return };
-        let Some((due, lines)) = sender.copied.take() else { return };
-        sender.link.written(due, now);
-        self.witness_lines(id, conn, &lines);
-        self.transmit(conn, End::Responder, &lines);
-        self.plan_soon(id.server, Event::Walk { sender: id, conn });
+        let Some((due, lines)) = self.copied.take() else { return };
+        self.link.written(due, env.ticks());
+        if let Some(conn) = &mut env.network.conns[conn] {
+            env.history.sent(&lines, &mut conn.written);
+        }
+        env.transmit(conn, End::Responder, &lines);
+        self.plan_soon(conn, Step::Scan, env);
     }
 
     /// The initiator learns that the connection has ended.
-    pub(super) fn caller_hung_up(&mut self, conn: usize) {
-        let Some(id) = self.conns[conn].as_ref().map(|conn| conn.sender) else { return };
-        self.leave(conn, End::Initiator);
-        let chance = self.rng.f32();
-        let Some(sender) = self.sender_on(id, conn) else { return };
-        sender.link.hung_up();
-        (sender.conn, sender.busy, sender.errand, sender.beats) = (None, false, false, false);
-        sender.copied = None;
-        let wait = sender.backoff.wait(chance);
-        self.dial_after(id, wait.as_nanos() as u64);
+    pub(super) fn hung_up(&mut self, random: f32, env: &mut Environment) {
+        self.link.hung_up();
+        (self.conn, self.copied) = (None, None);
+        (self.is_busy, self.is_notified, self.has_heartbeat) = (false, false, false);
+        let wait = self.backoff.wait(random);
+        self.dial_after(wait.as_nanos() as u64, env);
     }
 
-    fn witness_lines(&mut self, id: SenderId, conn: usize, lines: &[u8]) {
-        let link = self.far_end(id).1;
-        let Some(conn) = self.conns[conn].as_mut() else { return };
-        for line in lines.split_inclusive(|&byte| byte == b'\n').filter(|line| line.starts_with(b"AT ")) {
-            self.witness.told(id, link, line, &mut conn.written);
-        }
+    /// Plans what the sender's thread does next, when the scheduler lets it.
+    fn plan_soon(&self, conn: usize, step: Step, env: &mut Environment) {
+        let most_ns = if self.is_slow { SLOW_SCHEDULING_NS } else { SCHEDULING_NS };
+        let wait_ns = env.timeline.rng.u64(1_000..most_ns);
+        env.timeline.plan_after(wait_ns, self.step(conn, step));
     }
 
-    fn nonce(&mut self) -> Nonce {
-        Nonce(std::array::from_fn(|_| self.rng.u8(..)))
+    fn step(&self, conn: usize, step: Step) -> Event {
+        Event::Step { sender: self.id, conn, step }
     }
 }

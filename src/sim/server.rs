@@ -1,26 +1,28 @@
-//! One simulated server: what a life of it holds, and how it hears.
+//! One simulated server: what its incarnations hold and lose, how it hears, and when its commits happen.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::commits::{Commits, Reply};
 use super::conversation::Conversation;
 use super::disk::{Crash, Disk, Durability};
-use super::event::{Event, SenderId};
+use super::environment::Environment;
+use super::event::{End, Event, SenderId, Step};
+use super::group_commit::{GroupCommit, Reply};
 use super::member::SimulatedMember;
+use super::network::FarEnd;
 use super::sender::Sender;
-use super::{Options, World};
+use super::timeline::EPOCH_NS;
+use crate::member::turn::Lsn;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
+use crate::proto::model::secret::Secret;
 use crate::proto::model::time::Moment;
-use crate::proto::node::{Identity, Neighbour as Named, Node};
+use crate::proto::node::{Identity, NO_WAL, Neighbour, Node};
+use crate::proto::peering::auth::Nonce;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::store::update::{Source, Update, forget};
-use crate::proto::wal::recovery::{Recovered, Recovery};
-
-/// The longest that a thread takes to run once it can, on a server that is fast and on one that is slow.
-const SCHEDULING_NS: u64 = 200_000;
-const SLOW_SCHEDULING_NS: u64 = 60_000_000;
+use crate::proto::wal::record::records;
+use crate::proto::wal::recovery::Recovery;
 
 /// One server in this many is slow.
 const SLOW_ONE_IN: u32 = 12;
@@ -29,54 +31,53 @@ const SLOW_ONE_IN: u32 = 12;
 const CLOCK_ERROR_NS: i64 = 60_000_000_000;
 const LARGE_CLOCK_ERROR_NS: i64 = 86_400_000_000_000;
 
+/// The secret of every simulated herd.
+const SECRET: &[u8] = b"a secret of this world alone";
+
 /// A server, running or not.
 #[derive(Debug)]
 pub(super) struct Server {
+    index: usize,
     pub name: ServerName,
-    /// The other ends of its links, in the order of its node's list of neighbours.
-    pub neighbours: Vec<Neighbour>,
+    /// Where its links lead, in the order of its node's list of neighbours.
+    pub links: Vec<FarEnd>,
     /// How often it has been started.
-    pub starts: u64,
-    /// How often it has lost all that it knew.
-    pub lives: u32,
-    pub life: Option<Life>,
-    pub disk: Disk,
-    /// The last sequence number of an incarnation that made any durable, and the epoch of that. Where none became
-    /// durable no neighbour can have learned one, and they are given again.
+    starts: u64,
+    /// How often it has lost its memory: all that it knew.
+    pub losses: u32,
+    /// Gone while it does not run.
+    pub incarnation: Option<Incarnation>,
+    disk: Disk,
+    /// The epoch of the last incarnation that made changes durable, and the last sequence number that this had given.
+    /// Where none became durable no neighbour can have learned one, and they are given again.
     given: (Epoch, u64),
     /// Set while its threads do not run: what waits for them.
     pub stalled: Option<Vec<Event>>,
-    pub is_slow: bool,
+    is_slow: bool,
     /// Whether it is to be killed in a commit.
-    pub is_doomed: bool,
+    pub crashes_in_commit: bool,
     /// What its clock adds to true time.
     clock_ns: i64,
     epoch: Epoch,
 }
 
-/// The server at the other end of a link.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Neighbour {
-    pub server: usize,
-    pub link: usize,
-}
-
 /// All that a crash takes away.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Incarnation {
     pub me: Arc<Identity>,
     pub node: Node,
     pub senders: Vec<Sender>,
     /// What it has recorded, if it does.
-    pub commits: Option<Commits>,
+    wal: Option<GroupCommit>,
     clients: Conversation,
 }
 
 impl Server {
     /// A server that has not been started, with a clock of its own and a pace of its own.
     pub(super) fn new(
+        index: usize,
         name: ServerName,
-        neighbours: Vec<Neighbour>,
+        links: Vec<FarEnd>,
         clock_error_max: Option<Duration>,
         rng: &mut fastrand::Rng,
     ) -> Server {
@@ -84,191 +85,269 @@ impl Server {
         let error_ns = clock_error_max.map_or(usual_ns, |most| most.as_nanos() as i64);
         let epoch = Epoch(rng.u64(..));
         Server {
+            index,
             name,
-            neighbours,
+            links,
             starts: 0,
-            lives: 0,
-            life: None,
+            losses: 0,
+            incarnation: None,
             disk: Disk::default(),
             given: (epoch, 0),
             stalled: None,
-            is_doomed: false,
             is_slow: rng.u32(..SLOW_ONE_IN) == 0,
+            crashes_in_commit: false,
             clock_ns: rng.i64(-error_ns..=error_ns),
             epoch,
         }
     }
-}
 
-impl World {
-    /// Starts a server with what is durable on its disk, or else with nothing; its senders dial.
-    pub(super) fn start(&mut self, server: usize) {
-        if self.servers[server].life.is_some() {
+    /// Starts it with what is durable on its disk, or else with nothing; its senders dial.
+    pub(super) fn start(&mut self, env: &mut Environment) {
+        if self.incarnation.is_some() {
             return;
         }
-        let (memory, epoch) = self.recover(server);
-        match epoch {
-            Some(epoch) => self.servers[server].epoch = epoch,
-            None => self.servers[server].epoch = Epoch(self.rng.u64(..)),
-        }
-        let me = Arc::new(self.identity(server));
-        let now_s = self.clock_of(server).seconds;
+        let durability = env.options.durability;
+        let is_recorded = durability != Durability::None;
+        let (memory, epoch) = is_recorded.then(|| self.disk.recover(Recovery::new())).unzip();
+        self.epoch = epoch.flatten().unwrap_or_else(|| Epoch(env.timeline.rng.u64(..)));
+        let me = Arc::new(self.identity(env));
+        let now_s = self.clock(env).seconds;
         let mut node = match memory {
             Some(memory) => Node::from_recovered(me.clone(), memory),
             None => Node::new(me.clone()),
         };
         while node.expire(now_s).1 {}
-        let number = node.store().last_seq();
-        if self.options.durability != Durability::None {
-            node.set_flushed(Flushed { durable: number, written: number });
-        }
-        let this = &mut self.servers[server];
-        this.starts += 1;
-        self.witness.reused += u64::from(this.given.0 == this.epoch && number < this.given.1);
-        let mut commits = (self.options.durability != Durability::None).then(|| {
-            this.disk.begin(this.name.clone(), this.epoch, self.options.durability == Durability::Sync);
-            Commits::new(number)
+        let seq = node.store().last_seq();
+        self.starts += 1;
+        env.history.reused += u64::from(self.given.0 == self.epoch && seq < self.given.1);
+        let mut wal = is_recorded.then(|| {
+            node.set_flushed(Flushed { durable: seq, written: seq });
+            self.disk.begin(self.name.clone(), self.epoch, durability == Durability::Sync);
+            GroupCommit::new(seq)
         });
-        let count = me.neighbours.len();
-        let senders = (0..count).map(|neighbour| Sender::new(me.clone(), neighbour)).collect();
-        let clients = Conversation::with_clients(&me, &SimulatedMember::new(&mut node, commits.as_mut()));
-        self.servers[server].life = Some(Life { me, node, senders, commits, clients });
-        for neighbour in 0..count {
-            self.dial_after(SenderId { server, neighbour }, 0);
-        }
+        let id = |neighbour| SenderId { server: self.index, neighbour };
+        let sender = |(neighbour, &far)| Sender::new(me.clone(), id(neighbour), far, self.is_slow);
+        let mut senders: Vec<Sender> = self.links.iter().enumerate().map(sender).collect();
+        senders.iter_mut().for_each(|sender| sender.dial_after(0, env));
+        let clients = Conversation::with_clients(&me, &SimulatedMember::new(&mut node, wal.as_mut()));
+        self.incarnation = Some(Incarnation { me, node, senders, wal, clients });
     }
 
-    fn recover(&mut self, server: usize) -> (Option<Recovered>, Option<Epoch>) {
-        if self.options.durability == Durability::None {
-            return (None, None);
-        }
-        let (memory, epoch) = self.servers[server].disk.recover(Recovery::new());
-        (Some(memory), epoch)
-    }
-
-    fn identity(&self, server: usize) -> Identity {
-        let this = &self.servers[server];
-        let named = |far: &Neighbour| Named::herd(self.servers[far.server].name.clone());
-        let neighbours = this.neighbours.iter().map(named).collect();
+    fn identity(&self, env: &Environment) -> Identity {
+        let named = |far: &FarEnd| Neighbour::herd(env.graph.names()[far.server].clone());
+        let neighbours = self.links.iter().map(named).collect();
         Identity {
-            catch_up: self.options.catch_up,
-            secret: Some(self.secret.clone()),
-            expire_after: self.options.expire_after,
-            clock_lead_max: self.options.clock_lead_max,
-            ..Identity::new(this.name.clone(), neighbours, this.epoch)
+            catch_up: env.options.catch_up,
+            secret: Some(Secret::parse(SECRET).expect("it has 28 bytes")),
+            expire_after: env.options.expire_after,
+            clock_lead_max: env.options.clock_lead_max,
+            ..Identity::new(self.name.clone(), neighbours, self.epoch)
         }
     }
 
-    /// A server stops at once.
-    pub(super) fn stop(&mut self, server: usize, crash: Crash) {
-        let Options { durability, .. } = self.options;
-        let this = &mut self.servers[server];
-        this.stalled = None;
-        let is_in_commit = std::mem::take(&mut this.is_doomed) || self.rng.bool();
-        if let Some(Life { me, node, commits: Some(commits), .. }) = this.life.take() {
-            if commits.has_kept {
-                this.given = (me.epoch, node.store().last_seq());
+    /// It stops at once. What it has only in memory is gone, and more if it is not just killed.
+    pub(super) fn crash(&mut self, crash: Crash, env: &mut Environment) {
+        env.timeline.note("crash", self.index, b"");
+        env.history.is_disturbed = true;
+        self.stop(crash, env);
+        env.network.sever_server(&mut env.timeline, self.index);
+    }
+
+    fn stop(&mut self, crash: Crash, env: &mut Environment) {
+        let rng = &mut env.timeline.rng;
+        self.stalled = None;
+        let is_in_commit = std::mem::take(&mut self.crashes_in_commit) || rng.bool();
+        if let Some(Incarnation { me, node, wal: Some(wal), .. }) = self.incarnation.take() {
+            if wal.has_committed {
+                self.given = (me.epoch, node.store().last_seq());
             }
-            if !commits.pending.is_empty() && is_in_commit {
-                this.disk.commit_partly(&commits.pending, &mut self.rng);
+            if !wal.pending.is_empty() && is_in_commit {
+                self.disk.commit_partly(&wal.pending, rng);
             }
         }
         match crash {
             Crash::Killed => {}
             Crash::PowerLost => {
-                let mark = this.disk.lose_power(&mut self.rng);
-                if durability == Durability::Os {
-                    self.witness.tail_lost(server, mark);
+                let bytes = self.disk.lose_power(rng);
+                if env.options.durability == Durability::Os {
+                    env.history.tail_lost(self.index, bytes);
                 }
             }
-            Crash::DiskLost => this.disk = Disk::default(),
+            Crash::DiskLost => self.disk = Disk::default(),
         }
-        if crash == Crash::DiskLost || durability == Durability::None {
-            this.lives += 1;
+        if crash == Crash::DiskLost || env.options.durability == Durability::None {
+            self.losses += 1;
         }
     }
 
-    /// A client's bytes reach a server. Answers its replies; nothing if it is down.
-    pub(super) fn hear_client(&mut self, server: usize, bytes: &[u8]) -> Vec<u8> {
-        let received = self.clock_of(server);
-        let Some(life) = &mut self.servers[server].life else { return Vec::new() };
-        let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());
-        let heard = life.clients.hear(&member, bytes, received);
+    /// A client's bytes reach it. Answers its replies; nothing if it is down.
+    pub(super) fn hear_client(&mut self, bytes: &[u8], env: &mut Environment) -> Vec<u8> {
+        let received = self.clock(env);
+        let Some(Incarnation { node, wal, clients, .. }) = &mut self.incarnation else { return Vec::new() };
+        let heard = clients.hear(&SimulatedMember::new(node, wal.as_mut()), bytes, false, received);
         let replies = heard.replies.split_inclusive(|&byte| byte == b'\n');
-        let promises = replies.filter_map(|reply| self.witness.promised(&life.node, reply)).collect();
-        self.reply(server, heard.needs_lsn, Reply::Client(promises));
-        self.settled(server, heard.news);
+        let promises = replies.filter_map(|reply| env.history.promised(node, reply)).collect();
+        self.reply(heard.needs_lsn, Reply::Client(promises), env);
+        self.applied(heard.applied, env);
         heard.replies
     }
 
-    /// A server forgets a client, if it knows it.
-    pub(super) fn forget_client(&mut self, server: usize, client: &str) {
-        let now_s = self.clock_of(server).seconds;
-        let Some(life) = &mut self.servers[server].life else { return };
-        let stored = life.node.store().stored_line_of(client.as_bytes());
+    /// It forgets a client, if it knows it.
+    pub(super) fn forget(&mut self, client: &str, env: &mut Environment) {
+        let now_s = self.clock(env).seconds;
+        let Some(Incarnation { node, wal, .. }) = &mut self.incarnation else { return };
+        let stored = node.store().stored_line_of(client.as_bytes());
         let Some(tombstone) = stored.and_then(|stored| forget(stored, now_s)) else { return };
         let Some(mut update) = Update::from_stored(&tombstone, Source::CLIENT) else { return };
-        self.witness.forgot(&tombstone);
-        let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());
-        let (applied, lsn) = member.apply_updates(&mut update);
-        self.reply(server, lsn, Reply::Client(vec![tombstone.clone()]));
-        self.settled(server, applied.applied);
+        env.history.forgot(&tombstone);
+        let (applied, lsn) = SimulatedMember::new(node, wal.as_mut()).apply_updates(&mut update);
+        self.reply(lsn, Reply::Client(vec![tombstone.clone()]), env);
+        self.applied(applied.applied, env);
     }
 
-    /// The clock of a server goes on, and what has expired by it is dropped.
-    pub(super) fn expire(&mut self, server: usize) {
-        let now_s = self.clock_of(server).seconds;
-        if let Some(life) = &mut self.servers[server].life {
-            while life.node.expire(now_s).1 {}
+    /// Greets a neighbour that dials; nothing if it is down.
+    pub(super) fn greet(&mut self, nonce: Nonce) -> Option<Conversation> {
+        let Incarnation { me, node, wal, .. } = self.incarnation.as_mut()?;
+        Some(Conversation::with_peer(me, nonce, &SimulatedMember::new(node, wal.as_mut())))
+    }
+
+    /// Bytes, or the end of the stream, reach it as the responder of a connection.
+    pub(super) fn hear_peer(&mut self, conn: usize, bytes: Option<&[u8]>, env: &mut Environment) {
+        let received = self.clock(env);
+        let Some(conversation) = env.network.conversation(conn) else { return };
+        let Some(Incarnation { node, wal, .. }) = &mut self.incarnation else { return };
+        let member = SimulatedMember::new(node, wal.as_mut());
+        if let (Some(bytes), Some(unread)) = (bytes, &mut conversation.unread) {
+            return unread.extend_from_slice(bytes);
         }
-    }
-
-    /// Bytes, or the end of the stream, reach the responder of a connection.
-    pub(super) fn hear_peer(&mut self, id: usize, bytes: Option<&[u8]>) {
-        let Some(responder) = self.conns[id].as_ref().map(|conn| conn.responder) else { return };
-        let received = self.clock_of(responder);
-        let Some(conversation) = self.conns[id].as_mut().and_then(|conn| conn.conversation.as_mut()) else {
-            return;
-        };
-        let Some(life) = &mut self.servers[responder].life else { return };
-        let member = SimulatedMember::new(&mut life.node, life.commits.as_mut());
-        let heard = match (bytes, conversation.unread.as_mut()) {
-            (Some(bytes), Some(unread)) => return unread.extend_from_slice(bytes),
-            (Some(bytes), None) => conversation.hear(&member, bytes, received),
-            (None, _) => {
-                let unread = conversation.unread.take().unwrap_or_default();
-                conversation.hear(&member, &unread, received).and(conversation.end(&member, received))
-            }
-        };
+        let unread = conversation.unread.take().unwrap_or_default();
+        let heard = conversation.hear(&member, bytes.unwrap_or(&unread), bytes.is_none(), received);
         conversation.unread = (!member.is_durable(heard.needs_lsn)).then(Vec::new);
-        self.witness.refused += heard.refused as u64;
-        self.reply(responder, heard.needs_lsn, Reply::Peer(id, heard.replies));
-        self.settled(responder, heard.news);
-        if let Some(neighbour) = heard.met {
-            self.sever_older(id);
-            self.neighbour_is_back(SenderId { server: responder, neighbour });
+        env.history.refused += heard.refused as u64;
+        self.reply(heard.needs_lsn, Reply::Peer(conn, heard.replies), env);
+        self.applied(heard.applied, env);
+        if let Some(neighbour) = heard.authenticated {
+            env.network.sever_older(&mut env.timeline, conn);
+            if let Some(Incarnation { senders, .. }) = &mut self.incarnation {
+                senders[neighbour].neighbour_is_back(env);
+            }
         }
         if heard.close {
-            self.sever(id);
+            env.network.sever(&mut env.timeline, conn);
         }
     }
 
-    /// The time by a server's own clock.
-    fn clock_of(&self, server: usize) -> Moment {
-        moment(
-            super::EPOCH_NS.saturating_add(self.now_ns).saturating_add_signed(self.servers[server].clock_ns),
-        )
+    /// Lets a reply leave as soon as what it needs is durable. Until then its conversation waits.
+    fn reply(&mut self, needs_lsn: Lsn, reply: Reply, env: &mut Environment) {
+        let wal = self.incarnation.as_mut().and_then(|incarnation| incarnation.wal.as_mut());
+        match wal.filter(|wal| !wal.is_durable(needs_lsn)) {
+            Some(wal) => wal.waiting.push(reply),
+            None => self.reply_now(reply, env),
+        }
     }
 
-    /// Plans what a thread of a server does next, when the scheduler lets it.
-    pub(super) fn plan_soon(&mut self, server: usize, event: Event) {
-        let most_ns = if self.servers[server].is_slow { SLOW_SCHEDULING_NS } else { SCHEDULING_NS };
-        let at_ns = self.now_ns + self.rng.u64(1_000..most_ns);
-        self.queue.plan(at_ns, event);
+    fn reply_now(&mut self, reply: Reply, env: &mut Environment) {
+        match reply {
+            Reply::Peer(conn, bytes) => {
+                env.transmit(conn, End::Initiator, &bytes);
+                let conversation = env.network.conversation(conn);
+                let unread = conversation.and_then(|conversation| conversation.unread.take());
+                if let Some(unread) = unread.filter(|unread| !unread.is_empty()) {
+                    self.hear_peer(conn, Some(&unread), env);
+                }
+            }
+            Reply::Client(lines) => {
+                let (losses, bytes) = (self.losses, self.disk.written);
+                lines.into_iter().for_each(|line| env.history.acknowledged(self.index, losses, bytes, line));
+            }
+        }
     }
-}
 
-/// The moment `ns` nanoseconds after 1970 began.
-fn moment(ns: u64) -> Moment {
-    Moment { seconds: ns / 1_000_000_000, nanos: (ns % 1_000_000_000) as u32 }
+    /// Updates were applied: plans their commit, or wakes the senders if nothing is recorded.
+    fn applied(&mut self, updates: usize, env: &mut Environment) {
+        if updates > 0 {
+            env.history.changed_ns = env.timeline.now_ns;
+        }
+        let Some(Incarnation { senders, wal, .. }) = &mut self.incarnation else { return };
+        if let Some(wal) = wal {
+            let commit = Event::Commit { server: self.index, start: self.starts };
+            wal.plan(commit, updates > 0, self.is_slow, &mut env.timeline);
+        } else if updates > 0 {
+            senders.iter_mut().for_each(|sender| sender.wake(env));
+        }
+    }
+
+    /// Commits all that was recorded since that start: writes it, lets the replies leave that waited, and wakes the
+    /// senders.
+    pub(super) fn commit(&mut self, start: u64, env: &mut Environment) {
+        let is_synced = env.options.durability == Durability::Sync;
+        let Some(Incarnation { node, wal: Some(wal), .. }) = &mut self.incarnation else { return };
+        if self.starts != start {
+            return;
+        }
+        if self.crashes_in_commit && records(&wal.pending).count() > 1 {
+            return self.crash(Crash::Killed, env);
+        }
+        self.disk.commit(&wal.pending, &mut env.timeline.rng);
+        let seq = node.store().last_seq();
+        let (replies, has_changes) = wal.committed(seq);
+        node.set_flushed(Flushed { durable: seq, written: seq });
+        if is_synced {
+            self.disk.flush();
+        } else {
+            wal.plan_flush(Event::Flush { server: self.index, start }, &mut env.timeline);
+        }
+        replies.into_iter().for_each(|reply| self.reply_now(reply, env));
+        if let Some(Incarnation { senders, .. }) = self.incarnation.as_mut().filter(|_| has_changes) {
+            senders.iter_mut().for_each(|sender| sender.wake(env));
+        }
+    }
+
+    /// Puts on disk what was written, if that start was the last.
+    pub(super) fn flush(&mut self, start: u64) {
+        let Some(Incarnation { wal: Some(wal), .. }) = &mut self.incarnation else { return };
+        if self.starts == start {
+            wal.is_flush_planned = false;
+            self.disk.flush();
+        }
+    }
+
+    /// A sender takes its next step, if it still has that connection. Clients expire when a heartbeat is due.
+    pub(super) fn step(&mut self, id: SenderId, conn: usize, step: Step, env: &mut Environment) {
+        let now_s = self.clock(env).seconds;
+        if let Some(Incarnation { node, .. }) = self.incarnation.as_mut().filter(|_| step == Step::Heartbeat)
+        {
+            while node.expire(now_s).1 {}
+        }
+        let Some((sender, node, durable_seq)) = self.sender_on(id, conn) else { return };
+        match step {
+            Step::Scan => sender.scan(conn, node, durable_seq, env),
+            Step::Write => sender.write(conn, env),
+            Step::Heartbeat => sender.heartbeat(conn, node, durable_seq, env),
+            Step::Unanswered => sender.unanswered(conn, env),
+        }
+    }
+
+    /// Bytes reach a sender: answers to what it has said.
+    pub(super) fn answered(&mut self, id: SenderId, conn: usize, bytes: &[u8], env: &mut Environment) {
+        for line in env.network.answers(conn, bytes) {
+            let Some((sender, node, _)) = self.sender_on(id, conn) else { return };
+            sender.answered(conn, &line, node, env);
+        }
+    }
+
+    /// The sender, while it has that connection, with its node and the last change that is durable.
+    pub(super) fn sender_on(&mut self, id: SenderId, conn: usize) -> Option<(&mut Sender, &Node, u64)> {
+        let Incarnation { node, senders, wal, .. } = self.incarnation.as_mut()?;
+        let sender = &mut senders[id.neighbour];
+        let durable_seq = wal.as_ref().map_or(NO_WAL, |wal| wal.durable_seq);
+        (sender.conn == Some(conn)).then_some((sender, node, durable_seq))
+    }
+
+    /// The time by its own clock.
+    fn clock(&self, env: &Environment) -> Moment {
+        let true_ns = EPOCH_NS.saturating_add(env.timeline.now_ns);
+        let ns = true_ns.saturating_add_signed(self.clock_ns);
+        Moment { seconds: ns / 1_000_000_000, nanos: (ns % 1_000_000_000) as u32 }
+    }
 }

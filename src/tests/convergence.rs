@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::sim::check::{Converged, Divergence};
-use crate::sim::faults::{Measure, Plan};
+use crate::sim::faults::{FaultMix, Schedule};
 use crate::sim::graph::Graph;
 use crate::sim::{Crash, Durability, EPOCH_NS, Options, World};
 
@@ -21,9 +21,9 @@ const SEEDS: u64 = 10_000;
 /// Hours that the herds of a full run live through, most of them in the partitions that last for a day.
 const HOURS: u64 = 1_000;
 
-/// The herd must agree within so many heartbeats after everything works again. Silence may take four to be noticed at
-/// the end of a stall, a hang-up is learned of up to three late, an answer waited for two, and a connection to a
-/// slow server is made in two.
+/// The herd must agree within this time after everything works again. In heartbeats, silence may take four to be
+/// noticed at the end of a stall, a hang-up is learned of up to three late, an answer waited for two, and a connection
+/// to a slow server is made in two.
 const SETTLE: Duration = Duration::from_secs(20);
 
 /// Names one seed to be run alone.
@@ -194,7 +194,7 @@ fn live(seed: u64) -> Result<Life, Divergence> {
         world.settle(SETTLE)?;
     }
     if faults > 0 && catch_up && rng.u8(..5) == 0 {
-        learn_anew(&mut world, &mut rng)?;
+        learn_again(&mut world, &mut rng)?;
     }
     let span_ms = match rng.u8(..200) {
         0..4 => 2 * 24 * 3_600_000,
@@ -204,9 +204,8 @@ fn live(seed: u64) -> Result<Life, Divergence> {
     let large = if rng.u8(..4) == 0 { 3 } else { 1 };
     let (clients, reports) = (large * rng.usize(1..100), large * rng.usize(1..200));
     let swizzle = faults > 0 && rng.u8(..10) == 0;
-    let measure = Measure { span_ms, clients, reports, faults, swizzle, is_steady: false };
-    let from_ns = world.now_ns();
-    Plan::random(&world, from_ns, measure, &mut rng).play(&mut world);
+    let mix = FaultMix { span_ms, clients, reports, faults, forgets: 0, swizzle, is_steady: false };
+    Schedule::random(&world, mix, &mut rng).play(&mut world);
     world.heal_all();
     let mut converged = world.settle(SETTLE)?;
     if catch_up && rng.u8(..20) == 0 {
@@ -220,7 +219,7 @@ fn live(seed: u64) -> Result<Life, Divergence> {
 }
 
 /// A server loses all that it knew, and is killed while neighbours tell it that again, with more than one walk is for.
-fn learn_anew(world: &mut World, rng: &mut fastrand::Rng) -> Result<Converged, Divergence> {
+fn learn_again(world: &mut World, rng: &mut fastrand::Rng) -> Result<Converged, Divergence> {
     world.settle(SETTLE)?;
     let servers = world.graph().names().len();
     let time = EPOCH_NS / 1_000_000_000;
@@ -234,13 +233,13 @@ fn learn_anew(world: &mut World, rng: &mut fastrand::Rng) -> Result<Converged, D
     let server = (0..servers).min_by_key(degree).unwrap();
     world.crash(server, Crash::DiskLost);
     world.restart(server);
-    world.doom(server);
+    world.crash_in_commit(server);
     world.run_for(Duration::from_secs(1));
     world.heal_all();
     world.settle(SETTLE)
 }
 
-/// A server of a herd at rest comes to know something that nobody has told it.
+/// A server of a herd at rest comes to know something that no client has reported.
 fn drift(world: &mut World, rng: &mut fastrand::Rng) -> Result<Converged, Divergence> {
     let time = EPOCH_NS / 1_000_000_000;
     world.report(0, format!("IAMAT drift.example +1+1 {time}\n").as_bytes());

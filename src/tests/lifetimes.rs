@@ -14,7 +14,7 @@ use crate::proto::store::cursor::Cursor;
 use crate::proto::store::digest::{Digest, report_hash};
 use crate::proto::store::update::{MergeRule, Source, Update};
 use crate::proto::store::{Merged, Store};
-use crate::sim::faults::{Measure, Plan};
+use crate::sim::faults::{FaultMix, Schedule};
 use crate::sim::graph::Graph;
 use crate::sim::{self, Crash, EPOCH_NS, Options, World};
 use crate::tests::harness::{TestServer, catalogue, config, eventually, herd};
@@ -31,12 +31,13 @@ fn journalled(options: Options) -> Options {
 }
 
 /// How much happens to a herd within this time.
-fn measure(span: Duration, rng: &mut fastrand::Rng) -> Measure {
-    Measure {
+fn mix(span: Duration, rng: &mut fastrand::Rng) -> FaultMix {
+    FaultMix {
         span_ms: span.as_millis() as u64,
         clients: rng.usize(1..12),
         reports: rng.usize(1..80),
         faults: rng.usize(0..8),
+        forgets: 0,
         swizzle: rng.u8(..10) == 0,
         is_steady: false,
     }
@@ -53,9 +54,8 @@ fn herds_whose_clients_are_forgotten_agree() {
         let mut world = World::new(seed, graph, options);
         world.settle(SETTLE).unwrap();
         let span = Duration::from_millis([50, 500, 5_000][rng.usize(..3)]);
-        let measure = measure(span, &mut rng);
-        let plan = Plan::random(&world, world.now_ns(), measure, &mut rng);
-        plan.with_forgets(&world, measure, 10, &mut rng).play(&mut world);
+        let mix = FaultMix { forgets: 10, ..mix(span, &mut rng) };
+        Schedule::random(&world, mix, &mut rng).play(&mut world);
         world.heal_all();
         world.settle(SETTLE).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
     }
@@ -71,18 +71,18 @@ fn expire(seed: u64, is_steady: bool) -> u64 {
     let options = Options { durability, expire_after, clock_error_max, ..Options::default() };
     let mut world = World::new(seed, graph, options);
     world.settle(SETTLE).unwrap();
-    let mut measure = measure(6 * HOUR, &mut rng);
+    let mut mix = mix(6 * HOUR, &mut rng);
     if is_steady {
-        measure = Measure { is_steady, faults: 0, swizzle: false, ..measure };
+        mix = FaultMix { is_steady, faults: 0, swizzle: false, ..mix };
     } else {
         world.expect_repairs();
     }
-    Plan::random(&world, world.now_ns(), measure, &mut rng).play(&mut world);
+    Schedule::random(&world, mix, &mut rng).play(&mut world);
     world.heal_all();
     world.settle(SETTLE).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
     world.run_for(6 * HOUR);
     world.settle(SETTLE).unwrap_or_else(|wrong| panic!("seed {seed}, later: {wrong}"));
-    for client in 0..measure.clients {
+    for client in 0..mix.clients {
         let lines = known(&world, &format!("client-{client}.example"));
         assert!(lines.iter().all(Option::is_none), "seed {seed}: {lines:?}");
     }
