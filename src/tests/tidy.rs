@@ -15,26 +15,6 @@ use homes::check_homes;
 use rings::{check_layers, check_rings};
 use rules::{Finding, check, check_packages, check_top_level};
 
-/// The rooms in which a type's methods stand in its file, no files use each other in a ring, and the layers hold.
-/// It grows until it is every room: then it goes away, and the rules hold everywhere. `cargo test --lib
-/// the_house_is_tidy -- --nocapture` prints what is left in the others.
-const MENDED: &[&str] = &[
-    "src/proto",
-    "src/config",
-    "src/places",
-    "src/journal",
-    "src/logging",
-    "src/os",
-    "src/net",
-    "src/frontend",
-    "src/member",
-    "src/server",
-    "src/peering",
-    "src/database",
-    "src/client",
-    "src/cli",
-];
-
 /// A finding that is as it should be.
 struct Allowed {
     path: &'static str,
@@ -51,18 +31,12 @@ const ALLOWED: &[Allowed] = &[Allowed {
 }];
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "what is left to mend breaks nothing yet, and is there for those who ask"
-)]
 fn the_house_is_tidy() {
     let files = files();
     assert!(files.len() > 10, "the tests look at the wrong folder: {}", root().display());
     let mut findings = check_top_level(files.iter().map(|(path, _)| path.as_str()));
     findings.extend(files.iter().flat_map(|(path, text)| check(path, text)));
-    let (mended, left): (Vec<_>, Vec<_>) = order_of_files(&files).into_iter().partition(is_mended);
-    findings.extend(mended);
-    println!("{} are left outside of MENDED:\n{}", left.len(), lines(&left));
+    findings.extend(order_of_files(&files));
     let (allowed, broken): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_allowed);
     assert!(broken.is_empty(), "{} rules broken\n{}", broken.len(), lines(&broken));
     for entry in ALLOWED {
@@ -186,20 +160,6 @@ fn what_is_only_spoken_of_breaks_nothing() {
 }
 
 #[test]
-fn mended_rooms_are_told_from_others() {
-    let finding = |path: &str| {
-        let (found, advice) = ("a -> b -> a".to_string(), String::new());
-        Finding { path: path.to_string(), line: 1, found, advice }
-    };
-    for mended in ["src/proto/store/record.rs", "src/os/mod.rs", "src/os.rs"] {
-        assert!(is_mended(&finding(mended)), "{mended}");
-    }
-    for other in ["src/main.rs", "src/oscar/mod.rs", "src/sim/mod.rs", "bench/src/os/mod.rs"] {
-        assert!(!is_mended(&finding(other)), "{other}");
-    }
-}
-
-#[test]
 fn strange_packages_and_top_level_entries_are_found() {
     let tree = "proxyherd v0.1.0 (/x)\nmio v1.0.0\ntokio-util-like v1\nparking_lot v0.12.5\n";
     assert_eq!(check_packages(tree).iter().map(|f| f.found.as_str()).collect::<Vec<_>>(), ["mio"]);
@@ -217,18 +177,12 @@ fn strange_packages_and_top_level_entries_are_found() {
     assert_eq!(findings.iter().map(|f| f.found.as_str()).collect::<Vec<_>>(), ["docs", "notes.txt"]);
 }
 
-/// What breaks the rules that hold in `MENDED`.
+/// Each method away from the file of its type, each import ring, and each use upwards through the layers.
 fn order_of_files(files: &[(String, String)]) -> Vec<Finding> {
     let code =
         |path: &str| path.starts_with("src/") && path.ends_with(".rs") && !path.starts_with("src/tests/");
     let homes = files.iter().filter(|(path, _)| code(path)).flat_map(|(path, text)| check_homes(path, text));
     homes.chain(check_rings("src", files)).chain(check_layers("src", files)).collect()
-}
-
-fn is_mended(finding: &Finding) -> bool {
-    MENDED.iter().any(|room| {
-        finding.path.strip_prefix(room).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
-    })
 }
 
 fn is_allowed(finding: &Finding) -> bool {
