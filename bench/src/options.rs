@@ -54,7 +54,7 @@ pub struct Common {
 struct NotSpoken(ServerName);
 
 impl Common {
-    /// The same, checked.
+    /// The configuration that these options give, checked.
     ///
     /// # Errors
     /// If the herd cannot be read, has no such server, or asks for more than variants can do; the text says what to

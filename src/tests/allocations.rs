@@ -75,7 +75,7 @@ fn a_refused_line_allocates_nothing() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
-/// So many lines, going round all clients, each a second after the one before.
+/// `LINES` lines, going round all clients, each a second after the one before.
 fn stream(line: impl Fn(usize, usize) -> String) -> Vec<u8> {
     (0..LINES).map(|n| line(n * 7 % CLIENTS, 1_700_000_000 + n)).collect::<String>().into_bytes()
 }

@@ -1,5 +1,5 @@
 //! Servers with much to do at once, one of which comes and goes. Also what is run under ThreadSanitizer, which finds
-//! whoever touches the same memory without a lock.
+//! threads that touch the same memory without a lock.
 
 use std::thread;
 

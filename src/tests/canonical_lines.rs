@@ -120,7 +120,7 @@ fn all_that_a_neighbour_usually_tells_is_taken_at_once_and_nothing_else() {
     let usual = [
         "AT Alford +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997",
         "AT A -1234567.000000000 k -0.0+0.0 1520023934.9",
-        // Nobody but those who told it can tell whether a time of a neighbour's client is too late.
+        // Only the server that took the report can tell whether its time is too late.
         "AT 9.x_-z +00.123456789 k +1.0+1.0 9999999999.9",
         &format!("AT {} +0.263873386 {} +34.068930-118.445127 1520023934.918963997", name(64), name(62)),
     ];

@@ -39,7 +39,7 @@
 //!   `p::failures::a_neighbour_that_stands_still_costs_bounded_memory_and_no_update`
 //! - `AT` lines injected by any client: *peer_words*;
 //!   [`at_on_the_client_port_gets_an_error_line_and_changes_nothing`]
-//! - a provider call blocking everybody: [`a_provider_that_takes_its_time_holds_up_nobody_else`]
+//! - a provider call blocking all clients: [`a_provider_that_takes_its_time_holds_up_no_other_client`]
 
 use std::io::Read;
 use std::sync::Arc;
@@ -258,7 +258,7 @@ fn without_catching_up_a_new_connection_starts_at_the_present() {
     let alford = TestServer::start(&pair, "Alford", catalogue());
     alford.client().ask("IAMAT old +1+1 1");
     let bolden = TestServer::start(&pair, "Bolden", catalogue());
-    // The link is up when something new arrives; until then every report is told to nobody.
+    // The link is up when something new arrives; until then no report is replicated.
     let mut time = 1;
     eventually("a report reaches the new neighbour", || {
         time += 1;
@@ -364,7 +364,7 @@ fn a_provider_that_fails_gets_the_line_and_an_answer_without_results() {
 }
 
 #[test]
-fn a_provider_that_takes_its_time_holds_up_nobody_else() {
+fn a_provider_that_takes_its_time_holds_up_no_other_client() {
     let (server, (asked, say)) = Asked::start();
     let mut waiting = server.client();
     waiting.send("IAMAT kiwi +1+1 5\nWHATSAT kiwi 10 2\nx\n");

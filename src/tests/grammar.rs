@@ -189,7 +189,7 @@ fn only_six_characters_are_white_space() {
     }
 }
 
-/// What a server that knows nobody answers to a client's line, and how much of it was news.
+/// The answer to a client's line of a server that knows no client, and how many updates it applied.
 fn say(line: &[u8]) -> (Vec<u8>, usize) {
     let me = Arc::new(Identity::new(server("Alford"), Vec::new(), Epoch(1)));
     let (mut node, mut session, mut batch) = (Node::new(me.clone()), Session::client(me), Batch::default());

@@ -277,7 +277,7 @@ fn idle_client_that_speaks_again_is_as_good_as_new() {
     let limits = Limits { connections_max: 1, idle_time_when_full: SOON, ..Limits::default() };
     let server = limited(limits);
     let mut talk = server.client();
-    // It is often idle for long enough, and nobody comes.
+    // It is often idle for long enough, and no other client comes.
     for _ in 0..3 {
         assert_eq!(talk.ask("x"), "? x");
         talk.socket.set_read_timeout(Some(SOON * 2)).unwrap();

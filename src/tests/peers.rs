@@ -12,7 +12,7 @@ use crate::proto::peering::auth::Nonce;
 use crate::proto::session::{Session, Step};
 use crate::tests::harness::Talk;
 
-/// What a test says in place of a number that nobody can foretell.
+/// What a test says in place of a random number.
 pub(crate) const NONCE: Nonce = Nonce([7; 32]);
 
 /// The line with which a caller begins.

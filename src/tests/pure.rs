@@ -40,7 +40,7 @@ macro_rules! tests {
 }
 each_transcript!(tests);
 
-/// A herd in memory. Whoever talks to it has a share of it.
+/// A herd in memory. Each connection to it has a share of it.
 struct World {
     state: Rc<RefCell<State>>,
 }
@@ -325,8 +325,8 @@ fn a_transcript_that_does_not_hold_says_where() {
         ("a@Alford< AT Alford <skew x>k +1+1 5\n", "3: instead came AT Alford +"),
         ("a@Alford< ? IAMAT k +1+1 5\n", "3: instead came AT Alford +"),
         ("a@Alford< <json 5>\n", "3: no line comes"),
-        ("", "a@Alford at the end: nobody asked for AT Alford +"),
-        ("a@Alford<|\n", "3: nobody asked for AT Alford +"),
+        ("", "a@Alford at the end: no line asked for AT Alford +"),
+        ("a@Alford<|\n", "3: no line asked for AT Alford +"),
         ("b@Alford< x\n", "3: no line comes"),
         ("a@Alford< AT Alford <skew k> k +1+1 5\na@Alford<|\n", "4: no line comes"),
         ("a@Alford>|\na@Alford< AT Alford <skew> k +1+1 5\na@Alford< x\n", "5: the server has closed"),

@@ -57,7 +57,7 @@ impl Relay {
                 if !self.open.load(Ordering::Acquire) {
                     continue;
                 }
-                // As long as nobody listens there, nobody does here.
+                // As long as no server listens there, connections here end at once.
                 let Ok(callee) = TcpStream::connect(self.to) else { continue };
                 self.connections.fetch_add(1, Ordering::AcqRel);
                 let clones = || [caller.try_clone().unwrap(), callee.try_clone().unwrap()];
@@ -107,7 +107,7 @@ impl Relay {
     }
 }
 
-/// Reports of many clients, with so many on their way at once.
+/// Reports many clients, with at most `WINDOW` reports on their way at once.
 fn report(talk: &mut Talk, clients: usize, time: u32) {
     for first in (0..clients).step_by(WINDOW) {
         let some = first..clients.min(first + WINDOW);

@@ -1,4 +1,4 @@
-//! Stopping while something is in hand, on real sockets: what was asked is answered, and nobody is waited for in
+//! Stopping while something is in hand, on real sockets: what was asked is answered, and no client is waited for in
 //! vain.
 
 use std::io::{BufRead, BufReader};

@@ -60,7 +60,7 @@ fn refused(mut talk: Talk, line: &str) {
 }
 
 #[test]
-fn who_proves_the_secret_is_believed_and_nobody_else() {
+fn only_a_neighbour_that_proves_the_secret_is_believed() {
     let server = guarded(&pair(), "Alford", "the secret of this herd");
     let right = "the secret of this herd";
 
@@ -70,7 +70,7 @@ fn who_proves_the_secret_is_believed_and_nobody_else() {
     refused(talk, &proof(right, Role::Responder, &challenge));
     let (talk, _) = challenged(&server);
     refused(talk, "PROOF -");
-    // A proof that was good on another connection, as somebody who listens could have it.
+    // A proof that was good on another connection, as an eavesdropper could have it.
     let (mut first, challenge) = challenged(&server);
     let good = proof(right, Role::Initiator, &challenge);
     let (talk, _) = challenged(&server);
@@ -186,7 +186,7 @@ fn a_newer_connection_of_a_neighbour_replaces_the_older() {
     assert_eq!(older.rest(), b"");
     newer.send(format!("{NEWS}\n"));
     eventually("the newer is believed", || knows_kiwi(&server).then_some(()));
-    // A stranger that has proved nothing replaces nobody.
+    // A stranger that has proved nothing replaces no connection.
     let mut stranger = server.peer();
     stranger.ask(&hello("Bolden", "Alford", Epoch(1)));
     assert_eq!(newer.ask("x"), "? x");
@@ -259,7 +259,7 @@ fn a_bucket_that_stays_different_for_two_beats_is_told_again() {
     link.line();
     link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
     assert_eq!(link.ask("WELCOME - 0"), kiwi);
-    // It has merged all and has nothing to tell, and yet its fingerprint is that of somebody who knows nobody.
+    // It has merged all and has nothing to tell, and yet its digest is that of a server that knows no client.
     let nothing = "0".repeat(256 * 16);
     for _ in 0..2 {
         let beat = link.line();

@@ -1,7 +1,7 @@
 //! The process that is a fleet: one thread, an epoll loop over all its connections.
 //!
 //! It says `GATHERED` in a line when every client has been connected once, goes on until its standard input ends,
-//! which also happens when whoever has started it is gone, and says what it has counted in a line of JSON.
+//! which also happens when the process that has started it is gone, and says what it has counted in a line of JSON.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,7 +21,7 @@ use crate::load::make_room;
 /// The line that says that all have come.
 pub(super) const GATHERED: &str = "gathered";
 
-/// The addresses that fleets come from: so many that none runs out of ports, whatever rests for a minute.
+/// The addresses that fleets come from: enough that none runs out of ports, even if ports rest for a minute.
 const SOURCES: u32 = 64;
 
 /// The first of them.
@@ -54,7 +54,7 @@ pub struct Options {
 /// Is a fleet until the standard input ends.
 ///
 /// # Errors
-/// If it may not have so many descriptors, is to go elsewhere than to this machine, or nobody listens to it.
+/// If it may not have enough descriptors, is to go elsewhere than to this machine, or no server listens there.
 pub fn run(options: &Options, said: &mut dyn Write) -> io::Result<()> {
     if !options.target.ip().is_loopback() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "fleets are for servers on this machine alone"));

@@ -123,7 +123,7 @@ impl Script {
         lines
     }
 
-    /// So many bytes of it went out.
+    /// `count` bytes of it went out.
     pub(super) fn went(&mut self, count: usize) {
         self.said += count;
     }

@@ -10,10 +10,10 @@ use super::watch::{Dropped, Look};
 /// A fresh client is to be answered within this.
 const ANSWER_MAX: Duration = Duration::from_millis(100);
 
-/// Memory may grow by so much from one half of the time to the other and still be flat: the allocator's pools.
+/// Memory may grow by this factor from one half of the time to the other and still be flat: the allocator's pools.
 const GROWTH_MAX: f64 = 1.05;
 
-/// The same for little memory.
+/// Little memory may grow by this and still be flat.
 const GROWTH_KIB_MAX: u64 = 8 * 1024;
 
 /// What was seen while a fleet was there.
@@ -56,7 +56,7 @@ impl Verdict {
                 ));
             }
             if probes.is_empty() {
-                failed.push(format!("nobody {who} came"));
+                failed.push(format!("no {who} client came"));
             }
         }
         let Count { wrong, wrong_line, unanswered, .. } = seen.count;
@@ -145,7 +145,7 @@ mod tests {
             verdict.failed,
             [
                 "1 of 2 fresh not served: gone",
-                "nobody steady came",
+                "no steady client came",
                 "2 wrong answers, such as none",
                 "3 of the fleet not answered",
                 "4 of the fleet cut off",

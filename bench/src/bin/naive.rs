@@ -3,7 +3,7 @@
 //! catalogue of places.
 //!
 //! It answers as it should, with these exceptions: a line that is not UTF-8 ends the connection, a line may be
-//! as long as memory allows, and its JSON is laid out anew.
+//! as long as memory allows, and its JSON is formatted again.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     process::run_plain(serve)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a beginner's threads belong to nobody")]
+#[expect(clippy::disallowed_methods, reason = "a beginner's threads are joined nowhere")]
 fn serve(config: &Config) -> Result<(), Failure> {
     let server = Arc::new(Server {
         name: config.name.to_string(),
@@ -39,7 +39,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
         let (socket, _) = listener.accept()?;
         let server = Arc::clone(&server);
         thread::spawn(move || {
-            // Whoever hung up does not hear of it.
+            // A client that hung up does not hear of it.
             let _ = server.talk(socket);
         });
     }

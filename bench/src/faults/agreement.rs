@@ -67,7 +67,7 @@ impl Survey {
     }
 }
 
-/// Compares the answers of the servers that have answered, of so many.
+/// Compares the answers of those of the `servers` servers that have answered.
 fn compare(answered: &[Answers], servers: usize, clients: usize) -> Found {
     let differs = |at: &usize| answered.windows(2).any(|pair| pair[0][*at] != pair[1][*at]);
     let differing = (0..clients).filter(differs).count();

@@ -17,7 +17,7 @@ const ONE_SIDE: &[usize] = &[0, 4];
 /// How soon after healing all servers are to agree.
 const AIM: Duration = Duration::from_secs(2);
 
-/// The same while a fifth of the packets is lost.
+/// How soon they are to agree while a fifth of the packets is lost.
 const AIM_AT_20_PERCENT: Duration = Duration::from_secs(5);
 
 /// One fault.
@@ -55,7 +55,7 @@ pub(super) enum What {
     OneWay(usize, usize),
     /// Packets between two servers are dropped.
     HalfOpen(usize, usize),
-    /// So many of a hundred packets between servers are dropped, until the servers agree.
+    /// This number of a hundred packets between servers is dropped, until the servers agree.
     Loss(u32),
     /// Packets between servers are held back, until the servers agree.
     Delay(Duration),

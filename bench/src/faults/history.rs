@@ -11,7 +11,7 @@ pub(super) struct History {
     clients: Vec<Client>,
     /// How many clients report again and again; the others are visitors.
     roamers: usize,
-    /// One report of so many is a visitor's.
+    /// One report in this many is a visitor's.
     visitor_every: u64,
     visitors_seen: usize,
     taken: u64,
@@ -37,7 +37,7 @@ pub(super) struct Report {
 }
 
 impl History {
-    /// An empty history for so many clients; about `reports` reports are expected, over which the
+    /// An empty history for `clients` clients; about `reports` reports are expected, over which the
     /// visitors are spread.
     pub(super) fn new(clients: usize, reports: u64) -> History {
         let visitors = clients / VISITORS_ONE_IN;
@@ -58,7 +58,7 @@ impl History {
         self.clients.iter().map(|client| client.name.clone()).collect()
     }
 
-    /// The report to be sent next. Whoever asks sends it, so a client turns up here and there; its times
+    /// The report to be sent next. The reporter that asks sends it, so a client turns up here and there; its times
     /// increase strictly.
     pub(super) fn take(&mut self, now_ns: u64) -> Report {
         self.taken += 1;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_lost() {
+    fn report_that_no_server_knows_is_lost() {
         let mut history = History::new(5, 100);
         for report in [report(0, 20), report(0, 10), report(1, 10)] {
             history.acknowledge(report);

@@ -82,7 +82,7 @@ fn namespaces() -> String {
 
 /// Whether there is such a program.
 pub(super) fn is_installed(tool: &str) -> bool {
-    // All of them know this option; what it does is nobody's business here.
+    // All of them know this option; what it prints does not matter here.
     let said = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     said.is_ok()
 }

@@ -18,7 +18,7 @@ const SWITCH: &str = "switch";
 /// The switch's own address, from which the reporters come; it is outside of [`SERVERS_NET`].
 const OWN_ADDRESS: &str = "10.77.0.254/24";
 
-/// The addresses of the servers and of nobody else.
+/// The addresses of the servers and of no other process.
 pub(super) const SERVERS_NET: &str = "10.77.0.0/28";
 
 const CLIENT_PORT: u16 = 12_550;
@@ -63,7 +63,7 @@ impl Network {
         self.switch(&rules(pairs, 0))
     }
 
-    /// Drops so many of a hundred packets between servers, whichever way they go.
+    /// Drops `percent` of a hundred packets between servers, whichever way they go.
     pub(super) fn lose(&self, percent: u32) -> Result<(), String> {
         self.switch(&rules(&[], percent))
     }

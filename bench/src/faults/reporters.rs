@@ -29,7 +29,7 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The most that is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Somebody who reports to one server.
+/// A client that reports to one server.
 #[derive(Debug)]
 pub(super) struct Reporter<'a> {
     pub(super) name: &'a str,

@@ -24,7 +24,7 @@ use crate::load::clock;
 /// takes longer than this never would, as far as anybody waiting can tell.
 pub(super) const CONVERGE_WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// A trial counts if so many reports a second were acknowledged before the fault.
+/// A trial counts if this number of reports a second was acknowledged before the fault.
 const PER_SECOND_MIN: f64 = 1_000.0;
 
 /// Load before anything is measured.
@@ -53,7 +53,7 @@ pub(super) struct Trial {
     pub(super) acknowledged: u64,
     /// Reports before the fault.
     pub(super) per_second_before: f64,
-    /// Clients whose latest acknowledged report nobody knows any more.
+    /// Clients whose latest acknowledged report no server knows any more.
     pub(super) lost: usize,
     /// From the end of the fault, or of the load, until all servers were known to agree; `None` if they did not.
     pub(super) converge_seconds: Option<f64>,

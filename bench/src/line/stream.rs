@@ -13,7 +13,7 @@ pub const CLIENTS: usize = 10_000;
 /// The bytes of a client's name.
 const NAME_BYTES: Range<usize> = 8..31;
 
-/// When the first reports were made. Every pass is so many seconds later than the one before.
+/// When the first reports were made. Every pass is `PASS_SECONDS` later than the one before.
 const FIRST_SECOND: u64 = 1_700_000_000;
 const PASS_SECONDS: u64 = 10;
 
@@ -25,7 +25,7 @@ const SKEW_NANOS: Range<i64> = -300_000_000..2_000_000_000;
 pub enum Reports {
     /// Those of clients that have reported before.
     Known,
-    /// The first of each client, on a server that knows nobody.
+    /// The first of each client, on a server that knows no client.
     New,
 }
 

@@ -40,8 +40,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// One that knows nobody, in conversation with this speaker. It has two neighbours, and nobody asks what is due to
-    /// them.
+    /// A server that knows no client, in conversation with this speaker. It has two neighbours, to which nothing is
+    /// sent.
     ///
     /// # Errors
     /// If it has no name, or does not welcome its neighbour.
@@ -103,7 +103,7 @@ impl Server {
         black_box(self.batch.replies());
     }
 
-    /// The same, counted by callgrind: [`super::instructions`] names this function to it.
+    /// A turn that callgrind counts: [`super::instructions`] names this function to it.
     #[inline(never)]
     pub fn counted_turn(&mut self, received: Moment) {
         self.turn(received);
@@ -111,7 +111,7 @@ impl Server {
         black_box(&self.news);
     }
 
-    /// Whether so many lines were all reports, all news, and all answered.
+    /// Checks that `lines` lines were all reports, all applied, and all answered.
     ///
     /// # Errors
     /// If not: then what was measured is something else.

@@ -13,7 +13,7 @@ const REPLY_BYTES_MAX: usize = 1 << 20;
 pub(super) enum Verdict {
     /// The beginning of a reply.
     Unfinished,
-    /// A right reply of so many bytes.
+    /// A right reply of this number of bytes.
     Right(usize),
     /// Not the reply to this request; this is why.
     Wrong(String),

@@ -12,7 +12,7 @@ use super::check::{Known, Told, Verdict};
 use super::clock;
 use super::request::{Request, Script, Writer};
 
-/// Answered requests are forgotten when so many bytes of them have gathered.
+/// Answered requests are forgotten when this much of them has gathered.
 const ANSWERED_BYTES_MAX: usize = 16 * 1024;
 
 /// The most bytes of a request or reply that are shown to the user.

@@ -71,7 +71,7 @@ pub(super) struct Engine<'a> {
 pub(super) enum Happened {
     /// Its first reply has come.
     Introduced,
-    /// So many replies have come.
+    /// This number of replies has come.
     Replies(u64),
 }
 

@@ -47,7 +47,7 @@ pub enum LoadError {
         /// Source addresses.
         sources: u64,
     },
-    /// Nobody listens, or the system refuses to connect.
+    /// No server listens, or the system refuses to connect.
     #[error("cannot connect to {address}: {error}; is the server running, and has it room for more?")]
     Connect {
         /// The target.

@@ -35,7 +35,7 @@ pub struct Options {
     /// moment when a request should have been sent.
     #[arg(long, short = 'R', value_name = "PER_SECOND", conflicts_with_all = ["churn", "storm"])]
     pub rate: Option<f64>,
-    /// Connect, report once, disconnect, again and again, on so many connections at once.
+    /// Connect, report once, disconnect, again and again, on all connections at once.
     #[arg(long, conflicts_with = "storm")]
     pub churn: bool,
     /// Open all connections in one go, report once on each; the run ends with the last reply.
@@ -114,7 +114,7 @@ pub enum Protocol {
     /// The herd's lines.
     #[default]
     Herd,
-    /// The same lines, to a server that sends every line back.
+    /// The herd's lines, to a server that sends every line back.
     Echo,
     /// `GEOADD` to Redis.
     Redis,
@@ -125,9 +125,9 @@ pub enum Protocol {
 /// How requests follow one another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
-    /// The next request of a connection when a reply has come, so many at once.
+    /// The next request of a connection when a reply has come, with this number on their way at once.
     Closed(u32),
-    /// So many requests a second, whatever comes back.
+    /// This number of requests a second, whatever comes back.
     Open(f64),
     /// A new connection for every request.
     Churn,
@@ -175,7 +175,7 @@ impl Options {
             return refuse("--duration must be at least 100ms".to_owned());
         }
         if self.mix != Mix::default() && self.protocol != Protocol::Herd {
-            return refuse("--mix needs --protocol herd: nobody else knows WHATSAT".to_owned());
+            return refuse("--mix needs --protocol herd: no other protocol has WHATSAT".to_owned());
         }
         if self.name.is_empty() || self.name.bytes().any(|byte| byte.is_ascii_whitespace()) {
             return refuse("--name must be a word without white space".to_owned());

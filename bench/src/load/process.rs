@@ -26,7 +26,7 @@ impl Process {
     /// Looks at a process; `None` if it has ended.
     pub fn look(pid: u32) -> Option<Process> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        // Whoever has ended and was not waited for yet is still listed.
+        // A process that has ended and was not waited for yet is still listed.
         if status.lines().any(|line| line.starts_with("State:") && line.contains('Z')) {
             return None;
         }

@@ -36,7 +36,7 @@ const DYING_MAX: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// If it does not answer, answers wrongly, hangs up or dies, and before it is driven if there is no room for
-/// the load or the target is somebody else's.
+/// the load or the target is on another machine.
 pub fn run(options: &Options) -> Result<Outcome, LoadError> {
     options.check()?;
     let address = target::resolve(options)?;

@@ -5,7 +5,7 @@
 pub(super) struct Shard {
     pub(super) first: usize,
     pub(super) count: usize,
-    /// The first so many of them send.
+    /// How many of them send: the first ones.
     pub(super) active: usize,
 }
 

@@ -136,8 +136,8 @@ fn a_server_that_answers_wrongly_is_reported() {
 fn a_server_that_hangs_up_is_reported() {
     let error = drive(&short(), &|_: &str| None).unwrap_err();
     assert!(matches!(error, LoadError::HungUp { .. }), "{error}");
-    let nobody: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = run(&Options { target: nobody.to_string(), ..short() }).unwrap_err();
+    let unused: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = run(&Options { target: unused.to_string(), ..short() }).unwrap_err();
     assert!(matches!(error, LoadError::Connect { .. }), "{error}");
 }
 

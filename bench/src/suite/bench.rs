@@ -1,4 +1,4 @@
-//! What all suites are given: the variants, the results so far, and somebody to talk to.
+//! What all suites are given: the variants, the results so far, and the output that they report to.
 
 use std::collections::BTreeMap;
 use std::fs;

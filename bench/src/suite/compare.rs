@@ -84,7 +84,7 @@ impl Verdict {
     }
 }
 
-/// Whoever may not be quoted is named.
+/// Those that may not be quoted are named.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Comparison { ratios, alone } = self;

@@ -43,7 +43,7 @@ const ASKERS: u32 = 40;
 /// How long the provider of places takes that they ask.
 const PLACES_DELAY: Duration = Duration::from_millis(10);
 
-/// Counters of the server that say why somebody was refused or cut off begin so.
+/// How the names begin of the server's counters of refused and cut off clients.
 const REASONS: [&str; 5] = [
     "server_over_",
     "server_out_of_",
@@ -116,7 +116,7 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
         behaviour,
         size,
         hold,
-        // Threads that have nobody to serve end after 10 s.
+        // Threads that have no connection to serve end after 10 s.
         rest: seconds(1, 12),
         extra: extra.iter().map(ToString::to_string).collect(),
     };
@@ -241,7 +241,7 @@ impl Plan {
                 Ok((count, crowd_ns, gathered_ns, told_ns, gone_ns))
             });
             is_over.store(true, Ordering::Relaxed);
-            let looks = looks.join().map_err(|_| "nobody has looked")?;
+            let looks = looks.join().map_err(|_| "the watching thread has failed")?;
             let neighbour = neighbour.map_or(Ok(Vec::new()), |visits| visits.join());
             let neighbour = neighbour.map_err(|_| "no neighbour has come")?;
             let (count, crowd_ns, gathered_ns, told_ns, gone_ns) = sight.map_err(|why: String| why)?;
@@ -323,7 +323,7 @@ fn keep(figures: &mut Figures, name: &str, probes: &[Probe]) {
     let mut times: Vec<u64> = probes.iter().map(|visit| visit.took_ns).collect();
     times.sort_unstable();
     for (percent, end) in [(50, "p50_us"), (99, "p99_us"), (100, "max_us")] {
-        // The least time within which so many of them were done.
+        // The least time within which this share of them was done.
         let at = (times.len() * percent).div_ceil(100).saturating_sub(1);
         if let Some(time_ns) = times.get(at) {
             figures.insert(format!("{name}_{end}"), *time_ns as f64 / 1e3);
@@ -365,7 +365,7 @@ fn row(record: &Record) -> Vec<String> {
     ]
 }
 
-/// Why the server has refused or cut off somebody, and how often; and what it was told about that.
+/// Why the server has refused or cut off clients, and how often; and what the clients read about that.
 fn reasons(record: &Record, figures: &Figures, told: &str) -> String {
     let is_reason = |name: &str| REASONS.iter().any(|reason| name.starts_with(reason));
     let counted = figures.keys().filter(|name| is_reason(name));

@@ -8,7 +8,7 @@ use super::paired_run::{PairedRun, load_of};
 use super::results::point;
 use crate::load::Options;
 
-/// From so many connections on, only variants made for many take part.
+/// From this number of connections on, only variants made for many take part.
 const MANY: u32 = 1_000;
 
 /// Pipeline depths and connections of the small form.

@@ -59,7 +59,7 @@ fn too_low(limits: &[(&str, Option<u64>, u64)]) -> Option<String> {
         Some(format!("{name} is {has} and must be at least {needs}"))
     };
     let low: Vec<String> = limits.iter().filter_map(low).collect();
-    (!low.is_empty()).then(|| format!("too few threads for so many connections: {}", low.join("; ")))
+    (!low.is_empty()).then(|| format!("too few threads for the connections: {}", low.join("; ")))
 }
 
 /// The number in a file, if it is one: `max` is none.

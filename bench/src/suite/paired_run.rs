@@ -72,7 +72,7 @@ impl Candidate {
 }
 
 impl PairedRun {
-    /// A run with so many rounds in the small and in the full form, unless the user has said otherwise.
+    /// A run with these numbers of rounds in the small and in the full form, unless the user has said otherwise.
     pub(super) fn new(bench: &Bench<'_>, point: Point, rounds: (u32, u32), load: Options) -> PairedRun {
         let rounds = bench.rounds(rounds.0, rounds.1);
         PairedRun { point, rounds, load, pinned: false, fresh: false }
@@ -193,7 +193,7 @@ pub(super) fn take_turns<V: Named>(
     keep(bench, point, options, &names, samples)
 }
 
-/// The order of all rounds. Nobody is always the first: the processor's clock and the kernel's queues remember.
+/// The order of all rounds. No variant is always the first: the processor's clock and the kernel's queues remember.
 fn turns(rounds: u32, count: usize) -> impl Iterator<Item = (u32, usize)> {
     (0..rounds).flat_map(move |round| (0..count).map(move |at| (round, (at + round as usize) % count)))
 }

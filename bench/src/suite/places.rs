@@ -23,7 +23,7 @@ const DELAY: Duration = Duration::from_millis(100);
 /// behind a slow provider.
 const ASKERS_MAX: u32 = 32;
 
-/// What the others report, a second, over so many connections.
+/// What the others report, a second, and over how many connections.
 const REPORTS: (f64, u32) = (500.0, 10);
 
 /// What would bound the answers before the provider does.

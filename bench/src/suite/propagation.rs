@@ -145,7 +145,7 @@ pub(super) fn propagate(
     propagate_while(from, to, marker, |done| done < count)
 }
 
-/// The same, for as long as more are wanted after so many.
+/// Measures what [`propagate`] does, as long as `more` says of the clients so far that more are wanted.
 pub(super) fn propagate_while(
     from: SocketAddr,
     to: SocketAddr,

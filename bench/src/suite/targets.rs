@@ -114,7 +114,7 @@ impl Target {
     }
 
     fn odd(&self, key: &str) -> io::Error {
-        io::Error::other(format!("targets.toml: nobody understands {key:?} of {self:?}"))
+        io::Error::other(format!("targets.toml: {key:?} is not understood, in of {self:?}"))
     }
 }
 

@@ -20,7 +20,7 @@ impl Talk {
         Talk::over(TcpStream::connect_timeout(&address, WAIT).unwrap())
     }
 
-    /// The same over a socket that is connected.
+    /// A conversation over a socket that is connected.
     pub(crate) fn over(socket: TcpStream) -> Talk {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 /// The server beside another program of the same build. Cargo makes the programs of this package before the tests, and
 /// the server's only if asked: with the features that the whole workspace gives to what it needs, as in the build of
-/// the tests, or all of that would be built anew.
+/// the tests, or all of that would be built again.
 pub(crate) fn threaded_server(beside: &str) -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -19,7 +19,7 @@ pub(crate) fn threaded_server(beside: &str) -> &'static Path {
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        // What cargo says of this package to its tests would make others be built anew, now and at the next call.
+        // What cargo says of this package to its tests would make others be built again, now and at the next call.
         let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_EXE_", "CARGO_CRATE_NAME"];
         let is_own = |name: &str| own.iter().any(|prefix| name.starts_with(prefix));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {

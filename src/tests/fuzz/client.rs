@@ -26,7 +26,7 @@ pub(crate) const LINE_BYTES_MAX: usize = 210;
 /// What a provider of places says, with more line ends than are passed on.
 const ANSWER: &str = "\n{\r\n\n \"results\" : [\n1,\n\n2,3 ], \"status\":\"OK\"}\n\n\n";
 
-/// The same, squeezed and cut to so many results.
+/// That answer, squeezed and cut to 1, 2 and 3 results.
 const ANSWERS: [&str; 3] = [
     "{\n \"results\" : [\n1 ], \"status\":\"OK\"}\n\n",
     "{\n \"results\" : [\n1,\n2 ], \"status\":\"OK\"}\n\n",

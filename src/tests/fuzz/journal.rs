@@ -27,7 +27,7 @@ pub(crate) fn check(data: &[u8]) {
         for frame in recover(&journal) {
             // A payload may hold what looks like a frame, and is searched if its own head is damaged.
             let holds = |payload: &&[u8]| payload.windows(frame.len()).any(|part| part == frame);
-            assert!(payloads.iter().any(holds), "nobody has written {}", frame.escape_ascii());
+            assert!(payloads.iter().any(holds), "no test has written {}", frame.escape_ascii());
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_RECORDS_MAX, Store};
 
 /// A neighbour that has told nothing: there are not as many.
-fn nobody() -> Source {
+fn silent() -> Source {
     Source::neighbour(99, Epoch(0))
 }
 
@@ -69,7 +69,7 @@ impl Model {
         let all = |known: &&Known| neighbour.is_none() || known.by_client;
         let mut expected: Vec<&[u8]> = self.known.values().filter(all).map(|known| &*known.line).collect();
         expected.sort_unstable();
-        let walked = walk(store, neighbour.unwrap_or(nobody()));
+        let walked = walk(store, neighbour.unwrap_or(silent()));
         let mut walked: Vec<&[u8]> = walked.split_inclusive(|&byte| byte == b'\n').collect();
         walked.sort_unstable();
         assert_eq!(walked, expected, "a link would tell something else");

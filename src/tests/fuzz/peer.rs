@@ -1,5 +1,5 @@
-//! A neighbour's conversation and a client's beside it, driven as a server drives them: nobody is believed before
-//! the hello, and what is believed is stored, counted and passed on as a second opinion has it.
+//! A neighbour's conversation and a client's beside it, driven as a server drives them: no neighbour is believed
+//! before the hello, and what is believed is stored, counted and passed on as a second opinion has it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::proto::store::update::Source;
 /// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.
 const EPOCH: Epoch = Epoch(0xb0);
 
-/// What both sides say in place of a number that nobody can foretell.
+/// What both sides say in place of a random number.
 const NONCE: Nonce = Nonce([7; 32]);
 
 /// The first byte chooses whether the neighbour has said hello, and the seed of the pieces in which the rest comes.

@@ -30,7 +30,7 @@ const SCHEDULES_VARIABLE: &str = "PROXYHERD_SCHEDULES";
 /// known bugs need one or two.
 const DEPARTURES: usize = 3;
 
-/// A scenario that is not over after so many steps goes round in circles.
+/// A scenario that is not over after this number of steps goes round in circles.
 const STEPS_MAX: usize = 100_000;
 
 /// The deepest calls, those into a server that starts, need half of it.
@@ -39,7 +39,7 @@ const STACK_BYTES: usize = 256 * 1024;
 /// Something that happens between threads, and what must be true at its end.
 type Scenario = fn(&Stage);
 
-/// Runs a scenario in so many schedules: half of them with turns at random, and half by priorities.
+/// Runs a scenario in `schedules` schedules: half of them with turns at random, and half by priorities.
 fn run(scenario: Scenario, schedules: u64, tried: &Arc<AtomicU64>) {
     let half = (schedules / 2) as usize;
     run_by(RandomScheduler::new_from_seed(1, half), scenario, tried);
@@ -59,7 +59,7 @@ fn run_by(scheduler: impl Scheduler + 'static, scenario: Scenario, tried: &Arc<A
     });
 }
 
-#[expect(clippy::print_stdout, reason = "figures for whoever asks for them with --nocapture")]
+#[expect(clippy::print_stdout, reason = "figures for those who ask for them with --nocapture")]
 fn try_all_schedules_of(name: &str) {
     let schedules = std::env::var(SCHEDULES_VARIABLE).map_or(SCHEDULES, |count| count.parse().unwrap());
     let scenario = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap().1;

@@ -80,7 +80,7 @@ fn every_flipped_bit_is_found_out() {
                         assert_reported(&look, &without(&image, file, &(byte..byte + 1)), &what);
                         assert!(
                             look.after.0.contains_key(file),
-                            "{what}: it is kept until all is written anew"
+                            "{what}: it is kept until all is written again"
                         );
                     }
                 }
@@ -180,7 +180,7 @@ fn damage_in_a_large_file_costs_no_more_than_the_frames_that_it_hit() {
     }
 }
 
-/// Opens a damaged folder and writes everything anew, as a server does; the states of the folder meanwhile.
+/// Opens a damaged folder and writes everything again, as a server does; the states of the folder meanwhile.
 fn rewritten(image: &Image) -> (BTreeSet<u64>, Vec<Image>) {
     let folder = folder();
     image.put(folder.path());
@@ -220,7 +220,7 @@ fn rewritten(image: &Image) -> (BTreeSet<u64>, Vec<Image>) {
 }
 
 #[test]
-fn what_is_damaged_is_set_aside_once_all_that_was_recovered_is_written_anew() {
+fn what_is_damaged_is_set_aside_once_all_that_was_recovered_is_written_again() {
     for image in images() {
         for file in image.0.keys() {
             for at in image.frames(file) {
@@ -241,7 +241,7 @@ fn what_is_damaged_is_set_aside_once_all_that_was_recovered_is_written_anew() {
 }
 
 #[test]
-fn a_missing_file_is_missed_until_all_is_written_anew() {
+fn a_missing_file_is_missed_until_all_is_written_again() {
     let image = three_lives().without(MIDDLE_FILE);
     let again = image.look().unwrap().after;
     assert_reported(&again.look().unwrap(), &[1, 2, 6, 7].into(), "it has been opened once");

@@ -71,7 +71,7 @@ pub(super) fn line(number: u64) -> String {
     format!("AT Bolden +0.100000000 client-{number} +34.0-118.4 {}.5\n", 1_000_000 + number)
 }
 
-/// What is in the memory of a server that has just started. Panics on a sighting that nobody has written.
+/// What is in the memory of a server that has just started. Panics on a sighting that no test has written.
 pub(super) fn known(opened: Opened) -> (BTreeSet<u64>, u64) {
     let me = Identity::new(name("Alford"), vec![Neighbour::herd(name("Bolden"))], opened.epoch);
     let node = Node::from_recovered(Arc::new(me), opened.memory);
@@ -121,7 +121,7 @@ impl Image {
         Ok(Look { seen, heard, epoch, found, after })
     }
 
-    /// The same with a file changed.
+    /// This folder with a file changed.
     pub(super) fn with(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Image {
         let mut image = self.clone();
         change(image.0.get_mut(name).unwrap());
@@ -134,7 +134,7 @@ impl Image {
         image
     }
 
-    /// What the system would have after it was started anew, with all on disk.
+    /// What the system would have after another boot, with all on disk.
     pub(super) fn in_another_boot(&self, is_synced: bool) -> Image {
         let mut image = self.clone();
         for bytes in image.0.values_mut() {

@@ -23,7 +23,7 @@ fn refused(folder: &Path) -> String {
     sentence
 }
 
-/// The same, with this file in it beside a good journal.
+/// The sentence with which a folder is refused that has this file beside a good journal.
 fn refused_with(file: &str, bytes: &[u8]) -> String {
     let folder = folder();
     let mut image = three_lives();
@@ -128,7 +128,7 @@ fn folder_stays_in_use_when_its_lock_is_removed() {
 }
 
 #[test]
-fn other_files_are_nobodys_business() {
+fn other_files_are_left_alone() {
     let folder = folder();
     let mut image = three_lives();
     for other in [
@@ -158,7 +158,7 @@ fn a_folder_in_use_is_refused_and_left_alone() {
     assert!(refused(folder.path()).contains("is in use by another server: stop that one"));
     assert_eq!(Image::of(folder.path()), before);
     append(&mut journal, [2]);
-    // Whoever still removes what a snapshot has replaced has the folder too.
+    // A plan that still removes what a snapshot has replaced has the folder, too.
     let plan = journal.plan_next();
     drop(journal);
     assert!(matches!(open(folder.path(), 2), Err(OpenError::InUse(_))));

@@ -232,7 +232,7 @@ fn alone_with(limits: Limits, provider: &Options) -> TestServer {
     TestServer::with(&config, open(provider).unwrap())
 }
 
-/// Each of so many clients connects and asks three times, all at once; the statuses of their answers.
+/// The statuses of the answers when `clients` clients connect and ask three times each, all at once.
 fn asked_by(server: &TestServer, clients: usize) -> Vec<String> {
     server.client().ask("IAMAT kiwi +34.068930-118.445127 1");
     thread::scope(|scope| {

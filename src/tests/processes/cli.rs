@@ -26,7 +26,7 @@ fn outcome(args: &[&str]) -> (i32, String, String) {
     ended(proxyherd(args).spawn().unwrap())
 }
 
-/// The same, with this on its standard input.
+/// Runs it to its end with this on its standard input.
 fn outcome_with(args: &[&str], input: &str) -> (i32, String, String) {
     let mut child = proxyherd(args).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -44,7 +44,7 @@ fn ended(mut child: Child) -> (i32, String, String) {
                 output.read_to_string(&mut printed).unwrap();
             }
             errors.read_to_string(&mut complained).unwrap();
-            // Nobody listens any more if it took too long.
+            // The receiver is gone if it took too long.
             let _ = done.send((printed, complained));
         });
         let texts = wait.recv_timeout(PATIENCE);
@@ -71,7 +71,7 @@ fn with_server(server: impl FnOnce(TcpStream) + Send, check: impl FnOnce(SocketA
     });
 }
 
-/// So many lines, and no end of the stream: that comes when they have been answered.
+/// Sends `lines` lines and no end of the stream, which comes when they have been answered.
 fn requests(connection: &TcpStream, lines: usize) -> String {
     let mut text = String::new();
     let mut reader = BufReader::new(connection);
@@ -239,7 +239,7 @@ fn a_reply_is_seen_before_the_input_ends_and_a_hang_up_ends_the_client() {
 }
 
 #[test]
-fn nobody_listening_is_exit_code_2() {
+fn server_that_does_not_listen_is_exit_code_2() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);

@@ -189,7 +189,7 @@ fn a_disk_that_runs_full_is_said_and_mended_by_itself() {
         eventually("the log says so", || {
             herd.log("Alford").contains("the journal cannot be written: ").then_some(())
         });
-        // Whoever starts without room for its next file answers all the same.
+        // A server that starts without room for its next file answers all the same.
         herd.kill_one("Alford");
         let mut filled = fs::OpenOptions::new().append(true).open(&filler).unwrap();
         while filled.write_all(&[1; 512]).is_ok() {}

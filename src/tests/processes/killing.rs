@@ -40,7 +40,7 @@ struct Reports {
 #[derive(Default)]
 struct Progress {
     count: u64,
-    /// Nothing more is reported when so many have been acknowledged.
+    /// Nothing more is reported when this number has been acknowledged.
     most: u64,
     is_over: bool,
 }
@@ -51,14 +51,14 @@ impl Reports {
         self.changed.notify_all();
     }
 
-    /// Waits until so many more have been acknowledged, and some of those that may come after them are on the way.
+    /// Waits until `more` more have been acknowledged, and some of those that may come after them are on the way.
     fn wait_for(&self, more: u64) {
         let mut progress = self.progress.lock().unwrap();
         let until = progress.count + more;
         progress.most = until + REPORTS_MEANWHILE_MAX;
         self.changed.notify_all();
         let wait = self.changed.wait_timeout_while(progress, WAIT_MAX, |progress| progress.count < until);
-        assert!(!wait.unwrap().1.timed_out(), "nobody acknowledges {more} reports");
+        assert!(!wait.unwrap().1.timed_out(), "{more} reports are not acknowledged");
     }
 
     /// Waits until something may be reported; whether anything may ever be.

@@ -1,5 +1,5 @@
-//! A process that runs out of what the system grants it: whoever comes then is refused in one line, whoever is in is
-//! served, and it goes on.
+//! A process that runs out of what the system grants it: clients that come then are refused in one line, those that
+//! are connected are served, and it goes on.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -49,7 +49,7 @@ fn without_descriptors_one_more_is_refused_and_the_rest_is_served() {
 
     let mut all: Vec<_> = (0..CONNECTIONS).map(|_| herd.client("Alford")).collect();
     let told: Vec<String> = all.iter_mut().map(told).collect();
-    // Others leave meanwhile, and make room: the connections of whoever has waited for the servers to agree.
+    // Others leave meanwhile, and make room: the connections that have waited for the servers to agree.
     let served = told.iter().filter(|told| *told == "? hello").count();
     assert!(served > DESCRIPTORS / 2 && served < CONNECTIONS, "{served} served");
     assert!(told.iter().all(|told| told == "? hello" || told == NO_DESCRIPTOR), "{told:?}");
@@ -60,7 +60,7 @@ fn without_descriptors_one_more_is_refused_and_the_rest_is_served() {
         while known.starts_with("AT ") && !line(&mut all[0]).is_empty() {}
         (known == second).then_some(())
     });
-    // There is room again when somebody leaves.
+    // There is room again when clients leave.
     drop(all);
     eventually("a place is free", || (self::told(&mut herd.client("Alford")) == "? hello").then_some(()));
     let third = ask(&mut herd.client("Bolden"), "IAMAT kiwi +3+3 3");
@@ -212,7 +212,7 @@ fn idle_connections_are_held_and_the_next_is_refused_with_a_line() {
     let most = connections.to_string();
     let mut herd = RealHerd::start(&["Alford"], &[], &["--connections-max", &most, "--log-level", "info"]);
     // The connection that asked whether it is ready must not be counted.
-    eventually("nobody is there", || herd.log("Alford").contains(" disconnected").then_some(()));
+    eventually("no client is there", || herd.log("Alford").contains(" disconnected").then_some(()));
     let since = now();
     let address = herd.address("Alford");
     let mut idle: Vec<TcpStream> = Vec::new();

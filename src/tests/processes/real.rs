@@ -316,7 +316,7 @@ impl Herd for RealHerd {
     }
 
     fn connect_as_peer(&mut self, server: &str) -> Result<Connection, String> {
-        Connection::to(self.herd.member(server).ok_or_else(|| format!("nobody is {server}"))?.peer)
+        Connection::to(self.herd.member(server).ok_or_else(|| format!("no server is named {server}"))?.peer)
     }
 
     fn ask_again(&mut self, times: u64) -> bool {
@@ -334,7 +334,7 @@ impl Herd for RealHerd {
     }
 }
 
-/// Says what was measured, to whoever runs the tests with `--nocapture`.
+/// Says what was measured, if the tests run with `--nocapture`.
 #[expect(clippy::print_stderr, reason = "a measurement is for people")]
 pub(crate) fn note(what: std::fmt::Arguments<'_>) {
     eprintln!("{what}");

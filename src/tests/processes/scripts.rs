@@ -87,7 +87,7 @@ fn clean_removes_what_servers_left_and_nothing_else() {
 fn an_interrupted_installation_leaves_no_policy_behind() {
     let dir = tempfile::tempdir().unwrap();
     let policy = dir.path().join("policy-rc.d");
-    // The policy is there while packages are installed; then the terminal is closed, or somebody ends it.
+    // The policy is there while packages are installed; then the terminal is closed, or the script is ended.
     for signal in ["INT", "TERM", "HUP"] {
         let folder = dir.path().join(signal);
         fs::create_dir(&folder).unwrap();

@@ -44,7 +44,7 @@ fn what_was_acknowledged_before_the_end_is_known_to_a_neighbour() {
     let mut herd = RealHerd::start(&["Alford", "Bolden"], &[("Alford", "Bolden")], &["--log-level", "info"]);
     let sockets: Vec<TcpStream> =
         (0..CONNECTIONS).map(|_| TcpStream::connect(herd.address("Alford")).unwrap()).collect();
-    // The link is up: what a server that never had one was told, nobody else can know.
+    // The link is up: no other server can know what was reported to one that never had a link.
     let marker = ask(&mut herd.client("Alford"), "IAMAT marker +1+1 1");
     herd.wait_until_agreed(&["Alford", "Bolden"], &["marker".to_owned()], Some(&[marker]));
     let bytes = [const { AtomicUsize::new(0) }; CONNECTIONS];
@@ -112,7 +112,7 @@ fn everything_from(mut socket: &TcpStream, bytes: &AtomicUsize) -> Vec<u8> {
             Err(error) => panic!("{error}"),
         }
     }
-    // Whoever still writes must notice too.
+    // A thread that still writes must notice, too.
     let _ = socket.shutdown(Shutdown::Both);
     all
 }
@@ -136,7 +136,7 @@ fn neither_a_client_nor_a_neighbour_that_does_not_read_keeps_a_server_from_stopp
     let line = format!("{}\n", "x".repeat(4000));
     while (&deaf).write_all(line.as_bytes()).is_ok() {}
     let (status, took) = herd.terminate("Alford");
-    note(format_args!("a server that nobody reads from ended {took:?} after SIGTERM"));
+    note(format_args!("a server whose client does not read ended {took:?} after SIGTERM"));
     assert_eq!(status.code(), Some(0));
     assert!(took < STOPPED_WITHIN, "{took:?}");
     // The time to finish is over, or before that the neighbour has been silent for too long.

@@ -41,7 +41,7 @@ pub(crate) enum Move {
 pub(crate) enum Expected {
     /// One line, without its line feed.
     Line(Vec<Piece>),
-    /// An answer of a provider of places with at most so many results, and an empty line.
+    /// An answer of a provider of places with at most this number of results, and an empty line.
     Json(usize),
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::format::{Expected, Move, Skews, Step, Transcript, Who, matches};
 
-/// Servers that can be talked to. An error is a sentence for whoever reads why a test failed.
+/// Servers that can be talked to. An error is a sentence that says why a test failed.
 pub(crate) trait Herd {
     /// A connection to one of them.
     type Talk: Talk;
@@ -14,7 +14,7 @@ pub(crate) trait Herd {
 
     /// Opens a connection to a server's peer port, where it is known.
     fn connect_as_peer(&mut self, server: &str) -> Result<Self::Talk, String> {
-        Err(format!("nobody knows where the peer port of {server} is"))
+        Err(format!("the peer port of {server} is not known"))
     }
 
     /// Whether a question that was asked `times` times, and not answered as expected, may be asked again.
@@ -156,11 +156,11 @@ impl<H: Herd> Run<'_, H> {
 fn end_of(talk: &mut impl Talk) -> Result<(), String> {
     match talk.line()? {
         None => Ok(()),
-        Some(line) => Err(format!("nobody asked for {}", line.escape_ascii())),
+        Some(line) => Err(format!("no line asked for {}", line.escape_ascii())),
     }
 }
 
-/// An answer has the shape of a Google Places Nearby Search, with at most so many results.
+/// An answer has the shape of a Google Places Nearby Search, with at most `most` results.
 fn check_json(text: &str, most: usize) -> Result<(), String> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     json["html_attributions"].as_array().ok_or("no array of html_attributions")?;

@@ -1,4 +1,4 @@
-//! Transcripts over TCP: to servers that somebody else has started.
+//! Transcripts over TCP: to servers that were started elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -28,7 +28,7 @@ impl Herd for Addresses {
     type Talk = Connection;
 
     fn connect(&mut self, server: &str) -> Result<Connection, String> {
-        let address = self.servers.get(server).ok_or_else(|| format!("nobody knows where {server} is"))?;
+        let address = self.servers.get(server).ok_or_else(|| format!("{server} has no known address"))?;
         Connection::to(*address)
     }
 
@@ -41,11 +41,11 @@ impl Herd for Addresses {
     }
 
     fn kill(&mut self, server: &str) -> Result<(), String> {
-        Err(format!("{server} was started by somebody else"))
+        Err(format!("{server} was started elsewhere"))
     }
 
     fn start(&mut self, server: &str) -> Result<(), String> {
-        Err(format!("{server} is to be started by somebody else"))
+        Err(format!("{server} is to be started elsewhere"))
     }
 }
 

@@ -70,7 +70,7 @@ enum State {
     Ended,
     /// It is to be closed once everything is sent.
     Closing,
-    /// Everything is sent; so many more reads wait for the other side to close.
+    /// Everything is sent; this number of further reads waits for the other side to close.
     Lingering(u32),
 }
 

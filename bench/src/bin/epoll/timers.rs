@@ -1,4 +1,4 @@
-//! Deadlines of a loop. A deadline is never cancelled: whoever has moved on has another stamp by then.
+//! Deadlines of a loop. A deadline is never cancelled: a connection that has moved on has another stamp by then.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use proxyherd::os::clock;
 
-/// What a deadline is for, and the stamp of whoever set it.
+/// What a deadline is for, and the stamp of the connection that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// Accepting may be tried again.

@@ -115,8 +115,8 @@ pub(crate) fn what_is_sent_and_believed(variant: Variant) {
     let seven = "AT Powell +1 kiwi +35-119 6";
     neighbour.send(format!("{seven} Bolden\n{news}\n{seven} Parker\nAT Powell +1 kiwi +35-119 5 Bolden\n"));
     assert_eq!(parker.line(), format!("{seven} Alford\n"));
-    assert_eq!(asked(&mut client, "kiwi"), seven, "the sender is nobody's business");
-    // Of equal times the greater line, whoever tells it and however often.
+    assert_eq!(asked(&mut client, "kiwi"), seven, "the sender does not matter");
+    // Of equal times the greater line, from any neighbour and however often.
     let (less, greater) = ("AT Powell +0 kiwi +35-119 6.0", "AT Powell +1 kiwi +35-119 6.0");
     neighbour.send(format!("{less} Parker\n{greater} Parker\n{greater} Parker\n{less} Parker\n"));
     assert_eq!(bolden.line(), format!("{greater} Alford\n"), "what Bolden told was not told to Bolden");
@@ -131,7 +131,7 @@ pub(crate) fn what_is_sent_and_believed(variant: Variant) {
     assert_eq!(asked(&mut client, "half"), "? WHATSAT half 10 1");
 }
 
-pub(crate) fn a_dead_neighbour_stops_nobody(variant: Variant) {
+pub(crate) fn a_dead_neighbour_stops_no_other(variant: Variant) {
     let mut herd = Herd::of_five(variant);
     let line = herd.client("Alford").ask("IAMAT before +1+1 1");
     NAMES.iter().for_each(|name| wait_for(&herd, name, "before", &line));

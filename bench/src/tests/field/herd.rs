@@ -88,7 +88,7 @@ struct Member {
 }
 
 impl Member {
-    /// What the server says on its standard error stream: kept, for whoever looks into a failure.
+    /// What the server says on its standard error stream: kept for those who look into a failure.
     fn log(&self, variant: &str) -> PathBuf {
         let file = format!("{variant}-{}-{}.log", self.name, self.address.to_string().replace(':', "-"));
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(file)

@@ -33,7 +33,7 @@ macro_rules! check_each {
                 flooding::news_reaches_everybody
                 flooding::equal_times_settle
                 flooding::what_is_sent_and_believed
-                flooding::a_dead_neighbour_stops_nobody
+                flooding::a_dead_neighbour_stops_no_other
                 golden::transcripts_hold
                 load::fifty_pipelining_clients_lose_nothing
             );

@@ -142,7 +142,7 @@ pub(crate) fn a_classic_neighbour_that_was_away_is_told_what_it_missed(variants:
     mixed.wait_for(&["Hamilton"], "kiwi", &missed);
 }
 
-/// Only its address makes a classic neighbour; whoever is elsewhere is a client, and is not believed.
+/// Only its address makes a classic neighbour; a process elsewhere is a client, and is not believed.
 pub(crate) fn a_stranger_elsewhere_is_not_believed(variants: [Variant; 2]) {
     let mixed = Mixed::start(variants);
     let forged = "AT Hamilton +0.5 mallory +1+1 5";

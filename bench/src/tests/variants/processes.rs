@@ -41,7 +41,7 @@ impl Processes {
         Processes::start_all(&FIVE, &LINKS, &kinds)
     }
 
-    /// The same, where each server reaches its neighbours at other addresses than those they listen on: those that
+    /// The five servers, where each reaches its neighbours at other addresses than those they listen on: those that
     /// `dialled` gives for the first name's link to the second, which listens at the address.
     pub(crate) fn five_over(
         kinds: [Kind; 5],
@@ -58,7 +58,7 @@ impl Processes {
         Processes::alone_with(kind, &[])
     }
 
-    /// The same, with these further arguments.
+    /// One server without neighbours, with these further arguments.
     pub(crate) fn alone_with(kind: Kind, args: &[&str]) -> Processes {
         let mut processes = Processes::new(&["Alford"], &[], &[kind], args);
         processes.start("Alford");
@@ -211,7 +211,7 @@ impl Drop for Processes {
     }
 }
 
-/// Shows whoever looks into a test that has failed what one of its servers has said.
+/// Shows what one of the servers of a failed test has said.
 #[expect(clippy::print_stderr, reason = "the folder is gone when the test has ended")]
 fn say_what_was_left(name: &str, ended: &io::Result<Option<ExitStatus>>, dir: &Path) {
     for kind in ["err", "log"] {

@@ -107,7 +107,7 @@ impl Relay {
         if matches!(weather, Weather::Cut | Weather::Over) {
             state.sockets.values().flatten().for_each(|socket| hang_up(socket, Shutdown::Both));
             if let Some(listener) = state.listener.take() {
-                // Wakes whoever accepts, and from now on refuses.
+                // Wakes the thread that accepts, and from now on refuses.
                 let _ = SockRef::from(&listener).shutdown(Shutdown::Both);
             }
         }

@@ -39,7 +39,7 @@ impl Acknowledged {
             for client in clients {
                 self.acknowledge(&client, round, talk.line());
             }
-            // Whoever has heard enough is gone.
+            // The receiver is gone when it has heard enough.
             let _ = marks.send(());
         }
     }
@@ -59,7 +59,7 @@ impl Acknowledged {
     /// Waits until all these servers know of every client what was acknowledged last, and answer with the same bytes.
     pub(crate) fn wait_until_known(&self, herd: &Processes, servers: &[&str]) {
         let all = self.0.lock();
-        assert!(all.len() > SHARED_CLIENTS, "nobody has reported");
+        assert!(all.len() > SHARED_CLIENTS, "no client has reported");
         let mut talks: Vec<Talk> = servers.iter().map(|server| herd.client(server)).collect();
         eventually("all servers know what was acknowledged", || {
             let known: Vec<Vec<String>> = talks.iter_mut().map(|talk| answers(talk, all.keys())).collect();

@@ -17,7 +17,7 @@ struct Queue {
     next: u64,
 }
 
-/// Nobody has waited too long.
+/// No wait ends because it has lasted too long.
 pub struct InTime;
 
 impl InTime {

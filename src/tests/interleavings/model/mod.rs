@@ -1,5 +1,5 @@
 //! What [`crate::os::sync`] names, in a model: threads take turns, one at a time, and at every step shuttle says
-//! who goes on. A thread that would wait for ever is found, for then nobody can go on.
+//! who goes on. A thread that would wait for ever is found, because then no thread can go on.
 //!
 //! Time stands still unless a scenario moves it, and no wait is ever over because it has lasted. So a thread that is
 //! not woken is found, although in life it would have gone on at the next heartbeat.
@@ -36,7 +36,7 @@ pub fn ticks() -> Duration {
     NOW.get()
 }
 
-/// Lets so much time pass. It wakes nobody.
+/// Lets time pass. It wakes no thread.
 pub fn pass(time: Duration) {
     NOW.set(NOW.get() + time);
 }

@@ -32,7 +32,7 @@ struct Backlog {
 pub struct TcpListener {
     backlog: Arc<Watched<Backlog>>,
     address: SocketAddr,
-    /// Has the address, so that nobody else takes it.
+    /// Has the address, so that no other listener takes it.
     socket: Socket,
 }
 

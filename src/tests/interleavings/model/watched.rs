@@ -17,7 +17,7 @@ impl<S> Watched<S> {
         Watched { value: Mutex::new(value), waiting: Mutex::new(Vec::new()) }
     }
 
-    /// Looks at the value, or changes it where nobody waits for that, without being a step.
+    /// Looks at the value, or changes it where no thread waits for that, without being a step.
     pub fn peek<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
         look(&mut self.value.lock().unwrap_or_else(PoisonError::into_inner))
     }
