@@ -2,8 +2,9 @@
 
 use super::clients::{Clients, Report, name_of};
 use super::disk::Crash;
-use super::timeline::from_ms;
+use super::timeline::{EPOCH_NS, from_ms};
 use super::world::World;
+use crate::proto::http::phones::Point;
 
 /// How long a report is on its way through the herd, about.
 const SOON_MS: u64 = 30;
@@ -39,6 +40,8 @@ pub enum Operation {
     Resume(usize),
     /// A server forgets the client of this number.
     Forget(usize, usize),
+    /// A phone reports to a server, with attributes.
+    Point(usize, Point),
 }
 
 /// How much happens.
@@ -54,6 +57,8 @@ pub struct FaultMix {
     pub faults: usize,
     /// How often a server forgets a client.
     pub forgets: usize,
+    /// How often one of them reports with attributes, as phones do.
+    pub points: usize,
     /// Whether a random part of the links is cut one by one, and healed in another order.
     pub swizzle: bool,
     /// Whether clients only ever report later than before, each to one server at a time.
@@ -102,6 +107,10 @@ impl Schedule {
             let (at_ns, server) = (rng.u64(from_ns..until_ns), rng.usize(..servers));
             operations.push((at_ns, Operation::Forget(server, rng.usize(..mix.clients))));
         }
+        for _ in 0..mix.points {
+            let (at_ns, server) = (rng.u64(from_ns..until_ns), rng.usize(..servers));
+            operations.push((at_ns, Operation::Point(server, point(rng.usize(..mix.clients), at_ns, rng))));
+        }
         operations.sort_by_key(|&(at_ns, _)| at_ns);
         Schedule { operations, until_ns }
     }
@@ -122,9 +131,22 @@ impl Schedule {
                 Operation::Stall(server) => world.stall(*server),
                 Operation::Resume(server) => world.resume(*server),
                 Operation::Forget(server, client) => world.forget(*server, &name_of(*client)),
+                Operation::Point(server, point) => world.report_point(*server, point),
             }
         }
         world.run_until(self.until_ns);
+    }
+}
+
+/// A point of a phone. Few times and few attributes, so that many differ in one of them alone.
+fn point(client: usize, at_ns: u64, rng: &mut fastrand::Rng) -> Point {
+    let time_s = (EPOCH_NS + at_ns) / 1_000_000_000 - rng.u64(..3);
+    let attributes = ["", "acc=5", "acc=6", "acc=5&tid=JP"][rng.usize(..4)];
+    Point {
+        client: name_of(client),
+        location: format!("+{}-118.445127", rng.u8(..2)),
+        time: time_s.to_string(),
+        attributes: attributes.to_owned(),
     }
 }
 

@@ -13,14 +13,17 @@ use super::network::FarEnd;
 use super::sender::Sender;
 use super::timeline::EPOCH_NS;
 use crate::member::turn::Lsn;
+use crate::proto::http::phones::Point;
+use crate::proto::http::reports::{Reports, Taking};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
+use crate::proto::model::stored_line::at_part;
 use crate::proto::model::time::Moment;
-use crate::proto::node::{Identity, NO_WAL, Neighbour, Node};
+use crate::proto::node::{CLIENT_NAME_BYTES_MAX, Identity, NO_WAL, Neighbour, Node};
 use crate::proto::peering::auth::Nonce;
 use crate::proto::store::change_log::Flushed;
-use crate::proto::store::update::{Source, Update, forget};
+use crate::proto::store::update::{Source, Update, Updates, forget};
 use crate::proto::wal::record::records;
 use crate::proto::wal::recovery::Recovery;
 
@@ -190,6 +193,24 @@ impl Server {
         self.reply(heard.needs_lsn, Reply::Client(promises), env);
         self.applied(heard.applied, env);
         heard.replies
+    }
+
+    /// A phone reports to it by another door than that of lines, so with attributes.
+    pub(super) fn hear_phone(&mut self, point: &Point, env: &mut Environment) {
+        let received = self.clock(env);
+        let Some(Incarnation { me, node, wal, .. }) = &mut self.incarnation else { return };
+        let latest = received.after(me.clock_lead_max.unwrap_or(Duration::MAX));
+        let taking =
+            Taking { server: &me.name, received, latest, client_name_bytes_max: CLIENT_NAME_BYTES_MAX };
+        let mut reports = Reports::default();
+        if reports.push(point, taking).is_err() {
+            return;
+        }
+        let at = reports.get(0).and_then(|update| at_part(update.line)).map(<[u8]>::to_vec);
+        let (applied, lsn) = SimulatedMember::new(node, wal.as_mut()).apply_updates(&mut reports);
+        let promises = at.and_then(|at| env.history.promised(node, &at)).into_iter().collect();
+        self.reply(lsn, Reply::Client(promises), env);
+        self.applied(applied.applied, env);
     }
 
     /// It forgets a client, if it knows it.

@@ -13,6 +13,7 @@ use super::history::History;
 use super::network::{Conn, FarEnd, Network};
 use super::server::Server;
 use super::timeline::Timeline;
+use crate::proto::http::phones::Point;
 use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::link::HEARTBEAT_EVERY;
 
@@ -88,6 +89,12 @@ impl World {
     pub fn report(&mut self, server: usize, bytes: &[u8]) -> Vec<u8> {
         self.note("report", server, bytes);
         self.servers[server].hear_client(bytes, &mut self.env)
+    }
+
+    /// A phone reports to a server, with attributes.
+    pub fn report_point(&mut self, server: usize, point: &Point) {
+        self.note("point", server, point.attributes.as_bytes());
+        self.servers[server].hear_phone(point, &mut self.env);
     }
 
     /// The operator of a server has it forget a client.

@@ -2,6 +2,7 @@
 //! know six fields alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::harness::{Talk, TestServer, catalogue, config, eventually, herd};
 use crate::config::{Config, Durability, JournalOptions};
@@ -11,11 +12,38 @@ use crate::proto::model::name::ServerName;
 use crate::proto::node::{Dialect, Identity, Neighbour, Node};
 use crate::proto::peering::legacy::LegacyLink;
 use crate::proto::store::update::{MergeRule, Source, Update, Updates};
+use crate::sim::faults::{FaultMix, Schedule};
+use crate::sim::graph::Graph;
+use crate::sim::{self, Options, World};
 use crate::tests::peers::call;
 
 const AT: &str = "AT Alford +0.500000000 jane/phone +34.068930-118.445127 1621464827";
 const WITH: &str =
     "WITH acc=12&batt=85&tid=JP AT Alford +0.500000000 jane/phone +34.068930-118.445127 1621464827";
+
+#[test]
+fn herds_whose_phones_report_with_attributes_agree() {
+    for seed in 0..400 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let graph = Graph::any(6, &mut rng);
+        let durability = [sim::Durability::None, sim::Durability::Os, sim::Durability::Sync][rng.usize(..3)];
+        let mut world = World::new(seed, graph, Options { durability, ..Options::default() });
+        world.settle(Duration::from_secs(20)).unwrap();
+        let mix = FaultMix {
+            span_ms: [500, 5_000][rng.usize(..2)],
+            clients: rng.usize(1..4),
+            reports: rng.usize(1..20),
+            faults: rng.usize(0..8),
+            forgets: rng.usize(0..3),
+            points: 40,
+            swizzle: rng.u8(..10) == 0,
+            is_steady: false,
+        };
+        Schedule::random(&world, mix, &mut rng).play(&mut world);
+        world.heal_all();
+        world.settle(Duration::from_secs(20)).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+    }
+}
 
 /// A report as a door makes it.
 fn report(line: &str) -> Update<'_> {

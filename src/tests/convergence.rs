@@ -204,7 +204,8 @@ fn live(seed: u64) -> Result<Life, Divergence> {
     let large = if rng.u8(..4) == 0 { 3 } else { 1 };
     let (clients, reports) = (large * rng.usize(1..100), large * rng.usize(1..200));
     let swizzle = faults > 0 && rng.u8(..10) == 0;
-    let mix = FaultMix { span_ms, clients, reports, faults, forgets: 0, swizzle, is_steady: false };
+    let mix =
+        FaultMix { span_ms, clients, reports, faults, forgets: 0, points: 0, swizzle, is_steady: false };
     Schedule::random(&world, mix, &mut rng).play(&mut world);
     world.heal_all();
     let mut converged = world.settle(SETTLE)?;

@@ -38,6 +38,7 @@ fn mix(span: Duration, rng: &mut fastrand::Rng) -> FaultMix {
         reports: rng.usize(1..80),
         faults: rng.usize(0..8),
         forgets: 0,
+        points: 0,
         swizzle: rng.u8(..10) == 0,
         is_steady: false,
     }
