@@ -298,6 +298,7 @@ impl From<&PlacesError> for Event {
             | PlacesError::TooLong(_)
             | PlacesError::Garbage(_)
             | PlacesError::Status(_)
+            | PlacesError::Redirected(..)
             | PlacesError::Stopped => Event::Places,
         }
     }

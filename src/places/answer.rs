@@ -47,13 +47,27 @@ impl Answer {
     ) -> Answer {
         let results: Vec<Found<'_>> = places.into_iter().map(Found::from).collect();
         let status = if results.is_empty() { "ZERO_RESULTS" } else { "OK" };
-        Answer::lay_out(&Body { html_attributions, results, status, error_message: None, provider })
+        let (info_messages, error_message) = (None, None);
+        Answer::lay_out(&Body { html_attributions, info_messages, results, status, error_message, provider })
+    }
+
+    /// An answer with `places` in the order given that are not all there should be, which `info` says.
+    pub(crate) fn in_part<'a>(
+        places: impl IntoIterator<Item = &'a Place>,
+        html_attributions: &[&str],
+        info: &str,
+    ) -> Answer {
+        let results = places.into_iter().map(Found::from).collect();
+        let (info_messages, error_message, provider) = (Some([info]), None, None);
+        let status = "OK";
+        Answer::lay_out(&Body { html_attributions, info_messages, results, status, error_message, provider })
     }
 
     /// An answer without results that says why.
     pub(crate) fn failure(status: &str, message: &str) -> Answer {
         let (html_attributions, results, error_message) = (&[][..], Vec::new(), Some(message));
-        Answer::lay_out(&Body { html_attributions, results, status, error_message, provider: None })
+        let (info_messages, provider) = (None, None);
+        Answer::lay_out(&Body { html_attributions, info_messages, results, status, error_message, provider })
     }
 
     fn lay_out(body: &Body<'_>) -> Answer {
@@ -74,6 +88,9 @@ impl fmt::Display for Answer {
 #[derive(Serialize)]
 struct Body<'a> {
     html_attributions: &'a [&'a str],
+    /// Google's word for what there is to say about an answer that is no error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info_messages: Option<[&'a str; 1]>,
     results: Vec<Found<'a>>,
     status: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

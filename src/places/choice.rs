@@ -117,6 +117,7 @@ mod tests {
             "google",
             "google-legacy",
             "overpass",
+            "photon",
         ] {
             assert_eq!(text.parse::<Choice>().unwrap().to_string(), text);
         }
@@ -134,14 +135,14 @@ mod tests {
         assert_eq!(names.len(), PROVIDERS.len());
         assert_eq!(
             Which::All.names(true, "or"),
-            "catalogue (built in, no network), file:PATH (GeoJSON points), google, google-legacy or overpass \
-             (OpenStreetMap)"
+            "catalogue (built in, no network), file:PATH (GeoJSON points), google, google-legacy, overpass \
+             (OpenStreetMap) or photon (OpenStreetMap)"
         );
         assert_eq!(
             BadChoice.to_string(),
-            "places come from catalogue, file:PATH, google, google-legacy or overpass"
+            "places come from catalogue, file:PATH, google, google-legacy, overpass or photon"
         );
-        assert_eq!(Which::Network.names(false, "or"), "google, google-legacy or overpass");
+        assert_eq!(Which::Network.names(false, "or"), "google, google-legacy, overpass or photon");
         assert_eq!(Which::Keyed.names(false, "and"), "google and google-legacy");
     }
 }

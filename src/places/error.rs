@@ -9,7 +9,7 @@ use super::answer::Answer;
 const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Why a question has no answer. The text of every case is fit for a client: it never holds the key, nor an
-/// address.
+/// address but the one that a provider itself points to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlacesError {
     /// The provider turned us away: a bad key, an interface that is not enabled, no `User-Agent`. Asking
@@ -60,9 +60,14 @@ pub enum PlacesError {
     /// An answer came that is not what the provider documents.
     #[error("the answer of the provider of places makes no sense: {0}")]
     Garbage(String),
-    /// An HTTP status that the provider does not document.
-    #[error("the provider of places answered with HTTP status {0}")]
-    Status(u16),
+    /// An HTTP status that the provider does not document, and what it says with it.
+    #[error("the provider of places answered with {0}")]
+    Status(String),
+    /// An HTTP status that points elsewhere, and where. It is not followed, because the key would go there too.
+    #[error(
+        "the provider of places answered with HTTP status {0}: --places-url should be {1} if that is right"
+    )]
+    Redirected(u16, String),
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopped,
@@ -88,6 +93,7 @@ impl PlacesError {
             | PlacesError::TooLong(_)
             | PlacesError::Garbage(_)
             | PlacesError::Status(_)
+            | PlacesError::Redirected(..)
             | PlacesError::Stopped => "UNKNOWN_ERROR",
         }
     }
@@ -132,7 +138,7 @@ pub enum OpenError {
     BadFile(PathBuf, String),
     /// `--places-url` is not the address of a server.
     #[error("places: --places-url: {0}")]
-    BadUrl(&'static str),
+    BadUrl(String),
     /// `--places-ca` or `--places-url` with a provider that makes no calls.
     #[error("places: {0} has no meaning with --places {1}, which makes no calls: leave it out")]
     Unused(&'static str, String),
@@ -163,7 +169,8 @@ mod tests {
             (PlacesError::CutOff, "UNKNOWN_ERROR"),
             (PlacesError::TooLong(9), "UNKNOWN_ERROR"),
             (PlacesError::Garbage("x".into()), "UNKNOWN_ERROR"),
-            (PlacesError::Status(418), "UNKNOWN_ERROR"),
+            (PlacesError::Status("HTTP status 418".into()), "UNKNOWN_ERROR"),
+            (PlacesError::Redirected(301, "https://x".into()), "UNKNOWN_ERROR"),
             (PlacesError::Stopped, "UNKNOWN_ERROR"),
         ];
         for (error, status) in all {

@@ -153,15 +153,6 @@ impl Index {
     }
 }
 
-/// Puts `places` in order of their distance on the ellipsoid from the point of `near`.
-pub(crate) fn sort_by_distance(near: &NearbyQuery, places: &mut [Place]) {
-    let earth = Geodesic::wgs84();
-    let metres = |place: &Place| -> f64 {
-        earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
-    };
-    places.sort_by(|a, b| metres(a).total_cmp(&metres(b)));
-}
-
 /// The ranges of neighbouring items that are of one kind.
 fn ranges<T>(items: &[T], is_same: impl Fn(&T, &T) -> bool) -> impl Iterator<Item = Range<u32>> {
     items.chunk_by(is_same).scan(0, |end, items| {

@@ -1,6 +1,6 @@
 //! The one way out to the network: every call has deadlines, and every answer a largest size.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,11 +21,27 @@ const USER_AGENT: &str = concat!(
 /// The most bytes of an answer. Twenty places with everything Google knows are a tenth of it.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;
 
+/// The most bytes of a refusal that are read: it says why in its first words.
+const REFUSAL_BYTES_MAX: u64 = 64 * 1024;
+
+/// The most characters of an address that a redirection points to.
+const LOCATION_CHARS_MAX: usize = 200;
+
+/// The one coding of answers that is asked for and understood.
+const PLAIN: &str = "identity";
+
+/// How the bytes of codings begin that some servers use without saying so.
+const CODED: [(&[u8], &str); 2] = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
+
 /// The most bytes of an answer's header.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 
-/// The library's buffers per connection; its default is 128 KiB each way, for small requests and answers.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// The library's buffer per connection for what comes in. A header must fit into it with room to spare, or it would
+/// count as cut off.
+const INPUT_BUFFER_BYTES: usize = HEADER_BYTES_MAX + 8 * 1024;
+
+/// The library's buffer per connection for what goes out; its default is 128 KiB, for small requests.
+const OUTPUT_BUFFER_BYTES: usize = 16 * 1024;
 
 /// A larger file than any set of certificates.
 const CA_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -45,6 +61,7 @@ impl Network {
         };
         let config = Agent::config_builder()
             .user_agent(USER_AGENT)
+            .accept_encoding(PLAIN)
             .http_status_as_error(false)
             // An address from the environment would see the questions; none is wanted unless asked for.
             .proxy(None)
@@ -56,8 +73,8 @@ impl Network {
             .timeout_per_read(Some(read))
             .timeout_per_write(Some(read))
             .max_response_header_size(HEADER_BYTES_MAX)
-            .input_buffer_size(BUFFER_BYTES)
-            .output_buffer_size(BUFFER_BYTES)
+            .input_buffer_size(INPUT_BUFFER_BYTES)
+            .output_buffer_size(OUTPUT_BUFFER_BYTES)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
         Ok(Network { agent: Agent::new_with_config(config) })
@@ -82,7 +99,25 @@ impl Network {
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let location = header("Location").map(plain_address);
+        let coding = header("Content-Encoding").map(|coding| coding.trim().to_ascii_lowercase());
+        let coding = coding.filter(|coding| !coding.is_empty() && coding != PLAIN);
+        if status != 200 {
+            let mut bytes = Vec::new();
+            // The status says enough if the rest of it does not come.
+            let _ = response.body_mut().as_reader().take(REFUSAL_BYTES_MAX).read_to_end(&mut bytes);
+            let text =
+                if coding.is_some() { String::new() } else { String::from_utf8_lossy(&bytes).into_owned() };
+            return Ok(Ok(Reply { status, retry_after, location, text }));
+        }
         let bytes = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()?;
+        let begins = CODED.iter().find(|(start, _)| bytes.starts_with(start));
+        if let Some(coding) = coding.or(begins.map(|(_, name)| (*name).to_owned())) {
+            let coding = PlacesError::words(&coding);
+            let why = format!("it came coded as {coding}, although it was asked to be sent as it is");
+            return Ok(Err(PlacesError::Garbage(why)));
+        }
         Ok(Reply::new(status, retry_after, bytes))
     }
 }
@@ -112,6 +147,10 @@ fn what_happened(error: Error, time: Duration) -> PlacesError {
         Error::Tls(why) => PlacesError::Unreachable(why.to_owned()),
         Error::BodyExceedsLimit(_) => PlacesError::TooLong(BODY_BYTES_MAX),
         Error::LargeResponseHeader(_, _) => PlacesError::Garbage("its header is too long".to_owned()),
+        // The library has room for so many, and no option for more.
+        Error::Protocol(error) if error.to_string().contains("too many headers") => {
+            PlacesError::Garbage("it has more than 128 header fields".to_owned())
+        }
         Error::Protocol(_) | Error::Http(_) => PlacesError::Garbage("it is not HTTP".to_owned()),
         Error::StatusCode(_)
         | Error::BadUri(_)
@@ -126,6 +165,20 @@ fn what_happened(error: Error, time: Duration) -> PlacesError {
         | Error::Other(_)
         | _ => PlacesError::Unreachable("the call could not be made".to_owned()),
     }
+}
+
+/// An address without what may be secret in it, and short.
+fn plain_address(location: &str) -> String {
+    let location = location.split(['?', '#']).next().unwrap_or_default();
+    let plain = match location.split_once("//") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}//{host}{path}")
+        }
+        None => location.to_owned(),
+    };
+    PlacesError::words(&plain).chars().take(LOCATION_CHARS_MAX).collect()
 }
 
 fn is_cut_off(kind: ErrorKind) -> bool {
@@ -148,4 +201,23 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, OpenError> {
         |item| if let PemItem::Certificate(found) = item { Some(found.to_owned()) } else { None };
     let found: Vec<Certificate<'static>> = items.into_iter().filter_map(certificate).collect();
     if found.is_empty() { Err(bad()) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_address;
+
+    #[test]
+    fn addresses_are_told_without_secrets() {
+        for (location, told) in [
+            ("https://example.org/api/?key=secret#secret", "https://example.org/api/"),
+            ("http://user:secret@example.org:8080", "http://example.org:8080"),
+            ("//user@example.org/x\u{7}", "//example.org/x"),
+            ("/api/interpreter?secret", "/api/interpreter"),
+            ("?secret", ""),
+        ] {
+            assert_eq!(plain_address(location), told);
+        }
+        assert_eq!(plain_address(&"x".repeat(5_000)).len(), 200);
+    }
 }

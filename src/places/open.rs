@@ -138,7 +138,7 @@ pub fn answer_in(
             let places = (places.parse)(&body).map_err(PlacesError::Garbage)?;
             Local::new(places, choice.provider.name).nearby(near)
         }
-        Source::Network(api) => api.read(near, Reply::new(status, None, body)?).result,
+        Source::Network(api) => api.answer(near, &Reply::new(status, None, body)?).result,
     }
 }
 
@@ -153,7 +153,7 @@ pub(super) fn open_remote(
     if needs_key && key.is_none() {
         return Err(OpenError::NoKey(name));
     }
-    let endpoint = endpoint(options.url.as_deref().unwrap_or(api.base), api.path, needs_key)?;
+    let endpoint = endpoint(options.url.as_deref().unwrap_or(api.base), api.path, api.also, needs_key)?;
     let network = Network::new(options.connect_deadline, options.read_deadline, options.ca.as_deref())?;
     let deadline = options.deadline.min(DEADLINE_MAX);
     // Another server than the provider's own costs nothing, unless the key goes there.

@@ -4,9 +4,33 @@ use serde_json::{Map, Value};
 
 use super::place::all_types;
 
+/// A tag that says what a thing is.
+struct Kind {
+    key: &'static str,
+    /// The values that a service is asked for; all of them if there is none here. Without them every stretch of a
+    /// railway would be a place, and every tree with a name.
+    asked: &'static [&'static str],
+}
+
 /// The tags that say what a thing is, in the order in which they count.
-const KIND_KEYS: [&str; 9] =
-    ["amenity", "shop", "tourism", "leisure", "historic", "office", "railway", "aeroway", "natural"];
+const KINDS: [Kind; 12] = [
+    Kind { key: "amenity", asked: &[] },
+    Kind { key: "shop", asked: &[] },
+    Kind { key: "tourism", asked: &[] },
+    Kind { key: "leisure", asked: &[] },
+    Kind { key: "healthcare", asked: &[] },
+    Kind { key: "historic", asked: &[] },
+    Kind { key: "office", asked: &[] },
+    Kind { key: "craft", asked: &[] },
+    Kind { key: "railway", asked: &["station", "halt", "tram_stop", "subway_entrance"] },
+    Kind { key: "public_transport", asked: &["station", "platform"] },
+    Kind { key: "aeroway", asked: &["aerodrome", "heliport", "terminal"] },
+    Kind { key: "natural", asked: &["beach", "cave_entrance", "hot_spring", "peak", "spring", "volcano"] },
+];
+
+/// What a service that takes the Earth for a sphere calls a metre is up to half a percent more or less on the
+/// ellipsoid, for the spheres of Overpass (40,000 km around) and of OpenSearch (6,371 km to the centre).
+const SPHERE: f64 = 1.006;
 
 /// Tag values for which Google has another word; all others are used as they are.
 const GOOGLES_WORDS: [(&str, &str); 18] = [
@@ -30,6 +54,21 @@ const GOOGLES_WORDS: [(&str, &str); 18] = [
     ("mall", "shopping_mall"),
 ];
 
+/// The metres to ask of a service that takes the Earth for a sphere, so that it leaves out nothing within `radius_m`.
+pub(super) fn on_sphere_m(radius_m: u32) -> u32 {
+    (f64::from(radius_m) * SPHERE).ceil() as u32
+}
+
+/// How far all is known if a service that takes the Earth for a sphere has sent all up to a place `metres` away.
+pub(super) fn surely_m(metres: f64) -> f64 {
+    metres / (SPHERE * SPHERE)
+}
+
+/// The tags to ask a service for: keys, each with the only values of it that are asked for, or none for all.
+pub(super) fn asked() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    KINDS.iter().map(|Kind { key, asked }| (*key, *asked))
+}
+
 /// The text of a tag; numbers count as text, empty ones as absent.
 pub(super) fn tag(tags: &Map<String, Value>, key: &str) -> Option<String> {
     match tags.get(key)? {
@@ -41,13 +80,13 @@ pub(super) fn tag(tags: &Map<String, Value>, key: &str) -> Option<String> {
 
 /// What the thing is, as its own tags say it: `fast_food`.
 pub(super) fn kind(tags: &Map<String, Value>) -> Option<String> {
-    KIND_KEYS.iter().find_map(|key| tag(tags, key).filter(|value| value != "yes" && value != "no"))
+    KINDS.iter().find_map(|kind| tag(tags, kind.key).filter(|value| value != "yes" && value != "no"))
 }
 
 /// Google-style types from every tag that says what the thing is.
 pub(super) fn types(tags: &Map<String, Value>) -> Vec<String> {
     let mut words = Vec::new();
-    for key in KIND_KEYS {
+    for Kind { key, .. } in KINDS {
         // One tag can hold several values: `amenity=cafe;library`.
         for value in tag(tags, key).unwrap_or_default().split(';').map(str::trim) {
             if value.is_empty() || value == "no" {

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::circles::{Circle, Circles, Nearest};
 use super::error::{OpenError, PlacesError};
+use super::found::Found;
 use super::place::Place;
 use super::request::{Health, Reading, Reply, Request};
+use super::said::Said;
 use crate::proto::line::query::NearbyQuery;
 
 /// A provider of places. Every method may be called from any thread at any time.
@@ -57,14 +60,16 @@ pub(crate) struct ProviderApi {
     pub(crate) base: &'static str,
     /// Where the interface is on a server.
     pub(crate) path: &'static str,
+    /// Other paths of such a server, which people copy.
+    pub(crate) also: &'static [&'static str],
     pub(crate) policy: UsagePolicy,
+    /// How it is asked for the nearest places, if it does not know them itself. Otherwise one call asks for all.
+    pub(crate) circles: Option<Circles>,
     /// The request for everything near a point, to the whole address of the interface. The key is empty if the
     /// policy asks for none.
     pub(crate) request: fn(endpoint: &str, key: &str, near: &NearbyQuery) -> Request,
     /// What the body of a reply with HTTP status 200 holds.
-    pub(crate) parse: fn(&NearbyQuery, String) -> Result<Parsed, PlacesError>,
-    /// What a reply with any other status means.
-    pub(crate) refusal: fn(&Reply) -> Reading,
+    pub(crate) parse: fn(&NearbyQuery, &str) -> Result<Parsed, PlacesError>,
     /// A recorded reply that holds places, for the tests that every provider passes.
     #[cfg(test)]
     pub(crate) recorded: &'static str,
@@ -96,26 +101,50 @@ pub(crate) struct UsagePolicy {
 
 /// What the body of a successful reply holds.
 pub(crate) enum Parsed {
-    /// Places, in the order in which they are shown.
-    Places(Vec<Place>),
+    /// Places: in the order in which they are shown, unless the provider is asked in circles.
+    Places(Found),
     /// An answer that is passed on as it came, and what it says of the provider's health.
     Answer(Answer, Health),
 }
 
 impl ProviderApi {
-    /// What the reply to a question about `near` means.
-    pub(crate) fn read(&self, near: &NearbyQuery, reply: Reply) -> Reading {
-        if reply.status != 200 {
-            let Reading { result, health } = (self.refusal)(&reply);
-            return Reading { result, health: self.with_pause(health) };
-        }
-        match (self.parse)(near, reply.text) {
-            Ok(Parsed::Places(places)) => {
-                Reading::well(Ok(Answer::of(&places, self.policy.attributions, None)))
+    /// What the reply to a request for `near` means.
+    pub(crate) fn read(&self, near: &NearbyQuery, reply: &Reply) -> Reading<Parsed> {
+        if reply.status == 200 {
+            match (self.parse)(near, &reply.text) {
+                Ok(Parsed::Answer(answer, health)) => {
+                    return Reading { result: Ok(Parsed::Answer(answer, health)), health };
+                }
+                Ok(parsed) => return Reading::well(Ok(parsed)),
+                // An error that is called a success.
+                Err(PlacesError::Garbage(_)) if Said::in_json(&reply.text).is_some() => {}
+                Err(error) => return Reading::unwell(error),
             }
-            Ok(Parsed::Answer(answer, health)) => Reading { result: Ok(answer), health },
-            Err(error) => Reading::unwell(error),
         }
+        let Reading { result, health } = Reading::of_refusal(reply);
+        Reading { result, health: self.with_pause(health) }
+    }
+
+    /// The answer to a question about `near`, if this reply were all there is.
+    pub(crate) fn answer(&self, near: &NearbyQuery, reply: &Reply) -> Reading<Answer> {
+        let Reading { result, health } = self.read(near, reply);
+        let result = result.and_then(|parsed| match parsed {
+            Parsed::Answer(answer, _) => Ok(answer),
+            Parsed::Places(found) => match self.circles {
+                None => Ok(self.ranked(&found)),
+                Some(circles) => {
+                    let mut nearest = Nearest::new(near, circles, Circle::default());
+                    nearest.learn(near, found.complete_m, found.places);
+                    nearest.answer(self.policy.attributions, None)
+                }
+            },
+        });
+        Reading { result, health }
+    }
+
+    /// The answer of a provider that knows itself which places are nearest.
+    pub(crate) fn ranked(&self, found: &Found) -> Answer {
+        Answer::of(&found.places, self.policy.attributions, None)
     }
 
     fn with_pause(&self, health: Health) -> Health {

@@ -1,8 +1,8 @@
 //! A provider over the network: its interface, and everything that protects it and us from each other.
 //!
-//! The order of one question: a cached answer; an equal question under way; a call permit; a closed breaker; the
-//! budget; the call, and perhaps a second one; the outcome, which the breaker and the cache learn. No lock is held
-//! during a call.
+//! The order of one question: a cached answer; an equal question under way; a call permit for all of it; and then as
+//! many calls as it takes: a closed breaker; the budget; the call, and perhaps a second one; the outcome, which the
+//! breaker and the cache learn. No lock is held during a call.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,13 @@ use super::breaker::Breaker;
 use super::budget::Budget;
 use super::cache::Cache;
 use super::call_permits::CallPermits;
+use super::circles::{Circle, Circles, Nearest};
 use super::clock;
 use super::error::PlacesError;
+use super::found::{Found, Warnings};
 use super::key::Key;
 use super::network::Network;
-use super::provider::{PlacesProvider, ProviderApi};
+use super::provider::{Parsed, PlacesProvider, ProviderApi};
 use super::request::{Health, Question, Reading};
 use super::single_flight::SingleFlight;
 use crate::proto::line::query::NearbyQuery;
@@ -28,9 +30,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// The part of the overall deadline that is left for the call itself, as a divisor: a call that was permitted later
 /// than that would be broken off without a chance, and the provider would be blamed for it.
 const CALL_SHARE: u32 = 4;
-
-/// Stands in a provider's text in place of our key, should the provider repeat it.
-const KEY_BLOT: &str = "(hidden)";
 
 /// A network provider.
 pub(crate) struct Remote {
@@ -46,6 +45,7 @@ pub(crate) struct Remote {
     breaker: Mutex<Breaker>,
     budget: Mutex<Budget>,
     cache: Option<Mutex<Cache>>,
+    warnings: Mutex<Warnings>,
 }
 
 impl Remote {
@@ -65,7 +65,8 @@ impl Remote {
         let permits = CallPermits::new(calls_max, policy.waiting_max);
         let cache = policy.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
         let (flights, breaker, budget) = (SingleFlight::default(), Mutex::default(), Mutex::default());
-        Remote { api, endpoint, key, network, deadline, flights, permits, breaker, budget, cache }
+        let warnings = Mutex::default();
+        Remote { api, endpoint, key, network, deadline, flights, permits, breaker, budget, cache, warnings }
     }
 
     /// Bounds all calls, which are not bounded otherwise.
@@ -74,18 +75,71 @@ impl Remote {
         Remote { budget: Mutex::new(budget), ..self }
     }
 
-    fn cached(&self, question: Question) -> Option<Answer> {
-        self.cache.as_ref()?.lock().get(question, clock::now())
+    /// What is known of the places near a point.
+    fn known(&self, near: &NearbyQuery) -> Circle {
+        let cache = self.cache.as_ref();
+        let area = cache.and_then(|cache| cache.lock().find(near, clock::now()));
+        area.map(|area| area.around(near)).unwrap_or_default()
+    }
+
+    /// The answer, if what is known is enough for it.
+    fn cached(&self, near: &NearbyQuery) -> Option<Answer> {
+        let nearest = Nearest::new(near, self.api.circles?, self.known(near));
+        nearest.is_sure().then(|| nearest.answer(self.api.policy.attributions, None).ok())?
     }
 
     /// Asks on behalf of all threads with the same question.
-    fn ask(&self, near: &NearbyQuery, question: Question, deadline: Instant) -> Result<Answer, PlacesError> {
-        // Another call may have landed between our first look and our own flight.
-        if let Some(answer) = self.cached(question) {
-            return Ok(answer);
-        }
+    fn ask(&self, near: &NearbyQuery, deadline: Instant) -> Result<Answer, PlacesError> {
         let latest = deadline.checked_sub(self.deadline / CALL_SHARE).unwrap_or(deadline);
         let _permit = self.permits.acquire_until(latest)?;
+        match self.api.circles {
+            None => match self.step(near, deadline, latest)? {
+                Parsed::Answer(answer, _) => Ok(answer),
+                Parsed::Places(found) => Ok(self.api.ranked(&found)),
+            },
+            Some(circles) => self.ask_in_circles(near, circles, deadline, latest),
+        }
+    }
+
+    /// Asks for one circle after another, as long as there is time and budget for it.
+    fn ask_in_circles(
+        &self,
+        near: &NearbyQuery,
+        circles: Circles,
+        deadline: Instant,
+        latest: Instant,
+    ) -> Result<Answer, PlacesError> {
+        // Another question may have been answered while this one waited for its turn.
+        let mut nearest = Nearest::new(near, circles, self.known(near));
+        let mut why = None;
+        while let Some(circle) = nearest.next() {
+            match self.step(&circle, deadline, latest) {
+                Ok(Parsed::Places(found)) => nearest.learn(&circle, found.complete_m, found.places),
+                Ok(Parsed::Answer(answer, _)) => return Ok(answer),
+                // A smaller circle has a shorter answer.
+                Err(error @ PlacesError::TooLong(_)) => {
+                    nearest.learn(&circle, 0.0, Vec::new());
+                    why = Some(error);
+                }
+                Err(error) => {
+                    why = Some(error);
+                    break;
+                }
+            }
+            if clock::now() >= latest {
+                why = Some(PlacesError::TooSlow(self.deadline));
+                break;
+            }
+        }
+        let answer = nearest.answer(self.api.policy.attributions, why);
+        if let Some(cache) = &self.cache {
+            cache.lock().put(near, nearest.known(), clock::now());
+        }
+        answer
+    }
+
+    /// One request and, if it fails in a way that may pass, perhaps a second one.
+    fn step(&self, near: &NearbyQuery, deadline: Instant, latest: Instant) -> Result<Parsed, PlacesError> {
         let mut reading = self.attempt(near, deadline)?;
         for _ in 0..self.api.policy.retries {
             let next = clock::now() + RETRY_PAUSE;
@@ -97,14 +151,16 @@ impl Remote {
             let Ok(second) = self.attempt(near, deadline) else { break };
             reading = second;
         }
-        if let (Ok(answer), Health::Well, Some(cache)) = (&reading.result, reading.health, &self.cache) {
-            cache.lock().put(question, answer.clone(), clock::now());
+        if let Ok(Parsed::Places(Found { left_out: Some(left_out), .. })) = &reading.result
+            && let Some(warning) = self.warnings.lock().due(left_out, clock::now())
+        {
+            log::warn!("places: {warning}");
         }
         reading.result
     }
 
     /// One call, if the breaker and the budget allow it: its reading, or why there was no call.
-    fn attempt(&self, near: &NearbyQuery, deadline: Instant) -> Result<Reading, PlacesError> {
+    fn attempt(&self, near: &NearbyQuery, deadline: Instant) -> Result<Reading<Parsed>, PlacesError> {
         self.breaker.lock().permit(clock::now())?;
         self.budget.lock().take(clock::now())?;
         let reading = self.call(near, deadline);
@@ -116,16 +172,18 @@ impl Remote {
         Ok(reading)
     }
 
-    fn call(&self, near: &NearbyQuery, deadline: Instant) -> Reading {
+    fn call(&self, near: &NearbyQuery, deadline: Instant) -> Reading<Parsed> {
         let time = deadline.saturating_duration_since(clock::now());
         let key = self.key.as_ref().map(Key::reveal);
         match self.network.call(&(self.api.request)(&self.endpoint, key.unwrap_or_default(), near), time) {
             Ok(mut reply) => {
-                if let Some(key) = key.filter(|key| reply.text.contains(key)) {
-                    reply.text = reply.text.replace(key, KEY_BLOT);
+                if let Some(key) = key {
+                    reply.blot_out(key);
                 }
-                self.api.read(near, reply)
+                self.api.read(near, &reply)
             }
+            // It does what it was asked for, of too large a circle.
+            Err(error @ PlacesError::TooLong(_)) if self.api.circles.is_some() => Reading::well(Err(error)),
             Err(PlacesError::TooSlow(_)) => Reading::unwell(PlacesError::TooSlow(self.deadline)),
             Err(error) => Reading::unwell(error),
         }
@@ -150,11 +208,11 @@ impl PlacesProvider for Remote {
             return Err(PlacesError::Stopped);
         }
         let question = Question::from(near);
-        if let Some(answer) = self.cached(question) {
+        if let Some(answer) = self.cached(near) {
             return Ok(answer);
         }
         let deadline = clock::now() + self.deadline;
-        let outcome = self.flights.run(question, deadline, || self.ask(near, question, deadline));
+        let outcome = self.flights.run(question, deadline, || self.ask(near, deadline));
         outcome.unwrap_or(Err(PlacesError::TooSlow(self.deadline)))
     }
 
@@ -170,7 +228,7 @@ impl PlacesProvider for Remote {
 
 /// Whether the provider failed in a way that may pass; a reply that is slow, too long or nonsense will be so
 /// again.
-fn is_worth_another(reading: &Reading) -> bool {
+fn is_worth_another(reading: &Reading<Parsed>) -> bool {
     reading.health == Health::Unwell
         && matches!(&reading.result, Ok(_) | Err(PlacesError::Failed(_) | PlacesError::CutOff))
 }

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::places::error::PlacesError;
+use crate::places::found::Found;
 use crate::places::place::{Place, is_on_the_globe};
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
-use crate::places::request::{Reading, Reply, Request, object};
+use crate::places::request::{Request, object};
 use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
 
 pub(super) const PROVIDER: Provider = Provider {
@@ -19,6 +21,7 @@ pub(super) const PROVIDER: Provider = Provider {
     source: Source::Network(ProviderApi {
         base: "https://places.googleapis.com",
         path: "/v1/places:searchNearby",
+        also: &[],
         policy: UsagePolicy {
             needs_key: true,
             calls_max: None,
@@ -31,9 +34,9 @@ pub(super) const PROVIDER: Provider = Provider {
             calls_per_day: Some(1_000),
             attributions: &[],
         },
+        circles: None,
         request,
         parse,
-        refusal,
         #[cfg(test)]
         recorded: include_str!("../../tests/places/google-ok.json"),
     }),
@@ -64,119 +67,74 @@ fn request(endpoint: &str, key: &str, near: &NearbyQuery) -> Request {
     }
 }
 
-fn parse(_near: &NearbyQuery, text: String) -> Result<Parsed, PlacesError> {
-    let found: Found = object(&text)?;
-    let places = found.places.into_iter().take(usize::from(PLACES_MAX)).filter_map(place);
-    Ok(Parsed::Places(places.collect()))
+fn parse(_near: &NearbyQuery, text: &str) -> Result<Parsed, PlacesError> {
+    let answer: Places<'_> = object(text)?;
+    if !answer.error.is_null() {
+        return Err(PlacesError::Garbage("it is an error".to_owned()));
+    }
+    let mut found = Found::read(&answer.places.unwrap_or_default(), place);
+    found.places.truncate(usize::from(PLACES_MAX));
+    Ok(Parsed::Places(found))
 }
 
 /// An answer with places; `{}` when there is none.
 #[derive(Deserialize)]
-struct Found {
+struct Places<'a> {
+    #[serde(borrow)]
+    places: Option<Vec<&'a RawValue>>,
     #[serde(default)]
-    places: Vec<NewPlace>,
+    error: Value,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewPlace {
-    id: String,
+    id: Option<String>,
     display_name: Option<DisplayName>,
     formatted_address: Option<String>,
     location: Option<LatLng>,
-    #[serde(default)]
-    types: Vec<String>,
+    types: Option<Vec<Option<String>>>,
 }
 
 #[derive(Deserialize)]
 struct DisplayName {
-    text: String,
+    text: Option<String>,
 }
 
 /// Google leaves a coordinate out when it is zero, as its format does with every default.
 #[derive(Deserialize)]
 struct LatLng {
-    #[serde(default)]
-    latitude: f64,
-    #[serde(default)]
-    longitude: f64,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
 }
 
-/// An error, as all of Google's newer interfaces send it.
-#[derive(Default, Deserialize)]
-struct Refusal {
-    error: RefusalError,
-}
-
-#[derive(Default, Deserialize)]
-struct RefusalError {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    details: Vec<Detail>,
-}
-
-#[derive(Deserialize)]
-struct Detail {
-    #[serde(default)]
-    reason: String,
-}
-
-/// A place in the legacy words; one without a point on the globe has none.
-fn place(found: NewPlace) -> Option<Place> {
-    let LatLng { latitude, longitude } = found.location?;
-    is_on_the_globe(latitude, longitude).then(|| Place {
-        id: found.id,
-        name: found.display_name.map(|name| name.text).unwrap_or_default(),
-        latitude,
-        longitude,
-        types: found.types,
-        vicinity: found.formatted_address,
-    })
-}
-
-fn refusal(reply: &Reply) -> Reading {
-    let Refusal { error } = object(&reply.text).unwrap_or_default();
-    let words = PlacesError::words(&error.message);
-    let bad_key = error.details.iter().any(|detail| detail.reason == "API_KEY_INVALID");
-    match error.status.as_str() {
-        // A wrong key comes as a wrong argument; only the details tell.
-        "INVALID_ARGUMENT" if bad_key => Reading::well(Err(PlacesError::Denied(words))),
-        "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => {
-            Reading::well(Err(PlacesError::Invalid(words)))
-        }
-        "PERMISSION_DENIED" | "UNAUTHENTICATED" => Reading::well(Err(PlacesError::Denied(words))),
-        _ => Reading::of_status(reply, &words),
+/// A place in the legacy words.
+fn place(found: NewPlace) -> Result<Place, &'static str> {
+    let given = |text: &String| !text.trim().is_empty();
+    let id = found.id.filter(given).ok_or("no id")?;
+    let name = found.display_name.and_then(|name| name.text).filter(given).ok_or("no name")?;
+    let LatLng { latitude, longitude } = found.location.ok_or("no location")?;
+    let (latitude, longitude) = (latitude.unwrap_or_default(), longitude.unwrap_or_default());
+    if !is_on_the_globe(latitude, longitude) {
+        return Err("a location that is not on the globe");
     }
+    let types = found.types.unwrap_or_default().into_iter().flatten().collect();
+    Ok(Place { id, name, latitude, longitude, types, vicinity: found.formatted_address })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
-    use super::{Duration, UsagePolicy, json};
+    use super::{Duration, Value, json};
     use crate::places::error::PlacesError;
-    use crate::places::over_http::{NEAR, policy, read, read_after, request};
-    use crate::places::request::Health;
+    use crate::places::over_http::{NEAR, api, read, read_after, request, terms};
+    use crate::places::provider::Parsed;
+    use crate::places::request::{Health, Reply};
 
     #[test]
     fn the_policy_is_what_the_terms_say() {
-        let UsagePolicy {
-            needs_key,
-            calls_max,
-            waiting_max,
-            retries,
-            may_cache,
-            pause_min,
-            calls_per_minute,
-            calls_per_day,
-            attributions,
-        } = policy("google");
-        assert_eq!((calls_per_minute, calls_per_day), (Some(60), Some(1_000)));
-        assert_eq!((needs_key, calls_max, waiting_max, retries), (true, None, 0, 1));
-        assert_eq!((may_cache, pause_min, attributions), (false, Duration::ZERO, &[][..]));
+        let expected = "key true, at once None, waiting 0, retries 1, cached false, \
+                        pause 0ns, 60 a minute, 1000 a day, []";
+        assert_eq!(terms("google"), expected);
     }
 
     #[test]
@@ -255,7 +213,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        for text in ["", "[]x", "<html>", r#"{"places":3}"#, r#"{"places":[{"id":5}]}"#] {
+        for text in ["", "[]x", "<html>", r#"{"places":3}"#] {
             assert!(matches!(read("google", 200, text).result, Err(PlacesError::Garbage(_))), "{text}");
         }
         assert_eq!(read("google", 502, "<html>").result, Err(PlacesError::Failed("HTTP status 502".into())));
@@ -264,9 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn odd_places_are_left_out_and_what_is_null_is_taken_for_missing() {
+        let text = include_str!("../../tests/places/google-odd.json");
+        let reply = Reply { status: 200, text: text.to_owned(), ..Reply::default() };
+        let Ok(Parsed::Places(found)) = api("google").read(&NEAR, &reply).result else { panic!("no answer") };
+        let ids: Vec<&str> = found.places.iter().map(|place| place.id.as_str()).collect();
+        assert_eq!(ids, ["good-1", "good-2"]);
+        assert_eq!((found.places[1].latitude, found.places[1].types.len()), (0.0, 2));
+        assert_eq!(
+            found.left_out.unwrap().to_string(),
+            "10 of the 12 elements of an answer are no places; the first, [1]: no id"
+        );
+        let answer = read("google", 200, r#"{"places":null,"error":null}"#).result.unwrap();
+        assert!(answer.as_str().contains("ZERO_RESULTS"), "{answer}");
+    }
+
+    #[test]
     fn a_place_off_the_globe_is_left_out() {
         let one = |longitude: f64| {
-            format!(r#"{{"id":"x","location":{{"latitude":34.06892,"longitude":{longitude}}}}}"#)
+            format!(
+                r#"{{"id":"x","displayName":{{"text":"y"}},
+                    "location":{{"latitude":34.06892,"longitude":{longitude}}}}}"#
+            )
         };
         let text = format!("{{\"places\":[{},{}]}}", one(-379.4451811), one(-118.4));
         let value: Value = serde_json::from_str(read("google", 200, &text).result.unwrap().as_str()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::places::answer::Answer;
 use crate::places::error::PlacesError;
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
-use crate::places::request::{Health, Reading, Request};
+use crate::places::request::{Health, Request, percent_encoded};
 use crate::proto::line::query::NearbyQuery;
 
 pub(super) const PROVIDER: Provider = Provider {
@@ -17,6 +17,7 @@ pub(super) const PROVIDER: Provider = Provider {
     source: Source::Network(ProviderApi {
         base: "https://maps.googleapis.com",
         path: "/maps/api/place/nearbysearch/json",
+        also: &[],
         policy: UsagePolicy {
             needs_key: true,
             calls_max: None,
@@ -29,9 +30,9 @@ pub(super) const PROVIDER: Provider = Provider {
             calls_per_day: Some(1_000),
             attributions: &[],
         },
+        circles: None,
         request,
         parse,
-        refusal: |reply| Reading::of_status(reply, ""),
         #[cfg(test)]
         recorded: include_str!("../../tests/places/legacy-ok.json"),
     }),
@@ -45,47 +46,23 @@ fn request(endpoint: &str, key: &str, near: &NearbyQuery) -> Request {
     Request { url: format!("{endpoint}?{query}"), headers: Vec::new(), body: None }
 }
 
-fn parse(_near: &NearbyQuery, text: String) -> Result<Parsed, PlacesError> {
-    let (answer, status) = Answer::check(text)?;
+fn parse(_near: &NearbyQuery, text: &str) -> Result<Parsed, PlacesError> {
+    let (answer, status) = Answer::check(text.to_owned())?;
     // Google's advice for this one is to ask again; the others would be the same again.
     let failed = status.as_deref() == Some("UNKNOWN_ERROR");
     Ok(Parsed::Answer(answer, if failed { Health::Unwell } else { Health::Well }))
 }
 
-/// For a query's value; a real key needs nothing of it.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Health, NearbyQuery, PlacesError, UsagePolicy};
-    use crate::places::over_http::{NEAR, policy, read, request};
+    use super::{Health, NearbyQuery, PlacesError};
+    use crate::places::over_http::{NEAR, read, request, terms};
 
     #[test]
     fn the_policy_is_what_the_terms_say() {
-        let UsagePolicy {
-            needs_key,
-            calls_max,
-            waiting_max,
-            retries,
-            may_cache,
-            pause_min,
-            calls_per_minute,
-            calls_per_day,
-            attributions,
-        } = policy("google-legacy");
-        assert_eq!((calls_per_minute, calls_per_day), (Some(60), Some(1_000)));
-        assert_eq!((needs_key, calls_max, waiting_max, retries), (true, None, 0, 1));
-        assert_eq!((may_cache, pause_min, attributions), (false, Duration::ZERO, &[][..]));
+        let expected = "key true, at once None, waiting 0, retries 1, cached false, \
+                        pause 0ns, 60 a minute, 1000 a day, []";
+        assert_eq!(terms("google-legacy"), expected);
     }
 
     #[test]
@@ -131,7 +108,7 @@ mod tests {
         assert!(matches!(error(400, ""), PlacesError::Invalid(_)));
         assert!(matches!(error(429, ""), PlacesError::OverLimit(_)));
         assert_eq!(error(503, "<html>"), PlacesError::Failed("HTTP status 503".into()));
-        assert_eq!(error(302, ""), PlacesError::Status(302));
+        assert_eq!(error(302, ""), PlacesError::Status("HTTP status 302".into()));
         assert_eq!(read("google-legacy", 503, "").health, Health::Unwell);
         assert_eq!(read("google-legacy", 403, "").health, Health::Well);
     }

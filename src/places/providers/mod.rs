@@ -8,9 +8,16 @@ mod geojson;
 mod google;
 mod google_legacy;
 mod overpass;
+mod photon;
 
 use super::provider::Provider;
 
 /// Every provider, in the order of the help. The first is asked unless another is chosen.
-pub(super) static PROVIDERS: &[Provider] =
-    &[catalogue::PROVIDER, geojson::PROVIDER, google::PROVIDER, google_legacy::PROVIDER, overpass::PROVIDER];
+pub(super) static PROVIDERS: &[Provider] = &[
+    catalogue::PROVIDER,
+    geojson::PROVIDER,
+    google::PROVIDER,
+    google_legacy::PROVIDER,
+    overpass::PROVIDER,
+    photon::PROVIDER,
+];

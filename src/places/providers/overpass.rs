@@ -5,15 +5,21 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
+use crate::places::circles::Circles;
 use crate::places::error::PlacesError;
-use crate::places::index::sort_by_distance;
+use crate::places::found::Found;
 use crate::places::osm::{self, tag};
 use crate::places::place::{Place, is_on_the_globe};
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
-use crate::places::request::{Reading, Reply, Request, object};
-use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
+use crate::places::request::{Request, object};
+use crate::places::tags::Tags;
+use crate::proto::line::query::NearbyQuery;
+
+/// The most elements of an answer. With all their tags they take a quarter of a megabyte.
+const ELEMENTS_MAX: usize = 500;
 
 pub(super) const PROVIDER: Provider = Provider {
     name: "overpass",
@@ -22,6 +28,7 @@ pub(super) const PROVIDER: Provider = Provider {
     source: Source::Network(ProviderApi {
         base: "https://overpass-api.de",
         path: "/api/interpreter",
+        also: &["/api/status", "/api/timestamp"],
         policy: UsagePolicy {
             needs_key: false,
             calls_max: Some(1),
@@ -36,46 +43,50 @@ pub(super) const PROVIDER: Provider = Provider {
             // The licence asks for it wherever the data are shown.
             attributions: &["(c) OpenStreetMap contributors"],
         },
+        circles: Some(Circles { first_m: 500, calls_max: 6 }),
         request,
         parse,
-        refusal,
         #[cfg(test)]
         recorded: include_str!("../../tests/places/overpass-ok.json"),
     }),
 };
 
+/// The query for the named things of every kind around a point. `tags center` is all that is read: without it a way
+/// comes with every point that it has.
 fn request(endpoint: &str, _key: &str, near: &NearbyQuery) -> Request {
     let NearbyQuery { latitude, longitude, radius_m } = near;
     let (latitude, longitude) = (latitude + 0.0, longitude + 0.0);
-    let text = format!(
-        "[out:json][timeout:25];nwr(around:{radius_m},{latitude},{longitude})[amenity][name];\
-         out center {PLACES_MAX};"
-    );
+    let around = format!("(around:{},{latitude},{longitude})", osm::on_sphere_m(*radius_m));
+    let kinds: String = osm::asked()
+        .map(|(key, values)| match values {
+            [] => format!("nwr{around}[{key}][name];"),
+            _ => format!("nwr{around}[{key}~\"^({})$\"][name];", values.join("|")),
+        })
+        .collect();
+    let text = format!("[out:json][timeout:25];({kinds});out tags center {ELEMENTS_MAX};");
     let headers = vec![("Content-Type", "text/plain; charset=utf-8".to_owned())];
     Request { url: endpoint.to_owned(), headers, body: Some(text) }
 }
 
-fn parse(near: &NearbyQuery, text: String) -> Result<Parsed, PlacesError> {
-    let found: Found = object(&text)?;
+fn parse(near: &NearbyQuery, text: &str) -> Result<Parsed, PlacesError> {
+    let answer: Elements<'_> = object(text)?;
     // A query that ran out of time or memory comes as a success, with what was found by then.
-    if let Some(remark) = found.remark.filter(|remark| remark.contains("error")) {
-        return Err(PlacesError::Failed(PlacesError::words(&remark)));
+    if let Some(remark) = answer.remark.as_str().filter(|remark| remark.contains("error")) {
+        return Err(PlacesError::Failed(PlacesError::words(remark)));
     }
-    let mut places: Vec<Place> = found.elements.into_iter().filter_map(place).collect();
-    sort_by_distance(near, &mut places);
-    places.truncate(usize::from(PLACES_MAX));
-    Ok(Parsed::Places(places))
-}
-
-fn refusal(reply: &Reply) -> Reading {
-    let dislike = "HTTP status 406: it does not like the User-Agent";
-    Reading::of_status(reply, if reply.status == 406 { dislike } else { "" })
+    let mut found = Found::read(&answer.elements.unwrap_or_default(), place);
+    // It sends the lowest numbers, not the nearest: if it sends as many as it was asked for, any other may be nearer.
+    found.complete_m = if found.elements < ELEMENTS_MAX { f64::from(near.radius_m) } else { 0.0 };
+    Ok(Parsed::Places(found))
 }
 
 #[derive(Deserialize)]
-struct Found {
-    elements: Vec<Element>,
-    remark: Option<String>,
+struct Elements<'a> {
+    // Must be there, and may be null.
+    #[serde(borrow, deserialize_with = "Option::deserialize")]
+    elements: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    remark: Value,
 }
 
 /// A node has a point of its own; a way and a relation come with their centre.
@@ -83,12 +94,11 @@ struct Found {
 struct Element {
     #[serde(rename = "type")]
     kind: String,
-    id: u64,
+    id: i64,
     lat: Option<f64>,
     lon: Option<f64>,
     center: Option<Centre>,
-    #[serde(default)]
-    tags: Map<String, Value>,
+    tags: Option<Tags>,
 }
 
 #[derive(Deserialize)]
@@ -97,20 +107,23 @@ struct Centre {
     lon: f64,
 }
 
-/// An element with a name and a point on the globe; others are no places.
-fn place(element: Element) -> Option<Place> {
+fn place(element: Element) -> Result<Place, &'static str> {
+    // It makes them up for things that are not in OpenStreetMap.
+    let id = u64::try_from(element.id).map_err(|_| "a negative id")?;
     let own = element.lat.zip(element.lon);
-    let (latitude, longitude) = own.or(element.center.map(|centre| (centre.lat, centre.lon)))?;
+    let point = own.or(element.center.map(|centre| (centre.lat, centre.lon)));
+    let (latitude, longitude) = point.ok_or("no point")?;
     if !is_on_the_globe(latitude, longitude) {
-        return None;
+        return Err("a point that is not on the globe");
     }
-    Some(Place {
-        id: format!("{}/{}", element.kind, element.id),
-        name: tag(&element.tags, "name")?,
+    let Tags(tags) = element.tags.unwrap_or_default();
+    Ok(Place {
+        id: format!("{}/{id}", element.kind),
+        name: tag(&tags, "name").ok_or("no name")?,
         latitude,
         longitude,
-        types: osm::types(&element.tags),
-        vicinity: osm::vicinity(&element.tags),
+        types: osm::types(&tags),
+        vicinity: osm::vicinity(&tags),
     })
 }
 
@@ -118,39 +131,33 @@ fn place(element: Element) -> Option<Place> {
 mod tests {
     use serde_json::json;
 
-    use super::{Duration, UsagePolicy, Value};
-    use crate::places::over_http::{NEAR, policy, read, read_after, request};
-    use crate::places::request::Health;
+    use super::{Duration, Value};
+    use crate::places::over_http::{NEAR, api, read, read_after, request, terms};
+    use crate::places::provider::Parsed;
+    use crate::places::request::{Health, Reply};
 
     const PAUSE_MIN: Duration = Duration::from_secs(30);
 
     #[test]
     fn the_policy_is_what_the_public_servers_ask_for() {
-        let UsagePolicy {
-            needs_key,
-            calls_max,
-            waiting_max,
-            retries,
-            may_cache,
-            pause_min,
-            calls_per_minute,
-            calls_per_day,
-            attributions,
-        } = policy("overpass");
-        assert_eq!((calls_per_minute, calls_per_day), (Some(30), Some(2_000)));
-        assert_eq!((needs_key, calls_max, waiting_max, retries), (false, Some(1), 8, 0));
-        assert_eq!((may_cache, pause_min), (true, PAUSE_MIN));
-        assert_eq!(attributions, ["(c) OpenStreetMap contributors"]);
+        let expected = "key false, at once Some(1), waiting 8, retries 0, cached true, \
+                        pause 30s, 30 a minute, 2000 a day, [\"(c) OpenStreetMap contributors\"]";
+        assert_eq!(terms("overpass"), expected);
     }
 
     #[test]
     fn the_request_is_the_documented_one() {
         let request = request("overpass", "", &NEAR);
         assert_eq!(request.url, "https://overpass-api.de/api/interpreter");
-        assert_eq!(
-            request.body.unwrap(),
-            "[out:json][timeout:25];nwr(around:10000,34.06893,-118.445127)[amenity][name];out center 20;"
+        let body = request.body.unwrap();
+        assert!(
+            body.starts_with(
+                "[out:json][timeout:25];(nwr(around:10060,34.06893,-118.445127)[amenity][name];nwr("
+            ),
+            "{body}"
         );
+        let railway = r#"[railway~"^(station|halt|tram_stop|subway_entrance)$"][name];"#;
+        assert!(body.contains(railway) && body.ends_with("[name];);out tags center 500;"), "{body}");
     }
 
     #[test]
@@ -221,6 +228,23 @@ mod tests {
         let health = |seconds| read_after("overpass", 429, Some(Duration::from_secs(seconds)), "").health;
         assert_eq!(health(1), Health::AsksForSilence(Duration::from_secs(30)));
         assert_eq!(health(90), Health::AsksForSilence(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn odd_elements_are_left_out_and_what_is_null_is_taken_for_missing() {
+        let text = include_str!("../../tests/places/overpass-odd.json");
+        let reading =
+            api("overpass").read(&NEAR, &Reply { status: 200, text: text.to_owned(), ..Reply::default() });
+        let Ok(Parsed::Places(found)) = reading.result else { panic!("{:?}", reading.health) };
+        let ids: Vec<&str> = found.places.iter().map(|place| place.id.as_str()).collect();
+        assert_eq!(ids, ["node/1", "way/2", "node/12"]);
+        assert_eq!(
+            found.left_out.unwrap().to_string(),
+            "12 of the 15 elements of an answer are no places; the first, [1]: a negative id"
+        );
+        let answer =
+            read("overpass", 200, r#"{"version":0.6,"elements":null,"remark":null}"#).result.unwrap();
+        assert!(answer.as_str().contains("ZERO_RESULTS"));
     }
 
     #[test]

@@ -147,7 +147,8 @@ fn wrong_statuses_are_errors_and_redirects_are_not_followed() {
         let target = LocalServer::replying(200, fine);
         let location = target.url();
         let server = LocalServer::http(move |_, out| reply(out, 302, &[("Location", &location)], fine));
-        assert_eq!(provider(name, &server).nearby(&NEAR), Err(PlacesError::Status(302)));
+        let error = PlacesError::Redirected(302, target.url());
+        assert_eq!(provider(name, &server).nearby(&NEAR), Err(error));
         assert!(target.seen().is_empty(), "the key must not go elsewhere");
         for (status, google_status) in [
             (201, "UNKNOWN_ERROR"),

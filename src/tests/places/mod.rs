@@ -1,7 +1,10 @@
 //! Every network provider over the real HTTP path, against a server on this machine that behaves as badly as they come.
 
+mod answers;
+mod fake_overpass;
 mod manners;
 mod misbehaving;
+mod nearest;
 mod opening;
 mod requests;
 mod secrets;
@@ -34,6 +37,7 @@ const AT_LAST: Duration = Duration::from_secs(30);
 const LEGACY_OK: &str = include_str!("legacy-ok.json");
 const GOOGLE_OK: &str = include_str!("google-ok.json");
 const OVERPASS_OK: &str = include_str!("overpass-ok.json");
+const PHOTON_OK: &str = include_str!("photon-ok.json");
 
 /// Every network provider of the table, with an answer of its own that is fine.
 fn all() -> Vec<(&'static str, &'static ProviderApi, &'static str)> {
@@ -51,13 +55,28 @@ pub(in crate::places) fn api(name: &str) -> &'static ProviderApi {
     all().into_iter().find(|(other, ..)| *other == name).unwrap().1
 }
 
-/// What a network provider allows.
-pub(in crate::places) fn policy(name: &str) -> UsagePolicy {
-    api(name).policy
+/// What a network provider allows, in a line.
+pub(in crate::places) fn terms(name: &str) -> String {
+    let UsagePolicy {
+        needs_key,
+        calls_max,
+        waiting_max,
+        retries,
+        may_cache,
+        pause_min,
+        calls_per_minute,
+        calls_per_day,
+        attributions,
+    } = api(name).policy;
+    let [a_minute, a_day] = [calls_per_minute, calls_per_day].map(Option::unwrap_or_default);
+    format!(
+        "key {needs_key}, at once {calls_max:?}, waiting {waiting_max}, retries {retries}, cached {may_cache}, \
+         pause {pause_min:?}, {a_minute} a minute, {a_day} a day, {attributions:?}"
+    )
 }
 
 /// What a reply of a provider means.
-pub(in crate::places) fn read(name: &str, status: u16, text: &str) -> Reading {
+pub(in crate::places) fn read(name: &str, status: u16, text: &str) -> Reading<Answer> {
     read_after(name, status, None, text)
 }
 
@@ -67,8 +86,8 @@ pub(in crate::places) fn read_after(
     status: u16,
     retry_after: Option<Duration>,
     text: &str,
-) -> Reading {
-    api(name).read(&NEAR, Reply { status, retry_after, text: text.to_owned() })
+) -> Reading<Answer> {
+    api(name).answer(&NEAR, &Reply { status, retry_after, text: text.to_owned(), ..Reply::default() })
 }
 
 /// The request of a provider to its own server.

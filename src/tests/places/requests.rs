@@ -43,12 +43,16 @@ fn overpass_is_sent_what_it_documents() {
     let server = LocalServer::replying(200, OVERPASS_OK);
     let answer = provider("overpass", &server).nearby(&NEAR).unwrap();
     assert_eq!(status_of(&answer), "OK");
-    let [seen] = &server.seen()[..] else { panic!("one request") };
-    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/api/interpreter"));
-    assert_eq!(
-        seen.body,
-        "[out:json][timeout:25];nwr(around:10000,34.06893,-118.445127)[amenity][name];out center 20;"
-    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 3, "three places are not enough until all is known");
+    for (seen, metres) in seen.iter().zip([503, 2_012, 11_066]) {
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/api/interpreter"));
+        let around = format!("(around:{metres},34.06893,-118.445127)");
+        assert!(
+            seen.body.contains(&format!("nwr{around}[amenity][name];nwr{around}[shop][name];")),
+            "{seen:?}"
+        );
+    }
 }
 
 #[test]
@@ -59,6 +63,7 @@ fn every_request_names_its_sender_and_a_base_address_may_have_a_path() {
         open(&options).unwrap().nearby(&NEAR).unwrap();
         let seen = &server.seen()[0];
         assert!(seen.headers["user-agent"].starts_with("proxyherd/"), "{seen:?}");
+        assert_eq!(seen.headers["accept-encoding"], "identity");
         assert!(seen.target.starts_with("/behind/a/proxy/"), "{seen:?}");
         assert_eq!(seen.headers["host"], server.url().trim_start_matches("http://"));
     }

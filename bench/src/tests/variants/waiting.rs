@@ -43,7 +43,7 @@ fn single_answers_in_the_end() {
 fn answers_a_slow_question(kind: Kind, others: bool) {
     let provider = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", provider.local_addr().unwrap());
-    let server = Processes::alone_with(kind, &["--places", "overpass", "--places-url", &url]);
+    let server = Processes::alone_with(kind, &["--places", "photon", "--places-url", &url]);
     let (asked, wait_until_asked) = mpsc::channel();
     let (let_go, wait) = mpsc::channel();
     thread::scope(|scope| {
@@ -52,7 +52,7 @@ fn answers_a_slow_question(kind: Kind, others: bool) {
             read_request(&socket);
             asked.send(()).unwrap();
             wait.recv_timeout(WAIT).unwrap();
-            let body = r#"{"elements":[]}"#;
+            let body = r#"{"features":[]}"#;
             let length = body.len();
             write!(&socket, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
                 .unwrap();
