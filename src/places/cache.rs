@@ -55,6 +55,11 @@ impl Cache {
         known.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, area)| Arc::clone(area))
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.areas.len()
+    }
+
     /// Keeps the circle around the point of `near`, in place of the oldest if there is too much.
     pub(crate) fn put(&mut self, near: &NearbyQuery, circle: Circle, now: Instant) {
         let Circle { radius_m, places } = circle;

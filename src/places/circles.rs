@@ -45,6 +45,8 @@ pub(crate) struct Nearest {
     calls: u32,
     /// All places there are within the largest circle that is known.
     sure: Circle,
+    /// Whether that came from a call of this search.
+    is_new: bool,
     /// The smallest circle that has more places than came, and those that came.
     cut: Option<Circle>,
 }
@@ -72,7 +74,7 @@ impl Circle {
 impl Nearest {
     /// Nothing has been asked yet, and this is known.
     pub(crate) fn new(near: &NearbyQuery, circles: Circles, known: Circle) -> Nearest {
-        Nearest { near: *near, circles, calls: 0, sure: known, cut: None }
+        Nearest { near: *near, circles, calls: 0, sure: known, is_new: false, cut: None }
     }
 
     /// Whether the nearest places are sure.
@@ -114,12 +116,13 @@ impl Nearest {
         }
         if complete_m > self.sure.radius_m {
             self.sure = came.trimmed();
+            self.is_new = true;
         }
     }
 
-    /// The largest circle of which all is known.
-    pub(crate) fn known(self) -> Circle {
-        self.sure
+    /// The largest circle of which all has become known; `None` if that is no more than was known before.
+    pub(crate) fn learned(self) -> Option<Circle> {
+        self.is_new.then_some(self.sure)
     }
 
     /// The answer. If the nearest places are not sure, it has those that are known, and says so and `why`.

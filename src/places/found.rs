@@ -96,6 +96,7 @@ impl Warnings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::places::clock;
 
     #[derive(Deserialize)]
     struct Element {
@@ -120,5 +121,16 @@ mod tests {
             "5 of the 7 elements of an answer are no places; the first, [1]: no id"
         );
         assert!(Found::read(&elements[..1], place).left_out.is_none());
+    }
+
+    #[test]
+    fn warnings_are_one_a_minute_and_say_how_many_there_were() {
+        let (mut warnings, now) = (Warnings::default(), clock::now());
+        let left_out = LeftOut { count: 2, elements: 9, first: 3, why: "no id".to_owned() };
+        let due = warnings.due(&left_out, now).unwrap();
+        assert_eq!(due, "2 of the 9 elements of an answer are no places; the first, [3]: no id");
+        assert!((0..50).all(|_| warnings.due(&left_out, now + MINUTE / 2).is_none()));
+        let due = warnings.due(&left_out, now + 2 * MINUTE).unwrap();
+        assert!(due.ends_with("; before it 100 more were left out"), "{due}");
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Reading order: `provider` (the trait, and the shape of an entry), `providers` (the table and every provider),
 //! `answer`. A provider in memory is served by `local` over `index`; one on the network by `remote`, which goes through
-//! `cache`, `single_flight`, `call_permits`, `breaker` and `budget` to `network`. `open` puts them together, as
-//! `choice` says.
+//! `cache`, `single_flight`, `call_permits`, `breaker` and `budget` to `network`, and asks for one of `circles` after
+//! another. What comes back is `found`, element by element, or `said` in place of an answer. `open` puts them
+//! together, as `choice` says.
 
 mod address;
 mod answer;

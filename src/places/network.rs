@@ -107,8 +107,7 @@ impl Network {
             let mut bytes = Vec::new();
             // The status says enough if the rest of it does not come.
             let _ = response.body_mut().as_reader().take(REFUSAL_BYTES_MAX).read_to_end(&mut bytes);
-            let text =
-                if coding.is_some() { String::new() } else { String::from_utf8_lossy(&bytes).into_owned() };
+            let text = if coding.is_some() { String::new() } else { text_of(bytes) };
             return Ok(Ok(Reply { status, retry_after, location, text }));
         }
         let bytes = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()?;
@@ -167,6 +166,16 @@ fn what_happened(error: Error, time: Duration) -> PlacesError {
     }
 }
 
+/// A text that may have been cut within a character; what is no text is none.
+fn text_of(mut bytes: Vec<u8>) -> String {
+    if let Err(bad) = std::str::from_utf8(&bytes)
+        && bad.error_len().is_none()
+    {
+        bytes.truncate(bad.valid_up_to());
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// An address without what may be secret in it, and short.
 fn plain_address(location: &str) -> String {
     let location = location.split(['?', '#']).next().unwrap_or_default();
@@ -205,7 +214,13 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::plain_address;
+    use super::{plain_address, text_of};
+
+    #[test]
+    fn text_may_be_cut_within_a_character() {
+        assert_eq!(text_of("caf\u{e9}".as_bytes()[..4].to_vec()), "caf");
+        assert_eq!(text_of(b"\x1f\x8bgzip".to_vec()), "");
+    }
 
     #[test]
     fn addresses_are_told_without_secrets() {

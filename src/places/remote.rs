@@ -132,8 +132,9 @@ impl Remote {
             }
         }
         let answer = nearest.answer(self.api.policy.attributions, why);
-        if let Some(cache) = &self.cache {
-            cache.lock().put(near, nearest.known(), clock::now());
+        // What was known before must not become younger by being found again.
+        if let (Some(cache), Some(circle)) = (&self.cache, nearest.learned()) {
+            cache.lock().put(near, circle, clock::now());
         }
         answer
     }
@@ -193,6 +194,12 @@ impl Remote {
     #[cfg(test)]
     pub(crate) fn flights(&self) -> &SingleFlight {
         &self.flights
+    }
+
+    /// How many circles are kept.
+    #[cfg(test)]
+    pub(crate) fn areas(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.lock().len())
     }
 
     /// The call permits, for tests that wait for them.

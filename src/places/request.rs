@@ -133,7 +133,7 @@ impl<T> Reading<T> {
         let status = status.into_iter().chain(Some(said.status.clone()).filter(|word| !word.is_empty()));
         let status = status.collect::<Vec<_>>().join(", ");
         let said_words = [status, said.message].into_iter().filter(|words| !words.is_empty());
-        let words = said_words.collect::<Vec<_>>().join(": ");
+        let words = PlacesError::words(&said_words.collect::<Vec<_>>().join(": "));
         let too_often = Health::AsksForSilence(reply.retry_after.unwrap_or_default());
         match (said.status.as_str(), code) {
             // A wrong key comes as a wrong argument; only the details tell.

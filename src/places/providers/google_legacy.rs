@@ -4,10 +4,14 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use crate::places::answer::Answer;
 use crate::places::error::PlacesError;
+use crate::places::found::Found;
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
-use crate::places::request::{Health, Request, percent_encoded};
+use crate::places::request::{Health, Request, object, percent_encoded};
 use crate::proto::line::query::NearbyQuery;
 
 pub(super) const PROVIDER: Provider = Provider {
@@ -47,10 +51,24 @@ fn request(endpoint: &str, key: &str, near: &NearbyQuery) -> Request {
 }
 
 fn parse(_near: &NearbyQuery, text: &str) -> Result<Parsed, PlacesError> {
-    let (answer, status) = Answer::check(text.to_owned())?;
+    let (answer, status) = match Answer::check(text.to_owned()) {
+        Ok(checked) => checked,
+        Err(why) => {
+            // Without a list of results it can only say that there are none.
+            let empty = object::<Empty>(text).ok().filter(|empty| empty.results.is_none());
+            let none = empty.and_then(|empty| empty.status).filter(|status| status == "ZERO_RESULTS");
+            return none.map(|_| Parsed::Places(Found::default())).ok_or(why.into());
+        }
+    };
     // Google's advice for this one is to ask again; the others would be the same again.
     let failed = status.as_deref() == Some("UNKNOWN_ERROR");
     Ok(Parsed::Answer(answer, if failed { Health::Unwell } else { Health::Well }))
+}
+
+#[derive(Deserialize)]
+struct Empty {
+    status: Option<String>,
+    results: Option<IgnoredAny>,
 }
 
 #[cfg(test)]
@@ -93,6 +111,20 @@ mod tests {
             let reading = read("google-legacy", 200, text);
             assert_eq!(reading.result.unwrap().as_str(), text);
             assert_eq!(reading.health, health, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_found_may_come_without_results() {
+        for text in [r#"{"status":"ZERO_RESULTS"}"#, r#"{"status":"ZERO_RESULTS","results":null}"#] {
+            let answer = read("google-legacy", 200, text).result.unwrap();
+            assert!(
+                answer.as_str().contains("ZERO_RESULTS") && answer.as_str().contains("results"),
+                "{answer}"
+            );
+        }
+        for text in [r#"{"status":"OK"}"#, r#"{"status":"ZERO_RESULTS","results":{}}"#] {
+            assert!(read("google-legacy", 200, text).result.is_err(), "{text}");
         }
     }
 

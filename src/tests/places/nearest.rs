@@ -245,6 +245,19 @@ fn client_that_moves_through_empty_land_is_answered_from_one_question() {
 }
 
 #[test]
+fn what_is_known_does_not_become_younger_by_being_found_again() {
+    let overpass = serve(&world([ring(&NEAR, 3, 10.0, 400.0)]));
+    let options = Options { budget_per_minute: Some(2), ..options("overpass", overpass.url()) };
+    let places = remote(&options);
+    ask(&places, &NEAR);
+    let known = places.areas();
+    // Nearby, the same three places are all that is known, and the budget is used up.
+    let near = NearbyQuery { latitude: NEAR.latitude + 0.001, ..NEAR };
+    assert!(ask(&places, &near).get("info_messages").is_some());
+    assert_eq!((places.areas(), overpass.seen().len()), (known, 2));
+}
+
+#[test]
 fn photon_is_asked_once() {
     let server = LocalServer::replying(200, PHOTON_OK);
     let places = remote(&options("photon", server.url()));

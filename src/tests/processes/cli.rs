@@ -306,7 +306,7 @@ fn a_server_that_cannot_start_says_what_to_do() {
         (
             &free,
             &["--places", "yelp"],
-            "places come from catalogue, file:PATH, google, google-legacy or overpass",
+            "places come from catalogue, file:PATH, google, google-legacy, overpass or photon",
         ),
         (&free, &["--places", "google"], "set PROXYHERD_GOOGLE_KEY or give --google-key-file"),
     ] {
