@@ -18,6 +18,10 @@ const GROWTH_IF_EMPTY: f64 = 8.0;
 /// A circle that would be nearly as large as all that is asked about becomes as large: that saves a call.
 const NEARLY_ALL: f64 = 0.7;
 
+/// After a circle with more places than came, the next one reaches as far as the nearest so many of those that came. It
+/// has enough places then, and most likely a tenth of the last one's.
+const ENOUGH: usize = 50;
+
 /// A question about a whole radius asks for so many times of it, so that the answer serves clients nearby as well.
 const WIDENED: f64 = 1.1;
 
@@ -89,10 +93,11 @@ impl Nearest {
             return None;
         }
         let known = self.sure.radius_m;
-        let radius_m = match &self.cut {
+        let radius_m = match self.cut.as_ref().map(|cut| (cut, cut.places.get(ENOUGH - 1))) {
             None => self.larger(),
+            Some((_, Some((metres, _)))) => metres.ceil(),
             // Halfway in the logarithm; with nothing known, a quarter: a sixteenth of the area.
-            Some(cut) => (known.max(cut.radius_m / 16.0) * cut.radius_m).sqrt().ceil(),
+            Some((cut, None)) => (known.max(cut.radius_m / 16.0) * cut.radius_m).sqrt().ceil(),
         };
         // Between places that are metres apart there is no circle any more.
         let is_new = radius_m > known && self.cut.as_ref().is_none_or(|cut| radius_m < cut.radius_m);
