@@ -90,11 +90,11 @@ pub(super) struct RawLimits {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
     places_calls_per_address: u32,
     /// How many calls this server makes within a minute to a provider over the network, whoever asks [default: 60 for
-    /// Google, 30 for the public Overpass servers, not limited for an Overpass server of your own].
+    /// Google, 30 for public servers of Overpass and Photon, not limited for such a server of your own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
     pub(super) places_budget_per_minute: Option<u32>,
-    /// How many of them within a day, counted from the start of the server [default: 1000 for Google, 2000 for the
-    /// public Overpass servers, not limited for an Overpass server of your own].
+    /// How many of them within a day, counted from the start of the server [default: 1000 for Google and the public
+    /// Photon server, 2000 for the public Overpass servers, not limited for such a server of your own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
     pub(super) places_budget_per_day: Option<u32>,
 }

@@ -25,7 +25,7 @@ pub(crate) struct Found {
 /// Elements that are no places.
 #[derive(Debug)]
 pub(crate) struct LeftOut {
-    count: usize,
+    pub(crate) count: usize,
     elements: usize,
     /// The first one, counted from 0, and what is wrong with it.
     first: usize,
@@ -65,31 +65,31 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Warnings of elements that were left out, one a minute.
+/// Warnings of one kind, one a minute.
 pub(crate) struct Warnings {
     within: Window,
-    /// Left out since the last warning.
-    left_out: usize,
+    /// What was not warned of since the last warning.
+    passed_over: usize,
 }
 
 impl Default for Warnings {
     fn default() -> Warnings {
-        Warnings { within: Window::new(1, MINUTE), left_out: 0 }
+        Warnings { within: Window::new(1, MINUTE), passed_over: 0 }
     }
 }
 
 impl Warnings {
-    /// The warning of what was left out, if one is due.
-    pub(crate) fn due(&mut self, left_out: &LeftOut, now: Instant) -> Option<String> {
+    /// The warning of `what`, which stands for `count` of its kind, if one is due.
+    pub(crate) fn due(&mut self, count: usize, what: &dyn fmt::Display, now: Instant) -> Option<String> {
         if self.within.take(now).is_err() {
-            self.left_out += left_out.count;
+            self.passed_over += count;
             return None;
         }
-        let before = match mem::take(&mut self.left_out) {
+        let before = match mem::take(&mut self.passed_over) {
             0 => String::new(),
-            before => format!("; before it {before} more were left out"),
+            before => format!("; before it {before} more of this kind"),
         };
-        Some(format!("{left_out}{before}"))
+        Some(format!("{what}{before}"))
     }
 }
 
@@ -127,10 +127,10 @@ mod tests {
     fn warnings_are_one_a_minute_and_say_how_many_there_were() {
         let (mut warnings, now) = (Warnings::default(), clock::now());
         let left_out = LeftOut { count: 2, elements: 9, first: 3, why: "no id".to_owned() };
-        let due = warnings.due(&left_out, now).unwrap();
+        let due = warnings.due(2, &left_out, now).unwrap();
         assert_eq!(due, "2 of the 9 elements of an answer are no places; the first, [3]: no id");
-        assert!((0..50).all(|_| warnings.due(&left_out, now + MINUTE / 2).is_none()));
-        let due = warnings.due(&left_out, now + 2 * MINUTE).unwrap();
-        assert!(due.ends_with("; before it 100 more were left out"), "{due}");
+        assert!((0..50).all(|_| warnings.due(2, &left_out, now + MINUTE / 2).is_none()));
+        let due = warnings.due(2, &left_out, now + 2 * MINUTE).unwrap();
+        assert!(due.ends_with("; before it 100 more of this kind"), "{due}");
     }
 }

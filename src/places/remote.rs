@@ -45,7 +45,10 @@ pub(crate) struct Remote {
     breaker: Mutex<Breaker>,
     budget: Mutex<Budget>,
     cache: Option<Mutex<Cache>>,
-    warnings: Mutex<Warnings>,
+    /// Warnings of elements that were left out.
+    odd: Mutex<Warnings>,
+    /// Warnings of answers that have only what was known when a call failed.
+    in_part: Mutex<Warnings>,
 }
 
 impl Remote {
@@ -65,8 +68,21 @@ impl Remote {
         let permits = CallPermits::new(calls_max, policy.waiting_max);
         let cache = policy.may_cache.then(|| Mutex::new(Cache::new(cache_lifetime)));
         let (flights, breaker, budget) = (SingleFlight::default(), Mutex::default(), Mutex::default());
-        let warnings = Mutex::default();
-        Remote { api, endpoint, key, network, deadline, flights, permits, breaker, budget, cache, warnings }
+        let (odd, in_part) = (Mutex::default(), Mutex::default());
+        Remote {
+            api,
+            endpoint,
+            key,
+            network,
+            deadline,
+            flights,
+            permits,
+            breaker,
+            budget,
+            cache,
+            odd,
+            in_part,
+        }
     }
 
     /// Bounds all calls, which are not bounded otherwise.
@@ -131,7 +147,13 @@ impl Remote {
                 break;
             }
         }
-        let answer = nearest.answer(self.api.policy.attributions, why);
+        let answer = nearest.answer(self.api.policy.attributions, why.clone());
+        // An error is counted and warned of by those who asked; an answer looks well to them.
+        if let (Ok(_), false, Some(why)) = (&answer, nearest.is_sure(), why)
+            && let Some(warning) = self.in_part.lock().due(1, &why, clock::now())
+        {
+            log::warn!("places: an answer has only a part of the places: {warning}");
+        }
         // What was known before must not become younger by being found again.
         if let (Some(cache), Some(circle)) = (&self.cache, nearest.learned()) {
             cache.lock().put(near, circle, clock::now());
@@ -153,7 +175,7 @@ impl Remote {
             reading = second;
         }
         if let Ok(Parsed::Places(Found { left_out: Some(left_out), .. })) = &reading.result
-            && let Some(warning) = self.warnings.lock().due(left_out, clock::now())
+            && let Some(warning) = self.odd.lock().due(left_out.count, left_out, clock::now())
         {
             log::warn!("places: {warning}");
         }
