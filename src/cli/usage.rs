@@ -12,9 +12,6 @@ const TIP: &str = "tip: ";
 /// A tip that helps with values only, and comes with every unknown option.
 const TIP_FOR_VALUES: &str = "to pass '";
 
-/// How the program is used, as long as no command is known.
-const USAGE_WITHOUT_COMMAND: &str = "proxyherd <COMMAND>";
-
 /// Whether it was asked for help or the version, or nothing at all was typed, which is answered with the help.
 pub(super) fn is_help(error: &clap::Error) -> bool {
     matches!(
@@ -33,15 +30,14 @@ pub(super) fn sentence(mut error: clap::Error) -> String {
     for (kind, value) in typed {
         error.insert(kind, value);
     }
-    let is_unknown_argument = error.kind() == ErrorKind::UnknownArgument;
     let text = error.to_string();
+    let hint = hint(&error, &text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut sentence = String::new();
     for line in lines.take_while(|line| !line.starts_with("For more information")) {
         if let Some(usage) = line.strip_prefix(USAGE) {
-            if is_unknown_argument && usage == USAGE_WITHOUT_COMMAND {
-                sentence
-                    .push_str("; options follow the command, as in proxyherd serve Alford --log-level debug");
+            if let Some(hint) = hint {
+                sentence.extend(["; ", hint]);
             }
             sentence.extend(["; usage: ", usage]);
         } else if let Some(tip) = line.strip_prefix(TIP) {
@@ -54,6 +50,29 @@ pub(super) fn sentence(mut error: clap::Error) -> String {
         }
     }
     sentence
+}
+
+/// What clap cannot know of mistakes that are often made.
+fn hint(error: &clap::Error, text: &str) -> Option<&'static str> {
+    let typed = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(typed)) => typed.as_str(),
+        _ => "",
+    };
+    let is_option = typed.starts_with('-');
+    let (kind, is_at) = (error.kind(), |usage: &str| text.contains(usage));
+    if kind == ErrorKind::InvalidSubcommand && !text.contains(TIP) {
+        Some("a server is started by `proxyherd serve NAME`, and `proxyherd help` names all commands")
+    } else if kind != ErrorKind::UnknownArgument {
+        None
+    } else if is_option && is_at("Usage: proxyherd <COMMAND>") {
+        Some("options follow the command, as in proxyherd serve Alford --log-level debug")
+    } else if matches!(typed, "IAMAT" | "WHATSAT") {
+        Some("write iamat and whatsat in small letters here")
+    } else if !is_option && is_at("Usage: proxyherd herd") {
+        Some("--check FILE checks a herd file")
+    } else {
+        None
+    }
 }
 
 fn escaped(value: &ContextValue) -> ContextValue {
@@ -114,6 +133,15 @@ mod tests {
                 &["--log-level", "debug", "serve", "A"],
                 "argument '--log-level' found; options follow the command, as in",
             ),
+            (
+                &["Alford"],
+                "'Alford'; a server is started by `proxyherd serve NAME`, and `proxyherd help` names all",
+            ),
+            (
+                &["client", "A", "IAMAT", "kiwi", "+1+1"],
+                "'IAMAT' found; write iamat and whatsat in small letters",
+            ),
+            (&["herd", "herd.toml"], "'herd.toml' found; --check FILE checks a herd file; usage: "),
             (&["serve", "--name", "A"], "unexpected argument '--name' found; usage: proxyherd serve"),
             (&["herd", "--list", "--check"], "the argument '--list' cannot be used with '--check [<FILE>]'"),
             (

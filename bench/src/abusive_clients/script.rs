@@ -70,7 +70,8 @@ impl Script {
             Behaviour::Rubbish => RUBBISH.repeat(NOISE_BYTES / RUBBISH.len()).into_bytes(),
             Behaviour::Paid => {
                 let Script { name, place, time_ns, .. } = self;
-                format!("IAMAT {name} {place} {time_ns}\nWHATSAT {name} 50 20\n").into_bytes()
+                let report = report_from(name, place, *time_ns);
+                format!("{report}WHATSAT {name} 50 20\n").into_bytes()
             }
         };
     }
@@ -175,7 +176,11 @@ impl Script {
 
 /// The report of a client at a time, as a line.
 pub(crate) fn report(name: &str, time_ns: u64) -> String {
-    format!("IAMAT {name} {SPOT} {}.{:09}\n", time_ns / 1_000_000_000, time_ns % 1_000_000_000)
+    report_from(name, SPOT, time_ns)
+}
+
+fn report_from(name: &str, place: &str, time_ns: u64) -> String {
+    format!("IAMAT {name} {place} {}.{:09}\n", time_ns / 1_000_000_000, time_ns % 1_000_000_000)
 }
 
 /// Whether a line, without its end, is the answer to that report: `AT`, a server, a skew, and what was reported.
@@ -226,7 +231,10 @@ mod tests {
         let mut script = Script::new(Behaviour::Paid, 7, 1);
         script.begin();
         let said = script.turn().to_vec();
-        assert_eq!(said, b"IAMAT crowd-7 +7.00007-118.4 2\nWHATSAT crowd-7 50 20\n");
+        assert_eq!(said, b"IAMAT crowd-7 +7.00007-118.4 0.000000002\nWHATSAT crowd-7 50 20\n");
+        for line in said.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            assert!(proxyherd::proto::line::commands::client_command(line).is_ok());
+        }
         script.went(said.len());
         assert!(script.turn().is_empty() && !script.waits());
         assert_eq!(script.hear(b"   \"status\" : \"OVER_QUERY_LIMIT\""), Heard::Right);

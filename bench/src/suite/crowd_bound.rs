@@ -47,7 +47,7 @@ impl Bound {
     /// What is wrong with these figures: the bound is exceeded, or was not measured.
     pub(super) fn exceeded(&self, figures: &Figures) -> Option<String> {
         match figures.get(self.figure) {
-            None => Some(format!("{} was not measured", self.figure)),
+            None | Some(0.0) => Some(format!("{} was not measured", self.figure)),
             Some(&figure) if figure > self.most => Some(format!("{} are too many", self.cell(figure))),
             Some(_) => None,
         }
@@ -74,7 +74,9 @@ mod tests {
         let figures = |figure: f64| Figures::from([("log_mib".to_owned(), figure)]);
         assert_eq!(bound.exceeded(&figures(1.0)), None);
         assert_eq!(bound.exceeded(&figures(1.5)).unwrap(), "1.500 of 1 MiB of log are too many");
-        assert_eq!(bound.exceeded(&Figures::new()).unwrap(), "log_mib was not measured");
+        for unmeasured in [Figures::new(), figures(0.0)] {
+            assert_eq!(bound.exceeded(&unmeasured).unwrap(), "log_mib was not measured");
+        }
         let calls = Bound::of(Behaviour::Paid).unwrap();
         assert_eq!(calls.shown(|_| 60.0), "60 of 60 paid calls");
         assert!(Bound::of(Behaviour::Drip).is_none());
