@@ -131,7 +131,7 @@ mod tests {
             ),
             (
                 &["--log-level", "debug", "serve", "A"],
-                "argument '--log-level' found; options follow the command, as in",
+                "'serve --log-level' exists; options follow the command, as in",
             ),
             (
                 &["Alford"],

@@ -15,11 +15,13 @@ use crate::proto::store::update::{Source, Update, forget};
 /// What should be known of each client that was ever known.
 type Known<'a> = BTreeMap<&'a str, State<'a>>;
 
-/// A client that is there since its latest report, or that was forgotten, and the report then known: its place and
-/// time.
 struct State<'a> {
+    /// Of its latest report, if it is not forgotten.
     time: Option<Decimal>,
+    /// Place and time of that report, or of the last one before it was forgotten.
     latest: [&'a str; 2],
+    /// The report that was forgotten last, which is no news any more: it may come from anybody who still knows it.
+    forgotten: Option<[&'a str; 2]>,
 }
 
 /// Each line is the operator's or a client's. After each forgotten client its neighbour says once more what it knew.
@@ -61,7 +63,7 @@ fn forgets<'a>(node: &mut Node, client: &'a str, now_s: u64, known: &mut Known<'
     let read = |line| Update::from_stored(line, Source::CLIENT).unwrap();
     assert_eq!(node.apply(&mut read(&tombstone), None).applied, 1);
     if let Some(state) = known.get_mut(client) {
-        state.time = None;
+        (state.time, state.forgotten) = (None, Some(state.latest));
     }
     assert_eq!(node.apply(&mut read(&stored), None).applied, 0, "it comes back from a journal");
     assert_eq!(says(node, &before), 0, "it comes back from a classic neighbour");
@@ -70,14 +72,13 @@ fn forgets<'a>(node: &mut Node, client: &'a str, now_s: u64, known: &mut Known<'
 fn reports<'a>(node: &mut Node, line: &'a [u8], known: &mut Known<'a>) {
     let Some(Said::Report([client, place, text])) = naive::client(line) else { return };
     let (time, latest) = (naive::time(text).unwrap(), [place, text]);
-    let is_news = known.get(client).is_none_or(|old| match &old.time {
-        Some(old) => time > *old,
-        // The report that was forgotten may come from anybody who still knows it.
-        None => latest != old.latest,
-    });
+    let is_news = known
+        .get(client)
+        .is_none_or(|old| old.forgotten != Some(latest) && old.time.as_ref().is_none_or(|old| time > *old));
     assert_eq!(says(node, line), usize::from(is_news));
     if is_news {
-        known.insert(client, State { time: Some(time), latest });
+        let forgotten = known.get(client).and_then(|old| old.forgotten);
+        known.insert(client, State { time: Some(time), latest, forgotten });
     }
 }
 
