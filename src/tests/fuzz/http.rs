@@ -9,9 +9,8 @@ use crate::proto::http::reports::{Reports, Taking};
 use crate::proto::http::request::{Progress, Reader};
 use crate::proto::model::calendar::posix_time;
 use crate::proto::model::name::ServerName;
-use crate::proto::model::stored_line::StoredLine;
 use crate::proto::model::time::Moment;
-use crate::proto::store::update::Updates;
+use crate::proto::store::update::{Source, Update, Updates};
 
 const BODY_BYTES_MAX: usize = 4 * 1024;
 const NOW: Moment = Moment { seconds: 1_700_000_000, nanos: 0 };
@@ -87,8 +86,8 @@ fn points(body: &[u8]) {
         let taken = points.iter().filter(|point| reports.push(point, taking).is_ok()).count();
         for i in 0..taken {
             let update = reports.get(i).expect("as many as were taken");
-            let stored = StoredLine::parse(update.text()).expect("a line is read back");
-            assert_eq!((stored.client_range(), stored.moment()), (update.client, update.moment));
+            let read = Update::from_stored(update.line, Source::CLIENT).expect("a line is read back");
+            assert_eq!((read.client, read.moment), (update.client, update.moment));
         }
         assert!(reports.get(taken).is_none());
     }
