@@ -131,6 +131,9 @@ pub(super) struct RawServe {
     #[arg(long, value_name = "URL",
         help = format!("Another base address for {}, such as a server of your own", Which::Network.names(false, "or")))]
     pub(super) places_url: Option<String>,
+    /// The property that holds the names in a file of places, where it has none of the usual ones.
+    #[arg(long, value_name = "PROPERTY")]
+    pub(super) places_name_field: Option<String>,
     /// A PEM file with the certificates to trust, in place of the public authorities.
     #[arg(long, value_name = "PEM")]
     pub(super) places_ca: Option<PathBuf>,

@@ -95,6 +95,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             calls_max: raw.limits.places_calls_max,
             budget_per_minute: raw.limits.places_budget_per_minute,
             budget_per_day: raw.limits.places_budget_per_day,
+            name_field: raw.places_name_field,
             google_key_file: raw.google_key_file,
         },
         limits: raw.limits.checked(),

@@ -183,6 +183,8 @@ pub struct PlacesArgs {
     pub budget_per_minute: Option<u32>,
     /// Calls within a day, 1 to [`PLACES_BUDGET_MAX`]; `None` is what the provider's usage policy says.
     pub budget_per_day: Option<u32>,
+    /// The property that names come from first, in a file of places.
+    pub name_field: Option<String>,
     /// A file that holds the key for Google and nothing else.
     pub google_key_file: Option<PathBuf>,
 }
@@ -198,6 +200,7 @@ impl Default for PlacesArgs {
             calls_max: PLACES_CALLS_DEFAULT,
             budget_per_minute: None,
             budget_per_day: None,
+            name_field: None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The circuit breaker: a provider is not called after it has failed repeatedly, nor when it asks for silence. No clock
-//! in it.
+//! The circuit breaker: a provider is not called after it has failed repeatedly, nor when it asks for silence. No
+//! clock in it.
 
 use std::time::{Duration, Instant};
 

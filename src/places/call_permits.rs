@@ -14,8 +14,8 @@ pub(crate) struct CallPermits {
     stopped: Semaphore,
 }
 
-/// A call that may be made; dropping it lets the next one be made. The place among the questions comes back before the
-/// call, or a question that finds the call free could still be turned away.
+/// A call that may be made; dropping it lets the next one be made. The place among the questions comes back before
+/// the call, or a question that finds the call free could still be turned away.
 pub(crate) struct CallPermit<'a> {
     _question: Permit<'a>,
     _call: Permit<'a>,

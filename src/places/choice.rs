@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(names.len(), PROVIDERS.len());
         assert_eq!(
             Which::All.names(true, "or"),
-            "catalogue (built in, no network), file:PATH (GeoJSON points), google, google-legacy, overpass \
+            "catalogue (built in, no network), file:PATH (GeoJSON), google, google-legacy, overpass \
              (OpenStreetMap) or photon (OpenStreetMap)"
         );
         assert_eq!(

@@ -39,7 +39,8 @@ pub enum PlacesError {
     /// sent.
     #[error("this server may ask the provider of places {0} times within a {1}: try again in {2} s")]
     OverBudget(u32, &'static str, u64),
-    /// The breaker is open: the provider failed several times in a row and is not called for a while. Nothing was sent.
+    /// The breaker is open: the provider failed several times in a row and is not called for a while. Nothing was
+    /// sent.
     #[error("the provider of places has failed repeatedly and is given {0} s to recover")]
     Open(u64),
     /// No whole answer in time, whichever part of the call was slow.
@@ -142,6 +143,9 @@ pub enum OpenError {
     /// `--places-ca` or `--places-url` with a provider that makes no calls.
     #[error("places: {0} has no meaning with --places {1}, which makes no calls: leave it out")]
     Unused(&'static str, String),
+    /// `--places-name-field` with a provider that reads no file.
+    #[error("places: --places-name-field is for a file of places, not for --places {0}: leave it out")]
+    NoNameField(String),
     /// The file of `--places-ca` holds no certificate that can be used.
     #[error("places: --places-ca: no usable PEM certificate in {}", .0.display())]
     BadCa(PathBuf),

@@ -1,9 +1,10 @@
 //! Places found by distance, right everywhere on the globe.
 //!
-//! A place is a point on the unit sphere, so the poles and the date line are ordinary. All places with the same
-//! coordinates are a spot, and all spots within some hundred metres are a cell. The tree hands out cells by chord, a
-//! heap puts the spots of the nearest cells in order by theirs, and the true distance on the ellipsoid then decides.
-//! The tree alone would not do, because it looks at thousands of places that are alike one by one.
+//! A place is a point on the ellipsoid, in space, so the poles and the date line are ordinary. All places with the
+//! same coordinates are a spot, and all spots within some hundred metres are a cell. The tree hands out cells by
+//! chord, a heap puts the spots of the nearest cells in order by theirs, and the true distance on the ellipsoid then
+//! decides. The tree alone would not do, because it looks at thousands of places that are alike one by one. A place
+//! with a shape is in the tree with the bounds of that.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,144 +13,194 @@ use std::ops::Range;
 use geographiclib_rs::{Geodesic, InverseGeodesic};
 use rstar::{AABB, PointDistance, RTree, RTreeObject};
 
+use super::ellipsoid::{Point, chord_2, metres_at_least, on_the_ellipsoid};
+use super::gazetteer::Gazetteer;
 use super::place::Place;
+use super::shape::{Measurer, Shape};
+
 use crate::proto::line::query::NearbyQuery;
 
-/// The smallest radius of curvature of the Earth (WGS 84: along a meridian at the equator), a little
-/// less for rounding: one radian between two points on the unit sphere is never fewer metres than this.
-const METRES_PER_RADIAN_MIN: f64 = 6_335_430.0;
-
-/// What rounding can add to the distance between two points on the unit sphere, and far more: at a pole,
-/// places on the same spot differ by a billionth of a metre.
-const ROUNDING_METRES: f64 = 0.001;
-
-/// The most spots that are measured for one question, at about a microsecond each. Chords say within 0.7 % which of two
-/// spots is nearer, so far fewer have to be, unless thousands are that much alike: places within metres of each other,
-/// asked about from kilometres away. Then the answer has places that are no more than so much farther than the nearest.
+/// The most spots and edges that are measured for one question, at about a microsecond each. Chords say within some
+/// millionths which of two spots is nearer, so far fewer have to be, unless thousands are that much alike: places
+/// within centimetres of each other, asked about from kilometres away. Then the answer has places that are no more
+/// than so much farther than the nearest.
 const SPOTS_MEASURED_MAX: usize = 4_096;
 
-/// Cells have this size on the unit sphere: some hundred metres. Few places are as near to each other.
-const CELLS_PER_RADIUS: f64 = 65_536.0;
+/// The side of a cell. Few places are as near to each other.
+const CELL_METRES: f64 = 100.0;
 
 /// Places that can be searched by distance. Built once, never changed.
 pub(crate) struct Index {
     places: Vec<Place>,
-    /// The numbers of the places, those of one spot together, in their order.
+    /// The numbers of the places that are points, those of one spot together, in their order.
     by_spot: Vec<u32>,
     /// The spots, those of one cell together.
     spots: Vec<Spot>,
+    /// The numbers of the other places, and their shapes.
+    shapes: Vec<(u32, Shape)>,
     tree: RTree<Cell>,
     earth: Geodesic,
 }
 
 /// Places with the same coordinates.
 struct Spot {
-    point: [f64; 3],
+    point: Point,
     /// Where in `by_spot` its places are.
     places: Range<u32>,
 }
 
-/// Spots that are near each other.
+/// What the tree hands out.
 struct Cell {
-    bounds: AABB<[f64; 3]>,
-    /// Which spots these are.
-    spots: Range<u32>,
+    bounds: AABB<Point>,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    /// These spots, which are near each other.
+    Spots(Range<u32>),
+    /// The shape of this number.
+    Shape(u32),
+}
+
+/// The nearest places so far.
+struct Nearest {
+    /// Metres and the number of the place, the nearest first.
+    found: Vec<(f64, u32)>,
+    count: usize,
+    radius: f64,
 }
 
 impl RTreeObject for Cell {
-    type Envelope = AABB<[f64; 3]>;
+    type Envelope = AABB<Point>;
 
-    fn envelope(&self) -> AABB<[f64; 3]> {
+    fn envelope(&self) -> AABB<Point> {
         self.bounds
     }
 }
 
 impl PointDistance for Cell {
-    fn distance_2(&self, point: &[f64; 3]) -> f64 {
+    fn distance_2(&self, point: &Point) -> f64 {
         self.bounds.distance_2(point)
     }
 }
 
 impl Index {
     /// Takes every place; all coordinates must be within 90 and 180 degrees.
-    pub(crate) fn new(places: Vec<Place>) -> Index {
-        let coordinates = |number: &u32| {
-            let Place { latitude, longitude, .. } = places[*number as usize];
-            (latitude.to_bits(), longitude.to_bits())
-        };
-        let mut by_spot: Vec<u32> = (0..places.len() as u32).collect();
-        by_spot.sort_by_key(coordinates);
-        let mut spots: Vec<Spot> = ranges(&by_spot, |a, b| coordinates(a) == coordinates(b))
+    pub(crate) fn new(gazetteer: impl Into<Gazetteer>) -> Index {
+        let Gazetteer { places, shapes } = gazetteer.into();
+        let mut shaped = shapes.iter().map(|(number, _)| *number).peekable();
+        let points = (0..).zip(&places).filter(|(number, _)| shaped.next_if_eq(number).is_none());
+        // Beside each other, because to look at the places again and again would take longer than to sort.
+        let mut by_coordinates: Vec<([u64; 2], u32)> = points
+            .map(|(number, place)| ([place.latitude.to_bits(), place.longitude.to_bits()], number))
+            .collect();
+        by_coordinates.sort_unstable();
+        let mut spots: Vec<Spot> = ranges(&by_coordinates, |a, b| a.0 == b.0)
             .map(|range| {
-                let Place { latitude, longitude, .. } = places[by_spot[range.start as usize] as usize];
-                Spot { point: on_unit_sphere(latitude, longitude), places: range }
+                let [latitude, longitude] = by_coordinates[range.start as usize].0.map(f64::from_bits);
+                Spot { point: on_the_ellipsoid(latitude, longitude), places: range }
             })
             .collect();
-        let cell = |spot: &Spot| spot.point.map(|side| (side * CELLS_PER_RADIUS).floor() as i32);
-        spots.sort_by_key(cell);
-        let cells = ranges(&spots, |a, b| cell(a) == cell(b)).map(|range| {
+        let by_spot = by_coordinates.into_iter().map(|(_, number)| number).collect();
+        let cell = |spot: &Spot| spot.point.map(|side| (side / CELL_METRES).floor() as i32);
+        spots.sort_by_cached_key(cell);
+        let of_spots = ranges(&spots, |a, b| cell(a) == cell(b)).map(|range| {
             let of_cell = &spots[range.start as usize..range.end as usize];
-            Cell { bounds: AABB::from_points(of_cell.iter().map(|spot| &spot.point)), spots: range }
+            let bounds = AABB::from_points(of_cell.iter().map(|spot| &spot.point));
+            Cell { bounds, content: Content::Spots(range) }
         });
-        let tree = RTree::bulk_load(cells.collect());
-        Index { places, by_spot, spots, tree, earth: Geodesic::wgs84() }
+        let of_shapes = (0..).zip(&shapes).map(|(number, (_, shape))| {
+            Cell { bounds: shape.bounds(), content: Content::Shape(number) } //
+        });
+        let tree = RTree::bulk_load(of_spots.chain(of_shapes).collect());
+        Index { places, by_spot, spots, shapes, tree, earth: Geodesic::wgs84() }
     }
 
-    /// The nearest `count` places within the radius (itself included), nearest first; places equally far
-    /// come in the order in which they were given. Where more than [`SPOTS_MEASURED_MAX`] spots are nearly equally far,
-    /// some of them are left out.
+    /// The nearest `count` places within the radius (itself included), nearest first; places equally far come in the
+    /// order in which they were given. Where more than [`SPOTS_MEASURED_MAX`] spots are nearly equally far, some of
+    /// them are left out.
     pub(crate) fn nearest(&self, near: &NearbyQuery, count: usize) -> Vec<&Place> {
         self.measured(near, count).0
     }
 
-    /// The nearest places, and how many spots were measured to find them.
-    fn measured(&self, near: &NearbyQuery, count: usize) -> (Vec<&Place>, usize) {
+    /// The nearest places, and how many spots and edges were measured to find them.
+    pub(in crate::places) fn measured(&self, near: &NearbyQuery, count: usize) -> (Vec<&Place>, usize) {
         if !(near.latitude.is_finite() && near.longitude.is_finite()) {
             return (Vec::new(), 0);
         }
-        let radius = f64::from(near.radius_m);
-        let mut best: Vec<(f64, u32)> = Vec::with_capacity(count + 1);
-        let here = on_unit_sphere(near.latitude, near.longitude);
+        let mut best = Nearest::new(count, f64::from(near.radius_m));
+        let here = on_the_ellipsoid(near.latitude, near.longitude);
+        let mut measurer = Measurer { earth: &self.earth, near, here, left: SPOTS_MEASURED_MAX };
         let mut cells = self.tree.nearest_neighbor_iter_with_distance_2(here).peekable();
         // Spots by their squared chord, whose bits are in its order because it is not negative.
         let mut opened = BinaryHeap::new();
-        let mut measured = 0;
-        while measured < SPOTS_MEASURED_MAX {
-            let limit = if best.len() == count { best.last().map_or(radius, |far| far.0) } else { radius };
+        while measurer.left > 0 {
             let nearest: Option<f64> = opened.peek().map(|Reverse((bits, _))| f64::from_bits(*bits));
-            if let Some((cell, _)) = cells.next_if(|(_, chord_2)| nearest.is_none_or(|it| it >= *chord_2)) {
-                let of_cell = cell.spots.clone().map(|spot| {
-                    Reverse((chord_2(here, self.spots[spot as usize].point).to_bits(), spot)) //
-                });
-                opened.extend(of_cell);
+            if let Some((cell, least)) = cells.next_if(|(_, chord_2)| nearest.is_none_or(|it| it >= *chord_2))
+            {
+                match &cell.content {
+                    Content::Spots(range) => opened.extend(range.clone().map(|spot| {
+                        Reverse((chord_2(here, self.spots[spot as usize].point).to_bits(), spot)) //
+                    })),
+                    Content::Shape(number) => {
+                        if metres_at_least(least) > best.limit() {
+                            break;
+                        }
+                        let (place, shape) = &self.shapes[*number as usize];
+                        if let Some(metres) = shape.metres(&mut measurer, best.limit()) {
+                            best.add(metres, &[*place]);
+                        }
+                    }
+                }
                 continue;
             }
             let Some(Reverse((bits, spot))) = opened.pop() else { break };
-            if metres_at_least(f64::from_bits(bits)) > limit {
+            if metres_at_least(f64::from_bits(bits)) > best.limit() {
                 break;
             }
-            measured += 1;
+            measurer.left -= 1;
             let Range { start, end } = self.spots[spot as usize].places;
             let numbers = &self.by_spot[start as usize..end as usize];
-            let metres = self.metres(near, &self.places[numbers[0] as usize]);
-            if metres > radius {
-                continue;
-            }
-            for &number in numbers.iter().take(count) {
-                let entry = (metres, number);
-                let at = best.partition_point(|other| *other < entry);
-                if at == count {
-                    break;
-                }
-                best.insert(at, entry);
-                best.truncate(count);
-            }
+            best.add(self.metres(near, &self.places[numbers[0] as usize]), numbers);
         }
-        (best.into_iter().map(|(_, number)| &self.places[number as usize]).collect(), measured)
+        let found = best.found.into_iter().map(|(_, number)| &self.places[number as usize]).collect();
+        (found, SPOTS_MEASURED_MAX - measurer.left)
     }
 
     fn metres(&self, near: &NearbyQuery, place: &Place) -> f64 {
         self.earth.inverse(near.latitude, near.longitude, place.latitude, place.longitude)
+    }
+}
+
+impl Nearest {
+    fn new(count: usize, radius: f64) -> Nearest {
+        Nearest { found: Vec::with_capacity(count + 1), count, radius }
+    }
+
+    /// What is farther than these metres is not among the nearest.
+    fn limit(&self) -> f64 {
+        if self.found.len() == self.count {
+            self.found.last().map_or(self.radius, |far| far.0)
+        } else {
+            self.radius
+        }
+    }
+
+    /// Takes places that are all as far as this, in their order.
+    fn add(&mut self, metres: f64, numbers: &[u32]) {
+        if metres > self.radius {
+            return;
+        }
+        for &number in numbers.iter().take(self.count) {
+            let entry = (metres, number);
+            let at = self.found.partition_point(|other| *other < entry);
+            if at == self.count {
+                break;
+            }
+            self.found.insert(at, entry);
+            self.found.truncate(self.count);
+        }
     }
 }
 
@@ -160,22 +211,6 @@ fn ranges<T>(items: &[T], is_same: impl Fn(&T, &T) -> bool) -> impl Iterator<Ite
         *end += items.len() as u32;
         Some(start..*end)
     })
-}
-
-fn chord_2(a: [f64; 3], b: [f64; 3]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
-}
-
-fn on_unit_sphere(latitude: f64, longitude: f64) -> [f64; 3] {
-    let (sin_lat, cos_lat) = latitude.to_radians().sin_cos();
-    let (sin_lon, cos_lon) = longitude.to_radians().sin_cos();
-    [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat]
-}
-
-/// A distance on the ground that two points with this squared chord between them cannot fall below.
-fn metres_at_least(chord_2: f64) -> f64 {
-    let half_chord = (chord_2.sqrt() / 2.0).min(1.0);
-    2.0 * half_chord.asin() * METRES_PER_RADIAN_MIN - ROUNDING_METRES
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::choice::Choice;
 use super::error::{OpenError, PlacesError};
 use super::key::Key;
-use super::local::Local;
+use super::local::{Local, SourceFile};
 use super::network::Network;
 use super::provider::{PlacesProvider, ProviderApi, Source};
 use super::remote::Remote;
@@ -54,6 +54,8 @@ pub struct Options {
     pub budget_per_minute: Option<u32>,
     /// Calls within a day; `None` as above.
     pub budget_per_day: Option<u32>,
+    /// The property that names come from first, in a file of places.
+    pub name_field: Option<String>,
     /// How long an answer is kept, where the provider's terms allow it (OpenStreetMap's
     /// do, Google's do not). Default 10 minutes.
     pub cache_lifetime: Duration,
@@ -72,6 +74,7 @@ impl Default for Options {
             calls_max: PLACES_CALLS_DEFAULT as usize,
             budget_per_minute: None,
             budget_per_day: None,
+            name_field: None,
             cache_lifetime: CACHE_LIFETIME,
         }
     }
@@ -89,6 +92,7 @@ impl Options {
             calls_max,
             budget_per_minute,
             budget_per_day,
+            name_field,
         } = args.clone();
         let choice: Choice = choice.parse()?;
         let needs_key = choice.policy().is_some_and(|policy| policy.needs_key);
@@ -107,6 +111,7 @@ impl Options {
             calls_max,
             budget_per_minute,
             budget_per_day,
+            name_field,
             ..Options::default()
         })
     }
@@ -117,16 +122,27 @@ pub fn open(options: &Options) -> Result<Arc<dyn PlacesProvider>, OpenError> {
     let provider = options.choice.provider;
     match &provider.source {
         Source::Memory(places) => {
-            refuse_network_options(options)?;
-            Ok(Arc::new(Local::new((places.load)(options.choice.path())?, provider.name)))
+            refuse_unused_options(options)?;
+            let file = SourceFile {
+                load: places.load,
+                path: options.choice.path().to_owned(),
+                name_field: options.name_field.clone(),
+            };
+            Ok(Arc::new(match provider.argument {
+                Some(_) => Local::of_file(file, provider.name)?,
+                None => Local::new(file.read()?, provider.name),
+            }))
+        }
+        Source::Network(_) if options.name_field.is_some() => {
+            Err(OpenError::NoNameField(options.choice.to_string()))
         }
         Source::Network(api) => Ok(Arc::new(open_remote(options, provider.name, api)?)),
     }
 }
 
 /// The answer that a question about `near` would get from `choice`, if that replied with this HTTP status and body;
-/// for places in memory, if `body` were what is in the file. It takes neither a network nor a file: the bytes come from
-/// a recording, or from a search for bytes that are taken wrongly.
+/// for places in memory, if `body` were what is in the file. It takes neither a network nor a file: the bytes come
+/// from a recording, or from a search for bytes that are taken wrongly.
 pub fn answer_in(
     choice: &Choice,
     near: &NearbyQuery,
@@ -167,8 +183,12 @@ pub(super) fn open_remote(
     Ok(remote.within(budget))
 }
 
-fn refuse_network_options(options: &Options) -> Result<(), OpenError> {
+/// Refuses options that have no meaning for places in memory.
+fn refuse_unused_options(options: &Options) -> Result<(), OpenError> {
     let unused = |option| Err(OpenError::Unused(option, options.choice.to_string()));
+    if options.name_field.is_some() && options.choice.provider.argument.is_none() {
+        return Err(OpenError::NoNameField(options.choice.to_string()));
+    }
     match (&options.url, &options.ca) {
         (Some(_), _) => unused("--places-url"),
         (None, Some(_)) => unused("--places-ca"),

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What Google says of every place that is a business or a sight.
-const GENERAL_TYPES: [&str; 2] = ["point_of_interest", "establishment"];
+pub(crate) const GENERAL_TYPES: [&str; 2] = ["point_of_interest", "establishment"];
 
 /// A place as an answer shows it.
 #[derive(Clone, Debug, PartialEq)]

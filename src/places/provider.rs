@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::circles::{Circle, Circles, Nearest};
 use super::error::{OpenError, PlacesError};
 use super::found::Found;
+use super::gazetteer::Gazetteer;
 use super::place::Place;
 use super::request::{Health, Reading, Reply, Request};
 use super::said::Said;
@@ -22,6 +23,10 @@ pub trait PlacesProvider: Send + Sync {
     /// Whether [`PlacesProvider::nearby`] may wait for the network. The driver then writes out finished replies
     /// before it asks.
     fn may_wait(&self) -> bool;
+
+    /// Reads the places again, if they come from a file. It takes its time, and those read before are used meanwhile,
+    /// and stay in use if the file is wrong. The log says what became of it.
+    fn reload(&self) {}
 
     /// Ends the calls under way and makes later ones fail at once.
     fn stop(&self);
@@ -46,12 +51,15 @@ pub(crate) enum Source {
     Network(ProviderApi),
 }
 
-/// Places that are read once, when the provider is opened.
+/// Reads all places at a path. Names are in the property of this name first, if one is given.
+pub(crate) type Load = fn(path: &Path, name_field: Option<&str>) -> Result<Gazetteer, OpenError>;
+
+/// Places that are read when the provider is opened, and again when the operator says so.
 pub(crate) struct PlacesInMemory {
     /// Reads all places. The path is the argument of the command line, and empty if the provider takes none.
-    pub(crate) load: fn(&Path) -> Result<Vec<Place>, OpenError>,
+    pub(crate) load: Load,
     /// The places in the bytes of a file, or what is wrong with them.
-    pub(crate) parse: fn(&[u8]) -> Result<Vec<Place>, String>,
+    pub(crate) parse: fn(&[u8]) -> Result<Gazetteer, String>,
 }
 
 /// The interface of a network provider: where it is, how to ask it, what its replies mean. Pure: `remote` calls it.
@@ -90,8 +98,8 @@ pub(crate) struct UsagePolicy {
     pub(crate) may_cache: bool,
     /// The shortest pause after the provider has said that it was asked too often, whatever its `Retry-After`.
     pub(crate) pause_min: Duration,
-    /// The calls of one server within a minute and within a day, unless options say otherwise: what they cost, or what
-    /// the provider asks for. `None` is as many as one likes.
+    /// The calls of one server within a minute and within a day, unless options say otherwise: what they cost, or
+    /// what the provider asks for. `None` is as many as one likes.
     pub(crate) calls_per_minute: Option<u32>,
     /// See above.
     pub(crate) calls_per_day: Option<u32>,

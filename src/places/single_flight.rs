@@ -1,8 +1,9 @@
 //! Equal questions asked at the same time become one call.
 //!
 //! The package `quick_cache` was tried in its place and does not pass the tests. Its guard shares values only: when a
-//! call fails or panics, every thread that waits calls in its turn (eight calls, eight deadlines, to a provider that is
-//! down) where all of them get the error of the one. And it does not show which threads wait, which a test must know.
+//! call fails or panics, every thread that waits calls in its turn (eight calls, eight deadlines, to a provider that
+//! is down) where all of them get the error of the one. And it does not show which threads wait, which a test must
+//! know.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,10 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "catalogue",
     argument: None,
     about: Some("built in, no network"),
-    source: Source::Memory(PlacesInMemory { load: |_| Ok(places()), parse: |_| Ok(places()) }),
+    source: Source::Memory(PlacesInMemory {
+        load: |_, _| Ok(places().into()),
+        parse: |_| Ok(places().into()),
+    }),
 };
 
 /// One place a line: name, latitude, longitude, types, vicinity, parted by tabs; `#` begins a comment.
@@ -93,8 +96,9 @@ mod tests {
         let places = places();
         for place in &places {
             let near = NearbyQuery { latitude: place.latitude, longitude: place.longitude, radius_m: 50_000 };
-            let index =
-                Index::new(places.iter().filter(|other| city(other) == city(place)).cloned().collect());
+            let index = Index::new(
+                places.iter().filter(|other| city(other) == city(place)).cloned().collect::<Vec<_>>(),
+            );
             let others = places.iter().filter(|other| city(other) == city(place)).count();
             assert_eq!(index.nearest(&near, 1_000).len(), others, "{}", place.name);
         }

@@ -10,6 +10,9 @@ mod google_legacy;
 mod overpass;
 mod photon;
 
+#[cfg(test)]
+pub(super) use geojson::FILE_MAX;
+
 use super::provider::Provider;
 
 /// Every provider, in the order of the help. The first is asked unless another is chosen.

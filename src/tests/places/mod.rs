@@ -2,6 +2,7 @@
 
 mod answers;
 mod fake_overpass;
+mod files;
 mod manners;
 mod misbehaving;
 mod nearest;
@@ -9,6 +10,7 @@ mod opening;
 mod requests;
 mod secrets;
 mod server;
+mod shapes;
 mod together;
 
 use std::sync::Arc;
