@@ -39,11 +39,15 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
     let (stopper, reopener, asked_before) = (server.stopper(), log.reopener(), AtomicBool::new(false));
+    let reloader = server.reloader();
     signals.answer(move |request| match request {
         Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
         // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
         Request::Stop(signal) => stopper.stop_by(signal),
-        Request::Reopen => reopener.reopen("SIGHUP: the log is opened again, and nothing else"),
+        Request::Reopen => {
+            reopener.reopen("SIGHUP: the log is opened again, and a file of places is read again");
+            reloader.reload();
+        }
     })?;
     server.run()?;
     let missing = log.stop().missing();

@@ -58,6 +58,10 @@ impl PlacesProvider for Local {
         false
     }
 
+    fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn reload(&self) {
         let Some(file) = &self.file else { return };
         match file.read() {

@@ -12,20 +12,24 @@
 //! | acks | one per link that is up | `read` |
 //! | journal | one, if there is a journal | until something is written, the disk |
 //! | admin | one, if there is a journal | `accept` |
+//! | places | one, if they come from a file | until they are to be read again, the disk |
 //!
 //! Locks, channels, threads and sockets come from [`crate::os::sync`], so that tests can put a model of them in their
 //! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
 
 mod error;
 mod order;
+mod reload;
 
 pub use error::ServeError;
+pub use reload::Reloader;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use self::order::{Parts, Serving};
+use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
 use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
@@ -136,6 +140,7 @@ impl Server {
             admin,
             status_every: config.log.status_every,
             stop: stopped,
+            reloads: Reloads::new(),
         };
         Ok(Server { parts, must_checkpoint, stop })
     }
@@ -143,6 +148,11 @@ impl Server {
     /// What stops this server.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
+    }
+
+    /// What makes this server read a file of places again.
+    pub fn reloader(&self) -> Reloader {
+        self.parts.reloads.reloader.clone()
     }
 
     /// The member that it serves.

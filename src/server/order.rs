@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ServeError;
+use super::reload::Reloads;
 use crate::frontend::admin::Admin;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
@@ -48,6 +49,7 @@ pub(super) struct Parts {
     /// Where the operator tells the server what to do, if it has a journal.
     pub(super) admin: Option<Admin>,
     pub(super) status_every: Duration,
+    pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
     pub(super) stop: Receiver<&'static str>,
 }
@@ -112,7 +114,7 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { clients, peers, http, member, gate, admin, status_every, stop, .. } = self.server;
+        let Parts { clients, peers, http, member, gate, admin, status_every, reloads, stop, .. } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
         let doors = [(clients, Protocol::Line, Class::Client), (peers, Protocol::Peer, Class::Peer)];
@@ -125,6 +127,9 @@ impl<'a> Serving<'a> {
         drop(accepted);
         if let Some(admin) = admin {
             spawn(scope, "admin".to_owned(), || admin.run(member))?;
+        }
+        if member.has_file_of_places() {
+            spawn(scope, "places".to_owned(), || reloads.run(member))?;
         }
         // One for each neighbour, and one for whatever else connects there.
         let kept_for_peers = member.me.neighbours.len() + 1;
@@ -168,6 +173,7 @@ impl<'a> Serving<'a> {
         if let Some(admin) = &self.server.admin {
             admin.stop();
         }
+        self.server.reloads.reloader.stop();
     }
 }
 

@@ -122,3 +122,54 @@ fn a_limit_on_the_size_of_files_is_a_full_disk() {
     herd.start_one("Alford");
     assert!(herd.answers("Alford", &acknowledged).iter().all(|answer| answer.starts_with("AT ")));
 }
+
+/// The names that a question about a client at 1, 1 is answered with.
+fn names(herd: &RealHerd) -> String {
+    let reply =
+        herd.run(&["client", &herd.address("Alford").to_string(), "whatsat", "kiwi", "10", "5"]).stdout;
+    let lines = String::from_utf8(reply).unwrap();
+    let names = lines.lines().filter_map(|line| line.trim().strip_prefix("\"name\": \""));
+    names.map(|rest| rest.trim_end_matches(['"', ','])).collect::<Vec<_>>().join("+")
+}
+
+#[test]
+fn a_hangup_reads_a_file_of_places_again_and_keeps_the_old_one_if_it_is_bad() {
+    let feature = |name: &str| {
+        format!(
+            r#"{{"type":"Feature","properties":{{"name":"{name}"}},"geometry":{{"type":"Point","coordinates":[1,1]}}}}"#
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("places.geojson");
+    let option = format!("file:{}", file.display());
+    fs::write(&file, feature("First")).unwrap();
+    let mut herd = RealHerd::start(ALONE.0, ALONE.1, &["--places", &option]);
+    assert!(ask(&mut herd.client("Alford"), "IAMAT kiwi +1+1 5").starts_with("AT "));
+    assert_eq!(names(&herd), "First");
+
+    fs::write(&file, format!("{}\n{}\n", feature("First"), feature("Second"))).unwrap();
+    assert_eq!(names(&herd), "First", "it is read when that is asked for");
+    herd.signal("Alford", Signal::HUP);
+    eventually("the new places are there", || (names(&herd) == "First+Second").then_some(()));
+    assert!(herd.log_so_far("Alford").contains(" INFO places: 2 from "), "{}", herd.log_so_far("Alford"));
+
+    for bad in ["<kml/>", "{\"type\": \"FeatureCollection\", \"features\": [3]}", ""] {
+        let warnings = herd.log_so_far("Alford").matches("the places read before stay in use").count();
+        fs::write(&file, bad).unwrap();
+        herd.signal("Alford", Signal::HUP);
+        eventually("it says that the file is bad", || {
+            let log = herd.log_so_far("Alford");
+            (log.matches("the places read before stay in use").count() > warnings).then_some(())
+        });
+        assert_eq!(names(&herd), "First+Second");
+    }
+    fs::remove_file(&file).unwrap();
+    herd.signal("Alford", Signal::HUP);
+    eventually("it says that the file is gone", || {
+        herd.log_so_far("Alford").contains("cannot read").then_some(())
+    });
+    fs::write(&file, feature("Third")).unwrap();
+    herd.signal("Alford", Signal::HUP);
+    eventually("the newest are there", || (names(&herd) == "Third").then_some(()));
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+}
