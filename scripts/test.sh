@@ -55,6 +55,7 @@ install_deny() {
 # are tested too where Python and Node are there; what is missing is named and skipped.
 tests() {
     bench/field/setup.sh || echo "The herds of other makers cannot be installed: their tests are skipped."
+    install_exporter || echo "npm could not install $OSMTOGEOJSON: its test is skipped."
     install_programs || echo "apt-get could not install what is missing; the tests that need it say so and are skipped."
     cargo test --workspace --locked --no-fail-fast
 }
@@ -62,12 +63,24 @@ tests() {
 # The programs that tests put before a server or beside it, where installing is allowed: program and Debian package.
 PROGRAMS=(
     haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
+    gpsbabel:gpsbabel
 )
+# Those that make files of places, and bring hundreds of megabytes with them: they are used where they are, and installed
+# where PROXYHERD_EXPORTERS is set.
+LARGE_PROGRAMS=(ogr2ogr:gdal-bin initdb:postgresql-15-postgis-3)
+# It makes GeoJSON of OpenStreetMap's data: 3 MB, in a folder of its own.
+OSMTOGEOJSON=osmtogeojson@2.2.12
+
+install_exporter() {
+    [ -x target/exporters/node_modules/.bin/osmtogeojson ] || ! command -v npm >/dev/null ||
+        npm install --silent --no-fund --no-audit --prefix target/exporters "$OSMTOGEOJSON" >/dev/null 2>&1
+}
 
 # Debian starts what it installs, unless a file says no, which is there only meanwhile, and says so only while this
 # process lives.
 install_programs() (
     missing=()
+    [ -z "${PROXYHERD_EXPORTERS:-}" ] || PROGRAMS+=("${LARGE_PROGRAMS[@]}")
     for program in "${PROGRAMS[@]}"; do
         PATH=$PATH:/usr/sbin command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
     done

@@ -2,6 +2,7 @@
 
 mod answers;
 mod fake_overpass;
+mod exporters;
 mod files;
 mod manners;
 mod misbehaving;
