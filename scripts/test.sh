@@ -65,8 +65,8 @@ PROGRAMS=(
     haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
     gpsbabel:gpsbabel
 )
-# Those that make files of places, and bring hundreds of megabytes with them: they are used where they are, and installed
-# where PROXYHERD_EXPORTERS is set.
+# Those that make files of places, and bring hundreds of megabytes with them: they are used where they are there, and
+# installed if PROXYHERD_EXPORTERS is set.
 LARGE_PROGRAMS=(ogr2ogr:gdal-bin initdb:postgresql-15-postgis-3)
 # It makes GeoJSON of OpenStreetMap's data: 3 MB, in a folder of its own.
 OSMTOGEOJSON=osmtogeojson@2.2.12

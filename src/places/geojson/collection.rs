@@ -35,13 +35,13 @@ pub(crate) struct Collection {
 }
 
 impl Collection {
-    /// Takes one more feature, or leaves it out.
+    /// Takes one more feature, or leaves it out. Hands its tags back.
     pub(super) fn take(
         &mut self,
         feature: Feature<'_>,
         bounds: Bounds,
         name_field: Option<&str>,
-    ) -> Result<(), String> {
+    ) -> Result<Tags, String> {
         let Feature { id, geometry, properties: Tags(mut tags), .. } = feature;
         let described = Described::new(&mut tags, name_field);
         let vertices_max = bounds.vertices - self.vertices;
@@ -70,7 +70,7 @@ impl Collection {
             Err(reason) => self.leave_out(described.known_name().as_deref(), reason),
             Ok((located, name)) => self.add(located, name, id, &described),
         }
-        Ok(())
+        Ok(Tags(tags))
     }
 
     fn add(

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -32,47 +32,63 @@ pub(super) struct Geometry<'a> {
     pub(super) crs: Option<&'a RawValue>,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Feature<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Feature<'a>, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Feature<'de>;
+impl<'a> Feature<'a> {
+    /// Reads a text. `tags` are those of another feature, whose memory is used again.
+    pub(super) fn read(text: &'a str, tags: Tags) -> Result<Feature<'a>, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let feature = FeatureSeed(tags).deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(feature)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a feature")
-            }
+struct FeatureSeed(Tags);
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Feature<'de>, A::Error> {
-                let mut feature = Feature::default();
-                // The feature may be a bare geometry.
-                let mut bare = Geometry::default();
-                while let Some(key) = members.next_key::<Cow<'_, str>>()? {
-                    match &*key {
-                        "type" => feature.kind = members.next_value::<Kept>()?.text(),
-                        "id" => feature.id = members.next_value::<Kept>()?.0,
-                        "geometry" => {
-                            feature.geometry = members.next_value()?;
-                            feature.is_feature = true;
-                        }
-                        "properties" => {
-                            feature.properties = members.next_value()?;
-                            feature.is_feature = true;
-                        }
-                        "coordinates" => bare.coordinates = Some(members.next_value()?),
-                        "geometries" => bare.geometries = Some(members.next_value()?),
-                        "crs" => bare.crs = Some(members.next_value()?),
-                        _ => drop(members.next_value::<IgnoredAny>()?),
-                    }
+impl<'de> DeserializeSeed<'de> for FeatureSeed {
+    type Value = Feature<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Feature<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FeatureSeed {
+    type Value = Feature<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a feature")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Feature<'de>, A::Error> {
+        let mut feature = Feature { properties: self.0, ..Feature::default() };
+        feature.properties.0.clear();
+        // The feature may be a bare geometry.
+        let mut bare = Geometry::default();
+        while let Some(key) = members.next_key::<Cow<'_, str>>()? {
+            match &*key {
+                "type" => feature.kind = members.next_value::<Kept>()?.text(),
+                "id" => feature.id = members.next_value::<Kept>()?.0,
+                "geometry" => {
+                    feature.geometry = members.next_value()?;
+                    feature.is_feature = true;
                 }
-                if feature.is_feature {
-                    feature.geometry.crs = feature.geometry.crs.or(bare.crs);
-                } else {
-                    feature.geometry = Geometry { kind: feature.kind.clone(), ..bare };
+                "properties" => {
+                    feature.properties.0.clear();
+                    members.next_value_seed(&mut feature.properties)?;
+                    feature.is_feature = true;
                 }
-                Ok(feature)
+                "coordinates" => bare.coordinates = Some(members.next_value()?),
+                "geometries" => bare.geometries = Some(members.next_value()?),
+                "crs" => bare.crs = Some(members.next_value()?),
+                _ => drop(members.next_value::<IgnoredAny>()?),
             }
         }
-        deserializer.deserialize_any(Members)
+        if feature.is_feature {
+            feature.geometry.crs = feature.geometry.crs.or(bare.crs);
+        } else {
+            feature.geometry = Geometry { kind: feature.kind.clone(), ..bare };
+        }
+        Ok(feature)
     }
 }
 
@@ -143,12 +159,12 @@ mod tests {
             let text = format!(
                 r#"{{"type": {odd}, "id": {odd}, "geometry": {odd}, "properties": {odd}, "bbox": {odd}}}"#
             );
-            let feature: Feature<'_> = serde_json::from_str(&text).unwrap();
+            let feature = Feature::read(&text, Tags::default()).unwrap();
             assert!(feature.is_feature && feature.geometry.kind.is_none(), "{text}");
             assert_eq!(Value::Object(feature.properties.0), serde_json::json!({}), "{text}");
         }
         for other in ["null", "3", "[]", "\"x\""] {
-            assert!(serde_json::from_str::<Feature<'_>>(other).unwrap_err().is_data(), "{other}");
+            assert!(Feature::read(other, Tags::default()).unwrap_err().is_data(), "{other}");
         }
     }
 
@@ -159,7 +175,7 @@ mod tests {
             r#"{{"x": {open}{close}, "id": 1, "geometry": {{"type": "Point", "x": {open}{close}, "type": "Line",
             "coordinates": [1e999, "\ud800"]}}, "properties": {{"a": 1}}, "id": "b", "properties": {{"c": 2}}}}"#
         );
-        let feature: Feature<'_> = serde_json::from_str(&text).unwrap();
+        let feature = Feature::read(&text, Tags::default()).unwrap();
         assert_eq!(feature.id, Some("b".into()));
         assert_eq!(feature.geometry.kind.as_deref(), Some("Line"));
         assert_eq!(feature.geometry.coordinates.unwrap().get(), "[1e999, \"\\ud800\"]");
@@ -169,7 +185,7 @@ mod tests {
     #[test]
     fn a_geometry_may_stand_alone() {
         let text = r#"{"coordinates": [1, 2], "type": "Point"}"#;
-        let feature: Feature<'_> = serde_json::from_str(text).unwrap();
+        let feature = Feature::read(text, Tags::default()).unwrap();
         assert!(!feature.is_feature);
         assert_eq!(feature.geometry.kind.as_deref(), Some("Point"));
         assert_eq!(feature.geometry.coordinates.unwrap().get(), "[1, 2]");

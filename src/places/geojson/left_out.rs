@@ -7,6 +7,9 @@ use crate::places::error::PlacesError;
 /// The examples that an error gives, where nothing of a file is of use.
 const EXAMPLES: usize = 3;
 
+/// The most characters of a name that are shown.
+const NAME_CHARS_MAX: usize = 60;
+
 /// Why a feature makes no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -82,7 +85,8 @@ impl LeftOut {
         if self.counts[at] > 1 && self.examples.len() >= EXAMPLES {
             return;
         }
-        let name = name.map_or(String::new(), |name| format!(" ({})", PlacesError::words(name)));
+        let cut = |name: &str| PlacesError::words(name).chars().take(NAME_CHARS_MAX).collect::<String>();
+        let name = name.map_or(String::new(), |name| format!(" ({})", cut(name)));
         let example = format!("feature {number}{name}: {}", PlacesError::words(&reason.why));
         if self.examples.len() < EXAMPLES {
             self.examples.push(example.clone());

@@ -13,6 +13,7 @@ use super::foreign;
 use super::left_out::{Cause, Reason};
 use super::mend::mended;
 use super::scan::Scanner;
+use super::tags::Tags;
 use crate::places::error::PlacesError;
 
 /// The most bytes of a member at the top of a file that is looked at, besides its features.
@@ -46,8 +47,9 @@ impl Form {
             beginning.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         let (Some(first), second) = (lines.next(), lines.next()) else { return Form::Documents };
         let is_whole = |line: &[u8]| {
-            let feature = serde_json::from_slice::<Feature<'_>>(line);
-            feature.is_ok_and(|it| it.is_feature || it.geometry.coordinates.is_some())
+            let feature =
+                std::str::from_utf8(line).ok().and_then(|line| Feature::read(line, Tags::default()).ok());
+            feature.is_some_and(|it| it.is_feature || it.geometry.coordinates.is_some())
         };
         let has_features = memmem::find(first, b"\"features\"").is_some();
         let are_lines =
@@ -64,6 +66,8 @@ pub(super) struct Reader<'a, R> {
     form: Form,
     /// The text of the feature that is read.
     text: Vec<u8>,
+    /// Those of the feature before, for their memory.
+    tags: Tags,
     collection: Collection,
 }
 
@@ -76,7 +80,15 @@ impl<'a, R: BufRead> Reader<'a, R> {
     ) -> io::Result<Reader<'a, R>> {
         let form = Form::of(input.fill_buf()?);
         let scanner = Scanner::new(input, bounds.bytes);
-        Ok(Reader { scanner, bounds, name_field, form, text: Vec::new(), collection: Collection::default() })
+        Ok(Reader {
+            scanner,
+            bounds,
+            name_field,
+            form,
+            text: Vec::new(),
+            tags: Tags::default(),
+            collection: Collection::default(),
+        })
     }
 
     /// All of the file, or what is wrong with it.
@@ -233,12 +245,13 @@ impl<'a, R: BufRead> Reader<'a, R> {
             self.collection.leave_out(None, Reason::new(Cause::TooLong, why));
             Ok(())
         } else {
-            let whole = std::str::from_utf8(&text).ok().and_then(|text| serde_json::from_str(text).ok());
+            let tags = mem::take(&mut self.tags);
+            let whole = std::str::from_utf8(&text).ok().and_then(|text| Feature::read(text, tags).ok());
             match whole {
                 Some(feature) => self.take(feature, &text),
                 None => {
                     let mended = mended(&text);
-                    match serde_json::from_str(&mended) {
+                    match Feature::read(&mended, Tags::default()) {
                         Ok(feature) => self.take(feature, mended.as_bytes()),
                         Err(error) => {
                             let reason = if error.is_data() {
@@ -267,11 +280,13 @@ impl<'a, R: BufRead> Reader<'a, R> {
                 name_field: self.name_field,
                 form: Form::Documents,
                 text: Vec::new(),
+                tags: Tags::default(),
             };
             let read = inner.object(false);
             self.collection = inner.collection;
             return read;
         }
-        self.collection.take(feature, self.bounds, self.name_field)
+        self.tags = self.collection.take(feature, self.bounds, self.name_field)?;
+        Ok(())
     }
 }

@@ -17,9 +17,6 @@ use super::hstore;
 /// The most tags of a feature that are kept, the first ones: no feature of OpenStreetMap has as many by far.
 const TAGS_MAX: usize = 256;
 
-/// As many as most features have, so that there is room at once.
-const TAGS_USUAL: usize = 14;
-
 /// The most bytes of a key or a text; of a longer text nothing is kept. OpenStreetMap allows 255 characters of both.
 const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -91,11 +88,12 @@ impl Tags {
     }
 }
 
-impl<'de> Deserialize<'de> for Tags {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tags, D::Error> {
-        let mut tags = Tags(Map::with_capacity(TAGS_USUAL));
-        MemberSeed { tags: &mut tags, within: Within { key: "", depth: 0 } }.deserialize(deserializer)?;
-        Ok(tags)
+/// Keeps what an object has.
+impl<'de> DeserializeSeed<'de> for &mut Tags {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        MemberSeed { tags: self, within: Within { key: "", depth: 0 } }.deserialize(deserializer)
     }
 }
 
@@ -299,8 +297,9 @@ mod tests {
     use super::*;
 
     fn tags(text: &str) -> Value {
-        let Tags(tags) = serde_json::from_str(text).unwrap();
-        Value::Object(tags)
+        let mut tags = Tags::default();
+        tags.deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap();
+        Value::Object(tags.0)
     }
 
     #[test]

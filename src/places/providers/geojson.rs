@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::given_file;
-use crate::places::error::OpenError;
+use crate::places::error::{OpenError, PlacesError};
 use crate::places::gazetteer::Gazetteer;
 use crate::places::geojson::{self, Bounds};
 use crate::places::provider::{PlacesInMemory, Provider, Source};
@@ -14,7 +14,10 @@ pub(super) const PROVIDER: Provider = Provider {
     about: Some("GeoJSON"),
     source: Source::Memory(PlacesInMemory {
         load,
-        parse: |bytes| geojson::read(bytes, FILE_MAX, None).map(|collection| collection.gazetteer),
+        parse: |bytes| {
+            let read = geojson::read(bytes, FILE_MAX, None).map(|collection| collection.gazetteer);
+            read.map_err(|why| PlacesError::words(&why))
+        },
     }),
 };
 

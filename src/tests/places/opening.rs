@@ -28,6 +28,10 @@ fn a_provider_that_cannot_work_is_refused_in_one_sentence() {
     file.write_all(b"-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n").unwrap();
     refused(ca(file.path()), "no usable PEM certificate");
     refused(Options { choice: choice("catalogue"), ..ca(file.path()) }, "--places-ca has no meaning");
+    for other in ["catalogue", "overpass"] {
+        let named = Options { name_field: Some("title".to_owned()), ..choose(other) };
+        refused(named, &format!("--places-name-field is for a file of places, not for --places {other}"));
+    }
 }
 
 #[test]
@@ -52,4 +56,21 @@ fn the_catalogue_needs_no_option_and_never_waits() {
     let desert = NearbyQuery { latitude: 24.0, longitude: 10.0, radius_m: 50_000 };
     assert_eq!(status_of(&places.nearby(&desert).unwrap()), "ZERO_RESULTS");
     places.stop();
+}
+
+#[test]
+fn a_file_is_read_with_the_property_that_names_come_from() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = r#"{"type": "Feature", "properties": {"name": "Usual", "Spot": "Own"},
+        "geometry": {"type": "Point", "coordinates": [1, 2]}}"#;
+    file.write_all(text.as_bytes()).unwrap();
+    let args = PlacesArgs {
+        choice: format!("file:{}", file.path().display()),
+        name_field: Some("SPOT".to_owned()),
+        ..PlacesArgs::default()
+    };
+    let places = open(&Options::of(&args).unwrap()).unwrap();
+    let near = NearbyQuery { latitude: 2.0, longitude: 1.0, radius_m: 1 };
+    assert!(places.nearby(&near).unwrap().as_str().contains("\"name\": \"Own\""));
+    assert!(places.has_file());
 }
