@@ -73,7 +73,8 @@ fn a_legacy_server_is_not_ours_to_start() {
 fn every_option_of_a_server_arrives() {
     let config = served(
         "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
-         --google-key-file key --places-name-field title --places-deadline 60 --log-level warn --log-dir logs --log-when-full drop \
+         --google-key-file key --places-name-field title --places-deadline 60 \
+         --log-level warn --log-dir logs --log-when-full drop \
          --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
          --max-clock-lead 1day2h --connections-per-address-max 7 --hello-pending-max 8 --hello-time-max 3s \
          --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
