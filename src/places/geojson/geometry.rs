@@ -62,16 +62,14 @@ fn add(geometry: &Geometry<'_>, outline: &mut Outline, depth: usize) -> Result<(
     other_crs(geometry)?;
     let Some(kind) = geometry.kind.as_deref() else { return Err(nowhere("it has no geometry")) };
     match kind {
-        "Point" => match coordinates::<RawPosition>(geometry)? {
-            RawPosition::Empty => {}
-            point => outline.add_point(normalised(point.known()?)?)?,
-        },
+        "Point" => {
+            for point in path(&[coordinates(geometry)?])? {
+                outline.add_point(point)?;
+            }
+        }
         "MultiPoint" => {
-            for point in coordinates::<Vec<RawPosition>>(geometry)? {
-                match point {
-                    RawPosition::Empty => {}
-                    point => outline.add_point(normalised(point.known()?)?)?,
-                }
+            for point in path(&coordinates::<Vec<RawPosition>>(geometry)?)? {
+                outline.add_point(point)?;
             }
         }
         "LineString" => outline.add_line(&path(&coordinates::<Vec<RawPosition>>(geometry)?)?)?,

@@ -120,7 +120,7 @@ fn the_date_line_cuts_no_shape_whichever_way_it_is_written() {
             assert!(!is_within(&shape, outside, latitude, 11_000), "{shape}: {outside}");
         }
         assert!(is_within(&shape, -178.9, 0.5, 11_200) && is_within(&shape, 178.9, 0.5, 11_200), "{shape}");
-        let read = read(file(&[shape.clone()])).unwrap();
+        let read = read(file(std::slice::from_ref(&shape))).unwrap();
         let place = &read.gazetteer.places[0];
         assert!(place.longitude.abs() > 179.0 && place.longitude.abs() <= 180.0, "{shape}: {place:?}");
     }
