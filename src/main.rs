@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let signals = cli::asks_to_serve().then(Signals::catch);
     let done = cli::parse().map_err(Box::from).and_then(|job| match job {
         Job::Serve(config) => serve(&config, signals.unwrap_or_else(Signals::catch)?),
-        Job::Client(options) => talk(&options),
+        Job::Client(options) => Ok(client::run_on_stdout(&options)?.exit_code()),
         Job::Forget(dirs, client) => Ok(client::admin::forget(&dirs, &client)?.exit_code()),
         Job::Print(text) => print(&text),
     });
@@ -38,8 +38,8 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
-    let (stopper, reopener, asked_before) = (server.stopper(), log.reopener(), AtomicBool::new(false));
-    let reloader = server.reloader();
+    let (stopper, reloader, reopener) = (server.stopper(), server.reloader(), log.reopener());
+    let asked_before = AtomicBool::new(false);
     signals.answer(move |request| match request {
         Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
         // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
@@ -55,10 +55,6 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
         let _ = writeln!(io::stderr(), "proxyherd: {missing} lines are missing from the log");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn talk(options: &client::Options) -> Result<ExitCode, Box<dyn Error>> {
-    Ok(client::run_on_stdout(options)?.exit_code())
 }
 
 fn print(text: &[u8]) -> Result<ExitCode, Box<dyn Error>> {

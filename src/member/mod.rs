@@ -384,12 +384,11 @@ impl Host for Member {
 
     fn admits(&self, neighbour: usize, claimant: Claimant) -> bool {
         let Err(here) = self.peers.admits(neighbour, claimant) else { return true };
-        let (name, there) = (&self.me.neighbours[neighbour].name, claimant.from);
+        let (name, at, there) = (&self.me.neighbours[neighbour].name, here.from, claimant.from);
         let copied = if here.epoch == claimant.epoch { " and an empty data folder" } else { "" };
         let what = format_args!(
-            "two servers say that they are {name}: one at {}, and one at {there}, which is kept out for now; stop one, \
-             or give it a name{copied} of its own",
-            here.from
+            "two servers say that they are {name}: one at {at}, and one at {there}, which is kept out for now; stop one, \
+             or give it a name{copied} of its own"
         );
         self.metrics.count_and_warn(Event::NameTaken, Source::Neighbour(neighbour), what);
         false

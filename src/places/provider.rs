@@ -9,7 +9,6 @@ use super::circles::{Circle, Circles, Nearest};
 use super::error::{OpenError, PlacesError};
 use super::found::Found;
 use super::gazetteer::Gazetteer;
-use super::place::Place;
 use super::request::{Health, Reading, Reply, Request};
 use super::said::Said;
 use crate::proto::line::query::NearbyQuery;

@@ -114,7 +114,8 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { clients, peers, http, member, gate, admin, status_every, reloads, stop, .. } = self.server;
+        let Parts { clients, peers, http, member, gate, admin, status_every, reloads, stop, .. } =
+            self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
         let doors = [(clients, Protocol::Line, Class::Client), (peers, Protocol::Peer, Class::Peer)];

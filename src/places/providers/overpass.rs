@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::places::circles::Circles;
 use crate::places::error::PlacesError;
@@ -15,7 +15,6 @@ use crate::places::osm::{self, tag};
 use crate::places::place::{Place, is_on_the_globe};
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
 use crate::places::request::{Request, object};
-use crate::places::tags::Tags;
 use crate::proto::line::query::NearbyQuery;
 
 /// The most elements of an answer. With all their tags they take a quarter of a megabyte.
@@ -98,7 +97,7 @@ struct Element {
     lat: Option<f64>,
     lon: Option<f64>,
     center: Option<Centre>,
-    tags: Option<Tags>,
+    tags: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +115,7 @@ fn place(element: Element) -> Result<Place, &'static str> {
     if !is_on_the_globe(latitude, longitude) {
         return Err("a point that is not on the globe");
     }
-    let Tags(tags) = element.tags.unwrap_or_default();
+    let tags = element.tags.unwrap_or_default();
     Ok(Place {
         id: format!("{}/{id}", element.kind),
         name: tag(&tags, "name").ok_or("no name")?,

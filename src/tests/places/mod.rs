@@ -1,8 +1,8 @@
 //! Every network provider over the real HTTP path, against a server on this machine that behaves as badly as they come.
 
 mod answers;
-mod fake_overpass;
 mod exporters;
+mod fake_overpass;
 mod files;
 mod manners;
 mod misbehaving;
