@@ -387,8 +387,8 @@ impl Host for Member {
         let (name, at, there) = (&self.me.neighbours[neighbour].name, here.from, claimant.from);
         let copied = if here.epoch == claimant.epoch { " and an empty data folder" } else { "" };
         let what = format_args!(
-            "two servers say that they are {name}: one at {at}, and one at {there}, which is kept out for now; stop one, \
-             or give it a name{copied} of its own"
+            "two servers say that they are {name}: one at {at}, and one at {there}, which is kept out for now; stop \
+             one, or give it a name{copied} of its own"
         );
         self.metrics.count_and_warn(Event::NameTaken, Source::Neighbour(neighbour), what);
         false
