@@ -258,7 +258,7 @@ impl Member {
                 self.metrics.acks_withheld.add(withheld as u64);
                 Ok(())
             }
-            None => Err(io::Error::other(format!("nothing {why}"))),
+            None => Err(io::Error::other(format!("reports {why}"))),
         }
     }
 

@@ -56,7 +56,7 @@ pub fn report(member: &Member, connections_open: u32) {
     );
     if let Some(wal) = member.wal() {
         let (bytes, files) = wal.size();
-        let how = wal.failure().map_or_else(|| "durable".to_owned(), |why| format!("nothing {why}"));
+        let how = wal.failure().map_or_else(|| "durable".to_owned(), |why| format!("reports {why}"));
         let behind = last_seq.saturating_sub(wal.durable_seq());
         log::info!("status: journal: {how}, {behind} changes not yet, {} KiB in {files} files", bytes >> 10);
     }

@@ -9,6 +9,9 @@ const BODIES_BYTES_MAX: usize = 100 << 20;
 /// A body of at most so many bytes is not counted: a connection's buffer holds it anyhow.
 const SMALL_BYTES_MAX: usize = 4 * 1024;
 
+/// Room is taken in steps of so many bytes.
+const STEP_BYTES: usize = 16 * 1024;
+
 /// What bodies take at the moment.
 #[derive(Debug, Default)]
 pub struct Bodies(AtomicUsize);
@@ -21,18 +24,34 @@ pub struct Held<'a> {
 }
 
 impl Bodies {
-    /// Takes room for a body; `None` if there is none.
-    pub fn hold(&self, bytes: usize) -> Option<Held<'_>> {
-        let bytes = if bytes <= SMALL_BYTES_MAX { 0 } else { bytes };
-        let fits = |held: usize| held.checked_add(bytes).filter(|&sum| bytes == 0 || sum <= BODIES_BYTES_MAX);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Held { bodies: self, bytes })
+    /// No room yet.
+    pub fn hold(&self) -> Held<'_> {
+        Held { bodies: self, bytes: 0 }
+    }
+}
+
+impl Held<'_> {
+    /// Takes as much room as so many bytes need that have come. Whether there is any.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        if bytes <= SMALL_BYTES_MAX.max(self.bytes) {
+            return true;
+        }
+        let more = bytes.next_multiple_of(STEP_BYTES) - self.bytes;
+        let fits = |held: usize| held.checked_add(more).filter(|&sum| sum <= BODIES_BYTES_MAX);
+        let grows = self.bodies.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        self.bytes += if grows { more } else { 0 };
+        grows
+    }
+
+    /// Gives the room back.
+    pub fn release(&mut self) {
+        self.bodies.0.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.bodies.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.release();
     }
 }
 
@@ -43,10 +62,13 @@ mod tests {
     #[test]
     fn bodies_share_a_bound() {
         let bodies = Bodies::default();
-        let held: Vec<_> = (0..100).map(|_| bodies.hold(1 << 20).unwrap()).collect();
-        assert!(bodies.hold(SMALL_BYTES_MAX + 1).is_none());
-        assert!(bodies.hold(SMALL_BYTES_MAX).is_some());
-        drop(held);
-        assert!(bodies.hold(1 << 20).is_some());
+        let mut held: Vec<_> = (0..100).map(|_| bodies.hold()).collect();
+        assert!(held.iter_mut().all(|held| held.grow_to(1 << 19) && held.grow_to(1 << 20)));
+        let mut other = bodies.hold();
+        assert!(other.grow_to(SMALL_BYTES_MAX) && !other.grow_to(SMALL_BYTES_MAX + 1));
+        held[0].release();
+        assert!(held[0].grow_to(1) && other.grow_to(1 << 20));
+        drop((held, other));
+        assert!(bodies.hold().grow_to(BODIES_BYTES_MAX));
     }
 }

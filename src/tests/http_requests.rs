@@ -150,6 +150,10 @@ fn what_two_servers_could_read_in_two_ways_is_refused() {
         ("\u{16}\u{3}\u{1}".to_owned(), 400),
         ("\u{1}".to_owned(), 400),
         ("\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("\r\n".repeat(5), 400),
+        (format!("{chunked}5 x\r\nhello\r\n0\r\n\r\n"), 400),
+        (format!("{chunked}{}", format!("1;{}\r\na\r\n", "x".repeat(250)).repeat(300)), 413),
+        (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9_000)), 414),
     ] {
         let (requests, error) = read(stream.as_bytes());
         let shown = stream.get(..stream.len().min(120)).unwrap_or_default();

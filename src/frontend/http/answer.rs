@@ -6,7 +6,6 @@ use super::question;
 use super::report;
 use super::route::{App, Route};
 use super::status;
-use crate::proto::http::form;
 use crate::proto::http::phones::traccar;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
@@ -31,13 +30,17 @@ pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
         Route::Report(app) => reported(&asked, &app),
         Route::Root if is_report(request) => reported(&asked, &App::Any),
         Route::Root if method == b"GET" || method == b"HEAD" => status::root(member),
-        Route::Root => Response::problem(400, "the body is in no shape of an app that is known here"),
+        Route::Root => Response::problem(400, "there is no body, and no client in the query"),
         Route::Client(name) if method == b"DELETE" => match guard::check_origin(request) {
             Err((status, why)) => Response::problem(status, why),
             Ok(()) => question::forget(member, &name, asked.received, asked.remote),
         },
         Route::Client(name) => question::client(member, request, &name),
-        Route::Nearby(name) => question::nearby(asked, &name),
+        // It may ask a provider that costs money.
+        Route::Nearby(name) => match guard::check_site(request) {
+            Err((status, why)) => Response::problem(status, why),
+            Ok(()) => question::nearby(asked, &name),
+        },
         Route::Status => status::status(asked.shared),
         Route::Health => status::health(asked.shared),
         Route::Metrics => status::metrics(asked.shared, request),
@@ -52,11 +55,12 @@ fn reported(asked: &Asked<'_, '_>, app: &App<'_>) -> Response {
     }
 }
 
-/// Whether a request to the root is a report: it has a body of JSON, or names a client in its query or its form.
+/// Whether a request to the root is a report: it has a body, or parameters of one in its query, even if none of them
+/// says of whom, because the app must learn that.
 fn is_report(request: &Request<'_>) -> bool {
-    let body = request.body.trim_ascii_start();
-    body.starts_with(b"{")
-        || body.starts_with(b"[")
-        || traccar::is_report(&request.query_pairs())
-        || traccar::is_report(&form::pairs(request.body))
+    let body = request.body;
+    request.method() != b"HEAD"
+        && (!body.is_empty()
+            || request.header("x-limit-u").is_some()
+            || traccar::is_report(&request.query_pairs()))
 }

@@ -5,11 +5,27 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::proto::http::request::Request;
 
-/// Header fields with which a proxy says for whom it asks.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+/// Beginnings of header fields with which a proxy says for whom it asks, with `_` written as `-`.
+const FORWARDED: [&[u8]; 13] = [
+    b"forwarded",
+    b"via",
+    b"x-forwarded",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-original-",
+    b"x-envoy-",
+    b"true-client-ip",
+    b"cf-",
+    b"cdn-loop",
+    b"fly-",
+    b"tailscale-",
+];
 
 /// Why a request is refused: the status, and a sentence.
 pub(super) type Refused = (u16, &'static str);
+
+const REFUSED: Result<(), Refused> = Err((403, "a web page of another origin may not do this"));
 
 /// Whether a request may be answered at all.
 ///
@@ -19,11 +35,11 @@ pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refus
     if !from.ip().to_canonical().is_loopback() {
         return Err((403, "only programs on the same machine are served: there are no users yet"));
     }
-    if FORWARDED.iter().any(|name| request.headers(name).next().is_some()) {
+    if request.header_names().any(is_forwarded) {
         return Err((403, "a request that was forwarded is refused: there are no users yet"));
     }
     // A name that somebody else gives an address of this machine is how a web page comes past its browser's guard.
-    match request.header("host") {
+    match request.authority().or(request.header("host")) {
         Some(host) if !is_loopback(host) => {
             Err((421, "the Host is not this machine: use localhost or 127.0.0.1"))
         }
@@ -37,12 +53,25 @@ pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refus
 /// If a web page of another origin makes it. A page can send many reports without a word in `Origin`, so what browsers
 /// say beside it counts too.
 pub(super) fn check_origin(request: &Request<'_>) -> Result<(), Refused> {
-    let refused = Err((403, "a web page of another origin may not do this"));
-    let site = request.header("sec-fetch-site");
-    if !matches!(site, None | Some(b"same-origin" | b"none")) || request.headers("sec-fetch-site").count() > 1
-    {
-        return refused;
+    // A page can send the browser here as if its user had typed the address, and no app says how it came.
+    if request.headers("sec-fetch-site").any(|site| site != b"same-origin") {
+        return REFUSED;
     }
+    check_page(request)
+}
+
+/// Whether a request may make us ask others. A person who types an address may.
+///
+/// # Errors
+/// If a web page of another origin makes it.
+pub(super) fn check_site(request: &Request<'_>) -> Result<(), Refused> {
+    if request.headers("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none")) {
+        return REFUSED;
+    }
+    check_page(request)
+}
+
+fn check_page(request: &Request<'_>) -> Result<(), Refused> {
     let own = request.header("host").map(|host| [b"http://", host].concat());
     // No app sends either; and a page's image, for which older browsers send neither of the others, has a referrer.
     for name in ["origin", "referer"] {
@@ -53,19 +82,29 @@ pub(super) fn check_origin(request: &Request<'_>) -> Result<(), Refused> {
             })
         };
         if request.headers(name).any(|value| !is_own(value)) {
-            return refused;
+            return REFUSED;
         }
     }
     Ok(())
 }
 
+fn is_forwarded(name: &[u8]) -> bool {
+    let name: Vec<u8> =
+        name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }).collect();
+    FORWARDED.iter().any(|beginning| name.starts_with(beginning))
+}
+
 /// Whether a `Host` names this machine: `localhost` or an address of the loopback interface, perhaps with a port.
 fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
     };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return false;
+    }
     let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     is_address || name.trim_end_matches('.').eq_ignore_ascii_case("localhost")
 }
@@ -89,6 +128,10 @@ mod tests {
             "0.0.0.0",
             "[::2]",
             "127.0.0.1.nip.io",
+            "[::1].evil.example",
+            "[::1",
+            "localhost:evil.example",
+            "localhost:80@evil.example",
             "\u{e9}",
         ] {
             assert!(!is_loopback(host.as_bytes()), "{host}");

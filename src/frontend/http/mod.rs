@@ -39,7 +39,7 @@ struct Connection<'a> {
     rate_limit: RateLimit,
     reader: Reader,
     /// The room for the body that is coming.
-    held: Option<Held<'a>>,
+    held: Held<'a>,
     out: Vec<u8>,
 }
 
@@ -72,7 +72,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         rate_limit: RateLimit::new(limits.places_calls_per_minute)
             .from_address(network(remote.from.ip()), limits.places_calls_per_address),
         reader: Reader::default(),
-        held: None,
+        held: shared.gate.bodies.hold(),
         out: Vec::new(),
     };
     connection.run()
@@ -111,6 +111,10 @@ impl Connection<'_> {
         loop {
             match self.reader.next() {
                 Err(error) => return Ok(self.refuse(error)),
+                Ok(Progress::More) if !self.held.grow_to(self.reader.held_bytes()) => {
+                    let why = "too many large bodies at once: send it again later";
+                    return Ok(self.refuse(BadRequest::new(503, why)));
+                }
                 Ok(Progress::More) => return Ok(After::GoOn),
                 Ok(Progress::Continue) => {
                     self.out.extend_from_slice(CONTINUE);
@@ -122,19 +126,12 @@ impl Connection<'_> {
                     if let Err(error) = self.reader.bound_body(bytes_max) {
                         return Ok(self.refuse(error));
                     }
-                    self.held = self.shared.gate.bodies.hold(self.reader.body_bytes_max());
-                    if self.held.is_none() {
-                        return Ok(self.refuse(BadRequest::new(
-                            503,
-                            "too many large bodies at once: send it again later",
-                        )));
-                    }
                 }
                 Ok(Progress::Whole) => {
                     let after = self.request();
                     self.reader.done();
                     self.deadlines.message_ended();
-                    self.held = None;
+                    self.held.release();
                     if after == After::Close {
                         return Ok(After::Close);
                     }
@@ -202,7 +199,8 @@ impl Connection<'_> {
                 remote.from,
                 format_args!("{remote} took over {wait} for a request"),
             );
-            self.say(408, "the request did not come to its end in time");
+            // Not 408: an iPhone deletes a point that gets any 4xx, and its link may only have been slow.
+            self.say(503, "the request did not come to its end in time: send it again");
         } else {
             metrics.over_idle_time.add(1);
         }

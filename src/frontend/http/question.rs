@@ -38,12 +38,12 @@ const UNKNOWN_CLIENT: &str = "nothing is known of this client";
 /// Where a client is.
 pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Response {
     let Some(located) = member.locate(name.as_bytes()) else { return Response::problem(404, UNKNOWN_CLIENT) };
-    let tag = format!("\"{:016x}\"", xxh3_64(located.stored_line()));
+    let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
+    let is_geojson = memchr::memmem::find(&accept, b"application/geo+json").is_some();
+    let tag = format!("\"{:016x}{}\"", xxh3_64(located.stored_line()), if is_geojson { "-geo" } else { "" });
     if request.headers("if-none-match").any(|tags| has_tag(tags, tag.as_bytes())) {
-        return Response::new(304, "", "").with("ETag", tag);
+        return Response::new(304, "", "").with("ETag", tag).with("Vary", "Accept");
     }
-    let accept = request.header("accept").unwrap_or_default();
-    let is_geojson = memchr::memmem::find(accept, b"application/geo+json").is_some();
     let value = if is_geojson { feature(&located) } else { object(&located) };
     let media_type = if is_geojson { "application/geo+json" } else { "application/json" };
     Response::new(200, media_type, value).with("ETag", tag).with("Vary", "Accept")
@@ -81,11 +81,13 @@ pub(super) fn nearby(asked: Asked<'_, '_>, name: &str) -> Response {
 pub(super) fn forget(member: &Member, name: &str, now: Moment, remote: Remote) -> Response {
     match member.forget(name.as_bytes(), now.seconds) {
         Ok(()) => {
-            log::info!("{} is forgotten: {remote} asked for it", Escaped(name.as_bytes()));
+            // Throttled, because a client can ask for it as often as it likes.
+            let name = Escaped(name.as_bytes());
+            member.metrics.log_connection(format_args!("{name} is forgotten: {remote} asked for it"));
             Response::new(204, "", "")
         }
         Err(ForgetError::Unknown) => Response::problem(404, UNKNOWN_CLIENT),
-        Err(ForgetError::NotDurable(why)) => Response::problem(503, &format!("nothing {why}")),
+        Err(ForgetError::NotDurable(why)) => Response::problem(503, &format!("reports {why}")),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn take(asked: &Asked<'_, '_>, app: &App<'_>) -> Response {
     }
     if !reports.is_empty() {
         if let Err(why) = member.report(&mut reports, asked.remote) {
-            return retry_later(&format!("nothing {why}"));
+            return retry_later(&format!("reports {why}"));
         }
         if reports.rejected.is_some() {
             return retry_later("no more clients are taken at the moment");
@@ -78,13 +78,22 @@ fn read<'a>(request: &Request<'_>, app: &App<'a>, now: Moment) -> (App<'a>, Resu
     let query = request.query_pairs();
     let user = user(request);
     match app {
+        // What its app sends when a friend was deleted.
+        App::Any if request.body.is_empty() && request.header("x-limit-u").is_some() => {
+            read(request, &App::OwnTracks(None), now)
+        }
         App::Any if owntracks::is_message(request.body) => read(request, &App::OwnTracks(None), now),
         App::Any if overland::is_batch(request.body) => read(request, &App::Overland, now),
         App::Any | App::Traccar => {
-            let body = request.body.trim_ascii_start();
+            let body = request.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(request.body).trim_ascii_start();
             let is_json = body.starts_with(b"{") || body.starts_with(b"[");
+            let is_form = body.is_empty() || traccar::is_report(&form::pairs(body));
             let taken = match is_json {
-                true => traccar::read_json(body, now),
+                // A body that says nothing must not be taken for a sign of life: its points would be lost.
+                false if !is_form => {
+                    Err(NotUnderstood("the body is in no shape of an app that is known here"))
+                }
+                true => traccar::read_json(body, &query, now),
                 false => traccar::read_pairs(&form::pairs(body), &query, now),
             };
             (App::Traccar, taken)

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use crate::proto::http::form;
 use crate::proto::http::request::Request;
 
-/// The most bytes of a body.
+/// The most bytes of a body that is no report.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The most bytes of a batch: Overland sends up to a thousand points of 600 bytes.
+/// The most bytes of a report, which may be a batch: Overland sends up to a thousand points of 600 bytes.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What is asked for.
@@ -80,7 +80,7 @@ impl<'a> Route<'a> {
     /// The most bytes that the body of a request may have.
     pub(super) fn body_bytes_max(request: &Request<'_>) -> usize {
         match Route::of(request.path()) {
-            Route::Report(App::Overland) => BATCH_BYTES_MAX,
+            Route::Root | Route::Report(_) => BATCH_BYTES_MAX,
             _ => BODY_BYTES_MAX,
         }
     }

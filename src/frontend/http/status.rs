@@ -32,7 +32,7 @@ pub(super) fn health(shared: Shared<'_>) -> Response {
     let failure = shared.member.wal().and_then(|wal| wal.failure());
     match failure {
         _ if shared.gate.open.is_stopping() => Response::problem(503, "the server is stopping"),
-        Some(why) => Response::problem(503, &format!("nothing {why}")),
+        Some(why) => Response::problem(503, &format!("reports {why}")),
         None => Response::json(&json!({ "status": "ok" })),
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn status(shared: Shared<'_>) -> Response {
     let journal = member.wal().map(|wal| {
         let (bytes, files) = wal.size();
         let behind = last_seq.saturating_sub(wal.durable_seq());
-        let failure = wal.failure().map(|why| format!("nothing {why}"));
+        let failure = wal.failure().map(|why| format!("reports {why}"));
         json!({ "bytes": bytes, "files": files, "changes_not_durable": behind, "failure": failure })
     });
     let gauges: Map<String, Value> =

@@ -11,6 +11,9 @@ const TRAILER_BYTES_MAX: usize = 1_024;
 /// The most digits of a size: enough for four gigabytes, which no body here may have.
 const SIZE_DIGITS_MAX: usize = 8;
 
+/// The most bytes that chunks may take beside those of the body. A real client sends a few for each kilobyte.
+const OVERHEAD_BYTES_MAX: usize = 64 * 1024;
+
 /// How far a chunked body has been decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chunked {
@@ -51,6 +54,9 @@ impl Chunked {
         body_bytes_max: usize,
     ) -> Result<bool, BadRequest> {
         loop {
+            if self.read - self.written > OVERHEAD_BYTES_MAX {
+                return Err(BadRequest::new(413, "the chunks take more than the body in them"));
+            }
             match self.state {
                 State::Size => {
                     let Some(line) = self.line(bytes, CHUNK_LINE_BYTES_MAX)? else { return Ok(false) };
@@ -123,7 +129,7 @@ impl Chunked {
 fn size(line: &[u8]) -> Result<usize, BadRequest> {
     let count = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at(count);
-    let follows = matches!(rest, [] | [b';' | b' ' | b'\t', ..]);
+    let follows = matches!(rest.trim_ascii_start(), [] | [b';', ..]);
     let is_text = rest.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
     let digits = std::str::from_utf8(digits)
         .ok()

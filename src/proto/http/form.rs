@@ -10,9 +10,22 @@ const PAIRS_MAX: usize = 128;
 /// What is encoded in a value of attributes.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Undoes percent-encoding; what is no UTF-8 then is replaced.
+/// Undoes percent-encoding. What is no UTF-8 then is read as Latin-1, which has a character for each byte: no two names
+/// become one.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    percent_decode(bytes).decode_utf8_lossy()
+    let decoded: Cow<'_, [u8]> = percent_decode(bytes).into();
+    match decoded {
+        Cow::Borrowed(bytes) => {
+            std::str::from_utf8(bytes).map_or_else(|_| latin_1(bytes).into(), Cow::Borrowed)
+        }
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).unwrap_or_else(|error| latin_1(error.as_bytes())).into()
+        }
+    }
+}
+
+fn latin_1(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
 /// The bytes of a text in Base64, with or without its padding; `None` if it is none.
@@ -84,6 +97,7 @@ mod tests {
             [pair("id", "a b c"), pair("lat", "+1.5"), pair("x", "")]
         );
         assert_eq!(read("a=b=c&%zz=%"), [pair("a", "b=c"), pair("%zz", "%")]);
+        assert_eq!(read("a=%FC&b=%F6"), [pair("a", "\u{fc}"), pair("b", "\u{f6}")]);
         assert_eq!(read(""), []);
         assert_eq!(read(&"a=1&".repeat(1_000)).len(), PAIRS_MAX);
     }

@@ -103,6 +103,11 @@ impl Head {
         &bytes[self.target.clone()]
     }
 
+    /// The names of all header fields.
+    pub(super) fn names<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().map(|field| &bytes[field.0.clone()])
+    }
+
     /// The values of a header field, in their order. Names are compared without regard to case.
     pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes().to_vec();

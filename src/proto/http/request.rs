@@ -16,6 +16,9 @@ const READ_BYTES: usize = 4 * 1024;
 /// The most bytes of a request line.
 const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 
+/// The most empty lines before a request. Some clients of old sent one behind a body.
+const EMPTY_LINES_MAX: usize = 4;
+
 /// Reads the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -141,13 +144,9 @@ impl Reader {
         Ok(())
     }
 
-    /// The most bytes that the body may take which is coming.
-    pub fn body_bytes_max(&self) -> usize {
-        match &self.state {
-            State::Head(_, Coming::Length(length)) => *length,
-            State::Head(_, Coming::Chunked(_, most)) => *most,
-            State::Unread | State::Head(_, Coming::Unbounded) | State::Whole(..) => 0,
-        }
+    /// How many bytes are held of what has come.
+    pub fn held_bytes(&self) -> usize {
+        self.len
     }
 
     /// The request whose head or whole is there.
@@ -175,18 +174,16 @@ impl Reader {
 
     fn head(&mut self) -> Result<Progress, BadRequest> {
         let bytes = &self.bytes[..self.len];
+        let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+        if line > REQUEST_LINE_BYTES_MAX {
+            return Err(BadRequest::new(414, "the target is too long"));
+        }
         match memchr::memmem::find(bytes, b"\r\n\r\n") {
             Some(end) if end + 4 <= HEAD_BYTES_MAX => {
                 self.state = State::Head(Head::parse(&bytes[..end + 4])?, Coming::Unbounded);
                 Ok(Progress::Head)
             }
-            None if bytes.len() < HEAD_BYTES_MAX => {
-                let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-                if line > REQUEST_LINE_BYTES_MAX {
-                    return Err(BadRequest::new(414, "the target is too long"));
-                }
-                Ok(Progress::More)
-            }
+            None if bytes.len() < HEAD_BYTES_MAX => Ok(Progress::More),
             Some(_) | None => Err(BadRequest::new(431, "the head has more than 16 KiB")),
         }
     }
@@ -199,6 +196,9 @@ fn first_line(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
     while bytes[start..].starts_with(b"\r\n") {
         start += 2;
     }
+    if start > 2 * EMPTY_LINES_MAX {
+        return Err(BadRequest::new(400, "too many empty lines before the request"));
+    }
     match &bytes[start..] {
         [] | [b'\r'] => Ok(None),
         [0x16, ..] => {
@@ -207,7 +207,6 @@ fn first_line(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
         [first, ..] if !first.is_ascii_graphic() => {
             Err(BadRequest::new(400, "the head is no request of HTTP/1.1"))
         }
-        _ if start > HEAD_BYTES_MAX => Err(BadRequest::new(400, "too many empty lines before the request")),
         _ => Ok(Some(start)),
     }
 }
@@ -234,6 +233,17 @@ impl<'a> Request<'a> {
         values.next().filter(|_| values.next().is_none())
     }
 
+    /// The names of all header fields, as they came.
+    pub fn header_names(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.head.names(self.bytes)
+    }
+
+    /// The server that the target names, of a client that takes us for a proxy.
+    pub fn authority(&self) -> Option<&'a [u8]> {
+        let rest = absolute(self.head.target(self.bytes))?;
+        rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next()
+    }
+
     /// All values of a header field.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.head.values(self.bytes, name)
@@ -258,13 +268,9 @@ impl<'a> Request<'a> {
 
     fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
         let target = self.head.target(self.bytes);
-        // A client that takes us for a proxy sends the whole address.
-        let origin_form = match memchr::memmem::find(target, b"://") {
-            Some(scheme) if target[..scheme].iter().all(u8::is_ascii_alphabetic) => {
-                let rest = &target[scheme + 3..];
-                memchr::memchr2(b'/', b'?', rest).map_or(&b"/"[..], |start| &rest[start..])
-            }
-            _ => target,
+        let origin_form = match absolute(target) {
+            Some(rest) => memchr::memchr2(b'/', b'?', rest).map_or(&b"/"[..], |start| &rest[start..]),
+            None => target,
         };
         let origin_form = origin_form.split(|&byte| byte == b'#').next().unwrap_or_default();
         match memchr::memchr(b'?', origin_form) {
@@ -272,4 +278,11 @@ impl<'a> Request<'a> {
             None => (origin_form, &[]),
         }
     }
+}
+
+/// What follows the scheme of a target that is a whole address.
+fn absolute(target: &[u8]) -> Option<&[u8]> {
+    let scheme = memchr::memmem::find(target, b"://")?;
+    let is_scheme = scheme > 0 && target[..scheme].iter().all(u8::is_ascii_alphabetic);
+    is_scheme.then(|| &target[scheme + 3..])
 }

@@ -31,7 +31,8 @@ pub fn posix_time(text: &str) -> Option<String> {
     }
     let offset_s = match &bytes[at..] {
         [] | b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), rest @ ..] => {
+        // A plus sign that was not percent-encoded in a query comes as a space.
+        [sign @ (b'+' | b'-' | b' '), rest @ ..] => {
             let digits: Vec<u8> = rest.iter().copied().filter(|&byte| byte != b':').collect();
             let digits = std::str::from_utf8(&digits).ok()?;
             let is_offset = matches!(digits.len(), 2 | 4) && digits.bytes().all(|byte| byte.is_ascii_digit());

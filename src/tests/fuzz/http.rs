@@ -73,7 +73,7 @@ fn points(body: &[u8]) {
     let whose = Whose { user: Some("a".to_owned()), device: None };
     let all = [
         owntracks::read(body, &whose),
-        traccar::read_json(body, NOW),
+        traccar::read_json(body, &[], NOW),
         traccar::read_pairs(&pairs, &[], NOW),
         overland::read(body, Some("a")),
         gpslogger::read(&pairs, None, NOW),

@@ -4,7 +4,7 @@
 //! Speeds are in metres per second, the battery in percent. Source: `homeassistant/components/gpslogger` and
 //! GPSLogger's placeholders. A URL of one's own with the parameters of OsmAnd is read as that: see [`super::traccar`].
 
-use super::point::{Point, Said, time_text};
+use super::point::{Point, Said, time_or_now};
 use super::{NotUnderstood, Taken};
 use crate::proto::http::form;
 use crate::proto::model::time::Moment;
@@ -33,7 +33,7 @@ pub fn read(pairs: &[(String, String)], user: Option<&str>, now: Moment) -> Resu
         trigger: value(&["activity", "act"]),
         ..Said::default()
     };
-    let time = value(&["timestamp", "time"]).map_or_else(|| time_text(now), str::to_owned);
+    let time = time_or_now(value(&["timestamp", "time"]), now);
     Ok(Taken::one(Point::new(client, Some(place), &time, &said)))
 }
 

@@ -1,11 +1,34 @@
-//! Values in the JSON of phones: numbers keep the digits that were sent, and one that comes as a text counts as well.
+//! Values in the JSON of phones: numbers keep the digits that were sent, one that comes as a text counts as well, and
+//! one of another type than it should be is as good as missing.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+/// The most elements of an array: more points than any app sends at once.
+const ELEMENTS_MAX: usize = 10_000;
 
 /// A value that may be missing, null, or of another type than it should.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
+
+/// Elements that are not read yet, [`ELEMENTS_MAX`] at most. Each takes more memory than its text may.
+pub(super) struct Elements<'a>(pub Vec<&'a RawValue>);
+
+/// Reads an object; `None` for anything else. Without a look at its beginning an array would be read as one whose
+/// members have their places.
+pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
+    if text.starts_with(b"{") { serde_json::from_slice(text).ok() } else { None }
+}
+
+/// Reads a value as an object.
+pub(super) fn object_in<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
+    object(raw?.get().as_bytes())
+}
 
 /// A number or a text, as text; `None` for anything else.
 pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
@@ -23,5 +46,30 @@ pub(super) fn is_true(raw: Raw<'_>) -> Option<bool> {
         "true" | "1" | "\"true\"" => Some(true),
         "false" | "0" | "\"false\"" => Some(false),
         _ => None,
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Elements<'a>, D::Error> {
+        struct Bounded<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Bounded<'a> {
+            type Value = Elements<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Elements<'a>, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = values.next_element::<&'de RawValue>()? {
+                    if elements.len() == ELEMENTS_MAX {
+                        return Err(A::Error::custom("too many elements"));
+                    }
+                    elements.push(element);
+                }
+                Ok(Elements(elements))
+            }
+        }
+        deserializer.deserialize_seq(Bounded(PhantomData))
     }
 }

@@ -4,15 +4,11 @@
 //! second, the battery goes from 0 to 1, and -1 is unknown. Source: README of Overland; source of GPSLogger 136.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::json::{Raw, text};
+use super::json::{Elements, Raw, object, object_in, text};
 use super::point::{Point, Said};
 use super::{NotUnderstood, Taken, Useless};
 use crate::proto::http::form;
-
-/// The most points of a batch. The app sends 1,000 at most.
-const POINTS_MAX: usize = 10_000;
 
 /// The device of a batch that names none.
 const DEVICE: &str = "overland";
@@ -20,21 +16,21 @@ const DEVICE: &str = "overland";
 #[derive(Deserialize)]
 struct Batch<'a> {
     #[serde(borrow)]
-    locations: Vec<&'a RawValue>,
+    locations: Elements<'a>,
 }
 
 #[derive(Deserialize)]
 struct Feature<'a> {
     #[serde(borrow)]
-    geometry: Option<Geometry<'a>>,
+    geometry: Raw<'a>,
     #[serde(borrow)]
-    properties: Option<Properties<'a>>,
+    properties: Raw<'a>,
 }
 
 #[derive(Deserialize)]
 struct Geometry<'a> {
     #[serde(borrow)]
-    coordinates: Vec<&'a RawValue>,
+    coordinates: Elements<'a>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +59,7 @@ struct Properties<'a> {
 
 /// Whether a body is a batch.
 pub fn is_batch(body: &[u8]) -> bool {
-    serde_json::from_slice::<Batch<'_>>(body).is_ok()
+    object::<Batch<'_>>(body).is_some()
 }
 
 /// Reads a batch of the user, if it has said who it is.
@@ -71,24 +67,21 @@ pub fn is_batch(body: &[u8]) -> bool {
 /// # Errors
 /// If it is none.
 pub fn read(body: &[u8], user: Option<&str>) -> Result<Taken, NotUnderstood> {
-    let batch: Batch<'_> = serde_json::from_slice(body)
-        .map_err(|_| NotUnderstood("the body is no JSON object with locations"))?;
-    if batch.locations.len() > POINTS_MAX {
-        return Err(NotUnderstood("the batch has more than 10,000 locations"));
-    }
+    let batch: Batch<'_> = object(body).ok_or(NotUnderstood("the body is no JSON object with locations"))?;
     let mut taken = Taken::default();
-    for feature in batch.locations {
+    for feature in batch.locations.0 {
         // One odd feature must not keep all others on the phone for ever.
-        let feature = serde_json::from_str::<Feature<'_>>(feature.get());
-        taken.take(feature.map_err(|_| Useless::NoPlace).and_then(|feature| feature.point(user)));
+        let feature = object_in::<Feature<'_>>(Some(feature)).ok_or(Useless::NoPlace);
+        taken.take(feature.and_then(|feature| feature.point(user)));
     }
     Ok(taken)
 }
 
 impl Feature<'_> {
     fn point(&self, user: Option<&str>) -> Result<Point, Useless> {
-        let properties = self.properties.as_ref().ok_or(Useless::BadTime)?;
-        let coordinates = self.geometry.as_ref().map_or(&[][..], |geometry| &geometry.coordinates);
+        let properties: Properties<'_> = object_in(self.properties).ok_or(Useless::BadTime)?;
+        let geometry = object_in::<Geometry<'_>>(self.geometry).map(|geometry| geometry.coordinates.0);
+        let coordinates = geometry.unwrap_or_default();
         let [longitude, latitude] = [0, 1].map(|at| text(coordinates.get(at).copied()));
         let device =
             text(properties.device_id).filter(|id| !id.is_empty()).or_else(|| text(properties.unique_id));
@@ -153,7 +146,7 @@ mod tests {
         assert_eq!((&*taken.points[1].client, &*taken.points[1].location), ("overland", "+2+1"));
         assert_eq!(read(BATCH.as_bytes(), Some("jane")).unwrap().points[0].client, "jane/my%20phone");
         assert_eq!(read(b"{\"locations\":[]}", None), Ok(Taken::default()));
-        for body in ["", "[]", "{}", "{\"locations\":5}", "{\"locations\":null}"] {
+        for body in ["", "[]", "[[]]", "{}", "{\"locations\":5}", "{\"locations\":null}"] {
             assert!(read(body.as_bytes(), None).is_err(), "{body}");
         }
     }

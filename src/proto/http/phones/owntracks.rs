@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::json::{Raw, text};
+use super::json::{Raw, object, text};
 use super::point::{KILOMETRE_PER_HOUR, Point, Said};
 use super::{NotUnderstood, Taken};
 use crate::proto::http::form;
@@ -71,7 +71,7 @@ struct Message<'a> {
 
 /// Whether a body is a message of OwnTracks: an object with a `_type`.
 pub fn is_message(body: &[u8]) -> bool {
-    serde_json::from_slice::<Message<'_>>(body).is_ok_and(|message| message.kind.is_some())
+    object::<Message<'_>>(body).is_some_and(|message| message.kind.is_some())
 }
 
 /// Reads a body. An empty one is what the app sends when a friend was deleted.
@@ -83,7 +83,7 @@ pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
         return Ok(Taken::default());
     }
     let message: Message<'_> =
-        serde_json::from_slice(body).map_err(|_| NotUnderstood("the body is no JSON object of OwnTracks"))?;
+        object(body).ok_or(NotUnderstood("the body is no JSON object of OwnTracks"))?;
     match text(message.kind).as_deref() {
         Some("location") => {}
         Some("encrypted") => return Err(NotUnderstood("the message is encrypted, and no key is known here")),
@@ -123,7 +123,11 @@ impl Message<'_> {
     fn client(&self, whose: &Whose) -> Option<String> {
         let part = |text: &str| form::name_part(text.trim());
         let topic = text(self.topic);
-        let in_topic = topic.as_deref().and_then(|topic| topic.strip_prefix("owntracks/")?.split_once('/'));
+        // Its last two parts, whatever the user has put before them.
+        let in_topic = topic.as_deref().and_then(|topic| {
+            let mut parts = topic.rsplit('/').filter(|part| !part.is_empty());
+            parts.next().and_then(|device| Some((parts.next()?, device)))
+        });
         let device = whose.device.as_deref().filter(|device| !device.trim().is_empty());
         let user = whose.user.as_deref().filter(|user| !user.trim().is_empty());
         let tid = text(self.tid);

@@ -79,7 +79,7 @@ impl Point {
         let location =
             signed(latitude).zip(signed(longitude)).map(|(a, b)| a + &b).ok_or(Useless::BadPlace)?;
         Location::parse(&location).map_err(|_| Useless::BadPlace)?;
-        let time = posix_time(time).or_else(|| decimal(time)).ok_or(Useless::BadTime)?;
+        let time = posix_time(time).or_else(|| Some(seconds(&decimal(time)?))).ok_or(Useless::BadTime)?;
         Timestamp::parse(&time).ok().filter(|_| time.len() <= TIME_BYTES_MAX).ok_or(Useless::BadTime)?;
         if client.is_empty() {
             return Err(Useless::BadName);
@@ -115,14 +115,35 @@ impl Said<'_> {
     }
 }
 
-/// The moment as the text of a time.
-pub(super) fn time_text(now: Moment) -> String {
-    format!("{}.{:09}", now.seconds, now.nanos)
+/// A time that was reported; the moment at which it came in if there is none, or a placeholder that the app has not
+/// filled in.
+pub(super) fn time_or_now(time: Option<&str>, now: Moment) -> String {
+    let is_placeholder =
+        |time: &&str| time.starts_with(['%', '{', '$']) || matches!(*time, "null" | "0" | "");
+    match time.map(str::trim).filter(|time| !is_placeholder(time)) {
+        Some(time) => time.to_owned(),
+        None => format!("{}.{:09}", now.seconds, now.nanos),
+    }
+}
+
+/// Seconds out of a number of seconds, milliseconds, microseconds or nanoseconds: one that is thousands of years ahead
+/// is in a smaller unit.
+fn seconds(number: &str) -> String {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let decimals = match whole.len() {
+        ..=11 => return number.to_owned(),
+        12..=14 => 3,
+        15..=17 => 6,
+        18.. => 9,
+    };
+    let (seconds, rest) = whole.split_at(whole.len() - decimals);
+    format!("{seconds}.{rest}{fraction}")
 }
 
 /// A number in plain decimal digits: those that were reported, if they are plain and few.
 pub fn decimal(text: &str) -> Option<String> {
-    let text = text.trim();
+    // A comma is what some languages write for the point.
+    let text = &*text.trim().replacen(',', ".", usize::from(!text.contains('.')));
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let is_plain = match digits.split_once('.') {
@@ -166,6 +187,26 @@ mod tests {
         assert_eq!(point("0", "-0", "1").unwrap().location, "+0-0");
         assert_eq!(point("1e1", "-1.5E1", "1.7e9").unwrap().location, "+10-15");
         assert_eq!(point("52.12345678901234567890", "+4", "1").unwrap().location, "+52.123456789+4");
+    }
+
+    #[test]
+    fn times_of_all_units_are_read() {
+        for (time, expected) in [
+            ("1700000000123", "1700000000.123"),
+            ("1700000000123.0", "1700000000.1230"),
+            ("1.700000000e12", "1700000000.000"),
+            ("1700000000123456", "1700000000.123456"),
+            ("1700000000123456789", "1700000000.123456789"),
+            ("17000000000", "17000000000"),
+            ("2023-11-14T22:13:20 01:00", "1699996400"),
+        ] {
+            assert_eq!(point("1,5", "1", time).unwrap().time, expected, "{time}");
+        }
+        let now = Moment { seconds: 5, nanos: 7 };
+        for time in [None, Some("%TIMESTAMP"), Some("{2}"), Some("null"), Some("0"), Some(" ")] {
+            assert_eq!(time_or_now(time, now), "5.000000007", "{time:?}");
+        }
+        assert_eq!(time_or_now(Some("6"), now), "6");
     }
 
     #[test]

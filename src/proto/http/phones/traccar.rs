@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{Raw, is_true, text};
-use super::point::{KNOT, Point, Said, time_text};
+use super::json::{Elements, Raw, is_true, object, object_in, text};
+use super::point::{KNOT, Point, Said, time_or_now};
 use super::{NotUnderstood, Taken, Useless};
 use crate::proto::http::form;
 use crate::proto::model::time::Moment;
@@ -19,12 +19,14 @@ use crate::proto::model::time::Moment;
 /// A time from here on is in milliseconds, as in the decoder of Traccar.
 const SECONDS_MAX: u64 = i32::MAX as u64;
 
-/// The most points of one array: more than an app keeps for hours.
-const POINTS_MAX: usize = 10_000;
-
-/// Whether these are parameters of a report: they name a client.
+/// Whether these look like parameters of a report, though they may name no client.
 pub fn is_report(pairs: &[(String, String)]) -> bool {
-    value(pairs, &["id", "deviceid"]).is_some()
+    let is_word = |key: &str| {
+        let words =
+            ["id", "deviceid", "device", "device_id", "lat", "lon", "latitude", "longitude", "timestamp"];
+        words.iter().any(|word| key.eq_ignore_ascii_case(word))
+    };
+    pairs.iter().any(|pair| is_word(&pair.0))
 }
 
 /// Reads the parameters of a query and of a form, of which the form counts first. A point without a time is of `now`.
@@ -40,46 +42,66 @@ pub fn read_pairs(
     read_values(value, now).map(Taken::one)
 }
 
-/// Reads a body of JSON: an object, or an array of flat ones.
+/// Reads a body of JSON: an object, or an array of flat ones. Who reports may stand in the query.
 ///
 /// # Errors
 /// If it is neither, or names no client.
-pub fn read_json(body: &[u8], now: Moment) -> Result<Taken, NotUnderstood> {
+pub fn read_json(body: &[u8], query: &[(String, String)], now: Moment) -> Result<Taken, NotUnderstood> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if body.trim_ascii_start().starts_with(b"[") {
-        return read_array(body, now);
+        return read_array(body, query, now);
     }
-    let report: Report<'_> = serde_json::from_slice(body)
-        .map_err(|_| NotUnderstood("the body is no JSON object of Traccar Client"))?;
+    let report: Report<'_> =
+        object(body).ok_or(NotUnderstood("the body is no JSON object of Traccar Client"))?;
     let client = text(report.device_id).filter(|id| !id.is_empty());
     match (client, report.location) {
-        (Some(client), Some(location)) => Ok(Taken::one(location.point(client_name(&client)))),
+        (Some(client), Some(location)) => {
+            let location = object_in::<Location<'_>>(Some(location)).ok_or(Useless::NoPlace);
+            Ok(Taken::one(location.and_then(|location| location.point(client_name(&client)))))
+        }
         (Some(_), None) => Err(NotUnderstood("the object has no location")),
-        (None, _) => read_flat(body, now).map(Taken::one),
+        (None, _) => read_flat(body, query, now).map(Taken::one),
     }
 }
 
-fn read_array(body: &[u8], now: Moment) -> Result<Taken, NotUnderstood> {
-    let objects: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|_| NotUnderstood("the body is no JSON array of Traccar's SDK"))?;
-    if objects.len() > POINTS_MAX {
-        return Err(NotUnderstood("the array has more than 10,000 points"));
+/// One odd element must not keep all others on the phone for ever; but if none is understood, nothing is.
+fn read_array(body: &[u8], query: &[(String, String)], now: Moment) -> Result<Taken, NotUnderstood> {
+    let Elements(objects) = serde_json::from_slice(body)
+        .map_err(|_| NotUnderstood("the body is no JSON array of up to 10,000 points"))?;
+    let (mut taken, mut not_understood) = (Taken::default(), None);
+    for object in &objects {
+        match read_flat(object.get().as_bytes(), query, now) {
+            Ok(point) => taken.take(point),
+            Err(why) => {
+                not_understood = Some(why);
+                taken.take(Err(Useless::BadName));
+            }
+        }
     }
-    let mut taken = Taken::default();
-    for object in objects {
-        taken.take(read_flat(object.get().as_bytes(), now)?);
+    match not_understood {
+        Some(why) if taken.points.is_empty() && taken.left_out == objects.len() => Err(why),
+        _ => Ok(taken),
     }
-    Ok(taken)
 }
 
 /// One flat object with the names of the parameters.
-fn read_flat(body: &[u8], now: Moment) -> Result<Result<Point, Useless>, NotUnderstood> {
-    let object: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body)
-        .map_err(|_| NotUnderstood("the body is no JSON object of Traccar Client"))?;
-    let flat = |raw: &&RawValue| text(Some(raw)).map_or_else(|| raw.get().to_owned(), Cow::into_owned);
-    let object: BTreeMap<&str, String> = object.iter().map(|(key, raw)| (&**key, flat(raw))).collect();
+fn read_flat(
+    body: &[u8],
+    query: &[(String, String)],
+    now: Moment,
+) -> Result<Result<Point, Useless>, NotUnderstood> {
+    let members: BTreeMap<Cow<'_, str>, &RawValue> =
+        object(body).ok_or(NotUnderstood("the body is no JSON object of Traccar Client"))?;
+    let flat = |raw: &RawValue| match raw.get() {
+        word @ ("true" | "false") => Some(word.to_owned()),
+        _ => text(Some(raw)).map(Cow::into_owned),
+    };
+    let members: BTreeMap<&str, String> =
+        members.iter().filter_map(|(key, raw)| Some((&**key, flat(raw)?))).collect();
     read_values(
         |keys: &[&'static str]| {
-            keys.iter().find_map(|key| object.get(key)).filter(|it| !it.is_empty() && *it != "null")
+            let member = keys.iter().find_map(|key| members.get(key)).filter(|it| !it.is_empty());
+            member.or_else(|| value(query, keys))
         },
         now,
     )
@@ -97,8 +119,7 @@ fn read_values<'a>(
     let milliseconds = time.and_then(|time| time.parse::<u64>().ok()).filter(|&time| time > SECONDS_MAX);
     let time = match (milliseconds, time) {
         (Some(time), _) => format!("{}.{:03}", time / 1_000, time % 1_000),
-        (None, Some(time)) => time.to_owned(),
-        (None, None) => time_text(now),
+        (None, time) => time_or_now(time, now),
     };
     let said = Said {
         accuracy_m: value(&["accuracy"]),
@@ -130,7 +151,7 @@ struct Report<'a> {
     #[serde(borrow)]
     device_id: Raw<'a>,
     #[serde(borrow)]
-    location: Option<Location<'a>>,
+    location: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -138,9 +159,9 @@ struct Location<'a> {
     #[serde(borrow)]
     timestamp: Raw<'a>,
     #[serde(borrow)]
-    coords: Option<Coords<'a>>,
+    coords: Raw<'a>,
     #[serde(borrow)]
-    battery: Option<Battery<'a>>,
+    battery: Raw<'a>,
     #[serde(borrow)]
     event: Raw<'a>,
 }
@@ -171,7 +192,8 @@ struct Battery<'a> {
 
 impl Location<'_> {
     fn point(&self, client: String) -> Result<Point, Useless> {
-        let coords = self.coords.as_ref().ok_or(Useless::NoPlace)?;
+        let coords: Coords<'_> = object_in(self.coords).ok_or(Useless::NoPlace)?;
+        let battery = object_in::<Battery<'_>>(self.battery);
         let fields = [
             coords.latitude,
             coords.longitude,
@@ -183,7 +205,7 @@ impl Location<'_> {
         let fields = fields.map(text);
         let [latitude, longitude, accuracy, speed, heading, altitude] =
             fields.each_ref().map(Option::as_deref);
-        let level = self.battery.as_ref().and_then(|battery| text(battery.level));
+        let level = battery.as_ref().and_then(|battery| text(battery.level));
         let (time, event) = (text(self.timestamp), text(self.event));
         let said = Said {
             accuracy_m: accuracy,
@@ -191,7 +213,7 @@ impl Location<'_> {
             speed: speed.map(|speed| (speed, 1.0)),
             course_degrees: heading,
             battery: level.as_deref().map(|level| (level, 100.0)),
-            is_charging: self.battery.as_ref().and_then(|battery| is_true(battery.is_charging)),
+            is_charging: battery.as_ref().and_then(|battery| is_true(battery.is_charging)),
             trigger: event.as_deref(),
             ..Said::default()
         };
@@ -252,7 +274,7 @@ mod tests {
             "speed":0,"heading":-1,"altitude":5},"is_moving":false,"odometer":0,"event":"motionchange",
             "battery":{"level":0.5,"is_charging":false},"activity":{"type":"still"},"extras":{}},
             "device_id":"48241179"}"#;
-        let taken = read_json(body.as_bytes(), NOW).unwrap();
+        let taken = read_json(body.as_bytes(), &[], NOW).unwrap();
         let point = &taken.points[0];
         assert_eq!(
             (&*point.client, &*point.location, &*point.time),
@@ -262,14 +284,23 @@ mod tests {
 
         let array = r#"[{"id":"a","lat":1.50,"lon":2,"timestamp":1700000000,"speed":10,"charge":true},
             {"id":"a","batt":5}, {"id":"b","lat":"3","lon":"4","timestamp":1700000001}]"#;
-        let taken = read_json(array.as_bytes(), NOW).unwrap();
+        let taken = read_json(array.as_bytes(), &[], NOW).unwrap();
         assert_eq!((taken.points.len(), taken.left_out, taken.why), (2, 1, Some(Useless::NoPlace)));
         assert_eq!(
             (&*taken.points[0].location, &*taken.points[0].attributes),
             ("+1.50+2", "speed=5.14&charge=1")
         );
+        let odd = r#"[{"id":"a","lat":1,"lon":2,"timestamp":5},{"lat":1,"lon":2},null,{"id":{"a":1}}]"#;
+        let taken = read_json(odd.as_bytes(), &[], NOW).unwrap();
+        assert_eq!((taken.points.len(), taken.left_out), (1, 3));
+        let many = format!("[{}]", vec![r#"{"id":"a","lat":1,"lon":2,"timestamp":5}"#; 14].join(","));
+        assert_eq!(read_json(many.as_bytes(), &[], NOW).unwrap().points.len(), 14);
+        let named = read_json(br#"{"lat":1,"lon":2}"#, &form::pairs(b"id=x"), NOW).unwrap();
+        assert_eq!(named.points[0].client, "x");
+        let odd = body.replace("{\"level\":0.5,\"is_charging\":false}", "5");
+        assert_eq!(read_json(odd.as_bytes(), &[], NOW).unwrap().points.len(), 1);
         for body in ["{}", "[{}]", "[1]", "5", "{\"device_id\":\"a\"}", "{", "[{\"lat\":1,\"lon\":2}]"] {
-            assert!(read_json(body.as_bytes(), NOW).is_err(), "{body}");
+            assert!(read_json(body.as_bytes(), &[], NOW).is_err(), "{body}");
         }
     }
 }
