@@ -39,14 +39,15 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
     let (stopper, reloader, reopener) = (server.stopper(), server.reloader(), log.reopener());
-    let asked_before = AtomicBool::new(false);
+    let (access, asked_before) = (server.access(), AtomicBool::new(false));
     signals.answer(move |request| match request {
         Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
         // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
         Request::Stop(signal) => stopper.stop_by(signal),
         Request::Reopen => {
-            reopener.reopen("SIGHUP: the log is opened again, and a file of places is read again");
+            reopener.reopen("SIGHUP: the log is opened again, and files of places and access are read again");
             reloader.reload();
+            access.iter().for_each(|access| access.ask_to_reload());
         }
     })?;
     server.run()?;

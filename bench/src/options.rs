@@ -86,6 +86,7 @@ impl Common {
             clock_lead_max: None,
             explains: false,
             secret_file: None,
+            access: None,
             auth,
         })
     }

@@ -1,6 +1,5 @@
 //! The raw command line, as clap reads it and as its help teaches it.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use ipnet::IpNet;
 use super::limits::{RawLimits, count, size, time};
 use crate::config::{
     Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
-    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull,
+    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull, network,
 };
 use crate::places::{KEY_VARIABLE, Which};
 
@@ -179,6 +178,10 @@ pub(super) struct RawServe {
     /// Use any address without a secret: any machine that can reach the peer port can then forge reports.
     #[arg(long)]
     pub(super) insecure: bool,
+    /// A TOML file of users, whose phones and programs may then use HTTP from any address; it is read again on SIGHUP.
+    /// The line port serves this machine and the file's `line_from` alone then.
+    #[arg(long, value_name = "FILE")]
+    pub(super) access: Option<PathBuf>,
     /// Refuse reports from further in the future than this, such as 24h, because one would outdate all reports of
     /// its client until then [default: what the herd file says; without that any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -287,25 +290,6 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
     })
 }
 
-/// The bits of an IPv6 address before an IPv4 one that it maps.
-const MAPPED_BITS: u8 = 96;
-
-/// A network of addresses, or one address. Addresses of IPv4 written as IPv6 are those of IPv4, as connections from
-/// there are.
-fn network(text: &str) -> Result<IpNet, &'static str> {
-    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let network = network.ok_or("it takes an address, or a network such as 10.0.0.0/8 or 2001:db8::/32")?;
-    match (network.addr().to_canonical(), network.prefix_len().checked_sub(MAPPED_BITS)) {
-        (IpAddr::V4(mapped), Some(bits)) if network.addr().is_ipv6() => {
-            Ok(IpNet::new_assert(IpAddr::V4(mapped), bits))
-        }
-        (IpAddr::V4(_), None) if network.addr().is_ipv6() => {
-            Err("it is partly of IPv4: name that network by itself, such as 10.0.0.0/8")
-        }
-        _ => Ok(network),
-    }
-}
-
 /// One field of a line: white space would make other fields of it, or other lines.
 fn word(text: &str) -> Result<String, &'static str> {
     let separator = |byte: u8| byte.is_ascii_whitespace() || byte == b'\x0b';
@@ -313,27 +297,4 @@ fn word(text: &str) -> Result<String, &'static str> {
         return Err("it must be a single word, without white space");
     }
     Ok(text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_of_mapped_addresses_are_those_of_ipv4() {
-        for (given, meant) in [
-            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
-            ("::ffff:192.0.2.7", "192.0.2.7/32"),
-            ("::ffff:192.0.2.7/128", "192.0.2.7/32"),
-            ("::ffff:0:0/96", "0.0.0.0/0"),
-            ("10.0.0.0/8", "10.0.0.0/8"),
-            ("::/0", "::/0"),
-            ("2001:db8::/32", "2001:db8::/32"),
-            ("::1", "::1/128"),
-        ] {
-            assert_eq!(network(given).unwrap().to_string(), meant);
-        }
-        let refused = network("::ffff:10.0.0.0/80").unwrap_err();
-        assert!(refused.contains("it is partly of IPv4: name that network by itself"), "{refused}");
-    }
 }

@@ -16,7 +16,8 @@ use clap_complete::Shell;
 
 use crate::client::{self, Ask, Target};
 use crate::config::{
-    Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, PlacesArgs, SECRET_VARIABLE,
+    Access, AddressUse, Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, Member, PlacesArgs,
+    SECRET_VARIABLE,
 };
 use crate::proto::node::Dialect;
 use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe};
@@ -69,11 +70,14 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     let secret_file = raw.secret_file.clone();
     let auth = Auth::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
     auth.allows(member)?;
+    let access = raw.access.as_deref().map(Access::load).transpose()?;
+    check_http(member, access.is_some())?;
     Ok(Config {
         name: member.name.clone(),
         proxy_from: raw.proxy_from,
         auth,
         secret_file,
+        access,
         herd,
         log: LogOptions {
             dir: raw.log_dir,
@@ -102,6 +106,16 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         clock_lead_max: raw.max_clock_lead,
         explains: raw.explain,
     })
+}
+
+/// Without users all that get through may report and ask for all.
+fn check_http(member: &Member, has_users: bool) -> Result<(), ConfigError> {
+    match member.http.filter(|address| !has_users && !address.ip().to_canonical().is_loopback()) {
+        None => Ok(()),
+        Some(address) => {
+            Err(ConfigError::NeedsAccess { whose: AddressUse::Http(member.name.clone()), address })
+        }
+    }
 }
 
 fn forget(

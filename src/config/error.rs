@@ -126,6 +126,36 @@ pub enum ConfigError {
         /// The rule.
         source: BadSecret,
     },
+    /// An address of HTTP that other machines can reach, and no users.
+    #[error(
+        "{whose} is {address}, where any machine of that network could report and ask for all: say who may \
+         (--access FILE), or give it a loopback address such as 127.0.0.1:12750"
+    )]
+    NeedsAccess {
+        /// Which address.
+        whose: AddressUse,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The file of users cannot be read.
+    #[error("cannot read the access file {}: {source}; `proxyherd token new USER` prints what it needs", path.display())]
+    AccessFile {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// More users or tokens than there may be, or none.
+    #[error("{0}")]
+    Users(String),
+    /// Something that is no user.
+    #[error("the user {}: {why}", quoted(user))]
+    User {
+        /// The name, as it was given.
+        user: String,
+        /// What to change.
+        why: String,
+    },
     /// One address for two purposes.
     #[error("{first} and {second} are both {address}: give each an address of its own")]
     DuplicateAddress {

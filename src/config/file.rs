@@ -194,13 +194,13 @@ fn is_known<T: DeserializeOwned>(key: &str) -> bool {
 
 /// `message` on one line, shortened, and without control characters and marks of direction, which would command a
 /// terminal: the library repeats keys as they are.
-fn sentence(message: &str) -> String {
+pub(super) fn sentence(message: &str) -> String {
     let cuts = |c: char| c.is_whitespace() || c.is_control() || c.escape_debug().len() > 2;
     let words = message.split(cuts).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
-fn located(text: &str, at: usize, message: String) -> ConfigError {
+pub(super) fn located(text: &str, at: usize, message: String) -> ConfigError {
     let before = text.get(..at).unwrap_or(text);
     let line_begins = before.rfind('\n').map_or(0, |newline| newline + 1);
     ConfigError::Toml {

@@ -214,13 +214,6 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             if address.port() == 0 {
                 return refuse(whose, "it needs a port from 1 to 65535");
             }
-            // There are no users yet, so whoever gets through may ask and report for all.
-            if matches!(whose, AddressUse::Http(_)) && !address.ip().to_canonical().is_loopback() {
-                return refuse(
-                    whose,
-                    "until there are users it needs a loopback address such as 127.0.0.1:12750",
-                );
-            }
             if is_dialled(&whose) && address.ip().is_unspecified() {
                 return refuse(whose, "the other servers dial it, so it needs the address of an interface");
             }

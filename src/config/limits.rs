@@ -14,6 +14,13 @@ pub const SERVERS_MAX: usize = 1_000;
 /// The most bytes of a herd file: a thousand servers with forty links each fit twice.
 pub(super) const HERD_FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// The most bytes of an access file: as many users as there may be, with two tokens each, fit.
+pub(super) const ACCESS_FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// The most users of an access file, and the most tokens of all of them together, at some 200 bytes each.
+pub(super) const USERS_MAX: usize = 10_000;
+pub(super) const TOKENS_MAX: usize = 20_000;
+
 /// The default of client connections that a server holds at once: a thread each, and about 16,000
 /// threads fit into one process of a stock Linux. The rest is for peers, links, and room to breathe.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;

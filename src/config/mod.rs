@@ -3,6 +3,7 @@
 //! Nothing in here opens a socket or starts a thread. [`crate::cli`] turns the command line into a
 //! [`Config`], which no other room needs to check again.
 
+mod access;
 mod advice;
 mod auth;
 mod drawing;
@@ -12,6 +13,7 @@ pub mod given_file;
 mod herd;
 mod journal;
 mod limits;
+mod network;
 mod time;
 
 use std::net::IpAddr;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use access::{Access, See, TokenHash, User};
 pub use auth::{Auth, SECRET_VARIABLE};
 pub use drawing::draw;
 pub use error::{AddressUse, ConfigError};
@@ -27,6 +30,7 @@ pub use file::{load, parse, to_toml};
 pub use herd::{Herd, Member};
 pub use journal::{Durability, JournalOptions};
 pub use limits::*;
+pub use network::network;
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
@@ -88,6 +92,8 @@ pub struct Config {
     pub auth: Auth,
     /// The file that the secret was read from, if it was.
     pub secret_file: Option<PathBuf>,
+    /// Who may what, if a file says it.
+    pub access: Option<Access>,
 }
 
 impl Config {

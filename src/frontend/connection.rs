@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::access::AccessControl;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};
 use crate::member::metrics::Event;
@@ -36,6 +37,8 @@ pub struct Shared<'a> {
     pub output: Output,
     /// Where neighbours of the legacy dialect may come from.
     pub legacy: &'a [(IpAddr, Vec<usize>)],
+    /// Who may what, if there is an access file.
+    pub access: Option<&'a AccessControl>,
 }
 
 /// One connection in the line protocol or the protocol between servers.

@@ -1,15 +1,20 @@
 //! The door of the line protocol: clients, and neighbours of the legacy dialect, which come to the same port.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::connection::{Connection, Shared};
 use super::protocol::Protocol;
 use crate::member::conversation::{Conversation, Remote};
+use crate::member::metrics::Event;
 use crate::net::accept::Accepted;
 use crate::net::deadlines::Phase;
+use crate::net::stream::linger;
 use crate::proto::line::framing::{CLIENT_READ_BYTES, Framing};
+
+/// What one is told whose network is not named in the access file.
+const REFUSAL: &str = "? this port is not for your network: use HTTP, or have it named in `line_from`\n";
 
 /// Serves a client until either side ends the connection.
 ///
@@ -20,6 +25,17 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
     // A proxy names any address that it is told: none of them makes a neighbour.
     let legacy = if accepted.is_proxied { &[] } else { legacy_at(shared.legacy, accepted.from) };
+    if let Some(access) = shared.access
+        && legacy.is_empty()
+        && !access.current().serves_lines_of(accepted.from.ip())
+    {
+        let what =
+            format_args!("{remote} is refused: `line_from` of the access file does not name its network");
+        member.metrics.count_and_warn(Event::LineFrom, remote.from, what);
+        (&*accepted.stream).write_all(REFUSAL.as_bytes())?;
+        linger(&accepted.stream);
+        return Ok(());
+    }
     let conversation = Conversation::with_client(Arc::clone(&member.me), remote, legacy);
     let framing = Framing::new(limits.line_bytes_max, CLIENT_READ_BYTES);
     let phase = Phase::Messages {

@@ -1,7 +1,9 @@
 //! The doors: what is spoken on each port, one file for each, and the thread that serves one connection.
 
+pub mod access;
 pub mod admin;
 pub mod connection;
+pub mod failed_logins;
 pub mod http;
 pub mod line;
 pub mod peer;

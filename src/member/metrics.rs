@@ -130,6 +130,10 @@ metrics! {
     http_requests,
     /// Requests of HTTP that were refused.
     http_refused,
+    /// Requests of HTTP that were refused because their token was wrong.
+    logins_failed: Login,
+    /// Connections on the client port refused because the access file does not name their network.
+    lines_not_allowed: LineFrom,
     /// Points of phones that were understood and are of no use: without a place, too far ahead, not on the globe.
     points_left_out,
     /// Lines from clients.

@@ -13,6 +13,7 @@
 //! | journal | one, if there is a journal | until something is written, the disk |
 //! | admin | one, if there is a journal | `accept` |
 //! | places | one, if they come from a file | until they are to be read again, the disk |
+//! | access | one, if there is an access file | until it is to be read again |
 //!
 //! Locks, channels, threads and sockets come from [`crate::os::sync`], so that tests can put a model of them in their
 //! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use self::order::{Parts, Serving};
 use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
+use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
@@ -138,6 +140,7 @@ impl Server {
             output,
             legacy: config.legacy_addresses(),
             admin,
+            access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
             status_every: config.log.status_every,
             stop: stopped,
             reloads: Reloads::new(),
@@ -153,6 +156,11 @@ impl Server {
     /// What makes this server read a file of places again.
     pub fn reloader(&self) -> Reloader {
         self.parts.reloads.reloader.clone()
+    }
+
+    /// Who may what, if there is an access file.
+    pub fn access(&self) -> Option<Arc<AccessControl>> {
+        self.parts.access.clone()
     }
 
     /// The member that it serves.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ServeError;
+use crate::frontend::access::AccessControl;
 use super::reload::Reloads;
 use crate::frontend::admin::Admin;
 use crate::frontend::protocol::Protocol;
@@ -48,6 +49,8 @@ pub(super) struct Parts {
     pub(super) legacy: Vec<(IpAddr, Vec<usize>)>,
     /// Where the operator tells the server what to do, if it has a journal.
     pub(super) admin: Option<Admin>,
+    /// Who may what, if there is an access file.
+    pub(super) access: Option<Arc<AccessControl>>,
     pub(super) status_every: Duration,
     pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
@@ -114,7 +117,7 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { clients, peers, http, member, gate, admin, status_every, reloads, stop, .. } =
+        let Parts { clients, peers, http, member, gate, admin, access, status_every, reloads, stop, .. } =
             self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
@@ -131,6 +134,9 @@ impl<'a> Serving<'a> {
         }
         if member.has_file_of_places() {
             spawn(scope, "places".to_owned(), || reloads.run(member))?;
+        }
+        if let Some(access) = access {
+            spawn(scope, "access".to_owned(), || access.run())?;
         }
         // One for each neighbour, and one for whatever else connects there.
         let kept_for_peers = member.me.neighbours.len() + 1;
@@ -154,8 +160,8 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Parts { member, gate, output, legacy, .. } = self.server;
-        connection::Shared { member, gate, output: *output, legacy }
+        let Parts { member, gate, output, legacy, access, .. } = self.server;
+        connection::Shared { member, gate, output: *output, legacy, access: access.as_deref() }
     }
 
     /// The neighbours, whose links follow the change log from now on.
@@ -175,6 +181,9 @@ impl<'a> Serving<'a> {
             admin.stop();
         }
         self.server.reloads.reloader.stop();
+        if let Some(access) = &self.server.access {
+            access.stop();
+        }
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         explains: false,
         auth: Auth::Loopback,
         secret_file: None,
+        access: None,
     }
 }
 

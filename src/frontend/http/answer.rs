@@ -1,5 +1,6 @@
 //! One request, one answer.
 
+use super::access::Asker;
 use super::asked::Asked;
 use super::guard;
 use super::question;
@@ -15,10 +16,13 @@ pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
     let request = asked.request;
     let (route, method) = (Route::of(request.path()), request.method());
     // How the server is may be asked from anywhere that gets through, because it names no client.
-    let is_open = matches!(route, Route::Health);
-    if let Some((status, why)) = guard::check(request, asked.remote.from).err().filter(|_| !is_open) {
-        return Response::problem(status, why);
+    if route == Route::Health && route.allows(method) {
+        return status::health(asked.shared);
     }
+    let asker = match Asker::of(asked.shared, request, asked.remote) {
+        Ok(asker) => asker,
+        Err(refused) => return refused,
+    };
     if route == Route::Unknown {
         return Response::problem(404, "there is nothing at this path");
     }
@@ -26,15 +30,20 @@ pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
         return Response::problem(405, "this path takes other methods").with("Allow", route.methods());
     }
     let member = asked.shared.member;
+    if is_for_admins(&route, method) && !asker.is_admin() {
+        return Response::problem(403, "this is for users with `admin = true`");
+    }
     match route {
-        Route::Report(app) => reported(&asked, &app),
-        Route::Root if is_report(request) => reported(&asked, &App::Any),
+        Route::Report(app) => reported(&asked, &asker, &app),
+        Route::Root if is_report(request) => reported(&asked, &asker, &App::Any),
         Route::Root if method == b"GET" || method == b"HEAD" => status::root(member),
         Route::Root => Response::problem(400, "there is no body, and no client in the query"),
         Route::Client(name) if method == b"DELETE" => match guard::check_origin(request) {
             Err((status, why)) => Response::problem(status, why),
-            Ok(()) => question::forget(member, &name, asked.received, asked.remote),
+            Ok(()) => question::forget(member, &name, asked.received, &asker.at(asked.remote)),
         },
+        // That there is such a client is not for everybody to know, either.
+        Route::Client(name) | Route::Nearby(name) if !asker.may_see(&name) => question::unknown_client(),
         Route::Client(name) => question::client(member, request, &name),
         // It may ask a provider that costs money.
         Route::Nearby(name) => match guard::check_site(request) {
@@ -48,10 +57,19 @@ pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
     }
 }
 
-fn reported(asked: &Asked<'_, '_>, app: &App<'_>) -> Response {
+fn reported(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Response {
     match guard::check_origin(asked.request) {
         Err((status, why)) => Response::problem(status, why),
-        Ok(()) => report::take(asked, app),
+        Ok(()) => report::take(asked, asker, app),
+    }
+}
+
+/// Whether a request is about the server or all of its clients.
+fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
+    match route {
+        Route::Status | Route::Metrics => true,
+        Route::Client(_) => method == b"DELETE",
+        Route::Root | Route::Report(_) | Route::Nearby(_) | Route::Health | Route::Unknown => false,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Who may use the door. Until it knows users, programs on the same machine alone; and no web page, which a browser on
-//! this machine would let speak for its user.
+//! Who may use the door while there are no users: programs on the same machine alone. And no web page of another origin,
+//! which a browser would let speak for its user.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -33,10 +33,16 @@ const REFUSED: Result<(), Refused> = Err((403, "a web page of another origin may
 /// If it comes from another machine, or was meant for another server.
 pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refused> {
     if !from.ip().to_canonical().is_loopback() {
-        return Err((403, "only programs on the same machine are served: there are no users yet"));
+        return Err((
+            403,
+            "only programs on the same machine are served, because there are no users: see --access",
+        ));
     }
     if request.header_names().any(is_forwarded) {
-        return Err((403, "a request that was forwarded is refused: there are no users yet"));
+        return Err((
+            403,
+            "a request that was forwarded is refused, because there are no users: see --access",
+        ));
     }
     // A name that somebody else gives an address of this machine is how a web page comes past its browser's guard.
     match request.authority().or(request.header("host")) {
@@ -72,13 +78,16 @@ pub(super) fn check_site(request: &Request<'_>) -> Result<(), Refused> {
 }
 
 fn check_page(request: &Request<'_>) -> Result<(), Refused> {
-    let own = request.header("host").map(|host| [b"http://", host].concat());
+    let own = request.header("host");
     // No app sends either; and a page's image, for which older browsers send neither of the others, has a referrer.
     for name in ["origin", "referer"] {
         let is_own = |value: &[u8]| {
             own.as_ref().is_some_and(|own| {
+                // A proxy that speaks TLS for us has pages of https.
+                let value = value.strip_prefix(b"https://").or_else(|| value.strip_prefix(b"http://"));
+                let value = value.unwrap_or_default();
                 let (origin, rest) = value.split_at(own.len().min(value.len()));
-                origin.eq_ignore_ascii_case(own) && matches!(rest, [] | [b'/', ..])
+                !own.is_empty() && origin.eq_ignore_ascii_case(own) && matches!(rest, [] | [b'/', ..])
             })
         };
         if request.headers(name).any(|value| !is_own(value)) {

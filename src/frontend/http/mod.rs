@@ -1,5 +1,6 @@
 //! The door of HTTP/1.1: phones report, programs ask. One thread serves a connection, one request after the other.
 
+mod access;
 mod answer;
 mod asked;
 mod guard;
@@ -164,7 +165,7 @@ impl Connection<'_> {
             "{}: {} {}: {}",
             self.remote,
             request.method().escape_ascii(),
-            request.path().escape_ascii(),
+            route::without_token(request.path()).escape_ascii(),
             response.status
         );
         let keeps_alive = request.keeps_alive() && !self.shared.gate.open.is_stopping();

@@ -5,7 +5,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::asked::Asked;
 use crate::logging::Escaped;
-use crate::member::conversation::Remote;
 use crate::member::located::Located;
 use crate::member::{ForgetError, Member};
 use crate::proto::http::form;
@@ -33,11 +32,14 @@ const NAMES: [(&str, &str, bool); 8] = [
     ("trigger", "trigger", false),
 ];
 
-const UNKNOWN_CLIENT: &str = "nothing is known of this client";
+/// The answer about a client that is not known, or not to the one who asks.
+pub(super) fn unknown_client() -> Response {
+    Response::problem(404, "nothing is known of this client")
+}
 
 /// Where a client is.
 pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Response {
-    let Some(located) = member.locate(name.as_bytes()) else { return Response::problem(404, UNKNOWN_CLIENT) };
+    let Some(located) = member.locate(name.as_bytes()) else { return unknown_client() };
     let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
     let is_geojson = memchr::memmem::find(&accept, b"application/geo+json").is_some();
     let tag = format!("\"{:016x}{}\"", xxh3_64(located.stored_line()), if is_geojson { "-geo" } else { "" });
@@ -66,7 +68,7 @@ pub(super) fn nearby(asked: Asked<'_, '_>, name: &str) -> Response {
     let ask = WhatsAt { client: ClientId(name), radius_km, limit };
     let member = asked.shared.member;
     let Some(query) = member.read(|node| Query::of(node.store(), &ask)) else {
-        return Response::problem(404, UNKNOWN_CLIENT);
+        return unknown_client();
     };
     member.metrics.questions.add(1);
     let answer = member.nearby(query.nearby(), asked.rate_limit);
@@ -78,15 +80,15 @@ pub(super) fn nearby(asked: Asked<'_, '_>, name: &str) -> Response {
 }
 
 /// Forgets a client, on every server.
-pub(super) fn forget(member: &Member, name: &str, now: Moment, remote: Remote) -> Response {
+pub(super) fn forget(member: &Member, name: &str, now: Moment, asker: &str) -> Response {
     match member.forget(name.as_bytes(), now.seconds) {
         Ok(()) => {
             // Throttled, because a client can ask for it as often as it likes.
             let name = Escaped(name.as_bytes());
-            member.metrics.log_connection(format_args!("{name} is forgotten: {remote} asked for it"));
+            member.metrics.log_connection(format_args!("{name} is forgotten: {asker} asked for it"));
             Response::new(204, "", "")
         }
-        Err(ForgetError::Unknown) => Response::problem(404, UNKNOWN_CLIENT),
+        Err(ForgetError::Unknown) => unknown_client(),
         Err(ForgetError::NotDurable(why)) => Response::problem(503, &format!("reports {why}")),
     }
 }

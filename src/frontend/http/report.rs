@@ -1,5 +1,6 @@
 //! Reports of phones: what they say becomes updates, which are durable before the answer leaves.
 
+use super::access::Asker;
 use super::asked::Asked;
 use super::route::App;
 use crate::config::CLOCK_LEAD_SUGGESTED;
@@ -17,12 +18,20 @@ const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Takes a report. 200 means that it is durable, or of no use; 400 that it was not understood, which an app must not
 /// take for a success; and 503 that it must be sent again.
-pub(super) fn take(asked: &Asked<'_, '_>, app: &App<'_>) -> Response {
+pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Response {
     let request = asked.request;
-    let (app, taken) = match read(request, app, asked.received) {
+    let (app, taken) = match read(request, app, asker, asked.received) {
         (app, Ok(taken)) => (app, taken),
         (_, Err(NotUnderstood(why))) => return Response::problem(400, why),
     };
+    if let Some(user) = asker.user()
+        && let Some(point) = taken.points.iter().find(|point| !asker.may_report(&point.client))
+    {
+        let (user, client) = (&user.id, &point.client);
+        let why =
+            format!("{user} may not report as {client}, only as {user}/DEVICE and what `devices` lists");
+        return Response::problem(403, &why);
+    }
     let member = asked.shared.member;
     let lead = member.me.clock_lead_max.unwrap_or(CLOCK_LEAD_SUGGESTED);
     let taking = Taking {
@@ -74,16 +83,21 @@ fn retry_later(why: &str) -> Response {
 }
 
 /// Reads a report in the shape of an app, and says of which.
-fn read<'a>(request: &Request<'_>, app: &App<'a>, now: Moment) -> (App<'a>, Result<Taken, NotUnderstood>) {
+fn read<'a>(
+    request: &Request<'_>,
+    app: &App<'a>,
+    asker: &Asker,
+    now: Moment,
+) -> (App<'a>, Result<Taken, NotUnderstood>) {
     let query = request.query_pairs();
-    let user = user(request);
+    let user = asker.user().map(|user| user.id.clone()).or_else(|| user(request));
     match app {
         // What its app sends when a friend was deleted.
         App::Any if request.body.is_empty() && request.header("x-limit-u").is_some() => {
-            read(request, &App::OwnTracks(None), now)
+            read(request, &App::OwnTracks(None), asker, now)
         }
-        App::Any if owntracks::is_message(request.body) => read(request, &App::OwnTracks(None), now),
-        App::Any if overland::is_batch(request.body) => read(request, &App::Overland, now),
+        App::Any if owntracks::is_message(request.body) => read(request, &App::OwnTracks(None), asker, now),
+        App::Any if overland::is_batch(request.body) => read(request, &App::Overland, asker, now),
         App::Any | App::Traccar => {
             let body = request.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(request.body).trim_ascii_start();
             let is_json = body.starts_with(b"{") || body.starts_with(b"[");
@@ -119,7 +133,7 @@ fn read<'a>(request: &Request<'_>, app: &App<'a>, now: Moment) -> (App<'a>, Resu
     }
 }
 
-/// The user of a login by `Basic`. There are no users yet, so the password is not looked at.
+/// The user of a login by `Basic`. Without an access file there are no users, so the password is not looked at.
 fn user(request: &Request<'_>) -> Option<String> {
     let login = std::str::from_utf8(request.header("authorization")?).ok()?;
     let (scheme, credentials) = login.split_once(' ')?;

@@ -50,6 +50,7 @@ pub(super) enum App<'a> {
 impl<'a> Route<'a> {
     /// The route of a path.
     pub(super) fn of(path: &'a [u8]) -> Route<'a> {
+        let path = without_token(path);
         let parts: Vec<Cow<'a, str>> = path.split(|&byte| byte == b'/').skip(1).map(form::decode).collect();
         let names: Vec<&str> = parts.iter().map(|part| &**part).collect();
         // People write a slash behind a path, too.
@@ -103,6 +104,26 @@ impl<'a> Route<'a> {
     }
 }
 
+/// What stands before a token in a path, for apps that can send no header.
+const TOKEN_PART: &[u8] = b"/t/";
+
+/// The token of a path such as `/t/TOKEN/pub`, if it has one.
+pub(super) fn token(path: &[u8]) -> Option<&[u8]> {
+    let rest = path.strip_prefix(TOKEN_PART)?;
+    rest.split(|&byte| byte == b'/').next()
+}
+
+/// A path without its token: what may be logged, and what is asked for.
+pub(super) fn without_token(path: &[u8]) -> &[u8] {
+    match token(path) {
+        None => path,
+        Some(token) => match &path[TOKEN_PART.len() + token.len()..] {
+            [] => b"/",
+            rest => rest,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +148,11 @@ mod tests {
             ("", Route::Unknown),
             ("*", Route::Unknown),
             ("/HEALTH", Route::Unknown),
+            ("/t/s3cret/pub", Route::Report(App::OwnTracks(None))),
+            ("/t/s3cret", Route::Root),
+            ("/t/s3cret/", Route::Root),
+            ("/t", Route::Unknown),
+            ("/t/a/t/b/pub", Route::Unknown),
         ] {
             assert_eq!(Route::of(path.as_bytes()), route, "{path}");
         }

@@ -1,0 +1,75 @@
+//! The access file while a server runs: every door asks it anew, so that what is revoked ends with the next question.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::config::{Access, given_file};
+use crate::os::sync::{AtomicBool, Receiver, RwLock, Sender, bounded};
+
+use super::failed_logins::FailedLogins;
+
+/// The users of the moment, and a thread's work to read them again.
+pub struct AccessControl {
+    current: RwLock<Arc<Access>>,
+    /// The logins that failed.
+    pub failed: FailedLogins,
+    asked: (Sender<()>, Receiver<()>),
+    is_stopping: AtomicBool,
+}
+
+impl AccessControl {
+    /// With the users of a file that has been read.
+    pub fn new(access: Access) -> AccessControl {
+        warn_if_readable(&access);
+        AccessControl {
+            current: RwLock::new(Arc::new(access)),
+            failed: FailedLogins::default(),
+            asked: bounded(1),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The users of the moment.
+    pub fn current(&self) -> Arc<Access> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// Has the file read again, by the thread that is in [`AccessControl::run`].
+    pub fn ask_to_reload(&self) {
+        // Full: it will be read again anyway.
+        let _ = self.asked.0.try_send(());
+    }
+
+    /// Reads the file again whenever it is asked to, until [`AccessControl::stop`].
+    pub fn run(&self) {
+        while self.asked.1.recv().is_ok() && !self.is_stopping.load(Ordering::Acquire) {
+            self.reload();
+        }
+    }
+
+    /// Ends [`AccessControl::run`].
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.ask_to_reload();
+    }
+
+    /// A new file that is wrong locks nobody out, because the users of the old one stay.
+    fn reload(&self) {
+        match self.current().reload() {
+            Ok(access) => {
+                warn_if_readable(&access);
+                let (users, tokens) = access.counts();
+                log::info!("{} is read again: {users} users with {tokens} tokens", access.path().display());
+                *self.current.write() = Arc::new(access);
+            }
+            Err(error) => log::warn!("the access file is as it was before: {error}"),
+        }
+    }
+}
+
+fn warn_if_readable(access: &Access) {
+    if given_file::is_readable_by_others(access.path()) {
+        let path = access.path().display();
+        log::warn!("other users can read the access file {path}: chmod 600 {path}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Who asks: without an access file a program on this machine, which may do all; with one a user, who shows a token.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::guard;
+use super::route;
+use crate::config::{Access, TokenHash, User};
+use crate::frontend::access::AccessControl;
+use crate::frontend::connection::Shared;
+use crate::member::conversation::Remote;
+use crate::member::metrics::Event;
+use crate::net::admission::network;
+use crate::os::clock;
+use crate::proto::http::form;
+use crate::proto::http::request::Request;
+use crate::proto::http::response::Response;
+
+/// The most tokens that are looked up of one request: a header field, the path, and the query have one each.
+const TOKENS_MAX: usize = 4;
+
+/// What a browser is told, so that it asks for a login.
+const CHALLENGE: &str = "Basic realm=\"proxyherd\", charset=\"UTF-8\"";
+
+/// Keys of a query whose value is a token.
+const TOKEN_KEYS: [&str; 2] = ["token", "api_key"];
+
+/// Who asks.
+pub(super) enum Asker {
+    /// A program on this machine, as there is no access file.
+    Local,
+    /// The user of this index.
+    User(Arc<Access>, usize),
+}
+
+/// A token, and whose it is said to be.
+#[derive(Debug, PartialEq, Eq)]
+struct Login<'a> {
+    user: Option<String>,
+    token: Cow<'a, [u8]>,
+}
+
+impl Asker {
+    /// Who makes this request.
+    ///
+    /// # Errors
+    /// The answer to one who may not make any.
+    pub(super) fn of(shared: Shared<'_>, request: &Request<'_>, remote: Remote) -> Result<Asker, Response> {
+        let Some(control) = shared.access else {
+            let checked = guard::check(request, remote.from);
+            return checked.map(|()| Asker::Local).map_err(|(status, why)| Response::problem(status, why));
+        };
+        let (access, logins) = (control.current(), logins(request));
+        // A right token is enough whatever else is wrong: a proxy may have a login of its own in the header.
+        match logins.iter().find_map(|login| login.user_in(&access)) {
+            Some(user) => Ok(Asker::User(access, user)),
+            None if logins.is_empty() => Err(unauthorised("this needs the token of a user")),
+            None => Err(failed(shared, control, remote)),
+        }
+    }
+
+    /// The user, if there are users.
+    pub(super) fn user(&self) -> Option<&User> {
+        match self {
+            Asker::Local => None,
+            Asker::User(access, user) => Some(access.user(*user)),
+        }
+    }
+
+    /// Whether the asker may report as this client.
+    pub(super) fn may_report(&self, client: &str) -> bool {
+        match self {
+            Asker::Local => true,
+            Asker::User(access, user) => access.may_report(*user, client),
+        }
+    }
+
+    /// Whether the asker may see where this client is.
+    pub(super) fn may_see(&self, client: &str) -> bool {
+        match self {
+            Asker::Local => true,
+            Asker::User(access, user) => access.may_see(*user, client),
+        }
+    }
+
+    /// Who it is and from where, for the log.
+    pub(super) fn at(&self, remote: Remote) -> String {
+        self.user().map_or_else(|| remote.to_string(), |user| format!("{} at {remote}", user.id))
+    }
+
+    /// Whether the asker may ask how the server is, and forget clients.
+    pub(super) fn is_admin(&self) -> bool {
+        self.user().is_none_or(|user| user.is_admin)
+    }
+}
+
+impl Login<'_> {
+    fn user_in(&self, access: &Access) -> Option<usize> {
+        let user = access.user_of(&TokenHash::of(&self.token))?;
+        self.user.as_ref().is_none_or(|name| *name == access.user(user).id).then_some(user)
+    }
+}
+
+/// The answer to a wrong token, which waits the longer the more of them have come from there.
+fn failed(shared: Shared<'_>, control: &AccessControl, remote: Remote) -> Response {
+    let what = format_args!("{remote} has shown a wrong token");
+    shared.member.metrics.count_and_warn(Event::Login, remote.from, what);
+    let wait = control.failed.wait_of(network(remote.from.ip()), clock::instant());
+    let Some(_place) = control.failed.place_to_wait() else {
+        return Response::problem(429, "too many wrong tokens are being refused").with("Retry-After", "5");
+    };
+    shared.gate.open.pause(wait);
+    unauthorised("the token is wrong, or not this user's")
+}
+
+fn unauthorised(why: &str) -> Response {
+    Response::problem(401, why).with("WWW-Authenticate", CHALLENGE)
+}
+
+/// All tokens that a request shows.
+fn logins<'a>(request: &Request<'a>) -> Vec<Login<'a>> {
+    let named = |token: &'a [u8]| Login { user: None, token: Cow::Borrowed(token) };
+    let mut logins = request.header("authorization").map(header_logins).unwrap_or_default();
+    logins.extend(route::token(request.path()).map(named));
+    let pairs = request.query_pairs().into_iter().filter(|pair| TOKEN_KEYS.contains(&&*pair.0));
+    logins.extend(pairs.map(|(_, token)| Login { user: None, token: token.into_bytes().into() }));
+    logins.retain(|login| !login.token.is_empty());
+    logins.truncate(TOKENS_MAX);
+    logins
+}
+
+/// The tokens of an `Authorization`.
+fn header_logins(field: &[u8]) -> Vec<Login<'_>> {
+    let end = memchr::memchr(b' ', field).unwrap_or(field.len());
+    let (scheme, shown) = (&field[..end], field[end..].trim_ascii());
+    let alone = |token| Login { user: None, token };
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return vec![alone(Cow::Borrowed(shown))];
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
+        return Vec::new();
+    }
+    // Base64 has no colon: so Overland sends its token as it is, and a colon.
+    if let Some(colon) = memchr::memchr(b':', shown) {
+        return vec![alone(Cow::Borrowed(&shown[..colon]))];
+    }
+    let decoded = std::str::from_utf8(shown).ok().and_then(form::base64).unwrap_or_default();
+    let Some(colon) = memchr::memchr(b':', &decoded) else { return Vec::new() };
+    let (user, token) = (&decoded[..colon], &decoded[colon + 1..]);
+    match (user, token) {
+        // Where an app has but one field, the token stands in it.
+        (token, []) | ([], token) => vec![alone(Cow::Owned(token.to_vec()))],
+        (user, token) => {
+            let user = String::from_utf8_lossy(user).into_owned();
+            vec![Login { user: Some(user), token: Cow::Owned(token.to_vec()) }]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_a_header_are_found() {
+        let login = |user: Option<&str>, token: &str| {
+            vec![Login { user: user.map(str::to_owned), token: token.as_bytes().to_vec().into() }]
+        };
+        for (field, found) in [
+            ("Basic amFuZTpzM2NyZXQ=", login(Some("jane"), "s3cret")),
+            ("basic  amFuZTpzM2NyZXQ", login(Some("jane"), "s3cret")),
+            ("Basic czNjcmV0Og==", login(None, "s3cret")),
+            ("Basic OnMzY3JldA==", login(None, "s3cret")),
+            ("Basic s3cret:", login(None, "s3cret")),
+            ("Bearer s3cret", login(None, "s3cret")),
+            ("BEARER s3cret ", login(None, "s3cret")),
+            ("Bearer", login(None, "")),
+            ("Basic", Vec::new()),
+            ("Basic ???", Vec::new()),
+            ("Basic amFuZQ==", Vec::new()),
+            ("Digest username=\"jane\"", Vec::new()),
+            ("", Vec::new()),
+        ] {
+            assert_eq!(header_logins(field.as_bytes()), found, "{field}");
+        }
+    }
+}
