@@ -16,14 +16,14 @@ const TRANSCRIPTS: [(&str, &str); 4] = [
 ];
 
 /// An answer: its status, its head and its body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 /// A server with a port for HTTP, and that port.
-fn server(changed: impl FnOnce(Config) -> Config) -> (TestServer, SocketAddr) {
+pub(super) fn server(changed: impl FnOnce(Config) -> Config) -> (TestServer, SocketAddr) {
     let name = &herd(&["Alford"], &[], true).members()[0].clone();
     let http = free_address();
     let member = Member { http: Some(http), ..name.clone() };
@@ -48,7 +48,7 @@ fn answer(talk: &mut Talk) -> Answer {
     Answer { status, head, body: talk.bytes(length) }
 }
 
-fn ask(talk: &mut Talk, request: &str) -> Answer {
+pub(super) fn ask(talk: &mut Talk, request: &str) -> Answer {
     talk.send(request);
     answer(talk)
 }

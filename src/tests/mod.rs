@@ -15,6 +15,7 @@ mod golden;
 mod grammar;
 pub(crate) mod harness;
 mod http;
+mod http_access;
 mod http_requests;
 #[cfg(feature = "interleavings")]
 pub(crate) mod interleavings;
