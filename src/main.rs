@@ -39,7 +39,7 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
     let (stopper, reloader, reopener) = (server.stopper(), server.reloader(), log.reopener());
-    let (access, asked_before) = (server.access(), AtomicBool::new(false));
+    let asked_before = AtomicBool::new(false);
     signals.answer(move |request| match request {
         Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
         // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
@@ -47,7 +47,7 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
         Request::Reopen => {
             reopener.reopen("SIGHUP: the log is opened again, and files of places and access are read again");
             reloader.reload();
-            access.iter().for_each(|access| access.ask_to_reload());
+            stopper.reload_access();
         }
     })?;
     server.run()?;

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use ipnet::IpNet;
 
 use super::limits::{RawLimits, count, size, time};
+use super::token::DEVICE_DEFAULT;
 use crate::config::{
     Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull, network,
@@ -75,6 +76,15 @@ tells all others, those included that are away now. A report that
 another server takes before it knows is lost with the rest. Exit code:
 0 when it is forgotten for good, 1 when the server says that it is not.";
 
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  proxyherd token new jane
+  proxyherd token new jane --access access.toml \\
+      --url https://herd.example --device phone
+
+The access file is not changed: add to it what this prints, and send
+the server SIGHUP (kill -HUP PID), so that it reads the file again.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   proxyherd completions bash > proxyherd.bash
@@ -107,6 +117,12 @@ pub(super) enum RawJob {
     /// Remove a client from all servers, as if it had never reported; what it reports from now on is taken.
     #[command(after_help = FORGET_EXAMPLES)]
     Forget(RawForget),
+    /// Tokens, with which the phones and programs of users get in: see `serve --access`.
+    #[command(disable_help_subcommand = true)]
+    Token {
+        #[command(subcommand)]
+        ask: RawToken,
+    },
     /// Print a script that completes commands and options in your shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -233,6 +249,25 @@ pub(super) struct RawForget {
     /// The folder of that server's journal [default: data/NAME, or else run/data/NAME].
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RawToken {
+    /// Print a new random token, what goes into the access file, and what configures a phone.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    New {
+        /// The user's name.
+        user: String,
+        /// The access file, to see whether the user is there already. It is not changed.
+        #[arg(long, value_name = "FILE")]
+        access: Option<PathBuf>,
+        /// Where phones reach the server, such as https://herd.example: a link and a QR code configure OwnTracks then.
+        #[arg(long)]
+        url: Option<String>,
+        /// What the phone is called: it reports as USER/DEVICE.
+        #[arg(long, default_value = DEVICE_DEFAULT, value_parser = word)]
+        device: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

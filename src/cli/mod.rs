@@ -4,6 +4,7 @@
 
 mod args;
 mod limits;
+mod token;
 mod usage;
 
 use std::env;
@@ -20,7 +21,7 @@ use crate::config::{
     SECRET_VARIABLE,
 };
 use crate::proto::node::Dialect;
-use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe};
+use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe, RawToken};
 
 /// The work that the command line asks for.
 #[derive(Debug)]
@@ -56,6 +57,9 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
         RawJob::Client(raw) => Job::Client(client_options(raw)?),
         RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
         RawJob::Forget(raw) => forget(raw)?,
+        RawJob::Token { ask: RawToken::New { user, access, url, device } } => {
+            Job::Print(token::text(&user, access.as_deref(), url.as_deref(), &device)?.into_bytes())
+        }
         RawJob::Completions { shell } => Job::Print(completions(shell)),
         RawJob::Man => Job::Print(manual()),
     })

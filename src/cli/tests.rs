@@ -382,3 +382,18 @@ fn forget_looks_where_servers_run() {
         job(&format!("proxyherd forget Alford kiwi --herd {}", path.display())).unwrap_err().to_string();
     assert!(unknown.contains("choose one of A"), "{unknown}");
 }
+
+#[test]
+fn http_on_other_addresses_needs_users() {
+    let dir = tempfile::tempdir().unwrap();
+    let [herd, access] = ["herd.toml", "access.toml"].map(|name| dir.path().join(name));
+    std::fs::write(&herd, "[servers.A]\nclient = '[::1]:1'\npeer = '[::1]:2'\nhttp = '[::]:3'\n").unwrap();
+    std::fs::write(&access, "[users.jane]\n").unwrap();
+    let serve = format!("proxyherd serve A --herd {}", herd.display());
+    let refused = job(&serve).unwrap_err().to_string();
+    assert!(
+        refused.contains("HTTP address of A is [::]:3") && refused.contains("--access FILE"),
+        "{refused}"
+    );
+    assert!(served(&format!("{serve} --access {}", access.display())).access.unwrap().has_user("jane"));
+}

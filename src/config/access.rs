@@ -157,11 +157,13 @@ impl Access {
 
     fn add(&mut self, text: &str, id: String, file: UserFile) -> Result<(), ConfigError> {
         let at = self.users.len();
-        check_user(&id, &file).map_err(|why| ConfigError::User { user: id.clone(), why: why.to_owned() })?;
+        check_user_name(&id)?;
+        check_user(&file).map_err(|why| bad_user(&id, why))?;
         for token in file.tokens {
             let (begins, token) = (token.span().start, token.into_inner());
             let hash = TokenHash::parse(&token).ok_or_else(|| {
-                let why = "a token is written as \"sha256:\" and 64 hexadecimal digits; `proxyherd token new` prints it";
+                let why =
+                    "a token is \"sha256:\" and 64 hexadecimal digits, as `proxyherd token new` prints it";
                 located(text, begins, why.to_owned())
             })?;
             if self.tokens.insert(hash, at).is_some() {
@@ -291,12 +293,29 @@ impl Hash for TokenHash {
     }
 }
 
-fn check_user(id: &str, file: &UserFile) -> Result<(), &'static str> {
-    let is_short = |text: &str| !text.is_empty() && text.len() <= NAME_BYTES_MAX;
-    // It is a part of names of clients, and stands before the colon of a login.
-    if !is_short(id) || form::name_part(id) != id || id.contains(':') {
-        return Err("a name has 1 to 64 bytes, without white space and the characters / % + # :");
+/// Checks that a text can be the name of a user: it is a part of names of clients, and stands before the colon of a
+/// login.
+///
+/// # Errors
+/// If it cannot.
+pub fn check_user_name(id: &str) -> Result<(), ConfigError> {
+    match is_short(id) && form::name_part(id) == id && !id.contains(':') && !id.contains(char::is_control) {
+        true => Ok(()),
+        false => {
+            Err(bad_user(id, "a name has 1 to 64 bytes, without white space and the characters / % + # :"))
+        }
     }
+}
+
+fn bad_user(id: &str, why: &str) -> ConfigError {
+    ConfigError::User { user: id.to_owned(), why: why.to_owned() }
+}
+
+fn is_short(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX
+}
+
+fn check_user(file: &UserFile) -> Result<(), &'static str> {
     let texts = [&file.group, &file.name].into_iter().flatten();
     if texts.clone().any(|text| !is_short(text) || text.contains(char::is_control)) {
         return Err("its `group` and its `name` have 1 to 64 bytes each, without control characters");
@@ -408,14 +427,14 @@ mod tests {
             (String::new(), "there is no user: add a table such as [users.jane]"),
             (jane("colour = 1"), "line 2, column 1: unknown field `colour`, expected one of"),
             (jane("tokens = 'x'"), "write a list of texts in quotes"),
-            (jane("tokens = ['x']"), "line 2, column 11: a token is written as \"sha256:\" and 64 hex"),
+            (jane("tokens = ['x']"), "line 2, column 11: a token is \"sha256:\" and 64 hex"),
             (
                 jane(&format!("tokens = ['{}']", "sha256:".to_owned() + &"g".repeat(64))),
-                "a token is written as",
+                "a token is \"sha256:\" and",
             ),
             (
                 jane(&format!("tokens = ['{}']", "sha256:".to_owned() + &"é".repeat(32))),
-                "a token is written as",
+                "a token is \"sha256:\" and",
             ),
             (
                 jane(&format!("tokens = ['{hash}']\n[users.joe]\ntokens = ['{hash}']")),

@@ -138,7 +138,7 @@ pub enum ConfigError {
         address: SocketAddr,
     },
     /// The file of users cannot be read.
-    #[error("cannot read the access file {}: {source}; `proxyherd token new USER` prints what it needs", path.display())]
+    #[error("cannot read the access file {}: {source}; `proxyherd token new` prints its lines", path.display())]
     AccessFile {
         /// The file.
         path: PathBuf,

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use access::{Access, See, TokenHash, User};
+pub use access::{Access, See, TokenHash, User, check_user_name};
 pub use auth::{Auth, SECRET_VARIABLE};
 pub use drawing::draw;
 pub use error::{AddressUse, ConfigError};

@@ -1,5 +1,6 @@
 //! The access file while a server runs: every door asks it anew, so that what is revoked ends with the next question.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -59,11 +60,17 @@ impl AccessControl {
             Ok(access) => {
                 warn_if_readable(&access);
                 let (users, tokens) = access.counts();
-                log::info!("{} is read again: {users} users with {tokens} tokens", access.path().display());
+                log::info!("{} is read again: users {users}, tokens {tokens}", access.path().display());
                 *self.current.write() = Arc::new(access);
             }
             Err(error) => log::warn!("the access file is as it was before: {error}"),
         }
+    }
+}
+
+impl fmt::Debug for AccessControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessControl").finish_non_exhaustive()
     }
 }
 

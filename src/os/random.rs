@@ -23,6 +23,14 @@ pub fn epoch() -> io::Result<Epoch> {
     Ok(Epoch(u64::from_ne_bytes(bytes()?)))
 }
 
+/// The token of a user, as hexadecimal digits: they can stand anywhere in an address, and in a file.
+///
+/// # Errors
+/// If the system has none to give.
+pub fn token() -> io::Result<String> {
+    Ok(bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut filled = 0;

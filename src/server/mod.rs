@@ -55,15 +55,23 @@ pub struct Server {
     stop: Sender<&'static str>,
 }
 
-/// Stops a server from any thread, as often as one likes.
+/// Stops a server from any thread, or has it read its access file again, as often as one likes.
 #[derive(Clone, Debug)]
-pub struct Stopper(Sender<&'static str>);
+pub struct Stopper {
+    stop: Sender<&'static str>,
+    access: Option<Arc<AccessControl>>,
+}
 
 impl Stopper {
     /// Asks the server to stop; [`Server::run`] returns when it has. The log will name `by`.
     pub fn stop_by(&self, by: &'static str) {
         // Full: it has been asked already. Disconnected: it has stopped.
-        let _ = self.0.try_send(by);
+        let _ = self.stop.try_send(by);
+    }
+
+    /// Asks the server to read its access file again, if it has one.
+    pub fn reload_access(&self) {
+        self.access.iter().for_each(|access| access.ask_to_reload());
     }
 
     /// Asks the server to stop, as its own program does.
@@ -150,17 +158,12 @@ impl Server {
 
     /// What stops this server.
     pub fn stopper(&self) -> Stopper {
-        Stopper(self.stop.clone())
+        Stopper { stop: self.stop.clone(), access: self.parts.access.clone() }
     }
 
     /// What makes this server read a file of places again.
     pub fn reloader(&self) -> Reloader {
         self.parts.reloads.reloader.clone()
-    }
-
-    /// Who may what, if there is an access file.
-    pub fn access(&self) -> Option<Arc<AccessControl>> {
-        self.parts.access.clone()
     }
 
     /// The member that it serves.

@@ -142,7 +142,8 @@ impl<'a> Serving<'a> {
         let kept_for_peers = member.me.neighbours.len() + 1;
         let pool = ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
         spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
-        let also = http.map_or(String::new(), |(http, ..)| format!(", and HTTP on {}", address(http)));
+        let whom = if access.is_some() { "with users" } else { "for this machine alone, without --access" };
+        let also = http.map_or(String::new(), |(http, ..)| format!(", and HTTP on {} {whom}", address(http)));
         log::info!("{} serves clients on {}{also}", member.me.name, address(clients));
         let connections_open = || gate.admission.clients_open();
         if let Some(by) = status::report_every(member, connections_open, *status_every, stop) {

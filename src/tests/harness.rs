@@ -12,7 +12,6 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::config::{self, Auth, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs};
-use crate::frontend::access::AccessControl;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::os::clock;
@@ -70,8 +69,7 @@ pub(crate) struct TestServer {
     pub(crate) clients: SocketAddr,
     pub(crate) peers: SocketAddr,
     pub(crate) member: Arc<Member>,
-    pub(crate) access: Option<Arc<AccessControl>>,
-    stopper: Stopper,
+    pub(crate) stopper: Stopper,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,10 +85,9 @@ impl TestServer {
     pub(crate) fn on(disk: Arc<dyn Disk>, config: &Config, places: Arc<dyn PlacesProvider>) -> TestServer {
         let server = Server::bind_on(disk, config, places).unwrap();
         let (stopper, member) = (server.stopper(), Arc::clone(server.member()));
-        let access = server.access();
         let thread = Builder::new().spawn(move || server.run().unwrap()).unwrap();
         let config::Member { client: clients, peer: peers, .. } = config.member().clone();
-        TestServer { clients, peers, member, access, stopper, thread: Some(thread) }
+        TestServer { clients, peers, member, stopper, thread: Some(thread) }
     }
 
     /// A conversation on the client port.

@@ -1,5 +1,5 @@
-//! Who may use the door while there are no users: programs on the same machine alone. And no web page of another origin,
-//! which a browser would let speak for its user.
+//! Who may use the door while there are no users: programs on the same machine alone. And no web page of another
+//! origin, which a browser would let speak for its user.
 
 use std::net::{IpAddr, SocketAddr};
 

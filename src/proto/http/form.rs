@@ -50,6 +50,20 @@ pub fn base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Bytes in Base64, with padding.
+pub fn to_base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| bits << 8 | chunk.get(at).copied().map_or(0, usize::from));
+        for digit in 0..4 {
+            let is_padding = digit > chunk.len();
+            text.push(if is_padding { '=' } else { char::from(DIGITS[bits >> (18 - 6 * digit) & 63]) });
+        }
+    }
+    text
+}
+
 /// A text as a part of a client's name: encoded is what would end a field of a line, a part of a path or a topic of a
 /// broker, and the percent sign itself.
 pub fn name_part(text: &str) -> String {
@@ -100,6 +114,17 @@ mod tests {
         assert_eq!(read("a=%FC&b=%F6"), [pair("a", "\u{fc}"), pair("b", "\u{f6}")]);
         assert_eq!(read(""), []);
         assert_eq!(read(&"a=1&".repeat(1_000)).len(), PAIRS_MAX);
+    }
+
+    #[test]
+    fn base64_is_written_as_it_is_read() {
+        for (text, digits) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(to_base64(text.as_bytes()), digits);
+            assert_eq!(base64(digits), Some(text.as_bytes().to_vec()));
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(base64(&to_base64(&all)), Some(all));
     }
 
     #[test]

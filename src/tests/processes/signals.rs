@@ -1,6 +1,7 @@
 //! Signals that are not meant to end a server, and what the log says of those that are.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::{Resource, Rlimit, Signal};
 
@@ -80,6 +81,30 @@ fn a_hangup_opens_a_log_again_that_was_moved_away() {
         fs::read_to_string(&log).is_ok_and(|text| text.contains("SIGHUP")).then_some(())
     });
     assert!(!fs::read_to_string(&moved).unwrap().contains("SIGHUP"));
+}
+
+#[test]
+fn a_hangup_reads_the_access_file_again_and_a_wrong_one_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("access.toml");
+    let printed = RealHerd::new(ALONE.0, ALONE.1, &[]).run(&["token", "new", "jane"]);
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    fs::write(&file, printed.split("SIGHUP then:\n").nth(1).unwrap()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut herd = RealHerd::start(ALONE.0, ALONE.1, &["--access", file.to_str().unwrap()]);
+    let mut says = |what: &str| {
+        herd.signal("Alford", Signal::HUP);
+        eventually(what, || herd.log("Alford").contains(what).then_some(()));
+    };
+    says("is read again: users 1, tokens 1");
+    fs::write(&file, "[users.jane]\n[users.joe]\nadmin = 1\n").unwrap();
+    says(" WARN the access file is as it was before: ");
+    fs::write(&file, "[users.jane]\n[users.joe]\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    says("is read again: users 2, tokens 0");
+    says(" WARN other users can read the access file ");
+    assert!(lives(&herd));
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
 }
 
 #[test]
