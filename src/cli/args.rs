@@ -118,7 +118,7 @@ pub(super) enum RawJob {
     #[command(after_help = FORGET_EXAMPLES)]
     Forget(RawForget),
     /// Tokens, with which the phones and programs of users get in: see `serve --access`.
-    #[command(disable_help_subcommand = true)]
+    #[command(after_help = TOKEN_EXAMPLES, disable_help_subcommand = true)]
     Token {
         #[command(subcommand)]
         ask: RawToken,

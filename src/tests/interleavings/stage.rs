@@ -99,7 +99,7 @@ impl Unserved {
         let stream = Arc::new(socket);
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
-        let shared = connection::Shared { member, gate, output, legacy: &[] };
+        let shared = connection::Shared { member, gate, output, legacy: &[], access: None };
         frontend::serve(shared, Accepted { door, stream, from, is_proxied: false, admitted, registered });
     }
 
