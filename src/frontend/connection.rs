@@ -10,6 +10,7 @@ use socket2::SockRef;
 use super::access::AccessControl;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};
+use crate::member::finder::Finder;
 use crate::member::metrics::Event;
 use crate::member::peer_registry::Registration;
 use crate::member::rate_limit::RateLimit;
@@ -31,6 +32,8 @@ use crate::proto::peering::link::PEER_TIMEOUT;
 pub struct Shared<'a> {
     /// The member that they are connected to.
     pub member: &'a Member,
+    /// Who finds clients by place.
+    pub finder: &'a Finder,
     /// What they came in by.
     pub gate: &'a Gate,
     /// The bytes that may be owed to one of them.

@@ -10,6 +10,7 @@ use super::wal_writer::WalWriter;
 use crate::journal::{Plan, Snapshot};
 use crate::os::clock;
 use crate::proto::store::SCAN_RECORDS_MAX;
+use crate::proto::store::change_log::Change;
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
@@ -103,7 +104,7 @@ impl Copy<'_> {
         frame.extend_from_slice(&records);
         let mut cursor = Cursor::new(0, Source::NONE);
         while cursor.position() < last_seq {
-            let push = |seq, line: &[u8]| Record::Sighting(seq, line).push_to(&mut frame);
+            let push = |change: Change, line: &[u8]| Record::Sighting(change.seq, line).push_to(&mut frame);
             let scanned = member.read(|node| cursor.scan(node.store(), last_seq, SCAN_RECORDS_MAX, push));
             if scanned.position() == cursor.position() {
                 // Nothing is left of what changed before `last_seq`.

@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod conversation;
+pub mod finder;
 pub mod flush_signal;
 pub mod flusher;
 pub mod group_commit;
@@ -169,12 +170,17 @@ impl Member {
 
     /// Learns that it is `now_s` seconds since 1970, and drops all that has expired, a few records at a time.
     pub fn expire(&self, now_s: u64) {
+        let mut dropped_any = false;
         loop {
             let (dropped, has_more) = self.node.write().expire(now_s);
             self.metrics.expired.add(dropped as u64);
+            dropped_any |= dropped > 0;
             if !has_more {
-                return;
+                break;
             }
+        }
+        if dropped_any {
+            self.notifiers.notify();
         }
     }
 

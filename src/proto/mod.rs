@@ -9,6 +9,7 @@
 //! | folder | what is in it |
 //! |---|---|
 //! | [`model`] | the values: names, times, locations, the sighting and its `AT` line |
+//! | [`geo`] | distances, boxes of degrees, and an index by place |
 //! | [`store`] | records, updates and their total order, the log of changes and cursors in it, digests |
 //! | [`wal`] | what a journal record means, and what is believed of a journal after a crash |
 //! | [`node`] | what one member decides |
@@ -19,6 +20,7 @@
 #![doc = ""]
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod geo;
 pub mod http;
 pub mod line;
 pub mod model;

@@ -10,6 +10,7 @@
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of wake-ups, `write` |
 //! | acks | one per link that is up | `read` |
+//! | finder | one, if HTTP is spoken | its channel of wake-ups |
 //! | journal | one, if there is a journal | until something is written, the disk |
 //! | admin | one, if there is a journal | `accept` |
 //! | places | one, if they come from a file | until they are to be read again, the disk |
@@ -36,6 +37,7 @@ use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
+use crate::member::finder::Finder;
 use crate::member::metrics::Event;
 use crate::member::warnings::Source;
 use crate::member::{recover, status};
@@ -143,6 +145,7 @@ impl Server {
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             gate: Gate::new(limits, admission, config.proxy_from.clone(), report_to(&member)),
             member,
+            finder: Finder::default(),
             dialling: OpenStreams::default(),
             links: OpenStreams::default(),
             output,

@@ -11,6 +11,7 @@ use crate::frontend::admin::Admin;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::member::Member;
+use crate::member::finder::Finder;
 use crate::member::group_commit::GroupCommit;
 use crate::member::link_log::DRAIN_WAIT_MAX;
 use crate::member::{flusher, status};
@@ -39,6 +40,8 @@ pub(super) struct Parts {
     /// Where the neighbours listen, by their indices.
     pub(super) neighbours: Vec<SocketAddr>,
     pub(super) member: Arc<Member>,
+    /// Who finds clients by place, which is asked over HTTP alone.
+    pub(super) finder: Finder,
     pub(super) gate: Gate,
     /// Links that wait for the answer to their hello.
     pub(super) dialling: OpenStreams,
@@ -88,8 +91,9 @@ impl<'a> Serving<'a> {
     }
 
     fn serve(&self) -> Result<(), ServeError> {
-        let Parts { member, gate, links, .. } = self.server;
+        let Parts { member, finder, http, gate, links, .. } = self.server;
         let neighbours = self.neighbours();
+        let changes = http.as_ref().map(|_| member.subscribe());
         let service = Service::new(gate, {
             let shared = self.connections();
             move |accepted| frontend::serve(shared, accepted)
@@ -102,6 +106,9 @@ impl<'a> Serving<'a> {
                     Dialect::Herd => spawn(scope, name, || link::run(neighbour))?,
                     Dialect::Legacy => spawn(scope, name, || legacy::run(neighbour))?,
                 }
+            }
+            if let Some(changes) = &changes {
+                spawn(scope, "finder".to_owned(), || finder.run(member, changes))?;
             }
             sync::scope(|scope| self.serve_connections(scope, &service))?;
             member.notifiers.stop();
@@ -161,8 +168,8 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Parts { member, gate, output, legacy, access, .. } = self.server;
-        connection::Shared { member, gate, output: *output, legacy, access: access.as_deref() }
+        let Parts { member, finder, gate, output, legacy, access, .. } = self.server;
+        connection::Shared { member, finder, gate, output: *output, legacy, access: access.as_deref() }
     }
 
     /// The neighbours, whose links follow the change log from now on.

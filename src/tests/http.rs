@@ -53,7 +53,7 @@ pub(super) fn ask(talk: &mut Talk, request: &str) -> Answer {
     answer(talk)
 }
 
-fn get(talk: &mut Talk, path: &str) -> Answer {
+pub(super) fn get(talk: &mut Talk, path: &str) -> Answer {
     ask(talk, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 }
 

@@ -9,6 +9,7 @@ mod crowded;
 mod durability;
 mod explain;
 mod field;
+mod finding;
 pub(crate) mod free_address;
 mod fuzz;
 mod golden;

@@ -3,6 +3,7 @@
 use super::access::Asker;
 use super::asked::Asked;
 use super::guard;
+use super::list;
 use super::question;
 use super::report;
 use super::route::{App, Route};
@@ -38,6 +39,7 @@ pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
         Route::Root if is_report(request) => reported(&asked, &asker, &App::Any),
         Route::Root if method == b"GET" || method == b"HEAD" => status::root(member),
         Route::Root => Response::problem(400, "there is no body, and no client in the query"),
+        Route::Clients => list::clients(&asked, &asker),
         Route::Client(name) if method == b"DELETE" => match guard::check_origin(request) {
             Err((status, why)) => Response::problem(status, why),
             Ok(()) => question::forget(member, &name, asked.received, &asker.at(asked.remote)),

@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod asked;
 mod guard;
+mod list;
 mod question;
 mod report;
 mod route;

@@ -1,6 +1,5 @@
 //! Questions of programs: where a client is, and what is near it. And to forget one.
 
-use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::asked::Asked;
@@ -14,6 +13,7 @@ use crate::proto::http::response::Response;
 use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
 use crate::proto::model::calendar::date_time;
 use crate::proto::model::name::ClientId;
+use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::Moment;
 
 /// The radius and the number of places of a question that says neither.
@@ -32,6 +32,10 @@ const NAMES: [(&str, &str, bool); 8] = [
     ("trigger", "trigger", false),
 ];
 
+/// The media types of answers.
+pub(super) const JSON: &str = "application/json";
+pub(super) const GEOJSON: &str = "application/geo+json";
+
 /// The answer about a client that is not known, or not to the one who asks.
 pub(super) fn unknown_client() -> Response {
     Response::problem(404, "nothing is known of this client")
@@ -40,15 +44,26 @@ pub(super) fn unknown_client() -> Response {
 /// Where a client is.
 pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Response {
     let Some(located) = member.locate(name.as_bytes()) else { return unknown_client() };
-    let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
-    let is_geojson = memchr::memmem::find(&accept, b"application/geo+json").is_some();
+    let is_geojson = accepts_geojson(request);
     let tag = format!("\"{:016x}{}\"", xxh3_64(located.stored_line()), if is_geojson { "-geo" } else { "" });
     if request.headers("if-none-match").any(|tags| has_tag(tags, tag.as_bytes())) {
         return Response::new(304, "", "").with("ETag", tag).with("Vary", "Accept");
     }
-    let value = if is_geojson { feature(&located) } else { object(&located) };
-    let media_type = if is_geojson { "application/geo+json" } else { "application/json" };
+    let mut value = Vec::new();
+    let media_type = if is_geojson {
+        push_feature(&located, None, &mut value);
+        GEOJSON
+    } else {
+        push_object(&located, None, &mut value);
+        JSON
+    };
     Response::new(200, media_type, value).with("ETag", tag).with("Vary", "Accept")
+}
+
+/// Whether GeoJSON is asked for.
+pub(super) fn accepts_geojson(request: &Request<'_>) -> bool {
+    let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
+    memchr::memmem::find(&accept, GEOJSON.as_bytes()).is_some()
 }
 
 /// What is near a client, in the JSON of Google Places, as `WHATSAT` answers it.
@@ -76,7 +91,7 @@ pub(super) fn nearby(asked: Asked<'_, '_>, name: &str) -> Response {
     query.finish(answer.as_str(), &mut reply);
     // Behind the `AT` line of the line protocol.
     let start = memchr::memchr(b'\n', &reply).map_or(0, |end| end + 1);
-    Response::new(200, "application/json", reply[start..].trim_ascii_end())
+    Response::new(200, JSON, reply[start..].trim_ascii_end())
 }
 
 /// Forgets a client, on every server.
@@ -93,83 +108,104 @@ pub(super) fn forget(member: &Member, name: &str, now: Moment, asker: &str) -> R
     }
 }
 
-/// A client as an object, with the digits that were reported.
-fn object(located: &Located) -> String {
+/// Appends a client as an object, with the digits that were reported, and with the metres that it is away from a place.
+pub(super) fn push_object(located: &Located, metres: Option<f64>, out: &mut Vec<u8>) {
     let sighting = located.sighting();
     let (latitude, longitude) = sighting.location.texts();
-    let mut object = Object::default();
+    let mut object = Object::new(out);
     object.text("client", sighting.client.0);
-    object.raw("latitude", &digits(latitude));
-    object.raw("longitude", &digits(longitude));
-    push_rest(located, &mut object);
-    object.close()
+    object.number("latitude", latitude);
+    object.number("longitude", longitude);
+    push_rest(located, &sighting, metres, object);
 }
 
-/// A client as a feature of GeoJSON.
-fn feature(located: &Located) -> String {
+/// Appends a client as a feature of GeoJSON.
+pub(super) fn push_feature(located: &Located, metres: Option<f64>, out: &mut Vec<u8>) {
     let sighting = located.sighting();
     let (latitude, longitude) = sighting.location.texts();
-    let point = format!("[{},{}]", digits(longitude), digits(latitude));
-    let (mut geometry, mut properties, mut feature) =
-        (Object::default(), Object::default(), Object::default());
-    geometry.text("type", "Point");
-    geometry.raw("coordinates", &point);
-    properties.text("client", sighting.client.0);
-    push_rest(located, &mut properties);
+    let mut feature = Object::new(out);
     feature.text("type", "Feature");
     feature.text("id", sighting.client.0);
-    feature.raw("geometry", &geometry.close());
-    feature.raw("properties", &properties.close());
-    feature.close()
+    let mut geometry = Object::new(feature.key("geometry"));
+    geometry.text("type", "Point");
+    let coordinates = geometry.key("coordinates");
+    coordinates.push(b'[');
+    push_digits(longitude, coordinates);
+    coordinates.push(b',');
+    push_digits(latitude, coordinates);
+    coordinates.push(b']');
+    geometry.close();
+    let mut properties = Object::new(feature.key("properties"));
+    properties.text("client", sighting.client.0);
+    push_rest(located, &sighting, metres, properties);
+    feature.close();
 }
 
 /// All but name and place.
-fn push_rest(located: &Located, object: &mut Object) {
-    let sighting = located.sighting();
+fn push_rest(located: &Located, sighting: &Sighting<'_>, metres: Option<f64>, mut object: Object<'_>) {
+    if let Some(metres) = metres {
+        object.key("distance_m").extend_from_slice(format!("{metres:.3}").as_bytes());
+    }
     object.text("time", sighting.time.text());
     object.text("time_utc", &date_time(sighting.time.moment()));
     object.text("server", sighting.origin);
     object.text("skew", sighting.skew);
-    let Some(attributes) = located.attributes() else { return };
     for (key, name, is_number) in NAMES {
-        match attributes.get(key) {
+        match located.attributes().as_ref().and_then(|attributes| attributes.get(key)) {
             None => {}
-            Some(value) if is_number => object.raw(name, &digits(value)),
+            Some(value) if is_number => object.number(name, value),
             Some(value) => object.text(name, &form::decode(value.as_bytes())),
         }
     }
-    if let Some(charge) = attributes.get("charge") {
-        object.raw("is_charging", if charge == "1" { "true" } else { "false" });
+    if let Some(charge) = located.attributes().as_ref().and_then(|attributes| attributes.get("charge")) {
+        object.key("is_charging").extend_from_slice(if charge == "1" { b"true" } else { b"false" });
     }
+    object.close();
 }
 
 /// An object of JSON that is being written.
-#[derive(Default)]
-struct Object(String);
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    is_empty: bool,
+}
 
-impl Object {
-    fn raw(&mut self, key: &str, value: &str) {
-        let separator = if self.0.is_empty() { '{' } else { ',' };
-        self.0 += &format!("{separator}\"{key}\":{value}");
+impl<'a> Object<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Object<'a> {
+        out.push(b'{');
+        Object { out, is_empty: true }
+    }
+
+    /// What the value of a key is to be appended to.
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        self.out.extend_from_slice(if std::mem::take(&mut self.is_empty) { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
     }
 
     fn text(&mut self, key: &str, value: &str) {
-        self.raw(key, &Value::from(value).to_string());
+        // Writing to memory cannot fail.
+        let _ = serde_json::to_writer(self.key(key), value);
     }
 
-    fn close(self) -> String {
-        self.0 + "}"
+    fn number(&mut self, key: &str, value: &str) {
+        push_digits(value, self.key(key));
+    }
+
+    fn close(self) {
+        self.out.push(b'}');
     }
 }
 
-/// A number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
-fn digits(text: &str) -> String {
-    let Some(text) = decimal(text) else { return "null".to_owned() };
+/// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
+fn push_digits(text: &str, out: &mut Vec<u8>) {
+    let Some(text) = decimal(text) else { return out.extend_from_slice(b"null") };
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
     let whole = digits.split('.').next().unwrap_or_default();
     let zeros = whole.len() - whole.trim_start_matches('0').len();
     let drop = if zeros == whole.len() { zeros.saturating_sub(1) } else { zeros };
-    format!("{sign}{}", &digits[drop..])
+    out.extend_from_slice(sign.as_bytes());
+    out.extend_from_slice(digits[drop..].as_bytes());
 }
 
 /// Whether one of the tags of an `If-None-Match` is this one.
@@ -192,7 +228,9 @@ mod tests {
             ("-118.445127", "-118.445127"),
             ("x", "null"),
         ] {
-            assert_eq!(digits(text), json, "{text}");
+            let mut out = Vec::new();
+            push_digits(text, &mut out);
+            assert_eq!(out, json.as_bytes(), "{text}");
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Route<'a> {
     Root,
     /// A report in the shape of an app.
     Report(App<'a>),
+    /// Which clients are in a box, or near a place.
+    Clients,
     /// Where a client is.
     Client(Cow<'a, str>),
     /// What is near a client.
@@ -70,6 +72,7 @@ impl<'a> Route<'a> {
             ["overland"] | ["api", "v1", "overland", "batches"] => Route::Report(App::Overland),
             ["gpslogger" | "ha"] => Route::Report(App::GpsLogger),
             ["v1", "status"] => Route::Status,
+            ["v1", "clients"] => Route::Clients,
             ["v1", "clients", name] if !name.is_empty() => Route::Client(parts[2].clone()),
             ["v1", "clients", name, "nearby"] if !name.is_empty() => Route::Nearby(parts[2].clone()),
             ["health"] => Route::Health,
@@ -93,7 +96,7 @@ impl<'a> Route<'a> {
             Route::Report(App::OwnTracks(_) | App::Overland) => "POST",
             Route::Report(_) => "GET, POST, PUT",
             Route::Root => "GET, HEAD, POST, PUT",
-            Route::Nearby(_) | Route::Status | Route::Health | Route::Metrics => "GET, HEAD",
+            Route::Clients | Route::Nearby(_) | Route::Status | Route::Health | Route::Metrics => "GET, HEAD",
             Route::Unknown => "",
         }
     }
@@ -141,7 +144,9 @@ mod tests {
             ("/v1/clients/jane%2Fphone", Route::Client("jane/phone".into())),
             ("/v1/clients/jane/phone", Route::Unknown),
             ("/v1/clients/a/nearby", Route::Nearby("a".into())),
-            ("/v1/clients/", Route::Unknown),
+            ("/v1/clients", Route::Clients),
+            ("/v1/clients/", Route::Clients),
+            ("/v1/clients//", Route::Unknown),
             ("/pub/", Route::Report(App::OwnTracks(None))),
             ("//", Route::Root),
             ("///", Route::Unknown),

@@ -20,7 +20,8 @@ pub(super) fn root(member: &Member) -> Response {
     Response::json(&json!({
         "server": member.me.name.as_str(),
         "version": env!("CARGO_PKG_VERSION"),
-        "clients": "/v1/clients/{name}",
+        "client": "/v1/clients/{name}",
+        "clients": "/v1/clients?box=W,S,E,N, or ?near=LAT,LON&radius=METRES, with &limit=N",
         "status": "/v1/status",
         "health": "/health",
         "metrics": "/metrics",
@@ -98,7 +99,7 @@ pub(super) fn metrics(shared: Shared<'_>, request: &Request<'_>) -> Response {
         .with("Vary", "Accept")
 }
 
-fn gauges(shared: Shared<'_>) -> [Gauge; 8] {
+fn gauges(shared: Shared<'_>) -> [Gauge; 9] {
     let member = shared.member;
     let (clients, tombstones, bytes, bytes_max, last_seq) = member.read(|node| {
         let store = node.store();
@@ -109,6 +110,7 @@ fn gauges(shared: Shared<'_>) -> [Gauge; 8] {
     let is_durable = member.wal().is_none_or(|wal| wal.failure().is_none());
     [
         ("clients", "Clients that are known.", clients),
+        ("clients_indexed", "Clients that can be found by place.", shared.finder.clients() as u64),
         ("clients_forgotten", "Clients that are remembered as forgotten.", tombstones),
         ("clients_bytes", "Bytes of memory that clients take.", bytes),
         ("clients_bytes_max", "Bytes of memory that clients may take.", bytes_max),

@@ -10,6 +10,7 @@
 //!   there ([`Cursor::safe`]) until what superseded it is durable: then a crash leaves that, with a greater sequence
 //!   number, to be told.
 
+use crate::proto::store::change_log::Change;
 use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_ENTRIES_MAX, Store};
 
@@ -67,13 +68,13 @@ impl Cursor {
         self.scan(store, durable, records_max, |_, line| out.extend_from_slice(line))
     }
 
-    /// Calls `push` with the sequence number and the line of at most `records_max` records that are due.
+    /// Calls `push` with the last change and the line of at most `records_max` records that are due.
     pub fn scan(
         &self,
         store: &Store,
         durable: u64,
         records_max: usize,
-        mut push: impl FnMut(u64, &[u8]),
+        mut push: impl FnMut(Change, &[u8]),
     ) -> Scanned {
         let mut scanned = Scanned { position: self.position, lines: 0, superseded: None, durable };
         if !self.is_behind(store, durable) {
@@ -90,7 +91,7 @@ impl Cursor {
             if latest > durable {
                 scanned.superseded = Some(SupersededRange::and(scanned.superseded, change.seq, latest));
             } else if latest == change.seq && record.source != self.follower {
-                push(change.seq, record.line.bytes());
+                push(change, record.line.bytes());
                 scanned.lines += 1;
             }
         }

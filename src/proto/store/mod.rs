@@ -146,6 +146,11 @@ impl Store {
         self.find(hash, client).map(|record| self.records[record as usize].line.bytes())
     }
 
+    /// The stored line of the record with this number, with its line feed; `None` if it is vacant.
+    pub fn stored_line_at(&self, record: u32) -> Option<&[u8]> {
+        self.records.get(record as usize).map(|record| record.line.bytes()).filter(|line| !line.is_empty())
+    }
+
     /// The stored line of the last change, with its line feed.
     pub fn newest_line(&self) -> Option<&[u8]> {
         self.log.newest().map(|change| self.records[change.record as usize].line.bytes())
@@ -168,18 +173,14 @@ impl Store {
 
     /// The bytes of memory that all this takes, nearly.
     pub fn memory_bytes(&self) -> u64 {
-        let bytes = self.records.len() * size_of::<Record>()
-            + self.table.allocation_size()
-            + self.log.memory_bytes()
-            + self.outside_bytes;
-        bytes as u64
+        let bytes_of_records = self.records.len() * size_of::<Record>() + self.outside_bytes;
+        (bytes_of_records + self.table.allocation_size() + self.log.memory_bytes()) as u64
     }
 
     /// Whether new clients are rejected soon, or now, because nearly as many are known as may be.
     pub fn is_near_capacity(&self) -> bool {
-        let (clients, bytes) =
-            (self.table.len() + NEAR_CAPACITY_CLIENTS, self.memory_bytes() + NEAR_CAPACITY_BYTES);
-        self.bounds.rejects(clients, bytes).is_some()
+        let clients = self.table.len() + NEAR_CAPACITY_CLIENTS;
+        self.bounds.rejects(clients, self.memory_bytes() + NEAR_CAPACITY_BYTES).is_some()
     }
 
     /// Whether no client is known.
@@ -218,8 +219,7 @@ impl Store {
                 copied += 1;
             }
         }
-        let next = from + BUCKET_SCAN_RECORDS_MAX;
-        (next < self.records.len()).then_some(next)
+        Some(from + BUCKET_SCAN_RECORDS_MAX).filter(|&next| next < self.records.len())
     }
 
     /// Drops what has expired of the next [`SWEEP_RECORDS_MAX`] records, if there is anything to look for. Returns how
@@ -227,10 +227,10 @@ impl Store {
     pub fn sweep(&mut self) -> (usize, bool) {
         let Some(from) = self.expiry.next_to_sweep() else { return (0, false) };
         let to = self.records.len().min(from + SWEEP_RECORDS_MAX);
-        let has_expired =
-            |record: &Record| !record.is_vacant() && self.expiry.has_expired(record.line.bytes());
-        let expired: Vec<usize> = (from..to).filter(|&index| has_expired(&self.records[index])).collect();
-        expired.iter().for_each(|&index| self.remove(index as u32));
+        let line = |&index: &u32| self.stored_line_at(index);
+        let has_expired = |index: &u32| line(index).is_some_and(|line| self.expiry.has_expired(line));
+        let expired: Vec<u32> = (from as u32..to as u32).filter(has_expired).collect();
+        expired.iter().for_each(|&index| self.remove(index));
         let has_more = to < self.records.len();
         self.expiry.swept_to(has_more.then_some(to));
         (expired.len(), has_more)

@@ -11,6 +11,7 @@ use crate::config::{self, Config, Durability, Herd, JournalOptions};
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::journal::{Disk, RealDisk};
+use crate::member::finder::Finder;
 use crate::member::{Member, recover};
 use crate::net::accept::{Accepted, Door};
 use crate::net::admission::{Admission, Class};
@@ -33,6 +34,7 @@ pub(super) struct Stage {
 /// A member with its connections and links, without a server around them: no port is open, and no thread runs.
 pub(super) struct Unserved {
     pub(super) member: Member,
+    finder: Finder,
     gate: Gate,
     dialling: OpenStreams,
     live: OpenStreams,
@@ -71,6 +73,7 @@ impl Stage {
         let config = self.config(name);
         Unserved {
             member: self.member(&config, Arc::new(RealDisk)),
+            finder: Finder::default(),
             neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
             gate: Gate::new(config.limits, Admission::default(), Vec::new(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
@@ -92,20 +95,20 @@ impl Stage {
 impl Unserved {
     /// A conversation with a client at the other end of this connection.
     pub(super) fn converse(&self, socket: TcpStream) {
-        let Unserved { member, gate, .. } = self;
+        let Unserved { member, finder, gate, .. } = self;
         let from: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
         let door = Door { protocol: Protocol::Line, class: Class::Client };
         let admitted = gate.admission.admit(door.class, from, &gate.limits).unwrap();
         let stream = Arc::new(socket);
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
-        let shared = connection::Shared { member, gate, output, legacy: &[], access: None };
+        let shared = connection::Shared { member, finder, gate, output, legacy: &[], access: None };
         frontend::serve(shared, Accepted { door, stream, from, is_proxied: false, admitted, registered });
     }
 
     /// The neighbour with this index, whose link follows the change log from now on.
     pub(super) fn neighbour(&self, index: usize) -> Neighbour<'_> {
-        let Unserved { member, gate, dialling, live, neighbours } = self;
+        let Unserved { member, gate, dialling, live, neighbours, .. } = self;
         let shared = Shared { member, conversations: &gate.open, dialling, live };
         Neighbour::new(shared, index, neighbours[index])
     }

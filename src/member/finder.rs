@@ -1,0 +1,262 @@
+//! The finder: which clients are in a box, and which are the nearest to a place.
+//!
+//! It has an index by place of its own, which costs reports nothing: a thread follows the change log as a link does,
+//! copies a few changed lines at a time under the read lock, and brings the index up to date without it. What the index
+//! names is looked up in the store again, so an answer says what is stored now. Locks are taken one after the other:
+//! that of the cursor may be held when the node's or the index's is taken, and those two are never held together.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use geographiclib_rs::{Geodesic, InverseGeodesic};
+
+use super::Member;
+use super::located::Located;
+use super::notifier::Subscription;
+use crate::os::clock;
+use crate::os::sync::{AtomicBool, Mutex, RwLock};
+use crate::proto::geo::area::Area;
+use crate::proto::geo::spatial_index::SpatialIndex;
+use crate::proto::model::sighting::at_line;
+use crate::proto::model::stored_line::at_part;
+use crate::proto::store::SCAN_RECORDS_MAX;
+use crate::proto::store::cursor::Cursor;
+use crate::proto::store::update::{Source, trimmed};
+
+/// How long the thread rests after it has caught up: reports then wake it a hundred times a second and not thousands,
+/// and a client that reports often is moved once for many reports.
+const REST: Duration = Duration::from_millis(10);
+
+/// How many scans a question makes of what the thread has not seen yet, so that whoever has reported and then asks
+/// finds its report, unless thousands come in a second.
+const SCANS_OF_A_QUESTION: usize = 4;
+
+/// The same while the index does not have everything that was there at the start: of some thousand clients it is
+/// complete then.
+const SCANS_OF_THE_FIRST: usize = 64;
+
+/// The most clients that the index names for one question: some may be of no use to who asks.
+const CANDIDATES_MAX: usize = 4_096;
+
+/// Finds clients by place.
+#[derive(Debug)]
+pub struct Finder {
+    follower: Mutex<Follower>,
+    index: RwLock<SpatialIndex>,
+    /// Whether the index has everything that was there at the start.
+    is_ready: AtomicBool,
+    earth: Geodesic,
+}
+
+/// How far the index has come. Only who holds its lock changes the index.
+#[derive(Debug)]
+struct Follower {
+    cursor: Cursor,
+    /// The cut-off up to which expired clients have been dropped from the index.
+    swept_s: u64,
+    lines: Vec<u8>,
+    /// The record of each line, and where the line ends.
+    records: Vec<(u32, usize)>,
+}
+
+/// The clients that were found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundClients {
+    /// Each client; by [`Finder::nearest`] nearest first, and with the metres that it is away.
+    pub clients: Vec<(Located, Option<f64>)>,
+    /// Whether there may be more.
+    pub is_cut: bool,
+}
+
+/// The index is not complete yet, because the server has just started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index of places is being built since the start: ask again in a second")]
+pub struct NotReady;
+
+impl Default for Finder {
+    fn default() -> Finder {
+        let cursor = Cursor::new(0, Source::NONE);
+        Finder {
+            follower: Mutex::new(Follower { cursor, swept_s: 0, lines: Vec::new(), records: Vec::new() }),
+            index: RwLock::new(SpatialIndex::default()),
+            is_ready: AtomicBool::new(false),
+            earth: Geodesic::wgs84(),
+        }
+    }
+}
+
+impl Finder {
+    /// Follows the changes until told to finish.
+    pub fn run(&self, member: &Member, changes: &Subscription<'_>) {
+        while !changes.is_stopping() {
+            changes.begin_look();
+            let mut has_changed = false;
+            while !changes.is_stopping() && self.catch_up(member) {
+                has_changed = true;
+            }
+            self.is_ready.store(true, Ordering::Release);
+            if has_changed {
+                changes.pause_until(clock::deadline(REST));
+            } else {
+                changes.wait(Duration::MAX);
+            }
+        }
+    }
+
+    /// How many clients the index has.
+    pub fn clients(&self) -> usize {
+        self.index.read().len()
+    }
+
+    /// At most `limit` clients in a box, of those that the asker may see.
+    ///
+    /// # Errors
+    /// If the server has just started.
+    pub fn within(
+        &self,
+        member: &Member,
+        area: &Area,
+        limit: usize,
+        may_see: impl Fn(&Located) -> bool,
+    ) -> Result<FoundClients, NotReady> {
+        self.prepare(member)?;
+        let candidates = self.index.read().within(area, CANDIDATES_MAX);
+        let mut found = FoundClients { clients: Vec::new(), is_cut: candidates.is_cut };
+        for_each_located(member, &candidates.records, |located| {
+            let (latitude, longitude) = located.sighting().location.degrees();
+            if !area.contains(latitude, longitude) || !may_see(&located) {
+                return true;
+            }
+            if found.clients.len() == limit {
+                found.is_cut = true;
+                return false;
+            }
+            found.clients.push((located, None));
+            true
+        });
+        Ok(found)
+    }
+
+    /// The at most `limit` nearest clients within a radius of a place, of those that the asker may see.
+    ///
+    /// # Errors
+    /// If the server has just started.
+    pub fn nearest(
+        &self,
+        member: &Member,
+        place: (f64, f64),
+        radius_m: f64,
+        limit: usize,
+        may_see: impl Fn(&Located) -> bool,
+    ) -> Result<FoundClients, NotReady> {
+        self.prepare(member)?;
+        let mut count = limit + 1;
+        loop {
+            let candidates = self.index.read().nearest(place, radius_m, count);
+            let mut clients = Vec::new();
+            for_each_located(member, &candidates.records, |located| {
+                let (latitude, longitude) = located.sighting().location.degrees();
+                let metres = self.earth.inverse(place.0, place.1, latitude, longitude);
+                if metres <= radius_m && may_see(&located) {
+                    clients.push((located, Some(metres)));
+                }
+                true
+            });
+            // There are more only if the index has named as many as it was asked for.
+            let has_more = candidates.is_cut || candidates.records.len() >= count;
+            if clients.len() <= limit && has_more && count < CANDIDATES_MAX {
+                count = (4 * count).min(CANDIDATES_MAX);
+                continue;
+            }
+            clients.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal));
+            let is_cut = clients.len() > limit || has_more;
+            clients.truncate(limit);
+            return Ok(FoundClients { clients, is_cut });
+        }
+    }
+
+    fn prepare(&self, member: &Member) -> Result<(), NotReady> {
+        let is_ready = self.is_ready.load(Ordering::Acquire);
+        let scans_max = if is_ready { SCANS_OF_A_QUESTION } else { SCANS_OF_THE_FIRST };
+        let has_all = (0..scans_max).any(|_| !self.catch_up(member));
+        if has_all && !is_ready {
+            self.is_ready.store(true, Ordering::Release);
+        }
+        if has_all || is_ready { Ok(()) } else { Err(NotReady) }
+    }
+
+    /// Brings a few changes into the index; whether there may be more.
+    fn catch_up(&self, member: &Member) -> bool {
+        let mut follower = self.follower.lock();
+        let Follower { cursor, swept_s, lines, records } = &mut *follower;
+        lines.clear();
+        records.clear();
+        let durable_seq = member.durable_seq();
+        let (scanned, cutoff_s) = member.read(|node| {
+            let store = node.store();
+            let scanned = cursor.scan(store, durable_seq, SCAN_RECORDS_MAX, |change, line| {
+                lines.extend_from_slice(line);
+                records.push((change.record, lines.len()));
+            });
+            (scanned, Some(store.expiry.cutoff_s()).filter(|&cutoff_s| store.expiry.is_swept_to(cutoff_s)))
+        });
+        if scanned.position() > cursor.position() {
+            let mut start = 0;
+            let places: Vec<_> = records
+                .iter()
+                .map(|&(record, end)| (record, place(&lines[std::mem::replace(&mut start, end)..end])))
+                .collect();
+            let mut index = self.index.write();
+            places.into_iter().for_each(|(record, place)| index.set(record, place));
+            drop(index);
+            cursor.advance(scanned);
+            return true;
+        }
+        // Clients that expire do not come through the log.
+        if let Some(cutoff_s) = cutoff_s.filter(|cutoff_s| cutoff_s != swept_s) {
+            self.drop_vacant(member);
+            *swept_s = cutoff_s;
+        }
+        false
+    }
+
+    /// Drops what is not stored any more. If another client takes the place of a record meanwhile, that is a change,
+    /// which is seen later.
+    fn drop_vacant(&self, member: &Member) {
+        let end = self.index.read().end();
+        for from in (0..end).step_by(SCAN_RECORDS_MAX) {
+            let to = end.min(from + SCAN_RECORDS_MAX as u32);
+            let known: Vec<u32> = {
+                let index = self.index.read();
+                (from..to).filter(|&record| index.has(record)).collect()
+            };
+            let vacant: Vec<u32> = member.read(|node| {
+                let is_vacant = |record: &u32| node.store().stored_line_at(*record).is_none();
+                known.into_iter().filter(is_vacant).collect()
+            });
+            if !vacant.is_empty() {
+                let mut index = self.index.write();
+                vacant.into_iter().for_each(|record| index.set(record, None));
+            }
+        }
+    }
+}
+
+/// Looks up records, a few at a time under the read lock, until `look` has seen enough.
+fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Located) -> bool) {
+    for records in records.chunks(SCAN_RECORDS_MAX) {
+        let lines: Vec<Vec<u8>> = member.read(|node| {
+            let line = |&record: &u32| node.store().stored_line_at(record).map(<[u8]>::to_vec);
+            records.iter().filter_map(line).collect()
+        });
+        if !lines.into_iter().filter_map(Located::new).all(&mut look) {
+            return;
+        }
+    }
+}
+
+/// Where a stored line says that its client is; `None` for a tombstone.
+fn place(stored: &[u8]) -> Option<(f64, f64)> {
+    let (sighting, _) = at_line(trimmed(at_part(stored)?)).ok()?;
+    Some(sighting.location.degrees())
+}
