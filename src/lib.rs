@@ -44,7 +44,9 @@
 //!
 //! A request of HTTP goes another way to the same member: [`frontend::http`] reads it with [`proto::http::request`], a
 //! file of [`proto::http::phones`] makes points of it, and [`proto::http::reports`] is the batch that
-//! [`member::Member::report`] applies and makes durable before the answer leaves.
+//! [`member::Member::report`] applies and makes durable before the answer leaves. Which clients are in a box or near a
+//! place is asked of [`member::finder`], a follower of the change log with an index by place
+//! ([`proto::geo::spatial_index`]).
 //!
 //! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.

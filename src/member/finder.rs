@@ -17,7 +17,7 @@ use crate::os::clock;
 use crate::os::sync::{AtomicBool, Mutex, RwLock};
 use crate::proto::geo::area::Area;
 use crate::proto::geo::spatial_index::SpatialIndex;
-use crate::proto::model::sighting::at_line;
+use crate::proto::model::location::Location;
 use crate::proto::model::stored_line::at_part;
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::Cursor;
@@ -119,12 +119,13 @@ impl Finder {
         limit: usize,
         may_see: impl Fn(&Located) -> bool,
     ) -> Result<FoundClients, NotReady> {
+        let _permit = member.cpu_permits.acquire();
         self.prepare(member)?;
         let candidates = self.index.read().within(area, CANDIDATES_MAX);
         let mut found = FoundClients { clients: Vec::new(), is_cut: candidates.is_cut };
         for_each_located(member, &candidates.records, |located| {
-            let (latitude, longitude) = located.sighting().location.degrees();
-            if !area.contains(latitude, longitude) || !may_see(&located) {
+            let is_inside = |(latitude, longitude)| area.contains(latitude, longitude);
+            if !place(located.stored_line()).is_some_and(is_inside) || !may_see(&located) {
                 return true;
             }
             if found.clients.len() == limit {
@@ -144,19 +145,20 @@ impl Finder {
     pub fn nearest(
         &self,
         member: &Member,
-        place: (f64, f64),
+        near: (f64, f64),
         radius_m: f64,
         limit: usize,
         may_see: impl Fn(&Located) -> bool,
     ) -> Result<FoundClients, NotReady> {
+        let _permit = member.cpu_permits.acquire();
         self.prepare(member)?;
         let mut count = limit + 1;
         loop {
-            let candidates = self.index.read().nearest(place, radius_m, count);
+            let candidates = self.index.read().nearest(near, radius_m, count);
             let mut clients = Vec::new();
             for_each_located(member, &candidates.records, |located| {
-                let (latitude, longitude) = located.sighting().location.degrees();
-                let metres = self.earth.inverse(place.0, place.1, latitude, longitude);
+                let Some((latitude, longitude)) = place(located.stored_line()) else { return true };
+                let metres = self.earth.inverse(near.0, near.1, latitude, longitude);
                 if metres <= radius_m && may_see(&located) {
                     clients.push((located, Some(metres)));
                 }
@@ -255,8 +257,9 @@ fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Locat
     }
 }
 
-/// Where a stored line says that its client is; `None` for a tombstone.
+/// Where a stored line says that its client is; `None` for a tombstone. Only the two last fields are looked at, because
+/// that is done for every change.
 fn place(stored: &[u8]) -> Option<(f64, f64)> {
-    let (sighting, _) = at_line(trimmed(at_part(stored)?)).ok()?;
-    Some(sighting.location.degrees())
+    let location = trimmed(at_part(stored)?).rsplit(|&byte| byte == b' ').nth(1)?;
+    Some(Location::parse(std::str::from_utf8(location).ok()?).ok()?.degrees())
 }

@@ -1,6 +1,7 @@
 //! Clients found by place: what the finder says of a store that changes, over real sockets too, and what it costs.
 
 use std::net::SocketAddr;
+use std::thread::Builder;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -206,9 +207,10 @@ fn server_that_stops_joins_the_finder_while_it_is_asked_and_changed() {
     assert_eq!((cut["clients"].as_array().map(Vec::len), &cut["is_cut"]), (Some(100), &Value::Bool(true)));
     // A scope joins it, so a finder that did not end would hold this up for ever.
     let (stopped, has_stopped) = crossbeam_channel::bounded(1);
-    std::thread::spawn(move || {
+    let stop = move || {
         servers.into_iter().for_each(TestServer::stop);
         stopped.send(()).unwrap();
-    });
+    };
+    Builder::new().spawn(stop).unwrap();
     has_stopped.recv_timeout(super::harness::WAIT).expect("all threads end");
 }

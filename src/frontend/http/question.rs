@@ -150,14 +150,16 @@ fn push_rest(located: &Located, sighting: &Sighting<'_>, metres: Option<f64>, mu
     object.text("time_utc", &date_time(sighting.time.moment()));
     object.text("server", sighting.origin);
     object.text("skew", sighting.skew);
-    for (key, name, is_number) in NAMES {
-        match located.attributes().as_ref().and_then(|attributes| attributes.get(key)) {
+    let attributes = located.attributes();
+    let value = |key| attributes.as_ref().and_then(|attributes| attributes.get(key));
+    for (key, name, is_number) in NAMES.into_iter().filter(|_| attributes.is_some()) {
+        match value(key) {
             None => {}
             Some(value) if is_number => object.number(name, value),
             Some(value) => object.text(name, &form::decode(value.as_bytes())),
         }
     }
-    if let Some(charge) = located.attributes().as_ref().and_then(|attributes| attributes.get("charge")) {
+    if let Some(charge) = value("charge") {
         object.key("is_charging").extend_from_slice(if charge == "1" { b"true" } else { b"false" });
     }
     object.close();
@@ -205,7 +207,7 @@ fn push_digits(text: &str, out: &mut Vec<u8>) {
     let zeros = whole.len() - whole.trim_start_matches('0').len();
     let drop = if zeros == whole.len() { zeros.saturating_sub(1) } else { zeros };
     out.extend_from_slice(sign.as_bytes());
-    out.extend_from_slice(digits[drop..].as_bytes());
+    out.extend_from_slice(&digits.as_bytes()[drop..]);
 }
 
 /// Whether one of the tags of an `If-None-Match` is this one.

@@ -349,9 +349,9 @@ fn spread(number: u32) -> u64 {
 /// Every second bit.
 fn gathered(key: u64) -> u32 {
     let mut bits = key & SPREADS[0].1;
-    for at in 0..SPREADS.len() {
-        let mask = SPREADS.get(at + 1).map_or(0xffff_ffff, |(_, mask)| *mask);
-        bits = (bits | bits >> SPREADS[at].0) & mask;
+    let masks = SPREADS[1..].iter().map(|spread| spread.1).chain([0xffff_ffff]);
+    for ((shift, _), mask) in SPREADS.into_iter().zip(masks) {
+        bits = (bits | bits >> shift) & mask;
     }
     bits as u32
 }
