@@ -219,19 +219,9 @@ impl Member {
         self.places.may_wait()
     }
 
-    /// Whether places come from a file, which may change.
-    pub fn has_file_of_places(&self) -> bool {
-        self.places.has_file()
-    }
-
-    /// Reads a file of places again. Those read before answer meanwhile, and still do if the file is wrong.
-    pub fn reload_places(&self) {
-        self.places.reload();
-    }
-
-    /// Ends all questions that wait for the network.
-    pub fn stop_places(&self) {
-        self.places.stop();
+    /// The provider of places.
+    pub fn places(&self) -> &dyn PlacesProvider {
+        &*self.places
     }
 
     /// Follows the change log from now on.

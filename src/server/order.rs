@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ServeError;
-use crate::frontend::access::AccessControl;
 use super::reload::Reloads;
+use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
@@ -139,7 +139,7 @@ impl<'a> Serving<'a> {
         if let Some(admin) = admin {
             spawn(scope, "admin".to_owned(), || admin.run(member))?;
         }
-        if member.has_file_of_places() {
+        if member.places().has_file() {
             spawn(scope, "places".to_owned(), || reloads.run(member))?;
         }
         if let Some(access) = access {
@@ -160,7 +160,7 @@ impl<'a> Serving<'a> {
         status::report(member, connections_open());
         self.stop_accepting();
         finish(&gate.open, "conversations", FINISH_WAIT_MAX);
-        member.stop_places();
+        member.places().stop();
         gate.open.wait_until_closed(clock::deadline(LAST_WORD_WAIT_MAX));
         gate.open.cut();
         Ok(())

@@ -47,7 +47,7 @@ impl Reloads {
             if self.reloader.is_stopping.load(Ordering::Acquire) {
                 return;
             }
-            member.reload_places();
+            member.places().reload();
         }
     }
 }

@@ -71,7 +71,12 @@ fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
     match route {
         Route::Status | Route::Metrics => true,
         Route::Client(_) => method == b"DELETE",
-        Route::Root | Route::Report(_) | Route::Nearby(_) | Route::Health | Route::Unknown => false,
+        Route::Root
+        | Route::Report(_)
+        | Route::Clients
+        | Route::Nearby(_)
+        | Route::Health
+        | Route::Unknown => false,
     }
 }
 

@@ -269,7 +269,7 @@ impl EventLoop {
             self.timers.set(FINISH_WAIT_MAX, Timer::Finish);
         }
         if self.phase == Phase::Finishing && self.is_finished() {
-            self.loops.driver.member.stop_places();
+            self.loops.driver.member.places().stop();
             self.phase = if self.index == 0 { Phase::Draining } else { Phase::Over };
             self.links.feed_all(self.poll.registry(), &mut self.timers);
             self.timers.set(DRAIN_WAIT_MAX, Timer::Drain);

@@ -86,7 +86,7 @@ pub(crate) async fn serve(herd: &'static Herd, peers: std::net::TcpListener, loo
     if !in_time {
         driver.log_cut("conversations", FINISH_WAIT_MAX);
     }
-    driver.member.stop_places();
+    driver.member.places().stop();
     driver.member.notifiers.stop();
     if timeout(DRAIN_WAIT_MAX, async { while links.join_next().await.is_some() {} }).await.is_err() {
         driver.log_cut("links", DRAIN_WAIT_MAX);
