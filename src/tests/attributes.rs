@@ -70,7 +70,7 @@ fn attributes_reach_every_server_with_the_winner_and_no_line_client() {
     // A line client's later report has none.
     assert!(servers[2].client().ask("IAMAT jane/phone +1+1 1621464828").starts_with("AT Hamilton "));
     for server in &servers {
-        eventually("it is there", || (attributes_on(server)? == "").then_some(()));
+        eventually("it is there", || attributes_on(server)?.is_empty().then_some(()));
     }
     let digests = servers.each_ref().map(|server| server.member.read(|node| node.store().digest().total()));
     assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");

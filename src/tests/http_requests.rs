@@ -19,7 +19,7 @@ fn read_in_pieces(stream: &[u8], piece: usize) -> (Vec<Read>, Option<BadRequest>
             reader.filled(count);
             bytes = &bytes[count..];
             loop {
-                match reader.next() {
+                match reader.progress() {
                     Err(error) => return (requests, Some(error), continues),
                     Ok(Progress::More) => break,
                     Ok(Progress::Continue) => continues += 1,
@@ -183,11 +183,11 @@ fn large_body_gives_its_memory_back() {
     for piece in stream.chunks(4_096) {
         reader.space()[..piece.len()].copy_from_slice(piece);
         reader.filled(piece.len());
-        if reader.next() == Ok(Progress::Head) {
+        if reader.progress() == Ok(Progress::Head) {
             reader.bound_body(1_000_000).unwrap();
         }
     }
-    assert_eq!(reader.next(), Ok(Progress::Whole));
+    assert_eq!(reader.progress(), Ok(Progress::Whole));
     assert_eq!(reader.request().unwrap().body.len(), 1_000_000);
     reader.done();
     assert!(!reader.is_mid_request());

@@ -111,7 +111,7 @@ impl Connection<'_> {
     /// Answers all whole requests.
     fn requests(&mut self) -> io::Result<After> {
         loop {
-            match self.reader.next() {
+            match self.reader.progress() {
                 Err(error) => return Ok(self.refuse(error)),
                 Ok(Progress::More) if !self.held.grow_to(self.reader.held_bytes()) => {
                     let why = "too many large bodies at once: send it again later";

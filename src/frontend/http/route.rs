@@ -85,7 +85,13 @@ impl<'a> Route<'a> {
     pub(super) fn body_bytes_max(request: &Request<'_>) -> usize {
         match Route::of(request.path()) {
             Route::Root | Route::Report(_) => BATCH_BYTES_MAX,
-            _ => BODY_BYTES_MAX,
+            Route::Clients
+            | Route::Client(_)
+            | Route::Nearby(_)
+            | Route::Status
+            | Route::Health
+            | Route::Metrics
+            | Route::Unknown => BODY_BYTES_MAX,
         }
     }
 

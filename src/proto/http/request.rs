@@ -2,7 +2,7 @@
 //!
 //! In this order, for each turn:
 //! 1. [`Reader::space`] is where to read into; [`Reader::filled`] says how many bytes came.
-//! 2. [`Reader::next`] says what there is, until it wants more bytes: a head, with which the driver chooses how long
+//! 2. [`Reader::progress`] says what there is, until it wants more bytes: a head, with which the driver chooses how long
 //!    the body may be; a client that waits for `100 Continue`; a whole request.
 //! 3. [`Reader::request`] is that request, and [`Reader::done`] makes room for the next one.
 
@@ -91,7 +91,7 @@ impl Reader {
     ///
     /// # Errors
     /// If it is none, or too long. The connection must be closed after the answer.
-    pub fn next(&mut self) -> Result<Progress, BadRequest> {
+    pub fn progress(&mut self) -> Result<Progress, BadRequest> {
         let bytes = &mut self.bytes[..self.len];
         match &mut self.state {
             State::Unread => {

@@ -33,8 +33,11 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
+/// A request's target and body.
+type Read = (Vec<u8>, Vec<u8>);
+
 /// The targets and bodies of all requests, and why there is no further one.
-fn read(stream: &[u8], piece: usize) -> (Vec<(Vec<u8>, Vec<u8>)>, Option<BadRequest>) {
+fn read(stream: &[u8], piece: usize) -> (Vec<Read>, Option<BadRequest>) {
     let (mut reader, mut requests) = (Reader::default(), Vec::new());
     for mut bytes in stream.chunks(piece) {
         while !bytes.is_empty() {
@@ -44,7 +47,7 @@ fn read(stream: &[u8], piece: usize) -> (Vec<(Vec<u8>, Vec<u8>)>, Option<BadRequ
             reader.filled(count);
             bytes = &bytes[count..];
             loop {
-                match reader.next() {
+                match reader.progress() {
                     Err(error) => return (requests, Some(error)),
                     Ok(Progress::More) => break,
                     Ok(Progress::Continue) => {}
