@@ -22,7 +22,8 @@ const KEY_METRES: f64 = 0.02;
 /// The key of a record that is nowhere. No place has it, because latitudes take half of the numbers.
 const NOWHERE: u64 = u64::MAX;
 
-/// Nodes with so few entries are not divided: to look at some that are not wanted costs less than to look for others.
+/// Nodes with so few entries are not divided (with twice as many where only numbers are compared): to look at some that
+/// are not wanted costs less than to look for others.
 const LEAF_ENTRIES_MAX: usize = 16;
 
 /// The most nodes that are looked at for one question, at half a microsecond each. A box that is a thin line around
@@ -128,11 +129,17 @@ impl SpatialIndex {
     /// At most so many records in a box, and perhaps some on its edges that are not; in no order that means anything.
     pub fn within(&self, area: &Area, records_max: usize) -> Found {
         let rectangles = Rectangle::all_of(area);
+        let side = rectangles.iter().map(Rectangle::longer_side).max().unwrap_or_default();
         let (mut found, mut nodes) = (Found::default(), 0);
         let mut waiting = vec![Node::ROOT];
         while let Some(node) = waiting.pop() {
             let own = node.rectangle();
             if !rectangles.iter().any(|rectangle| rectangle.meets(own)) {
+                continue;
+            }
+            // What is larger than the box has to be divided anyway, so there is no need to look at what it has.
+            if node.side() > side {
+                waiting.extend(node.children());
                 continue;
             }
             nodes += 1;
@@ -141,7 +148,7 @@ impl SpatialIndex {
                 break;
             }
             let is_inside = rectangles.iter().any(|rectangle| rectangle.contains(own));
-            if !is_inside && self.entries_of(node).nth(LEAF_ENTRIES_MAX).is_some() {
+            if !is_inside && self.entries_of(node).nth(2 * LEAF_ENTRIES_MAX).is_some() {
                 waiting.extend(node.children());
                 continue;
             }
@@ -250,6 +257,11 @@ impl Node {
         self.first | u64::MAX.checked_shr(2 * self.level).unwrap_or(0)
     }
 
+    /// The numbers on each side of it.
+    fn side(self) -> u64 {
+        1 << (Node::LEVELS - self.level)
+    }
+
     fn children(self) -> [Node; 4] {
         let level = self.level + 1;
         [0, 1, 2, 3].map(|quarter| Node { first: self.first | quarter << (64 - 2 * level), level })
@@ -295,6 +307,11 @@ impl Rectangle {
             add((latitude_number(pole), latitude_number(pole)), (0, u32::MAX));
         }
         all
+    }
+
+    fn longer_side(&self) -> u64 {
+        let side = |(first, last): (u32, u32)| u64::from(last - first) + 1;
+        side(self.latitudes).max(side(self.longitudes))
     }
 
     fn has(&self, latitude: u32, longitude: u32) -> bool {
