@@ -12,6 +12,9 @@ use crate::proto::http::response::Response;
 const CLIENTS_DEFAULT: usize = 100;
 const CLIENTS_MAX: usize = 1_000;
 
+/// What most clients take in an answer.
+const CLIENT_BYTES: usize = 320;
+
 /// The largest radius: more than half of the way around the Earth.
 const RADIUS_M_MAX: f64 = 20_037_508.0;
 
@@ -47,7 +50,8 @@ fn laid_out(found: &FoundClients, is_geojson: bool) -> Response {
     } else {
         (b"{\"clients\":[", JSON)
     };
-    let mut body = begin.to_vec();
+    let mut body = Vec::with_capacity(CLIENT_BYTES * (1 + found.clients.len()));
+    body.extend_from_slice(begin);
     for (number, (located, metres)) in found.clients.iter().enumerate() {
         if number > 0 {
             body.push(b',');
