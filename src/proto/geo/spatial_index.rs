@@ -1,6 +1,6 @@
 //! An index by place: which records are in a box, and which are the nearest to a place.
 //!
-//! A place becomes two whole numbers of [`PER_DEGREE`], and their bits, taken in turn, become one key (Z-order). So the
+//! A place becomes two whole numbers of `PER_DEGREE`, and their bits, taken in turn, become one key (Z-order). So the
 //! nodes of a quadtree are ranges of keys in one ordered set: it is as fine as records are dense, a record that moves
 //! costs one entry removed and one inserted, and nothing is ever rebuilt. A key is 9 mm wide, so what is found may be
 //! beyond a bound by so much: the caller has the exact places, and measures again.

@@ -2,8 +2,8 @@
 //!
 //! In this order, for each turn:
 //! 1. [`Reader::space`] is where to read into; [`Reader::filled`] says how many bytes came.
-//! 2. [`Reader::progress`] says what there is, until it wants more bytes: a head, with which the driver chooses how long
-//!    the body may be; a client that waits for `100 Continue`; a whole request.
+//! 2. [`Reader::progress`] says what there is, until it wants more bytes: a head, with which the driver chooses how
+//!    long the body may be; a client that waits for `100 Continue`; a whole request.
 //! 3. [`Reader::request`] is that request, and [`Reader::done`] makes room for the next one.
 
 use super::chunked::Chunked;
