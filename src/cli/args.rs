@@ -261,7 +261,8 @@ pub(super) enum RawToken {
         /// The access file, to see whether the user is there already. It is not changed.
         #[arg(long, value_name = "FILE")]
         access: Option<PathBuf>,
-        /// Where phones reach the server, such as `https://herd.example`: a link and a QR code configure OwnTracks then.
+        /// Where phones reach the server, such as `https://herd.example`: a link and a QR code configure OwnTracks
+        /// then.
         #[arg(long)]
         url: Option<String>,
         /// What the phone is called: it reports as USER/DEVICE.
