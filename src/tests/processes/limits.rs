@@ -265,7 +265,8 @@ fn a_file_of_empty_features_takes_no_more_memory_than_its_own_bytes() {
     const FEATURES: usize = 1_000_000;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let features = "{},".repeat(FEATURES);
-    let text = format!(r#"{{"type":"FeatureCollection","features":[{features}{{}}]}}"#);
+    let place = r#"{"geometry":{"type":"Point","coordinates":[1,2]},"properties":{"name":"Cafe"}}"#;
+    let text = format!(r#"{{"type":"FeatureCollection","features":[{features}{place}]}}"#);
     std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
     let places = format!("file:{}", file.path().display());
     let mut herd = RealHerd::start(&["Alford"], &[], &["--places", &places]);
