@@ -71,7 +71,7 @@ Examples:
 
 It tells the server through the socket `admin.sock` in the folder of
 its journal (data/NAME, else run/data/NAME, where scripts/run.sh has
-it), so it is for whoever may enter that folder. The server
+it), so it is for those who may enter that folder. The server
 tells all others, those included that are away now. A report that
 another server takes before it knows is lost with the rest. Exit code:
 0 when it is forgotten for good, 1 when the server says that it is not.";

@@ -1,4 +1,5 @@
-//! The access file while a server runs: every door asks it anew, so that what is revoked ends with the next question.
+//! The access file while a server runs: every door asks it each time, so that what is revoked ends with the next
+//! question.
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl AccessControl {
         self.ask_to_reload();
     }
 
-    /// A new file that is wrong locks nobody out, because the users of the old one stay.
+    /// A new file that is wrong locks no user out, because those of the old one stay.
     fn reload(&self) {
         match self.current().reload() {
             Ok(access) => {

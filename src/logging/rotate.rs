@@ -130,7 +130,7 @@ impl Write for Rotating {
 
 impl Current {
     fn open(path: &Path) -> io::Result<Current> {
-        // To open a pipe would wait for ever for somebody to read it.
+        // To open a pipe would wait for ever for a reader.
         if let Ok(Some(name)) = given_file::what_else(path) {
             return Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {name}: move it away")));
         }

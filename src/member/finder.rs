@@ -27,8 +27,8 @@ use crate::proto::store::update::{Source, trimmed};
 /// and a client that reports often is moved once for many reports.
 const REST: Duration = Duration::from_millis(10);
 
-/// How many scans a question makes of what the thread has not seen yet, so that whoever has reported and then asks
-/// finds its report, unless thousands come in a second.
+/// How many scans a question makes of what the thread has not seen yet, so that a client that has reported and then
+/// asks finds its report, unless thousands come in a second.
 const SCANS_OF_A_QUESTION: usize = 4;
 
 /// The same while the index does not have everything that was there at the start: of some thousand clients it is

@@ -202,8 +202,8 @@ impl Server {
         let latest = received.after(me.clock_lead_max.unwrap_or(Duration::MAX));
         let taking =
             Taking { server: &me.name, received, latest, client_name_bytes_max: CLIENT_NAME_BYTES_MAX };
-        let mut reports = Reports::default();
-        if reports.push(point, taking).is_err() {
+        let mut reports = Reports::new(taking);
+        if reports.push(point).is_err() {
             return;
         }
         let at = reports.get(0).and_then(|update| at_part(update.line)).map(<[u8]>::to_vec);

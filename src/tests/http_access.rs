@@ -58,7 +58,7 @@ fn a_token_gets_in_wherever_an_app_can_put_it() {
         ("POST /pub?api_key=jane-token", "X-Limit-D: f"),
         ("POST /t/jane-token/pub", "X-Limit-D: g"),
         ("POST /t/jane-token", "X-Limit-D: h"),
-        // A proxy's own login says nothing here, and is in nobody's way.
+        // A proxy's own login says nothing here, and does no harm.
         ("POST /t/jane-token/pub", "Authorization: Basic cHJveHk6cHJveHk=\r\nX-Limit-D: i"),
         ("POST /t/jane-token/owntracks/jane/j", "X-Forwarded-For: 192.0.2.1\r\nVia: 1.1 proxy"),
     ] {

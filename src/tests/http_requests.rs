@@ -2,6 +2,7 @@
 
 use crate::proto::http::head::BadRequest;
 use crate::proto::http::request::{Progress, Reader};
+use crate::tests::fuzz;
 
 const BODY_BYTES_MAX: usize = 1_000;
 
@@ -10,37 +11,14 @@ type Read = (String, String, String, String, bool);
 
 /// Reads all requests of a stream that comes in pieces of so many bytes; the error, if the stream is not understood.
 fn read_in_pieces(stream: &[u8], piece: usize) -> (Vec<Read>, Option<BadRequest>, usize) {
-    let (mut reader, mut requests, mut continues) = (Reader::default(), Vec::new(), 0);
-    for mut bytes in stream.chunks(piece) {
-        while !bytes.is_empty() {
-            let space = reader.space();
-            let count = space.len().min(bytes.len());
-            space[..count].copy_from_slice(&bytes[..count]);
-            reader.filled(count);
-            bytes = &bytes[count..];
-            loop {
-                match reader.progress() {
-                    Err(error) => return (requests, Some(error), continues),
-                    Ok(Progress::More) => break,
-                    Ok(Progress::Continue) => continues += 1,
-                    Ok(Progress::Head) => {
-                        if let Err(error) = reader.bound_body(BODY_BYTES_MAX) {
-                            return (requests, Some(error), continues);
-                        }
-                    }
-                    Ok(Progress::Whole) => {
-                        let request = reader.request().unwrap();
-                        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                        let [method, path, query, body] =
-                            [request.method(), request.path(), request.query(), request.body].map(text);
-                        requests.push((method, path, query, body, request.keeps_alive()));
-                        reader.done();
-                    }
-                }
-            }
-        }
-    }
-    (requests, None, continues)
+    let mut requests = Vec::new();
+    let (error, continues) = fuzz::http::read_in_pieces(stream, piece, BODY_BYTES_MAX, |request| {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let [method, path, query, body] =
+            [request.method(), request.path(), request.query(), request.body].map(text);
+        requests.push((method, path, query, body, request.keeps_alive()));
+    });
+    (requests, error, continues)
 }
 
 /// Reads it whole and in pieces, which must come to the same.

@@ -44,7 +44,7 @@ pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refus
             "a request that was forwarded is refused, because there are no users: see --access",
         ));
     }
-    // A name that somebody else gives an address of this machine is how a web page comes past its browser's guard.
+    // A foreign name that resolves to an address of this machine brings a web page past its browser's guard.
     match request.authority().or(request.header("host")) {
         Some(host) if !is_loopback(host) => {
             Err((421, "the Host is not this machine: use localhost or 127.0.0.1"))

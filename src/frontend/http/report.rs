@@ -40,9 +40,9 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
         latest: asked.received.after(lead),
         client_name_bytes_max: member.me.client_name_bytes_max,
     };
-    let (mut reports, mut left_out, mut why) = (Reports::default(), taken.left_out, taken.why);
+    let (mut reports, mut left_out, mut why) = (Reports::new(taking), taken.left_out, taken.why);
     for point in &taken.points {
-        if let Err(useless) = reports.push(point, taking) {
+        if let Err(useless) = reports.push(point) {
             left_out += 1;
             why = why.or(Some(useless));
         }

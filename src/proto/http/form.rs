@@ -98,6 +98,12 @@ pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The first value that is not blank of one of these keys.
+pub fn value<'a>(pairs: &'a [(String, String)], keys: &[&str]) -> Option<&'a String> {
+    let is_it = |pair: &&(String, String)| keys.contains(&&*pair.0) && !pair.1.trim().is_empty();
+    pairs.iter().find(is_it).map(|(_, value)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub struct BadRequest {
     /// The status of the answer.
     pub status: u16,
-    /// A sentence for whoever wrote the client.
+    /// A sentence for the author of the client.
     pub why: &'static str,
 }
 

@@ -15,8 +15,10 @@ use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
 const NAME_BYTES_CEILING: usize = LINE_BYTES_CEILING - 256;
 
 /// The updates of one request.
-#[derive(Debug, Default)]
-pub struct Reports {
+#[derive(Debug)]
+pub struct Reports<'a> {
+    taking: Taking<'a>,
+    prefix: ReplyPrefix,
     lines: Vec<u8>,
     pending: Vec<Pending>,
     /// Why the last of them is not stored, if one is not.
@@ -43,12 +45,19 @@ pub struct Taking<'a> {
     pub client_name_bytes_max: usize,
 }
 
-impl Reports {
+impl<'a> Reports<'a> {
+    /// No updates yet, for a server that takes this.
+    pub fn new(taking: Taking<'a>) -> Reports<'a> {
+        let prefix = ReplyPrefix::of(taking.server);
+        Reports { taking, prefix, lines: Vec::new(), pending: Vec::new(), rejected: None }
+    }
+
     /// Takes a point.
     ///
     /// # Errors
     /// If it is of no use here.
-    pub fn push(&mut self, point: &Point, taking: Taking<'_>) -> Result<(), Useless> {
+    pub fn push(&mut self, point: &Point) -> Result<(), Useless> {
+        let taking = self.taking;
         let name = &point.client;
         let bytes_max = taking.client_name_bytes_max.min(NAME_BYTES_CEILING);
         if name.is_empty() || name.len() > bytes_max || name.contains(is_separator) {
@@ -62,7 +71,7 @@ impl Reports {
         }
         let start = self.lines.len();
         push_attributes(Attributes::parse(&point.attributes), &mut self.lines);
-        ReplyPrefix::of(taking.server).push_to(Skew::between(taking.received, moment), &mut self.lines);
+        self.prefix.push_to(Skew::between(taking.received, moment), &mut self.lines);
         let client = self.lines.len() - start;
         for (field, end) in [(name.as_str(), b' '), (location.text(), b' '), (time.text(), b'\n')] {
             self.lines.extend_from_slice(field.as_bytes());
@@ -84,7 +93,7 @@ fn is_separator(character: char) -> bool {
     character.is_ascii_whitespace() || character.is_ascii_control()
 }
 
-impl Updates for Reports {
+impl Updates for Reports<'_> {
     fn get(&self, i: usize) -> Option<Update<'_>> {
         let &Pending { line: (start, end), client, moment } = self.pending.get(i)?;
         let line = &self.lines[start..end];
@@ -114,17 +123,13 @@ mod tests {
             time: time.to_owned(),
             attributes: attributes.to_owned(),
         };
-        let mut reports = Reports::default();
+        let mut reports = Reports::new(taking);
         assert!(reports.is_empty());
-        assert_eq!(reports.push(&point("jane/phone", "1700000001", "acc=5"), taking), Ok(()));
-        assert_eq!(reports.push(&point("b", "1700000001.25", ""), taking), Ok(()));
-        assert_eq!(reports.push(&point("c", "1700000101", ""), taking), Err(Useless::ClockAhead));
+        assert_eq!(reports.push(&point("jane/phone", "1700000001", "acc=5")), Ok(()));
+        assert_eq!(reports.push(&point("b", "1700000001.25", "")), Ok(()));
+        assert_eq!(reports.push(&point("c", "1700000101", "")), Err(Useless::ClockAhead));
         for name in ["", "a b", "a\u{b}", "a\u{0}", &"x".repeat(21)] {
-            assert_eq!(
-                reports.push(&point(name, "1700000001", ""), taking),
-                Err(Useless::BadName),
-                "{name:?}"
-            );
+            assert_eq!(reports.push(&point(name, "1700000001", "")), Err(Useless::BadName), "{name:?}");
         }
         let lines: Vec<String> = (0..)
             .map_while(|i| reports.get(i))

@@ -6,7 +6,7 @@ use crate::proto::http::head::BadRequest;
 use crate::proto::http::phones::owntracks::{self, Whose};
 use crate::proto::http::phones::{Taken, gpslogger, overland, traccar};
 use crate::proto::http::reports::{Reports, Taking};
-use crate::proto::http::request::{Progress, Reader};
+use crate::proto::http::request::{Progress, Reader, Request};
 use crate::proto::model::calendar::posix_time;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
@@ -38,7 +38,24 @@ type Read = (Vec<u8>, Vec<u8>);
 
 /// The targets and bodies of all requests, and why there is no further one.
 fn read(stream: &[u8], piece: usize) -> (Vec<Read>, Option<BadRequest>) {
-    let (mut reader, mut requests) = (Reader::default(), Vec::new());
+    let mut requests = Vec::new();
+    let (error, _) = read_in_pieces(stream, piece, BODY_BYTES_MAX, |request| {
+        assert!(request.body.len() <= BODY_BYTES_MAX);
+        let target = [request.path(), b"?", request.query()].concat();
+        requests.push((target, request.body.to_vec()));
+    });
+    (requests, error)
+}
+
+/// Reads a stream that comes in pieces of so many bytes. Returns why there is no further request, if that is an error,
+/// and how often the client was to be told to go on.
+pub(crate) fn read_in_pieces(
+    stream: &[u8],
+    piece: usize,
+    body_bytes_max: usize,
+    mut take: impl FnMut(Request<'_>),
+) -> (Option<BadRequest>, usize) {
+    let (mut reader, mut continues) = (Reader::default(), 0);
     for mut bytes in stream.chunks(piece) {
         while !bytes.is_empty() {
             let space = reader.space();
@@ -48,26 +65,23 @@ fn read(stream: &[u8], piece: usize) -> (Vec<Read>, Option<BadRequest>) {
             bytes = &bytes[count..];
             loop {
                 match reader.progress() {
-                    Err(error) => return (requests, Some(error)),
+                    Err(error) => return (Some(error), continues),
                     Ok(Progress::More) => break,
-                    Ok(Progress::Continue) => {}
+                    Ok(Progress::Continue) => continues += 1,
                     Ok(Progress::Head) => {
-                        if let Err(error) = reader.bound_body(BODY_BYTES_MAX) {
-                            return (requests, Some(error));
+                        if let Err(error) = reader.bound_body(body_bytes_max) {
+                            return (Some(error), continues);
                         }
                     }
                     Ok(Progress::Whole) => {
-                        let request = reader.request().expect("it is whole");
-                        assert!(request.body.len() <= BODY_BYTES_MAX);
-                        let target = [request.path(), b"?", request.query()].concat();
-                        requests.push((target, request.body.to_vec()));
+                        take(reader.request().expect("it is whole"));
                         reader.done();
                     }
                 }
             }
         }
     }
-    (requests, None)
+    (None, continues)
 }
 
 /// Whatever an app's file takes is stored, or of no use.
@@ -85,8 +99,8 @@ fn points(body: &[u8]) {
     let latest = Moment { seconds: u64::MAX, nanos: 0 };
     let taking = Taking { server: &server, received: NOW, latest, client_name_bytes_max: 1_024 };
     for Taken { points, .. } in all.into_iter().flatten() {
-        let mut reports = Reports::default();
-        let taken = points.iter().filter(|point| reports.push(point, taking).is_ok()).count();
+        let mut reports = Reports::new(taking);
+        let taken = points.iter().filter(|point| reports.push(point).is_ok()).count();
         for i in 0..taken {
             let update = reports.get(i).expect("as many as were taken");
             let read = Update::from_stored(update.line, Source::CLIENT).expect("a line is read back");

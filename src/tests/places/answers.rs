@@ -1,4 +1,4 @@
-//! Answers in forms that nobody asked for: what they say reaches the client, and what cannot be read is named.
+//! Answers in forms that were not asked for: what they say reaches the client, and what cannot be read is named.
 
 use super::server::{LocalServer, reply};
 use super::{

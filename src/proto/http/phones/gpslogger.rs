@@ -14,10 +14,7 @@ use crate::proto::model::time::Moment;
 /// # Errors
 /// If no device or no place is named.
 pub fn read(pairs: &[(String, String)], user: Option<&str>, now: Moment) -> Result<Taken, NotUnderstood> {
-    let value = |keys: &[&str]| {
-        let is_it = |pair: &&(String, String)| keys.contains(&&*pair.0) && !pair.1.trim().is_empty();
-        pairs.iter().find(is_it).map(|(_, value)| value.as_str())
-    };
+    let value = |keys: &[&str]| form::value(pairs, keys).map(String::as_str);
     let device = value(&["device", "ser", "aid"]).ok_or(NotUnderstood("no device says whose place it is"))?;
     let place = value(&["latitude", "lat"]).zip(value(&["longitude", "lon"]));
     let place = place.ok_or(NotUnderstood("there is no latitude or no longitude"))?;

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::json::{Elements, Raw, is_true, object, object_in, text};
 use super::point::{KNOT, Point, Said, time_or_now};
 use super::{NotUnderstood, Taken, Useless};
-use crate::proto::http::form;
+use crate::proto::http::form::{self, value};
 use crate::proto::model::time::Moment;
 
 /// A time from here on is in milliseconds, as in the decoder of Traccar.
@@ -138,11 +138,6 @@ fn read_values<'a>(
 /// An identifier may be anything that a user types; `jane/phone` stays what it is.
 fn client_name(id: &str) -> String {
     id.trim().split('/').map(form::name_part).collect::<Vec<_>>().join("/")
-}
-
-fn value<'a>(pairs: &'a [(String, String)], keys: &[&str]) -> Option<&'a String> {
-    let is_it = |pair: &&(String, String)| keys.contains(&&*pair.0) && !pair.1.trim().is_empty();
-    pairs.iter().find(is_it).map(|(_, value)| value)
 }
 
 /// The object of Traccar Client 9.
