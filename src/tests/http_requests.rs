@@ -127,6 +127,8 @@ fn what_two_servers_could_read_in_two_ways_is_refused() {
         ("IAMAT kiwi +1+1 5\n\r\n\r\n".to_owned(), 400),
         ("\u{16}\u{3}\u{1}".to_owned(), 400),
         ("\u{1}".to_owned(), 400),
+        ("GET / HTTP/1.1\nHost: a\n\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: a\n".to_owned(), 400),
         ("\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
         ("\r\n".repeat(5), 400),
         (format!("{chunked}5 x\r\nhello\r\n0\r\n\r\n"), 400),

@@ -55,9 +55,8 @@ impl BadRequest {
 }
 
 impl Head {
-    /// Reads a whole head, which ends with an empty line.
+    /// Reads a whole head, which ends with an empty line, and all of whose line ends are right.
     pub(super) fn parse(bytes: &[u8]) -> Result<Head, BadRequest> {
-        check_line_ends(bytes)?;
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(bytes) {
@@ -125,7 +124,7 @@ fn is_of_other_version(bytes: &[u8]) -> bool {
 }
 
 /// Every line must end with CRLF, and no CR or LF may stand elsewhere: others take such a byte for a line end, or not.
-fn check_line_ends(bytes: &[u8]) -> Result<(), BadRequest> {
+pub(super) fn check_line_ends(bytes: &[u8]) -> Result<(), BadRequest> {
     for at in memchr::memchr2_iter(b'\r', b'\n', bytes) {
         let is_paired = match bytes[at] {
             b'\r' => bytes.get(at + 1) == Some(&b'\n'),

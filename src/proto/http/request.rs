@@ -8,7 +8,7 @@
 
 use super::chunked::Chunked;
 use super::form;
-use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head};
+use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, check_line_ends};
 
 /// The bytes that are read at once.
 const READ_BYTES: usize = 4 * 1024;
@@ -178,7 +178,12 @@ impl Reader {
         if line > REQUEST_LINE_BYTES_MAX {
             return Err(BadRequest::new(414, "the target is too long"));
         }
-        match memchr::memmem::find(bytes, b"\r\n\r\n") {
+        let end = memchr::memmem::find(bytes, b"\r\n\r\n");
+        // Before the end is there, too: a client with other line ends would wait for an answer that never comes. What
+        // came last may be half of a line end.
+        let lines = end.map_or(bytes.strip_suffix(b"\r").unwrap_or(bytes), |end| &bytes[..end + 4]);
+        check_line_ends(lines)?;
+        match end {
             Some(end) if end + 4 <= HEAD_BYTES_MAX => {
                 self.state = State::Head(Head::parse(&bytes[..end + 4])?, Coming::Unbounded);
                 Ok(Progress::Head)
