@@ -8,11 +8,11 @@
 //! folder. One connection is served at a time: what is asked here takes no longer than a report.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown as Half;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -23,11 +23,11 @@ use crate::os::unix_socket::{self, ADMIN_SOCKET};
 use crate::proto::line::framing::LINE_BYTES_CEILING;
 use crate::proto::model::fields::Fields;
 
-/// How long a line, and the answer to one, may take: they come from this machine, and others wait meanwhile.
+/// How long a whole line, and the answer to one, may take: they come from this machine, and others wait meanwhile.
 const ADMIN_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of a line: a command with the longest name that any server takes.
-const ADMIN_LINE_BYTES_MAX: u64 = LINE_BYTES_CEILING as u64;
+const ADMIN_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING;
 
 /// The socket, which is removed when the server ends.
 #[derive(Debug)]
@@ -70,14 +70,29 @@ impl Drop for Admin {
 }
 
 fn serve(member: &Member, mut stream: &UnixStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(ADMIN_TIME_MAX))?;
     stream.set_write_timeout(Some(ADMIN_TIME_MAX))?;
-    let mut line = Vec::new();
-    BufReader::new(stream.take(ADMIN_LINE_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let line = read_line(stream, clock::deadline(ADMIN_TIME_MAX))?;
     let answer = answer(member, &line);
     let line = line.trim_ascii_end();
     log::info!("admin: {} -> {}", Escaped(line), Escaped(answer.trim_ascii_end().as_bytes()));
     stream.write_all(answer.as_bytes())
+}
+
+/// All that comes up to a line feed, before the deadline, however it trickles in.
+fn read_line(mut stream: &UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
+    let (mut line, mut piece) = (Vec::new(), [0; 512]);
+    while !line.contains(&b'\n') && line.len() < ADMIN_LINE_BYTES_MAX {
+        let left = deadline.saturating_duration_since(clock::instant());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut piece)? {
+            0 => break,
+            count => line.extend_from_slice(&piece[..count]),
+        }
+    }
+    Ok(line)
 }
 
 fn answer(member: &Member, line: &[u8]) -> String {
@@ -119,6 +134,16 @@ pub fn forget_of(line: &[u8]) -> Result<&str, BadLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_a_deadline_as_a_whole() {
+        let (mut asker, stream) = UnixStream::pair().unwrap();
+        asker.write_all(b"FORGET kiwi\n").unwrap();
+        let late = read_line(&stream, clock::instant()).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        let line = read_line(&stream, clock::deadline(Duration::from_secs(60))).unwrap();
+        assert_eq!(line, b"FORGET kiwi\n");
+    }
 
     #[test]
     fn only_a_whole_line_names_a_client() {
