@@ -175,7 +175,10 @@ impl Request {
             return Some(match why_refused(refused) {
                 Some(reason) => reason.to_string(),
                 None if self.is_question => Reason::UnknownClient.to_string(),
-                None => "full, or clock ahead: a server with --explain says which".to_owned(),
+                None => {
+                    "full, clock ahead, or the port is that of neighbours: a server with --explain says which"
+                        .to_owned()
+                }
             });
         }
         // The line may hold the mark too.
@@ -229,7 +232,7 @@ mod tests {
             ("hello", "hello", Some("wrong word: ")),
             ("WHATSAT a 1 99", "WHATSAT a 1 99", Some("bad limit: ")),
             ("WHATSAT a 1 1", "WHATSAT a 1 1", Some("unknown client: ")),
-            ("IAMAT a +1+1 1", "IAMAT a +1+1 1", Some("full, or clock ahead")),
+            ("IAMAT a +1+1 1", "IAMAT a +1+1 1", Some("full, clock ahead")),
             ("IAMAT a +1+1 1", "IAMAT a +1+1 1 # clock ahead: x", Some("clock ahead: x")),
             ("hello # it # is", "hello # it # is # wrong # word", Some("wrong # word")),
             ("hello", "too many connections; try again later", None),
