@@ -20,9 +20,20 @@ pub(crate) struct Place {
     pub(crate) vicinity: Option<String>,
 }
 
-/// Whether there is such a point: a provider may send any two numbers.
-pub(crate) fn is_on_the_globe(latitude: f64, longitude: f64) -> bool {
-    latitude.abs() <= 90.0 && longitude.abs() <= 180.0
+/// How far beyond a pole or the date line a point may be for the rounding of another program: a tenth of a metre.
+const ROUNDING_DEGREES: f64 = 1e-6;
+
+/// The latitude and longitude of a point within 90 and 180 degrees, if there is such a point: a source may send any two
+/// numbers. Longitudes up to once around the globe are taken, because some sources count from 0 to 360 degrees, and a
+/// map that is dragged on and on counts further.
+pub(crate) fn on_the_globe(latitude: f64, longitude: f64) -> Option<(f64, f64)> {
+    let is_on_it = latitude.abs() <= 90.0 + ROUNDING_DEGREES && longitude.abs() <= 360.0 + ROUNDING_DEGREES;
+    let longitude = match longitude.abs() {
+        usual if usual <= 180.0 => longitude,
+        rounded if rounded <= 180.0 + ROUNDING_DEGREES => longitude.clamp(-180.0, 180.0),
+        _ => longitude - 360.0 * (longitude / 360.0).round(),
+    };
+    is_on_it.then(|| (latitude.clamp(-90.0, 90.0), longitude))
 }
 
 /// An ID for a place whose source gives none. It hangs on the name and the point, so that a source that
@@ -58,11 +69,21 @@ mod tests {
     #[test]
     fn the_globe_has_poles_and_a_date_line() {
         for (latitude, longitude) in [(90.0, 180.0), (-90.0, -180.0), (0.0, -0.0)] {
-            assert!(is_on_the_globe(latitude, longitude));
+            assert_eq!(on_the_globe(latitude, longitude), Some((latitude, longitude)));
+        }
+        for (longitude, expected) in [
+            (241.554_873, -118.445_127),
+            (-200.0, 160.0),
+            (360.0, 0.0),
+            (180.000_000_5, 180.0),
+            (-180.000_000_5, -180.0),
+        ] {
+            let (latitude, longitude) = on_the_globe(90.000_000_5, longitude).unwrap();
+            assert!(latitude == 90.0 && (longitude - expected).abs() < 1e-9, "{longitude}");
         }
         for (latitude, longitude) in [(90.1, 0.0), (-91.0, 0.0), (0.0, -379.4), (1e300, 0.0), (f64::NAN, 0.0)]
         {
-            assert!(!is_on_the_globe(latitude, longitude));
+            assert_eq!(on_the_globe(latitude, longitude), None);
         }
     }
 

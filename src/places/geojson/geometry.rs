@@ -10,9 +10,7 @@ use super::crs;
 use super::feature::Geometry;
 use super::left_out::{Cause, Reason};
 use crate::places::outline::{Outline, TooManyVertices};
-
-/// How far beyond a pole or the date line a position may be for the rounding of another program: a tenth of a metre.
-const ROUNDING_DEGREES: f64 = 1e-6;
+use crate::places::place::on_the_globe;
 
 /// How deep collections may be in collections. RFC 7946 advises against any.
 const COLLECTIONS_DEPTH_MAX: usize = 8;
@@ -129,10 +127,9 @@ fn paths(lines: &[Vec<RawPosition>]) -> Result<Vec<Vec<Position>>, GeometryError
     lines.iter().map(|line| path(line)).collect()
 }
 
-/// The position on the globe, if it is there. Longitudes up to once around the globe are taken, because a map that is
-/// dragged on and on counts like that, and some data has 0 to 360 degrees.
+/// The position on the globe, if it is there. Its longitude stays as it is, because an outline may cross the date line.
 fn checked([longitude, latitude]: Position) -> Result<Position, GeometryError> {
-    if latitude.abs() <= 90.0 + ROUNDING_DEGREES && longitude.abs() <= 360.0 + ROUNDING_DEGREES {
+    if on_the_globe(latitude, longitude).is_some() {
         return Ok([longitude, latitude.clamp(-90.0, 90.0)]);
     }
     Err(wrong(format!(
@@ -143,12 +140,7 @@ fn checked([longitude, latitude]: Position) -> Result<Position, GeometryError> {
 /// The position with a longitude of at most 180 degrees.
 fn normalised(position: Position) -> Result<Position, GeometryError> {
     let [longitude, latitude] = checked(position)?;
-    let longitude = match longitude.abs() {
-        usual if usual <= 180.0 => longitude,
-        rounded if rounded <= 180.0 + ROUNDING_DEGREES => longitude.clamp(-180.0, 180.0),
-        _ => longitude - 360.0 * (longitude / 360.0).round(),
-    };
-    Ok([longitude, latitude])
+    Ok(on_the_globe(latitude, longitude).map_or(position, |(latitude, longitude)| [longitude, latitude]))
 }
 
 fn nowhere(why: &str) -> GeometryError {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::places::error::PlacesError;
 use crate::places::found::Found;
-use crate::places::place::{Place, is_on_the_globe};
+use crate::places::place::{Place, on_the_globe};
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
 use crate::places::request::{Request, object};
 use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
@@ -115,9 +115,8 @@ fn place(found: NewPlace) -> Result<Place, &'static str> {
     let name = found.display_name.and_then(|name| name.text).filter(given).ok_or("no name")?;
     let LatLng { latitude, longitude } = found.location.ok_or("no location")?;
     let (latitude, longitude) = (latitude.unwrap_or_default(), longitude.unwrap_or_default());
-    if !is_on_the_globe(latitude, longitude) {
-        return Err("a location that is not on the globe");
-    }
+    let (latitude, longitude) =
+        on_the_globe(latitude, longitude).ok_or("a location that is not on the globe")?;
     let types = found.types.unwrap_or_default().into_iter().flatten().collect();
     Ok(Place { id, name, latitude, longitude, types, vicinity: found.formatted_address })
 }

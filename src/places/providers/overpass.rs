@@ -12,7 +12,7 @@ use crate::places::circles::Circles;
 use crate::places::error::PlacesError;
 use crate::places::found::Found;
 use crate::places::osm::{self, tag};
-use crate::places::place::{Place, is_on_the_globe};
+use crate::places::place::{Place, on_the_globe};
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
 use crate::places::request::{Request, object};
 use crate::proto::line::query::NearbyQuery;
@@ -112,9 +112,8 @@ fn place(element: Element) -> Result<Place, &'static str> {
     let own = element.lat.zip(element.lon);
     let point = own.or(element.center.map(|centre| (centre.lat, centre.lon)));
     let (latitude, longitude) = point.ok_or("no point")?;
-    if !is_on_the_globe(latitude, longitude) {
-        return Err("a point that is not on the globe");
-    }
+    let (latitude, longitude) =
+        on_the_globe(latitude, longitude).ok_or("a point that is not on the globe")?;
     let tags = element.tags.unwrap_or_default();
     Ok(Place {
         id: format!("{}/{id}", element.kind),

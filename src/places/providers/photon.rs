@@ -12,7 +12,7 @@ use crate::places::circles::{Circle, Circles};
 use crate::places::error::PlacesError;
 use crate::places::found::Found;
 use crate::places::osm;
-use crate::places::place::{Place, is_on_the_globe};
+use crate::places::place::{Place, on_the_globe};
 use crate::places::provider::{Parsed, Provider, ProviderApi, Source, UsagePolicy};
 use crate::places::request::{Request, object};
 use crate::proto::line::query::{NearbyQuery, PLACES_MAX};
@@ -116,9 +116,8 @@ struct Properties {
 fn place(feature: Feature) -> Result<Place, &'static str> {
     let point = feature.geometry.and_then(|point| point.coordinates).unwrap_or_default();
     let [Some(longitude), Some(latitude), ..] = point[..] else { return Err("no point") };
-    if !is_on_the_globe(latitude, longitude) {
-        return Err("a point that is not on the globe");
-    }
+    let (latitude, longitude) =
+        on_the_globe(latitude, longitude).ok_or("a point that is not on the globe")?;
     let about = feature.properties.ok_or("no properties")?;
     let kind = match about.osm_type.as_deref() {
         Some("N") => "node",
