@@ -30,7 +30,7 @@ const READ_DEADLINE: Duration = Duration::from_secs(4);
 /// For answers that may be kept: maps change slowly, and public servers ask not to be asked twice.
 const CACHE_LIFETIME: Duration = Duration::from_secs(600);
 
-/// Which provider, and how it is reached. All but `choice` and `google_key` concern network providers only.
+/// Which provider, and how it is reached. All but `choice` and the key concern network providers only.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The provider.
@@ -41,6 +41,8 @@ pub struct Options {
     pub ca: Option<PathBuf>,
     /// The key for Google's providers.
     pub google_key: Option<Key>,
+    /// Where that key was read from, and is read from again on a reload.
+    pub google_key_file: Option<PathBuf>,
     /// For a whole question, with waiting for a call permit and a second attempt; at most 60 s. Default 5 s.
     pub deadline: Duration,
     /// For a connection, TLS included; default 1.5 s. Neither this nor a name look-up can be broken off by stopping.
@@ -68,6 +70,7 @@ impl Default for Options {
             url: None,
             ca: None,
             google_key: None,
+            google_key_file: None,
             deadline: Duration::from_secs(PLACES_DEADLINE_S_DEFAULT as u64),
             connect_deadline: CONNECT_DEADLINE,
             read_deadline: READ_DEADLINE,
@@ -106,6 +109,7 @@ impl Options {
             url,
             ca,
             google_key,
+            google_key_file,
             deadline,
             read_deadline,
             calls_max,
@@ -180,7 +184,8 @@ pub(super) fn open_remote(
     );
     let remote =
         Remote::new(api, endpoint, key, network, deadline, options.calls_max, options.cache_lifetime);
-    Ok(remote.within(budget))
+    let key_file = options.google_key_file.clone().filter(|_| needs_key);
+    Ok(remote.within(budget).with_key_file(key_file))
 }
 
 /// Refuses options that have no meaning for places in memory.

@@ -23,13 +23,13 @@ pub trait PlacesProvider: Send + Sync {
     /// before it asks.
     fn may_wait(&self) -> bool;
 
-    /// Whether the places come from a file, which may change.
+    /// Whether the places, or the key for them, come from a file, which may change.
     fn has_file(&self) -> bool {
         false
     }
 
-    /// Reads the places again, if they come from a file. It takes its time, and those read before are used meanwhile,
-    /// and stay in use if the file is wrong. The log says what became of it.
+    /// Reads the places or the key again, if they come from a file. It takes its time, and what was read before is used
+    /// meanwhile, and stays in use if the file is wrong. The log says what became of it.
     fn reload(&self) {}
 
     /// Ends the calls under way and makes later ones fail at once.

@@ -4,9 +4,10 @@
 //! many calls as it takes: a closed breaker; the budget; the call, and perhaps a second one; the outcome, which the
 //! breaker and the cache learn. No lock is held during a call.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::answer::Answer;
 use super::breaker::Breaker;
@@ -36,7 +37,9 @@ pub(crate) struct Remote {
     api: &'static ProviderApi,
     /// The whole address of the interface.
     endpoint: String,
-    key: Option<Key>,
+    key: RwLock<Option<Key>>,
+    /// Where the key is read from again.
+    key_file: Option<PathBuf>,
     network: Network,
     /// For a whole question, waiting and second attempts included.
     deadline: Duration,
@@ -72,7 +75,8 @@ impl Remote {
         Remote {
             api,
             endpoint,
-            key,
+            key: RwLock::new(key),
+            key_file: None,
             network,
             deadline,
             flights,
@@ -89,6 +93,12 @@ impl Remote {
     #[must_use]
     pub(crate) fn within(self, budget: Budget) -> Remote {
         Remote { budget: Mutex::new(budget), ..self }
+    }
+
+    /// Reads the key from this file again, when the operator says so.
+    #[must_use]
+    pub(crate) fn with_key_file(self, key_file: Option<PathBuf>) -> Remote {
+        Remote { key_file, ..self }
     }
 
     /// What is known of the places near a point.
@@ -197,11 +207,12 @@ impl Remote {
 
     fn call(&self, near: &NearbyQuery, deadline: Instant) -> Reading<Parsed> {
         let time = deadline.saturating_duration_since(clock::now());
-        let key = self.key.as_ref().map(Key::reveal);
-        match self.network.call(&(self.api.request)(&self.endpoint, key.unwrap_or_default(), near), time) {
+        let key = self.key.read().clone();
+        let revealed = key.as_ref().map_or("", Key::reveal);
+        match self.network.call(&(self.api.request)(&self.endpoint, revealed, near), time) {
             Ok(mut reply) => {
-                if let Some(key) = key {
-                    reply.blot_out(key);
+                if key.is_some() {
+                    reply.blot_out(revealed);
                 }
                 self.api.read(near, &reply)
             }
@@ -247,6 +258,18 @@ impl PlacesProvider for Remote {
 
     fn may_wait(&self) -> bool {
         true
+    }
+
+    fn has_file(&self) -> bool {
+        self.key_file.is_some()
+    }
+
+    fn reload(&self) {
+        let Some(file) = self.key_file.as_deref() else { return };
+        match Key::from_env_or_file(Some(file)) {
+            Ok(key) => *self.key.write() = key,
+            Err(error) => log::warn!("{error}; the key read before stays in use"),
+        }
     }
 
     fn stop(&self) {

@@ -1,4 +1,4 @@
-//! Reading a file of places again, on a thread of its own: it may take seconds, in which the thread that hears signals
+//! Reading a file of places, or of the key for them, again, on a thread of its own: it may take seconds, in which the thread that hears signals
 //! must hear the next one.
 
 use std::sync::Arc;

@@ -45,6 +45,27 @@ fn the_key_is_in_no_text() {
     }
 }
 
+#[test]
+fn a_key_is_read_again_from_its_file() {
+    for name in ["google", "google-legacy"] {
+        let server = LocalServer::http(|seen, out| {
+            let is_new = format!("{} {:?}", seen.target, seen.headers).contains("second-key");
+            reply(out, if is_new { 503 } else { 403 }, &[], "{}")
+        });
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let google_key_file = Some(file.path().to_owned());
+        let places = open(&Options { google_key_file, ..options(name, server.url()) }).unwrap();
+        assert!(places.has_file());
+        let is_denied = || matches!(places.nearby(&NEAR), Err(PlacesError::Denied(_)));
+        // The file has nothing in it, so the key that was read before stays in use.
+        places.reload();
+        assert!(is_denied(), "{name}");
+        file.write_all(b"second-key\n").unwrap();
+        places.reload();
+        assert!(!is_denied(), "{name}");
+    }
+}
+
 /// A certificate for this machine, as PEM, and a server's configuration with it.
 fn certificate() -> (tempfile::NamedTempFile, ServerConfig) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
