@@ -16,7 +16,7 @@ use super::notifier::Subscription;
 use crate::os::clock;
 use crate::os::sync::{AtomicBool, Mutex, RwLock};
 use crate::proto::geo::area::Area;
-use crate::proto::geo::spatial_index::SpatialIndex;
+use crate::proto::geo::spatial_index::{self, SpatialIndex};
 use crate::proto::model::location::Location;
 use crate::proto::model::stored_line::at_part;
 use crate::proto::store::SCAN_RECORDS_MAX;
@@ -37,6 +37,9 @@ const SCANS_OF_THE_FIRST: usize = 64;
 
 /// The most clients that the index names for one question: some may be of no use to who asks.
 const CANDIDATES_MAX: usize = 4_096;
+
+/// The bytes of memory that it takes for each client.
+pub const BYTES_PER_CLIENT: usize = spatial_index::BYTES_PER_RECORD;
 
 /// Finds clients by place.
 #[derive(Debug)]

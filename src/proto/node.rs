@@ -160,9 +160,16 @@ impl Node {
     /// refused.
     #[must_use]
     pub fn bounded(self, clients_max: usize, memory_bytes_max: u64) -> Node {
-        let bounds = Bounds { clients_max, memory_bytes_max, clock_lead_max: self.me.clock_lead_max };
+        let bounds = Bounds { clients_max, memory_bytes_max, ..self.store.bounds };
         let memory = MemoryBounds::new(memory_bytes_max, self.me.neighbours.len());
         Node { store: self.store.bounded(bounds), memory, ..self }
+    }
+
+    /// Reckons with an index beside the store that takes so many bytes for each client.
+    #[must_use]
+    pub fn with_index(self, bytes_per_client: usize) -> Node {
+        let bounds = Bounds { index_bytes_per_client: bytes_per_client, ..self.store.bounds };
+        Node { store: self.store.bounded(bounds), ..self }
     }
 
     /// The part of this member that never changes.

@@ -37,7 +37,7 @@ use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
-use crate::member::finder::Finder;
+use crate::member::finder::{self, Finder};
 use crate::member::metrics::Event;
 use crate::member::warnings::Source;
 use crate::member::{recover, status};
@@ -117,7 +117,7 @@ impl Server {
             let path = path.display();
             log::warn!("other users can read the secret file {path}: chmod 600 {path}");
         }
-        let start = recover::start(config, disk)?;
+        let mut start = recover::start(config, disk)?;
         let must_checkpoint = start.must_checkpoint;
         let vanished = Vanished::within(limits.vanished_time_max, limits.reply_time_max);
         // Neighbours send in bulk, and have proved who they are.
@@ -129,6 +129,9 @@ impl Server {
         let peers = bind(configured.peer, None)?;
         let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
         let http = configured.http.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
+        if http.is_some() {
+            start.node = start.node.with_index(finder::BYTES_PER_CLIENT);
+        }
         let member = Arc::new(Member::new(start, places, &limits));
         // What has expired while it was down never comes back.
         member.expire(clock::now().seconds);

@@ -16,6 +16,10 @@ use crate::proto::geo::sphere::{METRES_PER_RADIAN_MIN, chord_2, metres_at_least,
 /// How finely degrees are told apart: all of the longitudes take 32 bits.
 const PER_DEGREE: f64 = (1_u64 << 32) as f64 / 360.0;
 
+/// The bytes of memory that a record takes, at most and nearly: an entry, with what a tree leaves empty, and a key in a
+/// list that doubles.
+pub const BYTES_PER_RECORD: usize = 40;
+
 /// The metres by which a place may be away from that of its key: a step of 9.3 mm in each direction, and some more.
 const KEY_METRES: f64 = 0.02;
 
@@ -396,6 +400,26 @@ mod tests {
         assert_eq!(key_of(5.0, 180.0), key_of(5.0, -180.0));
         let (latitude, longitude) = degrees(key_of(34.068_930, -118.445_127));
         assert!((latitude - 34.068_930).abs() < 1e-7 && (longitude + 118.445_127).abs() < 1e-7);
+    }
+
+    #[test]
+    fn memory_of_a_record_is_what_it_is_reckoned_with() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut places = |count: u32| -> Vec<(f64, f64)> {
+            (0..count).map(|_| (random.f64() * 180.0 - 90.0, random.f64() * 360.0 - 180.0)).collect()
+        };
+        // Lists that have just doubled, and others.
+        for count in [40_000, 66_000, 130_000] {
+            let (once, again) = (places(count), places(count));
+            let mut index = SpatialIndex::default();
+            let used = allocation_counter::measure(|| {
+                for places in [&once, &again] {
+                    (0..).zip(places).for_each(|(record, &place)| index.set(record, Some(place)));
+                }
+            });
+            let each = used.bytes_current as f64 / f64::from(count);
+            assert!((20.0..=BYTES_PER_RECORD as f64).contains(&each), "{each} bytes");
+        }
     }
 
     #[test]

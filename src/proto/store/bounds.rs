@@ -28,6 +28,8 @@ pub struct Bounds {
     pub clients_max: usize,
     /// The most bytes of memory that clients may take by registering themselves.
     pub memory_bytes_max: u64,
+    /// The bytes of memory that an index beside the store takes for each client; zero without one.
+    pub index_bytes_per_client: usize,
     /// How far a stored time may be ahead of the receipt of a report: a stored report that is further ahead blocks its
     /// client no longer. `None` if times may be as they like.
     pub clock_lead_max: Option<Duration>,
@@ -58,6 +60,11 @@ impl Bounds {
 impl Default for Bounds {
     /// [`CLIENTS_MAX`], any memory, any time.
     fn default() -> Bounds {
-        Bounds { clients_max: CLIENTS_MAX, memory_bytes_max: u64::MAX, clock_lead_max: None }
+        Bounds {
+            clients_max: CLIENTS_MAX,
+            memory_bytes_max: u64::MAX,
+            index_bytes_per_client: 0,
+            clock_lead_max: None,
+        }
     }
 }

@@ -171,9 +171,10 @@ impl Store {
         self.tombstones
     }
 
-    /// The bytes of memory that all this takes, nearly.
+    /// The bytes of memory that all this takes, nearly, with an index beside it.
     pub fn memory_bytes(&self) -> u64 {
-        let bytes_of_records = self.records.len() * size_of::<Record>() + self.outside_bytes;
+        let bytes_of_record = size_of::<Record>() + self.bounds.index_bytes_per_client;
+        let bytes_of_records = self.records.len() * bytes_of_record + self.outside_bytes;
         (bytes_of_records + self.table.allocation_size() + self.log.memory_bytes()) as u64
     }
 
