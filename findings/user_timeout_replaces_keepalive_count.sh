@@ -2,7 +2,7 @@
 # What one would expect: with TCP_USER_TIMEOUT beside TCP keep-alive on an idle connection, whichever comes first ends
 # it: so many probes without an answer (TCP_KEEPCNT), or so long without one.
 # What happens: on Linux the count is ignored as soon as there is a user timeout. Three probes, one a second, end a dead
-# connection after 4 s; with a user timeout of 10 s beside them, after 10 s; with one of 2.5 s and thirty probes, after 3.
+# connection after 4 s; with a user timeout of 10 s beside them, after 10 s; with one of 2.5 s and 30 probes, after 3 s.
 # Whom it hurts: servers of mobile clients that set both, the timeout as an upper bound for data that is not
 # acknowledged: phones that have vanished are held for all of it, whatever the count says.
 #
