@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What one would expect: a struct with `#[derive(Deserialize)]` is an object in JSON, and an array where an object is due
-# is an error, so that untagged attempts ("an object of this shape, else a list of those") tell the two apart.
+# What one would expect: a struct with `#[derive(Deserialize)]` is an object in JSON, and an array in its place is an
+# error, so that untagged attempts ("an object of this shape, else a list of those") tell the two apart.
 # What happens: the derived code also reads a struct from a sequence, its fields in their order. An array of as many
 # values of fitting types is taken for the object, in silence; with one more or less it is an error.
-# Whom it hurts: doors that take one report or a list of reports in one body, as clients of GPS trackers send them. A list
-# with exactly as many elements as the struct has fields is read as one report, and what the elements say is lost.
+# Whom it hurts: doors that take one report or a list of reports in one body, as GPS trackers send them. A list with
+# exactly as many elements as the struct has fields is read as one report, and what the elements say is lost.
 #
 # Needs Rust. Builds one small program in under a minute.
 set -euo pipefail
