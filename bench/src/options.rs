@@ -87,6 +87,7 @@ impl Common {
             explains: false,
             secret_file: None,
             access: None,
+            tls: None,
             auth,
         })
     }

@@ -198,6 +198,13 @@ pub(super) struct RawServe {
     /// The line port serves this machine and the file's `line_from` alone then.
     #[arg(long, value_name = "FILE")]
     pub(super) access: Option<PathBuf>,
+    /// A PEM file with the certificate for the ports `https` and `client_tls` of the herd file, followed by those that
+    /// vouch for it; it is read again when it changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// A PEM file with the private key of that certificate.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
     /// Refuse reports from further in the future than this, such as 24h, because one would outdate all reports of
     /// its client until then [default: what the herd file says; without that any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

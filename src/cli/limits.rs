@@ -38,6 +38,9 @@ pub(super) struct RawLimits {
     /// How long an unauthenticated connection may take to say hello.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     hello_time_max: Duration,
+    /// How long the handshake of TLS may take; then the connection is closed.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    handshake_time_max: Duration,
     /// How long a client's line may be, in bytes; a longer one ends its connection. Neighbours take every line
     /// that this option allows, whatever their own option says.
     #[arg(long, value_name = "SIZE", default_value = "4096",
@@ -110,6 +113,7 @@ impl RawLimits {
             connections_per_address_max: self.connections_per_address_max,
             hello_pending_max: self.hello_pending_max,
             hello_time_max: self.hello_time_max,
+            handshake_time_max: self.handshake_time_max,
             line_bytes_max: self.line_bytes_max as usize,
             line_time_max: self.line_time_max,
             idle_time_max: self.idle_time_max.0,

@@ -18,7 +18,7 @@ use clap_complete::Shell;
 use crate::client::{self, Ask, Target};
 use crate::config::{
     Access, AddressUse, Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, Member, PlacesArgs,
-    SECRET_VARIABLE,
+    SECRET_VARIABLE, TlsFiles,
 };
 use crate::proto::node::Dialect;
 use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe, RawToken};
@@ -76,12 +76,14 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     auth.allows(member)?;
     let access = raw.access.as_deref().map(Access::load).transpose()?;
     check_http(member, access.is_some())?;
+    let tls = TlsFiles::of(raw.tls_cert, raw.tls_key, member)?;
     Ok(Config {
         name: member.name.clone(),
         proxy_from: raw.proxy_from,
         auth,
         secret_file,
         access,
+        tls,
         herd,
         log: LogOptions {
             dir: raw.log_dir,
@@ -114,11 +116,14 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
 
 /// Without users all that get through may report and ask for all.
 fn check_http(member: &Member, has_users: bool) -> Result<(), ConfigError> {
-    match member.http.filter(|address| !has_users && !address.ip().to_canonical().is_loopback()) {
+    // Lines in TLS are as open as lines without.
+    let is_http = |whose: &AddressUse| matches!(whose, AddressUse::Http(_) | AddressUse::Https(_));
+    let mut exposed = member.optional_addresses().into_iter().filter(|(whose, address)| {
+        is_http(whose) && !has_users && !address.ip().to_canonical().is_loopback()
+    });
+    match exposed.next() {
         None => Ok(()),
-        Some(address) => {
-            Err(ConfigError::NeedsAccess { whose: AddressUse::Http(member.name.clone()), address })
-        }
+        Some((whose, address)) => Err(ConfigError::NeedsAccess { whose, address }),
     }
 }
 

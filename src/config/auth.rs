@@ -62,7 +62,8 @@ impl Auth {
 /// The first address that other machines can reach.
 fn exposed(member: &Member) -> Option<(AddressUse, std::net::SocketAddr)> {
     let uses = [AddressUse::Client(member.name.clone()), AddressUse::Peer(member.name.clone())];
-    let mut reachable = uses.into_iter().zip([member.client, member.peer]);
+    let client_tls = member.client_tls.map(|address| (AddressUse::ClientTls(member.name.clone()), address));
+    let mut reachable = uses.into_iter().zip([member.client, member.peer]).chain(client_tls);
     reachable.find(|(_, address)| !address.ip().to_canonical().is_loopback())
 }
 

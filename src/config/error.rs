@@ -91,9 +91,9 @@ pub enum ConfigError {
     /// A legacy server with an address that no server would use.
     #[error("{0} is classic, so its neighbours talk to its client address: remove the peer address")]
     LegacyPeerAddress(ServerName),
-    /// A legacy server with an address for HTTP, which it does not speak for the herd.
-    #[error("{0} is classic, so nothing of ours listens there: remove its http address")]
-    LegacyHttpAddress(ServerName),
+    /// A legacy server with an address for what it does not speak for the herd.
+    #[error("{} is classic, so nothing of ours listens there: remove its {} address", .0.server(), .0.key())]
+    LegacyAddress(AddressUse),
     /// A legacy server was to be started.
     #[error(
         "{0} is marked classic in the herd file: start the implementation that it is, or remove the mark"
@@ -137,6 +137,24 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
+    /// An address of TLS, and no certificate or no key.
+    #[error(
+        "{whose} is {address}, where TLS needs a certificate and its key: say {missing} too, or remove the address"
+    )]
+    NeedsPair {
+        /// Which address.
+        whose: AddressUse,
+        /// The address.
+        address: SocketAddr,
+        /// The option that is missing.
+        missing: &'static str,
+    },
+    /// A certificate or a key, and no address of TLS.
+    #[error(
+        "{0} has no address for TLS, so --tls-cert and --tls-key are of no use: remove them, or give it one in the herd \
+         file, such as https = \"127.0.0.1:12850\""
+    )]
+    NoUseForPair(ServerName),
     /// The file of users cannot be read.
     #[error("cannot read the access file {}: {source}; `proxyherd token new` prints its lines", path.display())]
     AccessFile {
@@ -235,13 +253,32 @@ pub enum AddressUse {
     Peer(ServerName),
     /// The port where HTTP is spoken.
     Http(ServerName),
+    /// The port for clients that encrypt.
+    ClientTls(ServerName),
+    /// The port where HTTP is spoken in TLS.
+    Https(ServerName),
 }
 
 impl AddressUse {
     /// The server whose address it is.
     pub(super) fn server(&self) -> &ServerName {
         match self {
-            AddressUse::Client(name) | AddressUse::Peer(name) | AddressUse::Http(name) => name,
+            AddressUse::Client(name)
+            | AddressUse::Peer(name)
+            | AddressUse::Http(name)
+            | AddressUse::ClientTls(name)
+            | AddressUse::Https(name) => name,
+        }
+    }
+
+    /// Its key in the herd file.
+    pub(super) fn key(&self) -> &'static str {
+        match self {
+            AddressUse::Client(_) => "client",
+            AddressUse::Peer(_) => "peer",
+            AddressUse::Http(_) => "http",
+            AddressUse::ClientTls(_) => "client_tls",
+            AddressUse::Https(_) => "https",
         }
     }
 }
@@ -252,6 +289,8 @@ impl fmt::Display for AddressUse {
             AddressUse::Client(name) => write!(f, "the client address of {name}"),
             AddressUse::Peer(name) => write!(f, "the peer address of {name}"),
             AddressUse::Http(name) => write!(f, "the HTTP address of {name}"),
+            AddressUse::ClientTls(name) => write!(f, "the client_tls address of {name}"),
+            AddressUse::Https(name) => write!(f, "the HTTPS address of {name}"),
         }
     }
 }

@@ -45,6 +45,8 @@ struct ServerFile {
     /// A legacy server has none, and every other needs one.
     peer: Option<String>,
     http: Option<String>,
+    client_tls: Option<String>,
+    https: Option<String>,
     #[serde(default)]
     classic: bool,
 }
@@ -73,17 +75,28 @@ pub fn parse(text: &str) -> Result<Herd, ConfigError> {
     for (key, server) in file.servers {
         let name = name(key)?;
         let client = address(AddressUse::Client(name.clone()), server.client)?;
-        let http = server.http.map(|text| address(AddressUse::Http(name.clone()), text)).transpose()?;
-        members.push(match (server.peer, server.classic) {
+        let optional = |whose: fn(ServerName) -> AddressUse, text: Option<String>| {
+            text.map(|text| address(whose(name.clone()), text)).transpose()
+        };
+        let http = optional(AddressUse::Http, server.http)?;
+        let client_tls = optional(AddressUse::ClientTls, server.client_tls)?;
+        let https = optional(AddressUse::Https, server.https)?;
+        let mut member = match (server.peer, server.classic) {
             (Some(peer), false) => {
                 let peer = address(AddressUse::Peer(name.clone()), peer)?;
-                Member { http, ..Member::herd(name, client, peer) }
+                Member::herd(name, client, peer)
             }
-            (None, true) if http.is_some() => return Err(ConfigError::LegacyHttpAddress(name)),
             (None, true) => Member::legacy(name, client),
             (None, false) => return Err(ConfigError::NoPeerAddress(name)),
             (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
-        });
+        };
+        member = Member { http, client_tls, https, ..member };
+        if member.dialect == Dialect::Legacy
+            && let Some((whose, _)) = member.optional_addresses().into_iter().next()
+        {
+            return Err(ConfigError::LegacyAddress(whose));
+        }
+        members.push(member);
     }
     let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
     let mut herd = Herd::new(members, links, file.catch_up)?;
@@ -131,8 +144,8 @@ pub fn to_toml(herd: &Herd) -> String {
             Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
             Dialect::Legacy => writeln!(text, "classic = true"),
         };
-        if let Some(http) = member.http {
-            let _ = writeln!(text, "http = \"{http}\"");
+        for (whose, address) in member.optional_addresses() {
+            let _ = writeln!(text, "{} = \"{address}\"", whose.key());
         }
     }
     text

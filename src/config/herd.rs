@@ -33,6 +33,10 @@ pub struct Member {
     pub peer: SocketAddr,
     /// The address for HTTP, if it is spoken.
     pub http: Option<SocketAddr>,
+    /// The address for clients that encrypt, if there is one.
+    pub client_tls: Option<SocketAddr>,
+    /// The address for HTTP in TLS, if there is one.
+    pub https: Option<SocketAddr>,
     /// The dialect in which the other servers talk to it.
     pub dialect: Dialect,
 }
@@ -40,12 +44,25 @@ pub struct Member {
 impl Member {
     /// One of our own kind.
     pub fn herd(name: ServerName, client: SocketAddr, peer: SocketAddr) -> Member {
-        Member { name, client, peer, http: None, dialect: Dialect::Herd }
+        Member { name, client, peer, http: None, client_tls: None, https: None, dialect: Dialect::Herd }
     }
 
     /// An implementation of the original protocol.
     pub fn legacy(name: ServerName, client: SocketAddr) -> Member {
-        Member { name, client, peer: client, http: None, dialect: Dialect::Legacy }
+        Member { dialect: Dialect::Legacy, ..Member::herd(name, client, client) }
+    }
+
+    /// The addresses beside those of `client` and `peer`, each with its use.
+    pub fn optional_addresses(&self) -> Vec<(AddressUse, SocketAddr)> {
+        let http = self.http.map(|address| (AddressUse::Http(self.name.clone()), address));
+        http.into_iter().chain(self.tls_addresses()).collect()
+    }
+
+    /// Those where TLS is spoken.
+    pub fn tls_addresses(&self) -> Vec<(AddressUse, SocketAddr)> {
+        let client = self.client_tls.map(|address| (AddressUse::ClientTls(self.name.clone()), address));
+        let https = self.https.map(|address| (AddressUse::Https(self.name.clone()), address));
+        client.into_iter().chain(https).collect()
     }
 }
 
@@ -204,9 +221,8 @@ fn check_addresses(members: &[Member]) -> Result<(), ConfigError> {
             Dialect::Herd => matches!(whose, AddressUse::Peer(_)),
             Dialect::Legacy => true,
         };
-        let http = member.http.map(|address| (AddressUse::Http(member.name.clone()), address));
-        let all = [Some(client), (member.dialect == Dialect::Herd).then_some(peer), http];
-        for (whose, address) in all.into_iter().flatten() {
+        let all = [Some(client), (member.dialect == Dialect::Herd).then_some(peer)];
+        for (whose, address) in all.into_iter().flatten().chain(member.optional_addresses()) {
             let refuse = |whose: AddressUse, why: &'static str| {
                 Err(ConfigError::Address { whose, address: address.to_string(), why })
             };

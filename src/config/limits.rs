@@ -39,6 +39,9 @@ pub const HELLO_PENDING_MAX: u32 = 1_024;
 /// The time for a hello: a round trip to the far side of the world, with a packet lost.
 pub const HELLO_TIME_DEFAULT: Duration = Duration::from_secs(2);
 
+/// The time for the handshake of TLS: three round trips to the far side of the world, each with a packet lost.
+pub const HANDSHAKE_TIME_DEFAULT: Duration = Duration::from_secs(10);
+
 /// The time for a whole line: one that is typed by hand has it, one that drips in byte by byte has not.
 pub const LINE_TIME_DEFAULT: Duration = Duration::from_secs(30);
 
@@ -128,6 +131,8 @@ pub struct Limits {
     pub hello_pending_max: u32,
     /// How long an unauthenticated connection may take to say hello, from its first moment.
     pub hello_time_max: Duration,
+    /// How long the handshake of TLS may take, from the first moment of a connection.
+    pub handshake_time_max: Duration,
     /// Bytes of a client's line, [`LINE_BYTES_FLOOR`] to [`LINE_BYTES_CEILING`], its terminator not counted.
     pub line_bytes_max: usize,
     /// How long a client may take from the first byte of a line to its last.
@@ -167,6 +172,7 @@ impl Default for Limits {
             connections_per_address_max: None,
             hello_pending_max: HELLO_PENDING_DEFAULT,
             hello_time_max: HELLO_TIME_DEFAULT,
+            handshake_time_max: HANDSHAKE_TIME_DEFAULT,
             line_bytes_max: LINE_BYTES_MAX,
             line_time_max: LINE_TIME_DEFAULT,
             idle_time_max: Some(IDLE_TIME_DEFAULT),

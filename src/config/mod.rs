@@ -15,6 +15,7 @@ mod journal;
 mod limits;
 mod network;
 mod time;
+mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use herd::{Herd, Member};
 pub use journal::{Durability, JournalOptions};
 pub use limits::*;
 pub use network::network;
+pub use tls::TlsFiles;
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
@@ -94,6 +96,8 @@ pub struct Config {
     pub secret_file: Option<PathBuf>,
     /// Who may what, if a file says it.
     pub access: Option<Access>,
+    /// Its certificate and key, if it has a port for TLS.
+    pub tls: Option<TlsFiles>,
 }
 
 impl Config {

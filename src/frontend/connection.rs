@@ -20,7 +20,7 @@ use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::LAST_READS_MAX;
-use crate::net::stream::{Stream, hang_up, is_hung_up, let_replies_leave, linger};
+use crate::net::stream::{Stream, hang_up, is_hung_up};
 use crate::os::clock;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
@@ -66,7 +66,7 @@ enum After {
 }
 
 impl<'a> Connection<'a> {
-    /// From its first moment, at which `phase` is waited for.
+    /// From its first moment.
     ///
     /// # Errors
     /// If the stream is gone already.
@@ -74,13 +74,12 @@ impl<'a> Connection<'a> {
         shared: Shared<'a>,
         stream: &'a Arc<Stream>,
         admitted: Admitted<'a>,
-        phase: Phase,
+        deadlines: Deadlines<'a>,
         conversation: Conversation,
         framing: Framing,
     ) -> io::Result<Connection<'a>> {
         stream.set_nodelay(true)?;
         let limits = &shared.gate.limits;
-        let deadlines = Deadlines::new(stream, phase, limits.reply_time_max)?;
         let rate_limit = RateLimit::new(limits.places_calls_per_minute)
             .from_address(network(conversation.remote().from.ip()), limits.places_calls_per_address);
         let registration = None;
@@ -111,10 +110,17 @@ impl<'a> Connection<'a> {
                     self.admitted.may_give_way(self.stream);
                     continue;
                 }
+                Received::Cut => {
+                    if self.shared.gate.open.is_stopping() {
+                        self.deadlines.let_replies_leave();
+                    }
+                    // What was cut off is not the line that the client meant.
+                    return Ok(());
+                }
                 Received::TimedOut(what) => {
                     self.give_up(what);
                     self.flush()?;
-                    linger(self.stream);
+                    self.deadlines.linger();
                     return Ok(());
                 }
             };
@@ -122,7 +128,7 @@ impl<'a> Connection<'a> {
                 last_reads += 1;
                 if count == 0 || last_reads > LAST_READS_MAX {
                     // It is us who end the stream: what the client has sent of a line is not the line it meant.
-                    let_replies_leave(self.stream);
+                    self.deadlines.let_replies_leave();
                     return Ok(());
                 }
             }
@@ -138,7 +144,7 @@ impl<'a> Connection<'a> {
                 return Ok(());
             }
             if after == After::Close {
-                linger(self.stream);
+                self.deadlines.linger();
                 return Ok(());
             }
         }

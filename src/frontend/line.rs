@@ -1,6 +1,6 @@
 //! The door of the line protocol: clients, and neighbours of the legacy dialect, which come to the same port.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -9,8 +9,7 @@ use super::protocol::Protocol;
 use crate::member::conversation::{Conversation, Remote};
 use crate::member::metrics::Event;
 use crate::net::accept::Accepted;
-use crate::net::deadlines::Phase;
-use crate::net::stream::linger;
+use crate::net::deadlines::{Deadlines, Phase};
 use crate::proto::line::framing::{CLIENT_READ_BYTES, Framing};
 
 /// What one is told whose network is not named in the access file.
@@ -25,6 +24,13 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
     // A proxy names any address that it is told: none of them makes a neighbour.
     let legacy = if accepted.is_proxied { &[] } else { legacy_at(shared.legacy, accepted.from) };
+    let phase = Phase::Messages {
+        // A neighbour may have nothing to tell for days.
+        idle_time_max: limits.idle_time_max.filter(|_| legacy.is_empty()),
+        idle_time_when_full: limits.idle_time_when_full,
+        message_time_max: limits.line_time_max,
+    };
+    let mut deadlines = Deadlines::new(&accepted.stream, accepted.tls, phase, limits.reply_time_max)?;
     if let Some(access) = shared.access
         && legacy.is_empty()
         && !access.current().serves_lines_of(accepted.from.ip())
@@ -32,19 +38,13 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         let what =
             format_args!("{remote} is refused: `line_from` of the access file does not name its network");
         member.metrics.count_and_warn(Event::LineFrom, remote.from, what);
-        (&*accepted.stream).write_all(REFUSAL.as_bytes())?;
-        linger(&accepted.stream);
+        deadlines.write(REFUSAL.as_bytes())?;
+        deadlines.linger();
         return Ok(());
     }
     let conversation = Conversation::with_client(Arc::clone(&member.me), remote, legacy);
     let framing = Framing::new(limits.line_bytes_max, CLIENT_READ_BYTES);
-    let phase = Phase::Messages {
-        // A neighbour may have nothing to tell for days.
-        idle_time_max: limits.idle_time_max.filter(|_| legacy.is_empty()),
-        idle_time_when_full: limits.idle_time_when_full,
-        message_time_max: limits.line_time_max,
-    };
-    Connection::begin(shared, &accepted.stream, accepted.admitted, phase, conversation, framing)?.run()
+    Connection::begin(shared, &accepted.stream, accepted.admitted, deadlines, conversation, framing)?.run()
 }
 
 /// The legacy neighbours at an address, by their indices.

@@ -26,8 +26,8 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
 
 fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     match accepted.door.protocol {
-        Protocol::Line => line::serve(shared, accepted),
+        Protocol::Line | Protocol::LineTls => line::serve(shared, accepted),
         Protocol::Peer => peer::serve(shared, accepted),
-        Protocol::Http => http::serve(shared, accepted),
+        Protocol::Http | Protocol::Https => http::serve(shared, accepted),
     }
 }

@@ -7,7 +7,7 @@ use super::connection::{Connection, Shared};
 use super::protocol::Protocol;
 use crate::member::conversation::{Conversation, Remote};
 use crate::net::accept::Accepted;
-use crate::net::deadlines::Phase;
+use crate::net::deadlines::{Deadlines, Phase};
 use crate::os::{clock, random};
 use crate::proto::line::framing::Framing;
 
@@ -21,5 +21,6 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::nonce()?);
     let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
     let framing = Framing::for_unauthenticated();
-    Connection::begin(shared, &accepted.stream, accepted.admitted, phase, conversation, framing)?.run()
+    let deadlines = Deadlines::new(&accepted.stream, accepted.tls, phase, shared.gate.limits.reply_time_max)?;
+    Connection::begin(shared, &accepted.stream, accepted.admitted, deadlines, conversation, framing)?.run()
 }

@@ -10,10 +10,14 @@ use crate::proto::http::response::refusal;
 pub enum Protocol {
     /// The line protocol, with clients.
     Line,
+    /// The line protocol, encrypted.
+    LineTls,
     /// The protocol between servers.
     Peer,
     /// HTTP, with phones, browsers and monitors.
     Http,
+    /// HTTP, encrypted.
+    Https,
 }
 
 impl Protocol {
@@ -21,8 +25,18 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Line => "client",
+            Protocol::LineTls => "client_tls",
             Protocol::Peer => "peer",
             Protocol::Http => "http",
+            Protocol::Https => "https",
+        }
+    }
+
+    /// What is agreed on in the handshake of TLS, where clients ask.
+    pub fn application_protocols(self) -> &'static [&'static str] {
+        match self {
+            Protocol::Line | Protocol::LineTls | Protocol::Peer => &[],
+            Protocol::Http | Protocol::Https => &["http/1.1"],
         }
     }
 }
@@ -30,8 +44,19 @@ impl Protocol {
 impl Spoken for Protocol {
     fn refusal(self, why: &dyn fmt::Display) -> String {
         match self {
-            Protocol::Line | Protocol::Peer => format!("? {why}\n"),
-            Protocol::Http => refusal(&why.to_string()),
+            Protocol::Line | Protocol::LineTls | Protocol::Peer => format!("? {why}\n"),
+            Protocol::Http | Protocol::Https => refusal(503, &why.to_string()),
+        }
+    }
+
+    fn answer_to_plain_text(self) -> String {
+        match self {
+            Protocol::Line | Protocol::LineTls | Protocol::Peer => {
+                "? this port speaks TLS: encrypt, or use the port for plain text\n".to_owned()
+            }
+            Protocol::Http | Protocol::Https => {
+                refusal(400, "this port speaks TLS: use https in the address")
+            }
         }
     }
 }

@@ -96,6 +96,10 @@ metrics! {
     idle_displaced: IdleDisplaced,
     /// Connections without a hello that gave way to a newcomer on the peer port.
     unauthenticated_displaced: UnauthenticatedDisplaced,
+    /// Handshakes of TLS that were finished.
+    tls_handshakes,
+    /// Connections on ports for TLS that were closed without one: plain text, too slow, or nothing in common.
+    tls_handshakes_failed: Handshake,
     /// Connections on the peer port closed because no hello came in time.
     over_hello_time: HelloTime,
     /// Connections closed because a line was too long.

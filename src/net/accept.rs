@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustls::ServerConfig;
 
 use super::admission::{Admitted, Class, network};
 use super::fair_queue::Sender;
@@ -17,6 +18,7 @@ use super::gate::{Event, Gate};
 use super::refuse::{self, Refused};
 use super::shutdown::Registered;
 use super::stream::Stream;
+use super::tls::{self, Tls};
 use crate::os::clock;
 use crate::os::sync::TcpListener;
 
@@ -37,9 +39,11 @@ const SPARE: &str = "/dev/null";
 #[derive(Debug)]
 pub struct Accepted<'a, P> {
     /// The door that it came in by.
-    pub door: Door<P>,
+    pub door: Door<'a, P>,
     /// Its bytes.
     pub stream: Arc<Stream>,
+    /// What encrypts them, once the handshake is over, if its port is one of TLS.
+    pub tls: Option<Tls>,
     /// The other side's address, or that of the client that a proxy has named.
     pub from: SocketAddr,
     /// Whether it comes through a proxy. Its address grants it nothing then, whatever that is.
@@ -51,25 +55,37 @@ pub struct Accepted<'a, P> {
 }
 
 /// Where connections come in: what is spoken there, and which limits they count against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Door<P> {
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a, P> {
     /// What is spoken, which this room does not know.
     pub protocol: P,
     /// The limits.
     pub class: Class,
+    /// With which certificate it is encrypted, if it is.
+    pub tls: Option<&'a Arc<ServerConfig>>,
+}
+
+impl<P: Spoken> Door<'_, P> {
+    /// What one is told who is refused, with this reason. Before a handshake TLS has no words.
+    pub fn refusal(&self, why: &dyn Display) -> String {
+        if self.tls.is_some() { tls::REFUSAL.to_owned() } else { self.protocol.refusal(why) }
+    }
 }
 
 /// What is spoken at a door, as far as it concerns those who are not let in.
 pub trait Spoken: Copy + Display {
     /// What one is told who is refused, with this reason.
     fn refusal(self, why: &dyn Display) -> String;
+
+    /// What one is told who speaks plain text where TLS is spoken.
+    fn answer_to_plain_text(self) -> String;
 }
 
 /// What one thread that accepts has.
 pub struct Acceptor<'a, P> {
     gate: &'a Gate,
     listener: &'a TcpListener,
-    door: Door<P>,
+    door: Door<'a, P>,
     accepted: Sender<IpAddr, Accepted<'a, P>>,
     refused: Refused,
     /// Given up when descriptors have run out, so that one more connection can be taken and told so.
@@ -81,7 +97,7 @@ impl<'a, P: Spoken> Acceptor<'a, P> {
     pub fn new(
         gate: &'a Gate,
         listener: &'a TcpListener,
-        door: Door<P>,
+        door: Door<'a, P>,
         accepted: Sender<IpAddr, Accepted<'a, P>>,
     ) -> Acceptor<'a, P> {
         let spare = File::open(SPARE).ok();
@@ -123,7 +139,7 @@ impl<'a, P: Spoken> Acceptor<'a, P> {
             let what = format_args!("refused {from}: no descriptor is left; raise the limit of open files");
             gate.report(Event::OutOfDescriptors, what);
             let why = "no descriptor for one more connection; try again later";
-            refuse::tell(&stream, &self.door.protocol.refusal(&why));
+            refuse::tell(&stream, &self.door.refusal(&why));
             drop(stream);
             self.spare = File::open(SPARE).ok();
             return;
@@ -145,14 +161,15 @@ impl<'a, P: Spoken> Acceptor<'a, P> {
                     admitted.may_give_way(&stream);
                 }
                 let registered = gate.open.register(&stream);
-                let accepted = Accepted { door: self.door, stream, from, is_proxied, admitted, registered };
+                let accepted =
+                    Accepted { door: self.door, stream, tls: None, from, is_proxied, admitted, registered };
                 // It fails when the thread that takes them has ended, and so the server.
                 let _ = self.accepted.send(network(from.ip()), accepted);
             }
             Err(why) => {
                 let what = format_args!("refused {} {from}: {why}", self.door.protocol);
                 gate.report(Event::Refused(why, from), what);
-                self.refused.refuse(stream, &self.door.protocol.refusal(&why));
+                self.refused.refuse(stream, &self.door.refusal(&why));
             }
         }
     }

@@ -4,15 +4,17 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::stream::Stream;
+use super::stream::{self, Stream};
+use super::tls::Tls;
 use crate::os::clock;
 
 /// The deadlines of one conversation.
 pub struct Deadlines<'a> {
     stream: &'a Stream,
+    /// What encrypts it, if anything does.
+    tls: Option<Tls>,
     /// How long a read of the stream waits as it is set now: setting it is a system call.
     read_wait: Option<Duration>,
     write_time_max: Duration,
@@ -48,6 +50,8 @@ pub enum Received {
     Bytes(usize),
     /// Nothing of a client for long enough to give way to a newcomer: wait on.
     Idle,
+    /// The end of a stream in TLS that the other side did not announce: what has come of a message may lack its rest.
+    Cut,
     /// Nothing in time.
     TimedOut(TimedOut),
 }
@@ -79,9 +83,22 @@ impl<'a> Deadlines<'a> {
     ///
     /// # Errors
     /// If the stream is gone already.
-    pub fn new(stream: &'a Stream, phase: Phase, write_time_max: Duration) -> io::Result<Deadlines<'a>> {
+    pub fn new(
+        stream: &'a Stream,
+        tls: Option<Tls>,
+        phase: Phase,
+        write_time_max: Duration,
+    ) -> io::Result<Deadlines<'a>> {
         stream.set_write_timeout(Some(write_time_max))?;
-        Ok(Deadlines { stream, read_wait: None, write_time_max, phase, message_by: None, is_idle: false })
+        Ok(Deadlines {
+            stream,
+            tls,
+            read_wait: None,
+            write_time_max,
+            phase,
+            message_by: None,
+            is_idle: false,
+        })
     }
 
     /// From now on something else is waited for.
@@ -99,7 +116,26 @@ impl<'a> Deadlines<'a> {
     /// # Errors
     /// What the system says of the stream.
     pub fn read(&mut self, space: &mut [u8], is_mid_message: bool) -> io::Result<Received> {
+        match self.read_in_time(space, is_mid_message) {
+            // A socket never says so: it is how TLS names a cut.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Received::Cut),
+            received => received,
+        }
+    }
+
+    fn read_in_time(&mut self, space: &mut [u8], is_mid_message: bool) -> io::Result<Received> {
         loop {
+            if let Some(tls) = &mut self.tls
+                && let Some(count) = tls.decrypted(space)?
+            {
+                return Ok(Received::Bytes(count));
+            }
+            let is_mid_record = self.tls.as_ref().is_some_and(Tls::is_mid_record);
+            let is_mid_message = is_mid_message || is_mid_record;
+            if !is_mid_message {
+                // The rest of a record may have been of no message.
+                self.message_by = None;
+            }
             // How long a read may wait that has no other end, what it means if nothing comes, and when it must be over.
             let (wait, late, by) = match self.phase {
                 Phase::Unauthenticated(by) => (None, Received::TimedOut(TimedOut::Authentication), Some(by)),
@@ -128,12 +164,12 @@ impl<'a> Deadlines<'a> {
                 return Ok(late);
             }
             self.wait_in_reads(left.or(wait))?;
-            let mut stream = self.stream;
-            match stream.read(space) {
-                Ok(count) => {
+            match self.read_once(space) {
+                Ok(Some(count)) => {
                     self.is_idle = false;
                     return Ok(Received::Bytes(count));
                 }
+                Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if by.is_none() {
@@ -150,43 +186,85 @@ impl<'a> Deadlines<'a> {
     ///
     /// # Errors
     /// What the system says of the stream.
-    pub fn write(&self, replies: &[u8]) -> io::Result<Written> {
+    pub fn write(&mut self, replies: &[u8]) -> io::Result<Written> {
         let deadline = clock::deadline(self.write_time_max);
-        let (mut stream, mut rest, mut is_shortened) = (self.stream, replies, false);
+        let (mut rest, mut is_shortened) = (replies, false);
         loop {
-            match stream.write(rest) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => rest = &rest[count..],
+            match self.write_once(&mut rest) {
+                Ok(true) => break,
+                Ok(false) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Written::Late),
                 Err(error) => return Err(error),
-            }
-            if rest.is_empty() {
-                break;
             }
             // A call returns early when its own time is over, or for a signal.
             let left = deadline.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 return Ok(Written::Late);
             }
-            stream.set_write_timeout(Some(left))?;
+            self.stream.set_write_timeout(Some(left))?;
             is_shortened = true;
         }
         if is_shortened {
-            stream.set_write_timeout(Some(self.write_time_max))?;
+            self.stream.set_write_timeout(Some(self.write_time_max))?;
         }
         Ok(Written::All)
     }
 
+    /// Says that nothing more will be sent, and reads on for a moment: see [`stream::linger`].
+    pub fn linger(&mut self) {
+        self.end();
+        stream::linger(self.stream);
+    }
+
+    /// Says that nothing more will be sent, and waits until all of it is: see [`stream::let_replies_leave`].
+    pub fn let_replies_leave(&mut self) {
+        self.end();
+        stream::let_replies_leave(self.stream);
+    }
+
+    fn end(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.end(self.stream);
+        }
+    }
+
+    /// Waits for bytes; `None` if what came was TLS's alone.
+    fn read_once(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        let mut stream = self.stream;
+        match &mut self.tls {
+            None => stream.read(space).map(Some),
+            Some(tls) => tls.read(stream, space, RecvFlags::empty()),
+        }
+    }
+
+    /// Writes what the other side takes, and says whether nothing is left.
+    fn write_once(&mut self, rest: &mut &[u8]) -> io::Result<bool> {
+        let mut stream = self.stream;
+        match &mut self.tls {
+            None => {
+                let count = stream.write(rest)?;
+                *rest = &rest[count..];
+                if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(rest.is_empty()) }
+            }
+            Some(tls) => tls.write(stream, rest),
+        }
+    }
+
     /// Reads what is there already, without waiting, because the rest of a message that was sent in one piece needs no
     /// deadline. `None` if nothing is.
-    fn read_at_once(&self, space: &mut [u8]) -> io::Result<Option<usize>> {
+    fn read_at_once(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
-            match recv(self.stream, &mut *space, RecvFlags::DONTWAIT) {
-                Ok((count, _)) => return Ok(Some(count)),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(error) => return Err(error.into()),
+            let read = match &mut self.tls {
+                None => recv(self.stream, &mut *space, RecvFlags::DONTWAIT)
+                    .map(|(count, _)| Some(count))
+                    .map_err(io::Error::from),
+                Some(tls) => tls.read(self.stream, space, RecvFlags::DONTWAIT),
+            };
+            match read {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                read => return read,
             }
         }
     }
@@ -197,5 +275,11 @@ impl<'a> Deadlines<'a> {
             self.read_wait = wait;
         }
         Ok(())
+    }
+}
+
+impl Drop for Deadlines<'_> {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -40,6 +40,10 @@ pub enum Event {
     GaveWay(Class, SocketAddr),
     /// One from the proxy at this address was refused because that did not say whose it is.
     NotNamed(SocketAddr),
+    /// A handshake of TLS was finished.
+    Handshake,
+    /// One from this address was closed because it is not encrypted.
+    HandshakeFailed(SocketAddr),
     /// One was refused because no descriptor could be had.
     OutOfDescriptors,
     /// One was refused because no thread could be had.

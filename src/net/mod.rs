@@ -6,9 +6,11 @@
 pub mod accept;
 pub mod admission;
 pub mod bodies;
+pub mod certificate;
 pub mod deadlines;
 pub mod fair_queue;
 pub mod gate;
+pub mod handshake;
 pub mod idle_threads;
 pub mod listen;
 pub mod proxied;
@@ -17,3 +19,4 @@ pub mod refuse;
 pub mod shutdown;
 pub mod stream;
 pub mod thread_pool;
+pub mod tls;

@@ -53,7 +53,7 @@ pub fn named<'a, P: Spoken>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Optio
                 Event::NotNamed(proxy),
                 format_args!("refused a connection from the proxy {proxy}: {why}"),
             );
-            refuse::tell(&accepted.stream, &accepted.door.protocol.refusal(&why));
+            refuse::tell(&accepted.stream, &accepted.door.refusal(&why));
             linger_blocking(&accepted.stream);
             return None;
         }
@@ -62,7 +62,7 @@ pub fn named<'a, P: Spoken>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Optio
     if let Err(why) = accepted.admitted.named(from, &gate.limits) {
         let what = format_args!("refused {} {from}: {why}", accepted.door.protocol);
         gate.report(Event::Refused(why, from), what);
-        refuse::tell(&accepted.stream, &accepted.door.protocol.refusal(&why));
+        refuse::tell(&accepted.stream, &accepted.door.refusal(&why));
         linger_blocking(&accepted.stream);
         return None;
     }

@@ -16,6 +16,7 @@ use super::accept::{Accepted, Spoken};
 use super::admission::Class;
 use super::fair_queue::{Received, Receiver};
 use super::gate::{Event, Gate};
+use super::handshake;
 use super::idle_threads::IdleThreads;
 use super::proxied;
 use super::refuse::Refused;
@@ -66,7 +67,8 @@ impl<'a, P: Spoken> Service<'a, P> {
         let from = connection.from;
         drop(permit);
         let serve = || {
-            if let Some(connection) = proxied::named(self.gate, connection) {
+            let named = proxied::named(self.gate, connection);
+            if let Some(connection) = named.and_then(|named| handshake::secured(self.gate, named)) {
                 (self.serve)(connection);
             }
         };
@@ -166,7 +168,7 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
         let gate = self.service.gate;
         gate.report(event, format_args!("refused {from}, no {what} for one more connection: {why}"));
         let told = format!("no {what} for one more connection; try again later");
-        self.refused.refuse(stream, &door.protocol.refusal(&told));
+        self.refused.refuse(stream, &door.refusal(&told));
     }
 }
 

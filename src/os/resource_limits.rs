@@ -7,15 +7,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Descriptors of the server itself: standard streams, log and its successor, listeners, what each keeps in
+/// Descriptors of the server itself: standard streams, log and its successor, five listeners, what each keeps in
 /// spare, what `accept` takes before a connection is there, and a few that libraries open.
-const OWN_DESCRIPTORS: u64 = 16;
+const OWN_DESCRIPTORS: u64 = 32;
 
 /// Descriptors for each neighbour: our link, its link, of ours one more that is being made again, and its places.
 const NEIGHBOUR_DESCRIPTORS: u64 = 3 + NEIGHBOUR_PLACES as u64;
 
-/// Threads that refuse connections and keep some of them for a moment: two that accept, one that starts threads.
-const REFUSERS: u64 = 3;
+/// Threads that refuse connections and keep some of them for a moment: five that accept, one that starts threads.
+const REFUSERS: u64 = 6;
 
 /// Refused connections that each of these keeps for a moment.
 pub const REFUSED_MAX: usize = 32;
@@ -32,7 +32,7 @@ pub const UNNAMED_MAX: u32 = 32;
 pub const NEIGHBOUR_PLACES: u32 = 4;
 
 /// Threads of the server itself.
-const OWN_THREADS: u64 = 8;
+const OWN_THREADS: u64 = 16;
 
 /// Threads for each neighbour: our link, its watcher, the conversation of its link, and those in its places.
 const NEIGHBOUR_THREADS: u64 = 3 + NEIGHBOUR_PLACES as u64;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::journal::OpenError;
 use crate::member::recover::StartError;
+use crate::net::certificate::BadPair;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,12 @@ pub enum ServeError {
     /// Its journal cannot be used.
     #[error(transparent)]
     Journal(OpenError),
+    /// Its certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] BadPair),
+    /// TLS cannot be spoken.
+    #[error("TLS cannot be spoken: {0}")]
+    Tls(#[from] rustls::Error),
     /// The epoch of its memory needs a random number.
     #[error("the operating system has no random numbers to give: {0}")]
     Random(io::Error),

@@ -15,6 +15,7 @@
 //! | admin | one, if there is a journal | `accept` |
 //! | places | one, if they come from a file | until they are to be read again, the disk |
 //! | access | one, if there is an access file | until it is to be read again |
+//! | certificate | one, if TLS is spoken | a minute, or until it is to be read again |
 //!
 //! Locks, channels, threads and sockets come from [`crate::os::sync`], so that tests can put a model of them in their
 //! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
@@ -30,11 +31,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::order::{Parts, Serving};
+use self::order::{Encrypted, Parts, Serving};
 use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
+use crate::frontend::protocol::Protocol;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::finder::{self, Finder};
@@ -42,6 +44,7 @@ use crate::member::metrics::Event;
 use crate::member::warnings::Source;
 use crate::member::{recover, status};
 use crate::net::admission::{Admission, Class, Overload};
+use crate::net::certificate::Certificate;
 use crate::net::gate::{self, Gate};
 use crate::net::listen::{INPUT_BYTES_MAX, Output, Vanished, listen};
 use crate::net::shutdown::OpenStreams;
@@ -57,11 +60,12 @@ pub struct Server {
     stop: Sender<&'static str>,
 }
 
-/// Stops a server from any thread, or has it read its access file again, as often as one likes.
+/// Stops a server from any thread, or has it read its access file and certificate again, as often as one likes.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     stop: Sender<&'static str>,
     access: Option<Arc<AccessControl>>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Stopper {
@@ -74,6 +78,11 @@ impl Stopper {
     /// Asks the server to read its access file again, if it has one.
     pub fn reload_access(&self) {
         self.access.iter().for_each(|access| access.ask_to_reload());
+    }
+
+    /// Asks the server to read its certificate and key again, if it has them.
+    pub fn reload_certificate(&self) {
+        self.certificate.iter().for_each(|certificate| certificate.ask_to_reload());
     }
 
     /// Asks the server to stop, as its own program does.
@@ -129,7 +138,18 @@ impl Server {
         let peers = bind(configured.peer, None)?;
         let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
         let http = configured.http.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
-        if http.is_some() {
+        let certificate = config.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
+        let mut encrypted = Vec::new();
+        if let Some(certificate) = &certificate {
+            let addresses = [(Protocol::LineTls, configured.client_tls), (Protocol::Https, configured.https)];
+            for (protocol, address) in addresses {
+                let Some(address) = address else { continue };
+                let listener = bind(address, Some(INPUT_BYTES_MAX))?;
+                let config = certificate.server_config(protocol.application_protocols())?;
+                encrypted.push(Encrypted { listener, protocol, config });
+            }
+        }
+        if http.is_some() || configured.https.is_some() {
             start.node = start.node.with_index(finder::BYTES_PER_CLIENT);
         }
         let member = Arc::new(Member::new(start, places, &limits));
@@ -145,6 +165,8 @@ impl Server {
             clients,
             peers,
             http,
+            certificate,
+            encrypted,
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             gate: Gate::new(limits, admission, config.proxy_from.clone(), report_to(&member)),
             member,
@@ -164,7 +186,8 @@ impl Server {
 
     /// What stops this server.
     pub fn stopper(&self) -> Stopper {
-        Stopper { stop: self.stop.clone(), access: self.parts.access.clone() }
+        let Parts { access, certificate, .. } = &self.parts;
+        Stopper { stop: self.stop.clone(), access: access.clone(), certificate: certificate.clone() }
     }
 
     /// What makes this server read a file of places again.
@@ -215,6 +238,10 @@ fn report_to(member: &Arc<Member>) -> gate::Report {
         let (refused, source) = match event {
             gate::Event::Accepted(Class::Client) => return metrics.clients_accepted.add(1),
             gate::Event::Accepted(Class::Peer) => return metrics.peers_accepted.add(1),
+            gate::Event::Handshake => return metrics.tls_handshakes.add(1),
+            gate::Event::HandshakeFailed(from) => {
+                return metrics.count_and_warn(Event::Handshake, from, what);
+            }
             gate::Event::Panicked => {
                 log::error!("{what}");
                 return member.after_panic();

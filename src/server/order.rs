@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 use super::error::ServeError;
 use super::reload::Reloads;
 use crate::frontend::access::AccessControl;
@@ -17,6 +19,7 @@ use crate::member::link_log::DRAIN_WAIT_MAX;
 use crate::member::{flusher, status};
 use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
 use crate::net::admission::Class;
+use crate::net::certificate::Certificate;
 use crate::net::fair_queue::fair_queue;
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
@@ -37,6 +40,10 @@ pub(super) struct Parts {
     pub(super) peers: TcpListener,
     /// Where HTTP is spoken, if it is.
     pub(super) http: Option<TcpListener>,
+    /// What the ports for TLS show, if there are any.
+    pub(super) certificate: Option<Arc<Certificate>>,
+    /// Where TLS is spoken.
+    pub(super) encrypted: Vec<Encrypted>,
     /// Where the neighbours listen, by their indices.
     pub(super) neighbours: Vec<SocketAddr>,
     pub(super) member: Arc<Member>,
@@ -58,6 +65,13 @@ pub(super) struct Parts {
     pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
     pub(super) stop: Receiver<&'static str>,
+}
+
+/// A port for TLS.
+pub(super) struct Encrypted {
+    pub(super) listener: TcpListener,
+    pub(super) protocol: Protocol,
+    pub(super) config: Arc<ServerConfig>,
 }
 
 /// A server while it runs.
@@ -91,9 +105,10 @@ impl<'a> Serving<'a> {
     }
 
     fn serve(&self) -> Result<(), ServeError> {
-        let Parts { member, finder, http, gate, links, .. } = self.server;
+        let Parts { member, finder, http, encrypted, gate, links, .. } = self.server;
         let neighbours = self.neighbours();
-        let changes = http.as_ref().map(|_| member.subscribe());
+        let speaks_http = http.is_some() || encrypted.iter().any(|port| port.protocol == Protocol::Https);
+        let changes = speaks_http.then(|| member.subscribe());
         let service = Service::new(gate, {
             let shared = self.connections();
             move |accepted| frontend::serve(shared, accepted)
@@ -124,14 +139,11 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { clients, peers, http, member, gate, admin, access, status_every, reloads, stop, .. } =
-            self.server;
+        let Parts { member, gate, admin, access, certificate, status_every, reloads, stop, .. } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
-        let doors = [(clients, Protocol::Line, Class::Client), (peers, Protocol::Peer, Class::Peer)];
-        let http = http.as_ref().map(|http| (http, Protocol::Http, Class::Client));
-        for (listener, protocol, class) in doors.into_iter().chain(http) {
-            let door = Door { protocol, class };
+        for (listener, door) in self.doors() {
+            let protocol = door.protocol;
             let acceptor = Acceptor::new(gate, listener, door, accepted.clone());
             spawn(scope, format!("accept-{protocol}"), move || acceptor.run())?;
         }
@@ -145,13 +157,14 @@ impl<'a> Serving<'a> {
         if let Some(access) = access {
             spawn(scope, "access".to_owned(), || access.run())?;
         }
+        if let Some(certificate) = certificate {
+            spawn(scope, "certificate".to_owned(), || certificate.run())?;
+        }
         // One for each neighbour, and one for whatever else connects there.
         let kept_for_peers = member.me.neighbours.len() + 1;
         let pool = ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
         spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
-        let whom = if access.is_some() { "with users" } else { "for this machine alone, without --access" };
-        let also = http.map_or(String::new(), |(http, ..)| format!(", and HTTP on {} {whom}", address(http)));
-        log::info!("{} serves clients on {}{also}", member.me.name, address(clients));
+        self.log_doors();
         let connections_open = || gate.admission.clients_open();
         if let Some(by) = status::report_every(member, connections_open, *status_every, stop) {
             log::info!("asked to stop by {by}");
@@ -164,6 +177,37 @@ impl<'a> Serving<'a> {
         gate.open.wait_until_closed(clock::deadline(LAST_WORD_WAIT_MAX));
         gate.open.cut();
         Ok(())
+    }
+
+    /// Where connections come in.
+    fn doors(&self) -> Vec<(&'a TcpListener, Door<'a, Protocol>)> {
+        let Parts { clients, peers, http, encrypted, .. } = self.server;
+        let plain = |listener, protocol, class| (listener, Door { protocol, class, tls: None });
+        let mut doors =
+            vec![plain(clients, Protocol::Line, Class::Client), plain(peers, Protocol::Peer, Class::Peer)];
+        doors.extend(http.as_ref().map(|http| plain(http, Protocol::Http, Class::Client)));
+        for Encrypted { listener, protocol, config } in encrypted {
+            let door = Door { protocol: *protocol, class: Class::Client, tls: Some(config) };
+            doors.push((listener, door));
+        }
+        doors
+    }
+
+    fn log_doors(&self) {
+        let Parts { member, access, .. } = self.server;
+        let whom = if access.is_some() { "with users" } else { "for this machine alone, without --access" };
+        let mut doors = Vec::new();
+        for (listener, door) in self.doors() {
+            let at = address(listener);
+            doors.push(match door.protocol {
+                Protocol::Line => format!("clients on {at}"),
+                Protocol::LineTls => format!("clients in TLS on {at}"),
+                Protocol::Http => format!("HTTP on {at} {whom}"),
+                Protocol::Https => format!("HTTPS on {at} {whom}"),
+                Protocol::Peer => continue,
+            });
+        }
+        log::info!("{} serves {}", member.me.name, doors.join(", and "));
     }
 
     /// What all connections share.
@@ -182,7 +226,7 @@ impl<'a> Serving<'a> {
     fn stop_accepting(&self) {
         self.server.gate.open.stop_reading();
         self.server.dialling.stop_reading();
-        for listener in [&self.server.clients, &self.server.peers].into_iter().chain(&self.server.http) {
+        for (listener, _) in self.doors() {
             sync::stop_listening(listener);
         }
         if let Some(admin) = &self.server.admin {
@@ -191,6 +235,9 @@ impl<'a> Serving<'a> {
         self.server.reloads.reloader.stop();
         if let Some(access) = &self.server.access {
             access.stop();
+        }
+        if let Some(certificate) = &self.server.certificate {
+            certificate.stop();
         }
     }
 }

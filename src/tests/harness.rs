@@ -51,6 +51,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         auth: Auth::Loopback,
         secret_file: None,
         access: None,
+        tls: None,
     }
 }
 

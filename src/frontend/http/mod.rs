@@ -24,7 +24,7 @@ use crate::net::accept::Accepted;
 use crate::net::admission::{Admitted, network};
 use crate::net::bodies::Held;
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
-use crate::net::stream::{Stream, let_replies_leave, linger};
+use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::proto::http::head::BadRequest;
 use crate::proto::http::request::{Progress, Reader};
@@ -68,7 +68,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let connection = Connection {
         shared,
         remote,
-        deadlines: Deadlines::new(&accepted.stream, phase, limits.reply_time_max)?,
+        deadlines: Deadlines::new(&accepted.stream, accepted.tls, phase, limits.reply_time_max)?,
         stream: &accepted.stream,
         admitted: accepted.admitted,
         rate_limit: RateLimit::new(limits.places_calls_per_minute)
@@ -85,7 +85,7 @@ impl Connection<'_> {
         loop {
             let is_mid_request = self.reader.is_mid_request();
             let count = match self.deadlines.read(self.reader.space(), is_mid_request)? {
-                Received::Bytes(0) => return Ok(()),
+                Received::Bytes(0) | Received::Cut => return Ok(()),
                 Received::Bytes(count) => count,
                 Received::Idle => {
                     self.admitted.may_give_way(self.stream);
@@ -98,11 +98,11 @@ impl Connection<'_> {
             let after = self.requests()?;
             self.flush()?;
             if self.shared.gate.open.is_stopping() {
-                let_replies_leave(self.stream);
+                self.deadlines.let_replies_leave();
                 return Ok(());
             }
             if after == After::Close || !keeps_place {
-                linger(self.stream);
+                self.deadlines.linger();
                 return Ok(());
             }
         }
@@ -207,7 +207,7 @@ impl Connection<'_> {
             metrics.over_idle_time.add(1);
         }
         self.flush()?;
-        linger(self.stream);
+        self.deadlines.linger();
         Ok(())
     }
 

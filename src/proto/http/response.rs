@@ -88,10 +88,10 @@ impl Response {
 }
 
 /// The answer to a connection that is not let in, before it has asked for anything.
-pub fn refusal(why: &str) -> String {
-    let body = Response::problem(503, why).body;
+pub fn refusal(status: u16, why: &str) -> String {
+    let body = Response::problem(status, why).body;
     let head = format!("Content-Type: {PROBLEM}\r\nContent-Length: {}\r\nConnection: close", body.len());
-    format!("HTTP/1.1 503 {}\r\n{head}\r\n\r\n{}", reason(503), String::from_utf8_lossy(&body))
+    format!("HTTP/1.1 {status} {}\r\n{head}\r\n\r\n{}", reason(status), String::from_utf8_lossy(&body))
 }
 
 /// What tells a client to send the body that it holds back.

@@ -97,13 +97,16 @@ impl Unserved {
     pub(super) fn converse(&self, socket: TcpStream) {
         let Unserved { member, finder, gate, .. } = self;
         let from: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
-        let door = Door { protocol: Protocol::Line, class: Class::Client };
+        let door = Door { protocol: Protocol::Line, class: Class::Client, tls: None };
         let admitted = gate.admission.admit(door.class, from, &gate.limits).unwrap();
         let stream = Arc::new(socket);
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
         let shared = connection::Shared { member, finder, gate, output, legacy: &[], access: None };
-        frontend::serve(shared, Accepted { door, stream, from, is_proxied: false, admitted, registered });
+        frontend::serve(
+            shared,
+            Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered },
+        );
     }
 
     /// The neighbour with this index, whose link follows the change log from now on.
