@@ -8,7 +8,7 @@ use crate::config::{Config, Durability, Herd, JournalOptions, Limits, Member};
 use crate::tests::free_address::free_address;
 
 /// Recorded requests, each with the status and the body of its answer, and with what is known after it.
-const TRANSCRIPTS: [(&str, &str); 4] = [
+pub(super) const TRANSCRIPTS: [(&str, &str); 4] = [
     ("owntracks", include_str!("http_transcripts/owntracks.txt")),
     ("traccar", include_str!("http_transcripts/traccar.txt")),
     ("overland", include_str!("http_transcripts/overland.txt")),

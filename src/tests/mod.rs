@@ -32,5 +32,6 @@ mod pure;
 mod resend;
 mod stopping;
 mod tidy;
+mod tls;
 mod transcripts;
 mod trust;

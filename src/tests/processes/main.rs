@@ -21,6 +21,7 @@ mod rotation;
 mod scripts;
 mod signals;
 mod stopping;
+mod tls;
 #[path = "../transcripts/mod.rs"]
 mod transcripts;
 mod twins;
