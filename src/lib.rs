@@ -16,7 +16,7 @@
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
 //! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
 //! | [`os`] | the operating system: time, random numbers, locks, threads, permits, limits, signals, Unix sockets |
-//! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, deadlines, stopping |
+//! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, TLS, deadlines, stopping |
 //! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
 //! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
 //! | [`peering`] | links out: one dialer, one sender for each dialect, the reader of acknowledgements |

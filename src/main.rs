@@ -49,8 +49,7 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
                 "SIGHUP: the log is opened again, and files of places, their key, access and TLS are read again",
             );
             reloader.reload();
-            stopper.reload_access();
-            stopper.reload_certificate();
+            stopper.reload_files();
         }
     })?;
     server.run()?;

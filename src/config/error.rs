@@ -151,8 +151,8 @@ pub enum ConfigError {
     },
     /// A certificate or a key, and no address of TLS.
     #[error(
-        "{0} has no address for TLS, so --tls-cert and --tls-key are of no use: remove them, or give it one in the herd \
-         file, such as https = \"127.0.0.1:12850\""
+        "{0} has no address for TLS, so --tls-cert and --tls-key are of no use: remove them, or give it one in the \
+         herd file, such as https = \"127.0.0.1:12850\""
     )]
     NoUseForPair(ServerName),
     /// The file of users cannot be read.

@@ -67,13 +67,19 @@ pub enum BadPair {
         why: pem::Error,
     },
     /// No certificate is in its file.
-    #[error("{} has no certificate: it takes the server's own in PEM, and after it those that vouch for it", .0.display())]
+    #[error(
+        "{} has no certificate: it takes the server's own in PEM, and after it those that vouch for it",
+        .0.display()
+    )]
     NoCertificate(PathBuf),
     /// No key is in its file.
     #[error("{} has no private key in PEM", .0.display())]
     NoKey(PathBuf),
     /// The key needs a passphrase, for which nobody can be asked.
-    #[error("the key in {path} has a passphrase: `openssl pkey -in {path} -out NEW` writes it without one", path = .0.display())]
+    #[error(
+        "the key in {path} has a passphrase: `openssl pkey -in {path} -out NEW` writes it without one",
+        path = .0.display()
+    )]
     Encrypted(PathBuf),
     /// A certificate cannot be understood.
     #[error("a certificate in {} cannot be understood: {why}", path.display())]

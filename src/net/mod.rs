@@ -1,4 +1,5 @@
-//! Connections in, for any protocol: listening, accepting, admission control, a thread for each, deadlines, stopping.
+//! Connections in, for any protocol: listening, accepting, admission control, a thread for each, TLS, deadlines,
+//! stopping.
 //!
 //! This room knows no protocol, no member and no rules of the herd. A door gives it a tag for its connections, a class
 //! of limits, and the closure that serves one; what must be counted or warned of goes out through [`gate::Gate`].

@@ -117,7 +117,7 @@ impl Tls {
 
     fn write_what_fits(&mut self, socket: &Stream) {
         // A connection that ends waits for nothing.
-        let _ = self.session.write_tls(&mut AtOnce(socket));
+        while self.session.wants_write() && matches!(self.session.write_tls(&mut AtOnce(socket)), Ok(1..)) {}
     }
 }
 

@@ -85,6 +85,12 @@ impl Stopper {
         self.certificate.iter().for_each(|certificate| certificate.ask_to_reload());
     }
 
+    /// Asks for all of that.
+    pub fn reload_files(&self) {
+        self.reload_access();
+        self.reload_certificate();
+    }
+
     /// Asks the server to stop, as its own program does.
     pub fn stop(&self) {
         self.stop_by("its program");

@@ -13,7 +13,7 @@ use crate::real::{RealHerd, eventually, note};
 
 /// Whether a program is there; if not, the test says so and is over.
 fn has(program: &str) -> bool {
-    let is_there = Command::new(program).arg("version").output().is_ok();
+    let is_there = Command::new(program).arg("--version").output().is_ok();
     if !is_there {
         note(format_args!("skipped: it takes {program} (Debian: apt-get install {program})"));
     }
