@@ -30,6 +30,11 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N",
         value_parser = count(1..=CONNECTIONS_MAX), allow_negative_numbers = true)]
     connections_per_address_max: Option<u32>,
+    /// How many of the clients may be streams of events, which are open for as long as a browser shows them; one more is
+    /// refused [default: half of --connections-max].
+    #[arg(long, value_name = "N",
+        value_parser = count(1..=CONNECTIONS_MAX), allow_negative_numbers = true)]
+    watchers_max: Option<u32>,
     /// How many connections on the peer port may be unauthenticated: they have not said hello. The oldest gives way to
     /// one more. Each neighbour's address has four places besides.
     #[arg(long, value_name = "N", default_value_t = HELLO_PENDING_DEFAULT,
@@ -111,6 +116,7 @@ impl RawLimits {
         Limits {
             connections_max: self.connections_max,
             connections_per_address_max: self.connections_per_address_max,
+            watchers_max: self.watchers_max,
             hello_pending_max: self.hello_pending_max,
             hello_time_max: self.hello_time_max,
             handshake_time_max: self.handshake_time_max,

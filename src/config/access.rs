@@ -226,6 +226,11 @@ impl Access {
         }
     }
 
+    /// Whether a client is that of a user of this group.
+    pub fn is_of_group(&self, group: &str, client: &str) -> bool {
+        self.owners(client).any(|owner| self.users[owner].group.as_deref() == Some(group))
+    }
+
     /// Whether the line port may be used from there.
     pub fn serves_lines_of(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

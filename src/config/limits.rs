@@ -126,6 +126,9 @@ pub struct Limits {
     /// Client connections from one address; an address of IPv6 is its first 64 bits. `None` by default, because
     /// a whole mobile network may be behind one address.
     pub connections_per_address_max: Option<u32>,
+    /// Streams of events at once, 1 to [`CONNECTIONS_MAX`]; `None` for half of the client connections, because phones
+    /// that report must find a place too.
+    pub watchers_max: Option<u32>,
     /// Connections on the peer port that have not said hello, 1 to [`HELLO_PENDING_MAX`], besides those that each
     /// neighbour's address has a place for.
     pub hello_pending_max: u32,
@@ -165,11 +168,19 @@ pub struct Limits {
     pub places_calls_per_address: u32,
 }
 
+impl Limits {
+    /// Streams of events at once.
+    pub fn watchers_max(&self) -> u32 {
+        self.watchers_max.unwrap_or(self.connections_max / 2).clamp(1, self.connections_max)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: CONNECTIONS_DEFAULT,
             connections_per_address_max: None,
+            watchers_max: None,
             hello_pending_max: HELLO_PENDING_DEFAULT,
             hello_time_max: HELLO_TIME_DEFAULT,
             handshake_time_max: HANDSHAKE_TIME_DEFAULT,

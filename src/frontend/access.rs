@@ -12,11 +12,20 @@ use super::failed_logins::FailedLogins;
 
 /// The users of the moment, and a thread's work to read them again.
 pub struct AccessControl {
-    current: RwLock<Arc<Access>>,
+    current: RwLock<Current>,
     /// The logins that failed.
     pub failed: FailedLogins,
     asked: (Sender<()>, Receiver<()>),
     is_stopping: AtomicBool,
+}
+
+/// The users of the moment, and how often they have changed.
+#[derive(Clone)]
+pub struct Current {
+    /// The users.
+    pub access: Arc<Access>,
+    /// How often they have changed.
+    pub generation: u64,
 }
 
 impl AccessControl {
@@ -24,7 +33,7 @@ impl AccessControl {
     pub fn new(access: Access) -> AccessControl {
         warn_if_readable(&access);
         AccessControl {
-            current: RwLock::new(Arc::new(access)),
+            current: RwLock::new(Current { access: Arc::new(access), generation: 0 }),
             failed: FailedLogins::default(),
             asked: bounded(1),
             is_stopping: AtomicBool::new(false),
@@ -33,7 +42,12 @@ impl AccessControl {
 
     /// The users of the moment.
     pub fn current(&self) -> Arc<Access> {
-        Arc::clone(&self.current.read())
+        Arc::clone(&self.current.read().access)
+    }
+
+    /// The users of the moment, and how often they have changed.
+    pub fn current_generation(&self) -> Current {
+        self.current.read().clone()
     }
 
     /// Has the file read again, by the thread that is in [`AccessControl::run`].
@@ -42,10 +56,11 @@ impl AccessControl {
         let _ = self.asked.0.try_send(());
     }
 
-    /// Reads the file again whenever it is asked to, until [`AccessControl::stop`].
-    pub fn run(&self) {
+    /// Reads the file again whenever it is asked to, until [`AccessControl::stop`], and tells `reloaded`.
+    pub fn run(&self, reloaded: impl Fn()) {
         while self.asked.1.recv().is_ok() && !self.is_stopping.load(Ordering::Acquire) {
             self.reload();
+            reloaded();
         }
     }
 
@@ -62,7 +77,10 @@ impl AccessControl {
                 warn_if_readable(&access);
                 let (users, tokens) = access.counts();
                 log::info!("{} is read again: users {users}, tokens {tokens}", access.path().display());
-                *self.current.write() = Arc::new(access);
+                let mut current = self.current.write();
+                if *current.access != access {
+                    *current = Current { access: Arc::new(access), generation: current.generation + 1 };
+                }
             }
             Err(error) => log::warn!("the access file is as it was before: {error}"),
         }

@@ -15,6 +15,7 @@ use crate::member::metrics::Event;
 use crate::member::peer_registry::Registration;
 use crate::member::rate_limit::RateLimit;
 use crate::member::turn::Turn;
+use crate::member::watchers::Watchers;
 use crate::net::admission::{Admitted, Overload, network};
 use crate::net::deadlines::{Deadlines, Phase, Received, TimedOut, Written};
 use crate::net::gate::Gate;
@@ -34,6 +35,8 @@ pub struct Shared<'a> {
     pub member: &'a Member,
     /// Who finds clients by place.
     pub finder: &'a Finder,
+    /// What those share that watch clients.
+    pub watchers: &'a Watchers,
     /// What they came in by.
     pub gate: &'a Gate,
     /// The bytes that may be owed to one of them.

@@ -13,6 +13,7 @@ use geographiclib_rs::{Geodesic, InverseGeodesic};
 use super::Member;
 use super::located::Located;
 use super::notifier::Subscription;
+use super::watchers::Watchers;
 use crate::os::clock;
 use crate::os::sync::{AtomicBool, Mutex, RwLock};
 use crate::proto::geo::area::Area;
@@ -71,6 +72,17 @@ pub struct FoundClients {
     pub is_cut: bool,
 }
 
+/// What the index has in a box.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// The numbers of the records: all that were in the box at the position, and perhaps others.
+    pub records: Vec<u32>,
+    /// Whether there may be more.
+    pub is_cut: bool,
+    /// The position in the log of changes up to which the index has everything.
+    pub position: u64,
+}
+
 /// The index is not complete yet, because the server has just started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the index of places is being built since the start: ask again in a second")]
@@ -89,8 +101,9 @@ impl Default for Finder {
 }
 
 impl Finder {
-    /// Follows the changes until told to finish.
-    pub fn run(&self, member: &Member, changes: &Subscription<'_>) {
+    /// Follows the changes until told to finish, and wakes all watchers when there are some: so what wakes a thousand
+    /// of them costs a report no more than one.
+    pub fn run(&self, member: &Member, changes: &Subscription<'_>, watchers: &Watchers) {
         while !changes.is_stopping() {
             changes.begin_look();
             let mut has_changed = false;
@@ -98,6 +111,7 @@ impl Finder {
                 has_changed = true;
             }
             self.is_ready.store(true, Ordering::Release);
+            watchers.notify();
             if has_changed {
                 changes.pause_until(clock::deadline(REST));
             } else {
@@ -139,6 +153,19 @@ impl Finder {
             true
         });
         Ok(found)
+    }
+
+    /// The records that may be in a box.
+    ///
+    /// # Errors
+    /// If the server has just started.
+    pub fn candidates(&self, member: &Member, area: &Area) -> Result<Candidates, NotReady> {
+        let _permit = member.cpu_permits.acquire();
+        self.prepare(member)?;
+        // The position goes first: the index may have come further when it is asked, and never less far.
+        let position = self.follower.lock().cursor.position();
+        let found = self.index.read().within(area, CANDIDATES_MAX);
+        Ok(Candidates { records: found.records, is_cut: found.is_cut, position })
     }
 
     /// The at most `limit` nearest clients within a radius of a place, of those that the asker may see.
@@ -262,7 +289,7 @@ fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Locat
 
 /// Where a stored line says that its client is; `None` for a tombstone. Only the two last fields are looked at, because
 /// that is done for every change.
-fn place(stored: &[u8]) -> Option<(f64, f64)> {
+pub(super) fn place(stored: &[u8]) -> Option<(f64, f64)> {
     let location = trimmed(at_part(stored)?).rsplit(|&byte| byte == b' ').nth(1)?;
     Some(Location::parse(std::str::from_utf8(location).ok()?).ok()?.degrees())
 }

@@ -88,6 +88,8 @@ metrics! {
     over_connections_max: Connections,
     /// Clients refused because as many as may be were connected from their address.
     over_per_address_max: Address,
+    /// Streams of events refused because the most that may be were open.
+    over_watchers_max: Watchers,
     /// Connections refused on the peer port because too many were there without a hello.
     over_hello_pending_max: HelloPending,
     /// Connections from proxies refused because no proper header of the PROXY protocol came first.
@@ -138,6 +140,8 @@ metrics! {
     logins_failed: Login,
     /// Connections on the client port refused because the access file does not name their network.
     lines_not_allowed: LineFrom,
+    /// Events that were told to those who watch clients.
+    events_told,
     /// Points of phones that were understood and are of no use: without a place, too far ahead, not on the globe.
     points_left_out,
     /// Lines from clients.

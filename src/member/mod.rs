@@ -23,6 +23,8 @@ pub mod status;
 pub mod turn;
 pub mod wal_writer;
 pub mod warnings;
+pub mod watch;
+pub mod watchers;
 
 use std::io;
 use std::sync::Arc;

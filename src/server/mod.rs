@@ -42,6 +42,7 @@ use crate::member::Member;
 use crate::member::finder::{self, Finder};
 use crate::member::metrics::Event;
 use crate::member::warnings::Source;
+use crate::member::watchers::Watchers;
 use crate::member::{recover, status};
 use crate::net::admission::{Admission, Class, Overload};
 use crate::net::certificate::Certificate;
@@ -174,6 +175,7 @@ impl Server {
             certificate,
             encrypted,
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
+            watchers: Watchers::new(limits.watchers_max()),
             gate: Gate::new(limits, admission, config.proxy_from.clone(), report_to(&member)),
             member,
             finder: Finder::default(),

@@ -16,6 +16,7 @@ use crate::member::Member;
 use crate::member::finder::Finder;
 use crate::member::group_commit::GroupCommit;
 use crate::member::link_log::DRAIN_WAIT_MAX;
+use crate::member::watchers::Watchers;
 use crate::member::{flusher, status};
 use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
 use crate::net::admission::Class;
@@ -49,6 +50,8 @@ pub(super) struct Parts {
     pub(super) member: Arc<Member>,
     /// Who finds clients by place, which is asked over HTTP alone.
     pub(super) finder: Finder,
+    /// What those share that watch clients over HTTP.
+    pub(super) watchers: Watchers,
     pub(super) gate: Gate,
     /// Links that wait for the answer to their hello.
     pub(super) dialling: OpenStreams,
@@ -105,7 +108,7 @@ impl<'a> Serving<'a> {
     }
 
     fn serve(&self) -> Result<(), ServeError> {
-        let Parts { member, finder, http, encrypted, gate, links, .. } = self.server;
+        let Parts { member, finder, watchers, http, encrypted, gate, links, .. } = self.server;
         let neighbours = self.neighbours();
         let speaks_http = http.is_some() || encrypted.iter().any(|port| port.protocol == Protocol::Https);
         let changes = speaks_http.then(|| member.subscribe());
@@ -123,7 +126,7 @@ impl<'a> Serving<'a> {
                 }
             }
             if let Some(changes) = &changes {
-                spawn(scope, "finder".to_owned(), || finder.run(member, changes))?;
+                spawn(scope, "finder".to_owned(), || finder.run(member, changes, watchers))?;
             }
             sync::scope(|scope| self.serve_connections(scope, &service))?;
             member.notifiers.stop();
@@ -155,7 +158,7 @@ impl<'a> Serving<'a> {
             spawn(scope, "places".to_owned(), || reloads.run(member))?;
         }
         if let Some(access) = access {
-            spawn(scope, "access".to_owned(), || access.run())?;
+            spawn(scope, "access".to_owned(), || access.run(|| self.server.watchers.notify()))?;
         }
         if let Some(certificate) = certificate {
             spawn(scope, "certificate".to_owned(), || certificate.run())?;
@@ -212,8 +215,16 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Parts { member, finder, gate, output, legacy, access, .. } = self.server;
-        connection::Shared { member, finder, gate, output: *output, legacy, access: access.as_deref() }
+        let Parts { member, finder, watchers, gate, output, legacy, access, .. } = self.server;
+        connection::Shared {
+            member,
+            finder,
+            watchers,
+            gate,
+            output: *output,
+            legacy,
+            access: access.as_deref(),
+        }
     }
 
     /// The neighbours, whose links follow the change log from now on.
@@ -225,6 +236,7 @@ impl<'a> Serving<'a> {
     /// Wakes the threads that accept, and every conversation and every hello that waits for the other side.
     fn stop_accepting(&self) {
         self.server.gate.open.stop_reading();
+        self.server.watchers.notify();
         self.server.dialling.stop_reading();
         for (listener, _) in self.doors() {
             sync::stop_listening(listener);

@@ -30,7 +30,7 @@ pub(super) enum Asker {
     /// A program on this machine, as there is no access file.
     Local,
     /// The user of this index.
-    User(Arc<Access>, usize),
+    User(Arc<Access>, usize, TokenHash),
 }
 
 /// A token, and whose it is said to be.
@@ -53,7 +53,7 @@ impl Asker {
         let (access, logins) = (control.current(), logins(request));
         // A right token is enough whatever else is wrong: a proxy may have a login of its own in the header.
         match logins.iter().find_map(|login| login.user_in(&access)) {
-            Some(user) => Ok(Asker::User(access, user)),
+            Some((user, token)) => Ok(Asker::User(access, user, token)),
             None if logins.is_empty() => Err(unauthorised("this needs the token of a user")),
             None => Err(failed(shared, control, remote)),
         }
@@ -63,7 +63,27 @@ impl Asker {
     pub(super) fn user(&self) -> Option<&User> {
         match self {
             Asker::Local => None,
-            Asker::User(access, user) => Some(access.user(*user)),
+            Asker::User(access, user, _) => Some(access.user(*user)),
+        }
+    }
+
+    /// The same asker with the users of `access`; `None` if the token is revoked, or another user's now.
+    pub(super) fn again(&self, access: &Arc<Access>) -> Option<Asker> {
+        match self {
+            Asker::Local => Some(Asker::Local),
+            Asker::User(before, user, token) => {
+                let now = access.user_of(token)?;
+                let is_same = access.user(now).id == before.user(*user).id;
+                is_same.then(|| Asker::User(Arc::clone(access), now, *token))
+            }
+        }
+    }
+
+    /// Whether a client is one of a group of users.
+    pub(super) fn has_group(&self, group: &str, client: &str) -> bool {
+        match self {
+            Asker::Local => false,
+            Asker::User(access, ..) => access.is_of_group(group, client),
         }
     }
 
@@ -71,7 +91,7 @@ impl Asker {
     pub(super) fn may_report(&self, client: &str) -> bool {
         match self {
             Asker::Local => true,
-            Asker::User(access, user) => access.may_report(*user, client),
+            Asker::User(access, user, _) => access.may_report(*user, client),
         }
     }
 
@@ -79,7 +99,7 @@ impl Asker {
     pub(super) fn may_see(&self, client: &str) -> bool {
         match self {
             Asker::Local => true,
-            Asker::User(access, user) => access.may_see(*user, client),
+            Asker::User(access, user, _) => access.may_see(*user, client),
         }
     }
 
@@ -95,9 +115,10 @@ impl Asker {
 }
 
 impl Login<'_> {
-    fn user_in(&self, access: &Access) -> Option<usize> {
-        let user = access.user_of(&TokenHash::of(&self.token))?;
-        self.user.as_ref().is_none_or(|name| *name == access.user(user).id).then_some(user)
+    fn user_in(&self, access: &Access) -> Option<(usize, TokenHash)> {
+        let token = TokenHash::of(&self.token);
+        let user = access.user_of(&token)?;
+        self.user.as_ref().is_none_or(|name| *name == access.user(user).id).then_some((user, token))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::access::Asker;
 use super::asked::Asked;
+use super::events::{self, Stream};
 use super::guard;
 use super::list;
 use super::question;
@@ -12,8 +13,23 @@ use crate::proto::http::phones::traccar;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 
+/// What a request is answered with.
+pub(super) enum Answer<'a> {
+    /// An answer that is whole.
+    Whole(Response),
+    /// Events, from now on.
+    Events(Box<Stream<'a>>),
+}
+
 /// Answers a request.
-pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
+pub(super) fn answer<'a>(asked: Asked<'a, '_>) -> Answer<'a> {
+    if Route::of(asked.request.path()) == Route::Events && Route::Events.allows(asked.request.method()) {
+        return events::begin(&asked).map_or_else(Answer::Whole, Answer::Events);
+    }
+    Answer::Whole(whole(asked))
+}
+
+fn whole(asked: Asked<'_, '_>) -> Response {
     let request = asked.request;
     let (route, method) = (Route::of(request.path()), request.method());
     // How the server is may be asked from anywhere that gets through, because it names no client.
@@ -53,6 +69,8 @@ pub(super) fn answer(asked: Asked<'_, '_>) -> Response {
             Ok(()) => question::nearby(asked, &name),
         },
         Route::Status => status::status(asked.shared),
+        // It never ends, so it is begun above.
+        Route::Events => Response::problem(405, "this path takes other methods"),
         Route::Health => status::health(asked.shared),
         Route::Metrics => status::metrics(asked.shared, request),
         Route::Unknown => Response::problem(404, "there is nothing at this path"),
@@ -75,6 +93,7 @@ fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
         | Route::Report(_)
         | Route::Clients
         | Route::Nearby(_)
+        | Route::Events
         | Route::Health
         | Route::Unknown => false,
     }

@@ -3,6 +3,7 @@
 mod access;
 mod answer;
 mod asked;
+mod events;
 mod guard;
 mod list;
 mod question;
@@ -13,6 +14,7 @@ mod status;
 use std::io;
 use std::sync::Arc;
 
+use self::answer::Answer;
 use self::asked::Asked;
 use self::route::Route;
 use super::connection::Shared;
@@ -130,7 +132,7 @@ impl Connection<'_> {
                     }
                 }
                 Ok(Progress::Whole) => {
-                    let after = self.request();
+                    let after = self.request()?;
                     self.reader.done();
                     self.deadlines.message_ended();
                     self.held.release();
@@ -146,8 +148,8 @@ impl Connection<'_> {
     }
 
     /// Answers the request that is whole.
-    fn request(&mut self) -> After {
-        let Some(request) = self.reader.request() else { return After::Close };
+    fn request(&mut self) -> io::Result<After> {
+        let Some(request) = self.reader.request() else { return Ok(After::Close) };
         let member = self.shared.member;
         member.metrics.http_requests.add(1);
         let received = clock::now();
@@ -158,7 +160,11 @@ impl Connection<'_> {
             received,
             rate_limit: &mut self.rate_limit,
         };
-        let response = answer::answer(asked);
+        let (response, is_head) = (answer::answer(asked), request.method() == b"HEAD");
+        let response = match response {
+            Answer::Whole(response) => response,
+            Answer::Events(stream) => return self.stream(*stream, is_head),
+        };
         if response.status >= 400 {
             member.metrics.http_refused.add(1);
         }
@@ -170,9 +176,9 @@ impl Connection<'_> {
             response.status
         );
         let keeps_alive = request.keeps_alive() && !self.shared.gate.open.is_stopping();
-        let (date, is_head) = (http_date(received), request.method() == b"HEAD");
+        let date = http_date(received);
         response.push_to(Sending { date: &date, keeps_alive, is_head }, &mut self.out);
-        if keeps_alive { After::GoOn } else { After::Close }
+        Ok(if keeps_alive { After::GoOn } else { After::Close })
     }
 
     /// Says why a request is not understood. Nothing says where the next one begins, so there is none.

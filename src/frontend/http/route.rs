@@ -24,6 +24,8 @@ pub(super) enum Route<'a> {
     Client(Cow<'a, str>),
     /// What is near a client.
     Nearby(Cow<'a, str>),
+    /// What becomes of clients from now on.
+    Events,
     /// How the server is.
     Status,
     /// Whether it can take reports.
@@ -71,6 +73,7 @@ impl<'a> Route<'a> {
             ["traccar" | "osmand"] => Route::Report(App::Traccar),
             ["overland"] | ["api", "v1", "overland", "batches"] => Route::Report(App::Overland),
             ["gpslogger" | "ha"] => Route::Report(App::GpsLogger),
+            ["v1", "events"] => Route::Events,
             ["v1", "status"] => Route::Status,
             ["v1", "clients"] => Route::Clients,
             ["v1", "clients", name] if !name.is_empty() => Route::Client(parts[2].clone()),
@@ -88,6 +91,7 @@ impl<'a> Route<'a> {
             Route::Clients
             | Route::Client(_)
             | Route::Nearby(_)
+            | Route::Events
             | Route::Status
             | Route::Health
             | Route::Metrics
@@ -102,7 +106,12 @@ impl<'a> Route<'a> {
             Route::Report(App::OwnTracks(_) | App::Overland) => "POST",
             Route::Report(_) => "GET, POST, PUT",
             Route::Root => "GET, HEAD, POST, PUT",
-            Route::Clients | Route::Nearby(_) | Route::Status | Route::Health | Route::Metrics => "GET, HEAD",
+            Route::Clients
+            | Route::Nearby(_)
+            | Route::Events
+            | Route::Status
+            | Route::Health
+            | Route::Metrics => "GET, HEAD",
             Route::Unknown => "",
         }
     }

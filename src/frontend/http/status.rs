@@ -22,6 +22,7 @@ pub(super) fn root(member: &Member) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "client": "/v1/clients/{name}",
         "clients": "/v1/clients?box=W,S,E,N, or ?near=LAT,LON&radius=METRES, with &limit=N",
+        "events": "/v1/events?box=W,S,E,N, or ?client=NAME, or ?group=GROUP",
         "status": "/v1/status",
         "health": "/health",
         "metrics": "/metrics",
@@ -99,7 +100,7 @@ pub(super) fn metrics(shared: Shared<'_>, request: &Request<'_>) -> Response {
         .with("Vary", "Accept")
 }
 
-fn gauges(shared: Shared<'_>) -> [Gauge; 9] {
+fn gauges(shared: Shared<'_>) -> [Gauge; 10] {
     let member = shared.member;
     let (clients, tombstones, bytes, bytes_max, last_seq) = member.read(|node| {
         let store = node.store();
@@ -116,6 +117,7 @@ fn gauges(shared: Shared<'_>) -> [Gauge; 9] {
         ("clients_bytes_max", "Bytes of memory that clients may take.", bytes_max),
         ("last_change", "The sequence number of the last change.", last_seq),
         ("connections_open", "Clients that are connected.", u64::from(shared.gate.admission.clients_open())),
+        ("watchers_open", "Streams of events that are open.", u64::from(shared.watchers.open())),
         ("links_live", "Links to neighbours that are up.", links_up),
         ("durable", "1 while reports can be made durable, or without a journal.", u64::from(is_durable)),
     ]

@@ -94,6 +94,14 @@ pub fn refusal(status: u16, why: &str) -> String {
     format!("HTTP/1.1 {status} {}\r\n{head}\r\n\r\n{}", reason(status), String::from_utf8_lossy(&body))
 }
 
+/// The head of an answer that goes on until one side ends it: Server-Sent Events. A proxy must not collect them.
+pub fn stream_head(date: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
+    )
+}
+
 /// What tells a client to send the body that it holds back.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 

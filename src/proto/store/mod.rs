@@ -7,6 +7,7 @@
 pub mod bounds;
 pub mod change_log;
 pub mod cursor;
+pub mod departed;
 pub mod digest;
 pub mod expiry;
 pub(crate) mod hasher;
@@ -23,6 +24,7 @@ use crate::proto::model::stored_line::{Life, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLIENTS};
 use crate::proto::store::change_log::{ChangeLog, Flushed};
+use crate::proto::store::departed::{Departed, Departure};
 use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
 use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
 use crate::proto::store::hasher::NameHasher;
@@ -58,6 +60,8 @@ pub struct Store {
     vacant: Vec<u32>,
     /// How far expiry has come.
     pub expiry: Expiry,
+    /// The clients that expired last.
+    pub departed: Departed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +85,7 @@ impl Store {
             tombstones: 0,
             vacant: Vec::new(),
             expiry: Expiry::default(),
+            departed: Departed::default(),
         }
     }
 
@@ -149,6 +154,17 @@ impl Store {
     /// The stored line of the record with this number, with its line feed; `None` if it is vacant.
     pub fn stored_line_at(&self, record: u32) -> Option<&[u8]> {
         self.records.get(record as usize).map(|record| record.line.bytes()).filter(|line| !line.is_empty())
+    }
+
+    /// The number of a client's record.
+    pub fn record_of(&self, client: &[u8]) -> Option<u32> {
+        self.find(self.hasher.hash(client), client)
+    }
+
+    /// The stored line of the record with this number, with its line feed, and the sequence number of its last change;
+    /// `None` if it is vacant.
+    pub fn change_of(&self, record: u32) -> Option<(u64, &[u8])> {
+        self.stored_line_at(record).map(|line| (self.log.seq_of(record), line))
     }
 
     /// The stored line of the last change, with its line feed.
@@ -387,6 +403,10 @@ impl Store {
         self.line_bytes -= record.line.len() as u64;
         self.outside_bytes -= record.line.outside_bytes();
         self.tombstones -= usize::from(record.is_tombstone());
+        if !record.is_tombstone() {
+            let client = record.client().into();
+            self.departed.push(Departure { seq: self.log.last_seq(), record: index, client });
+        }
         self.log.vacate(index);
         self.vacant.push(index);
     }

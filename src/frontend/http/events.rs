@@ -1,0 +1,264 @@
+//! Server-Sent Events: what becomes of the clients that the asker may see, from now on, over one long answer.
+//!
+//! | event | data | when |
+//! |---|---|---|
+//! | `client` | the object of `GET /v1/clients/{name}` | a client has reported, or is there at the beginning |
+//! | `gone` | `{"client":"NAME"}` | it was forgotten, has expired, has left the box, or may not be seen any more |
+//! | `reset` | `{}` | everything follows: what is not told again until the next `current` is gone |
+//! | `current` | `{}` | all that was due has been told, once after each beginning |
+//!
+//! The id of an event is a generation and a position. The generation is another after each start of the server, and
+//! after each change of the users: then everything is told. A thread serves a stream, as it does any connection, and
+//! waits with all others in [`crate::member::watchers`]. What it tells is decided in [`crate::member::watch`].
+
+use std::io;
+use std::time::Duration;
+
+use super::access::Asker;
+use super::asked::Asked;
+use super::guard;
+use super::question::push_object;
+use super::{After, Connection};
+use crate::frontend::connection::Shared;
+use crate::member::metrics;
+use crate::member::watch::{Event, Looked, Wants, Watch};
+use crate::member::watchers::Place;
+use crate::os::clock;
+use crate::proto::geo::area::Area;
+use crate::proto::http::request::Request;
+use crate::proto::http::response::{Response, stream_head};
+use crate::proto::model::calendar::http_date;
+
+/// How long a browser waits before it comes back, in milliseconds.
+const RETRY: &[u8] = b"retry: 2000\n\n";
+
+/// How long a stream says nothing: a write finds out whether the other side is still there, and proxies and mobile
+/// networks forget connections on which nothing comes for a minute.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// The most clients that a stream may name: each change is compared with all of them.
+const CLIENTS_MAX: usize = 100;
+
+/// The bytes of events that are written at once. A reader that takes no more than so many within --reply-time-max is
+/// cut off, so they are few.
+const WRITE_BYTES: usize = 16 * 1024;
+
+/// A stream of events.
+pub(super) struct Stream<'a> {
+    shared: Shared<'a>,
+    _place: Place<'a>,
+    asker: Asker,
+    /// The asker as it was, until the watcher has caught up since.
+    before: Option<Asker>,
+    wants: Wants,
+    /// The users of this group alone.
+    group: Option<String>,
+    watch: Watch,
+    /// Of the access file, at the time of `asker`.
+    generation: u64,
+    /// The position that the other side was told last.
+    told: u64,
+    events: Vec<(u64, Event)>,
+}
+
+/// Begins a stream.
+///
+/// # Errors
+/// The answer to one who cannot have it.
+pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<Stream<'a>>, Response> {
+    let (shared, request) = (asked.shared, asked.request);
+    // Before the asker, so that no change of the users is missed.
+    let generation = generation(shared);
+    let asker = Asker::of(shared, request, asked.remote)?;
+    // It costs a thread for as long as it is open.
+    guard::check_site(request).map_err(|(status, why)| Response::problem(status, why))?;
+    let (wants, group) =
+        wanted(&request.query_pairs(), &asker).map_err(|why| Response::problem(400, &why))?;
+    let Some(place) = shared.watchers.enter() else {
+        let most = shared.watchers.watchers_max();
+        let what = format_args!(
+            "{} cannot watch: {most} streams of events are open (--watchers-max)",
+            asker.at(asked.remote)
+        );
+        shared.member.metrics.count_and_warn(metrics::Event::Watchers, asked.remote.from, what);
+        let why = "as many streams of events are open as may be: try another server of the herd";
+        return Err(Response::problem(503, why).with("Retry-After", "30"));
+    };
+    let after = after(request, id_generation(shared, generation));
+    let sees = |client: &str| sees(&asker, group.as_deref(), client);
+    let watch = Watch::begin(shared.member, shared.finder, wants.clone(), after, &sees);
+    Ok(Box::new(Stream {
+        shared,
+        _place: place,
+        asker,
+        before: None,
+        wants,
+        group,
+        watch,
+        generation,
+        told: 0,
+        events: Vec::new(),
+    }))
+}
+
+impl Connection<'_> {
+    /// Sends events until either side ends it.
+    ///
+    /// # Errors
+    /// If the other side is gone, or takes nothing.
+    pub(super) fn stream(&mut self, mut stream: Stream<'_>, is_head: bool) -> io::Result<After> {
+        self.out.extend_from_slice(stream_head(&http_date(clock::now())).as_bytes());
+        if is_head {
+            return Ok(After::Close);
+        }
+        log::debug!("{} watches", stream.asker.at(self.remote));
+        self.out.extend_from_slice(RETRY);
+        self.flush()?;
+        let (watchers, open) = (self.shared.watchers, &self.shared.gate.open);
+        let mut silent_by = clock::deadline(SILENCE_MAX);
+        loop {
+            let woken = watchers.woken();
+            loop {
+                if open.is_stopping() || !stream.is_allowed() {
+                    return Ok(After::Close);
+                }
+                let looked = stream.look(&mut self.out);
+                if looked == Looked::All || self.out.len() >= WRITE_BYTES {
+                    if !self.out.is_empty() {
+                        self.flush()?;
+                        silent_by = clock::deadline(SILENCE_MAX);
+                    }
+                    if looked == Looked::All {
+                        break;
+                    }
+                }
+            }
+            open.pause(watchers.rest());
+            watchers.wait(woken, silent_by);
+            if silent_by <= clock::instant() {
+                stream.push_comment(&mut self.out);
+                self.flush()?;
+                silent_by = clock::deadline(SILENCE_MAX);
+            }
+        }
+    }
+}
+
+impl Stream<'_> {
+    /// Whether the asker may watch still, whose rights may have changed.
+    fn is_allowed(&mut self) -> bool {
+        let Some(control) = self.shared.access else { return true };
+        let current = control.current_generation();
+        if current.generation == self.generation {
+            return true;
+        }
+        let Some(asker) = self.asker.again(&current.access) else { return false };
+        self.generation = current.generation;
+        self.before = Some(std::mem::replace(&mut self.asker, asker));
+        self.watch.begin_again();
+        true
+    }
+
+    /// Looks once, and appends what is to be told.
+    fn look(&mut self, out: &mut Vec<u8>) -> Looked {
+        let Stream { shared, asker, before, wants, group, watch, events, .. } = self;
+        let group = group.as_deref();
+        let now = |client: &str| sees(asker, group, client);
+        let then = |client: &str| before.as_ref().is_some_and(|asker| sees(asker, group, client));
+        let mut looked = watch.look(shared.member, &now, before.is_some().then_some(&then), events);
+        if looked == Looked::Lost {
+            *watch = Watch::begin(shared.member, shared.finder, wants.clone(), None, &now);
+            looked = Looked::More;
+        }
+        if watch.is_current() {
+            *before = None;
+        }
+        self.push_events(out);
+        looked
+    }
+
+    fn push_events(&mut self, out: &mut Vec<u8>) {
+        let generation = id_generation(self.shared, self.generation);
+        self.shared.member.metrics.events_told.add(self.events.len() as u64);
+        for (position, event) in self.events.drain(..) {
+            self.told = position;
+            push_id(generation, position, out);
+            match event {
+                Event::Reset => out.extend_from_slice(b"event: reset\ndata: {}"),
+                Event::Current => out.extend_from_slice(b"event: current\ndata: {}"),
+                Event::Client(located) => {
+                    out.extend_from_slice(b"event: client\ndata: ");
+                    push_object(&located, None, out);
+                }
+                Event::Gone(client) => {
+                    out.extend_from_slice(b"event: gone\ndata: {\"client\":");
+                    // Writing to memory cannot fail.
+                    let _ = serde_json::to_writer(&mut *out, &client);
+                    out.push(b'}');
+                }
+            }
+            out.extend_from_slice(b"\n\n");
+        }
+        self.events.shrink_to(crate::proto::store::SCAN_RECORDS_MAX);
+    }
+
+    /// Appends a comment, with an id if the position has moved: one who comes back need not go through what is of no
+    /// interest again.
+    fn push_comment(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": nothing new\n");
+        let position = self.watch.position();
+        if self.watch.is_current() && position != self.told {
+            self.told = position;
+            push_id(id_generation(self.shared, self.generation), position, out);
+        }
+        out.push(b'\n');
+    }
+}
+
+/// Whether a client is one that the asker may see and wants to, as far as groups go.
+fn sees(asker: &Asker, group: Option<&str>, client: &str) -> bool {
+    group.is_none_or(|group| asker.has_group(group, client)) && asker.may_see(client)
+}
+
+fn push_id(generation: u64, position: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("id: {generation:016x}.{position}\n").as_bytes());
+}
+
+/// How often the users have changed.
+fn generation(shared: Shared<'_>) -> u64 {
+    shared.access.map_or(0, |control| control.current_generation().generation)
+}
+
+/// What positions are good for: a run of this server, with the users of the moment.
+fn id_generation(shared: Shared<'_>, generation: u64) -> u64 {
+    shared.watchers.run.wrapping_add(generation)
+}
+
+/// The position after which a stream goes on, if the request names one of this generation.
+fn after(request: &Request<'_>, generation: u64) -> Option<u64> {
+    let pairs = request.query_pairs();
+    let asked = pairs.iter().find(|pair| pair.0 == "last_event_id").map(|pair| pair.1.as_bytes());
+    // A browser that comes back sends the field, and the address that it was given first.
+    let id = request.header("last-event-id").or(asked)?;
+    let (of, position) = std::str::from_utf8(id).ok()?.trim().split_once('.')?;
+    (of.len() == 16 && u64::from_str_radix(of, 16).ok()? == generation).then_some(())?;
+    position.parse().ok()
+}
+
+/// What a query asks for, and the group.
+fn wanted(pairs: &[(String, String)], asker: &Asker) -> Result<(Wants, Option<String>), String> {
+    let value = |key: &str| pairs.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone());
+    let area = value("box").map(|text| Area::parse(&text).map_err(|error| error.to_string())).transpose()?;
+    let named = pairs.iter().filter(|pair| pair.0 == "client");
+    let mut clients: Vec<String> = named.map(|pair| pair.1.clone()).collect();
+    clients.sort();
+    clients.dedup();
+    if clients.len() > CLIENTS_MAX {
+        return Err(format!("these are more than {CLIENTS_MAX} clients: use more streams, or none by name"));
+    }
+    let group = value("group");
+    if group.is_some() && asker.user().is_none() {
+        return Err("there are no groups, because there are no users: see --access".to_owned());
+    }
+    Ok((Wants { area, clients }, group))
+}

@@ -1,0 +1,124 @@
+//! What all watchers share: how many there are, and what wakes them.
+//!
+//! They wait in one place. The finder, which follows the change log anyway, wakes all of them at once, so that a report
+//! wakes one follower and not thousands; each looks for itself whether there is something for it.
+
+use std::time::{Duration, Instant};
+
+use crate::os::sync::{Condvar, Mutex};
+
+/// How long a watcher rests after a look, at least: people do not see a tenth of a second, and a client that reports
+/// more often than that is told once.
+const REST: Duration = Duration::from_millis(100);
+
+/// The share of a processor's time that a look may take of a watcher: where thousands watch they look less often, so
+/// that all of them together take no more than about one processor from those who report.
+const LOOK: Duration = Duration::from_micros(100);
+
+/// What all watchers share.
+#[derive(Debug)]
+pub struct Watchers {
+    /// Drawn at each start: positions of another run of this server, or of another server, say nothing here.
+    pub run: u64,
+    watchers_max: u32,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: u32,
+    /// How often they were woken.
+    woken: u64,
+}
+
+/// A place among the watchers, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place<'a> {
+    watchers: &'a Watchers,
+}
+
+impl Watchers {
+    /// At most so many at once.
+    pub fn new(watchers_max: u32) -> Watchers {
+        Watchers { run: fastrand::u64(..), watchers_max, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// A place for one more, if there is one.
+    pub fn enter(&self) -> Option<Place<'_>> {
+        let mut state = self.state.lock();
+        if state.open >= self.watchers_max {
+            return None;
+        }
+        state.open += 1;
+        Some(Place { watchers: self })
+    }
+
+    /// How many there are.
+    pub fn open(&self) -> u32 {
+        self.state.lock().open
+    }
+
+    /// The most that there may be.
+    pub fn watchers_max(&self) -> u32 {
+        self.watchers_max
+    }
+
+    /// Wakes all that wait.
+    pub fn notify(&self) {
+        self.state.lock().woken += 1;
+        self.changed.notify_all();
+    }
+
+    /// How often they were woken, to be asked before a look: what comes after that wakes again.
+    pub fn woken(&self) -> u64 {
+        self.state.lock().woken
+    }
+
+    /// How long each of them rests after a look.
+    pub fn rest(&self) -> Duration {
+        (LOOK * self.open()).max(REST)
+    }
+
+    /// Waits until they are woken again, or until the deadline.
+    pub fn wait(&self, woken: u64, deadline: Instant) {
+        let mut state = self.state.lock();
+        while state.woken == woken {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.watchers.state.lock().open -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::clock;
+
+    #[test]
+    fn places_are_given_back_and_looks_are_rarer_where_many_watch() {
+        let watchers = Watchers::new(2_000);
+        let mut places: Vec<_> = (0..2_000).map(|_| watchers.enter().unwrap()).collect();
+        assert!(watchers.enter().is_none());
+        assert_eq!(watchers.rest(), Duration::from_millis(200));
+        places.truncate(7);
+        assert!(watchers.enter().is_some());
+        assert_eq!((watchers.open(), watchers.rest()), (7, REST));
+    }
+
+    #[test]
+    fn what_comes_during_a_look_wakes() {
+        let watchers = Watchers::new(1);
+        let woken = watchers.woken();
+        watchers.notify();
+        watchers.wait(woken, clock::deadline(Duration::from_secs(3_600)));
+        watchers.wait(watchers.woken(), clock::deadline(Duration::from_millis(1)));
+    }
+}
