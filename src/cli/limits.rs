@@ -30,8 +30,8 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N",
         value_parser = count(1..=CONNECTIONS_MAX), allow_negative_numbers = true)]
     connections_per_address_max: Option<u32>,
-    /// How many of the clients may be streams of events, which are open for as long as a browser shows them; one more is
-    /// refused [default: half of --connections-max].
+    /// How many of the clients may be streams of events, which are open for as long as a browser shows them; one more
+    /// is refused [default: half of --connections-max].
     #[arg(long, value_name = "N",
         value_parser = count(1..=CONNECTIONS_MAX), allow_negative_numbers = true)]
     watchers_max: Option<u32>,

@@ -78,7 +78,8 @@ fn every_option_of_a_server_arrives() {
          --google-key-file key --places-name-field title --places-deadline 60 \
          --log-level warn --log-dir logs --log-when-full drop \
          --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
-         --max-clock-lead 1day2h --connections-per-address-max 7 --hello-pending-max 8 --hello-time-max 3s \
+         --max-clock-lead 1day2h --connections-per-address-max 7 --watchers-max 6 --hello-pending-max 8 \
+         --hello-time-max 3s \
          --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
          --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms \
          --output-bytes-max 1MiB \
@@ -111,6 +112,7 @@ fn every_option_of_a_server_arrives() {
     let expected = Limits {
         connections_max: 77,
         connections_per_address_max: Some(7),
+        watchers_max: Some(6),
         hello_pending_max: 8,
         hello_time_max: Duration::from_secs(3),
         handshake_time_max: Duration::from_secs(4),

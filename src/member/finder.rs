@@ -263,7 +263,7 @@ impl Finder {
                 (from..to).filter(|&record| index.has(record)).collect()
             };
             let vacant: Vec<u32> = member.read(|node| {
-                let is_vacant = |record: &u32| node.store().stored_line_at(*record).is_none();
+                let is_vacant = |record: &u32| node.store().change_at(*record).is_none();
                 known.into_iter().filter(is_vacant).collect()
             });
             if !vacant.is_empty() {
@@ -278,7 +278,7 @@ impl Finder {
 fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Located) -> bool) {
     for records in records.chunks(SCAN_RECORDS_MAX) {
         let lines: Vec<Vec<u8>> = member.read(|node| {
-            let line = |&record: &u32| node.store().stored_line_at(record).map(<[u8]>::to_vec);
+            let line = |&record: &u32| node.store().change_at(record).map(|(_, line)| line.to_vec());
             records.iter().filter_map(line).collect()
         });
         if !lines.into_iter().filter_map(Located::new).all(&mut look) {

@@ -100,7 +100,7 @@ impl Watch {
             let last = store.last_seq().min(durable);
             // Position 0 has nothing.
             let after = after.filter(|after| (1..=last).contains(after));
-            (last, after.and_then(|after| Some((after, store.departed.count_at(after)?))))
+            (last, after.and_then(|after| Some((after, store.expiry.departed.count_at(after)?))))
         });
         let mut watch = Watch {
             wants,
@@ -128,9 +128,9 @@ impl Watch {
                 found.sort_unstable_by(|a, b| b.cmp(a));
                 watch.found = found;
                 watch.cursor.skip_to(position);
-                watch.departed = member.read(|node| node.store().departed.count());
+                watch.departed = member.read(|node| node.store().expiry.departed.count());
             }
-            (_, None) => watch.departed = member.read(|node| node.store().departed.count()),
+            (_, None) => watch.departed = member.read(|node| node.store().expiry.departed.count()),
         }
         watch
     }
@@ -180,7 +180,8 @@ impl Watch {
         let durable = member.durable_seq();
         let looked = member.read(|node| {
             let store = node.store();
-            let mut departures = store.departed.after(self.departed)?.take(SCAN_RECORDS_MAX).peekable();
+            let mut departures =
+                store.expiry.departed.after(self.departed)?.take(SCAN_RECORDS_MAX).peekable();
             if departures.peek().is_some() {
                 // Before the log: a record may be that of another client by now.
                 for departure in departures {
@@ -238,7 +239,7 @@ impl Watch {
         let next = self.found.split_off(self.found.len().saturating_sub(SCAN_RECORDS_MAX));
         let lines = member.read(|node| {
             let line = |&(seq, record): &(u64, u32)| {
-                let (latest, line) = node.store().change_of(record)?;
+                let (latest, line) = node.store().change_at(record)?;
                 // What has changed since comes through the log.
                 (latest == seq).then(|| (seq, record, line.to_vec()))
             };
@@ -283,7 +284,7 @@ impl Watch {
         for records in records.chunks(SCAN_RECORDS_MAX) {
             member.read(|node| {
                 for &record in records {
-                    let Some((seq, line)) = node.store().change_of(record) else { continue };
+                    let Some((seq, line)) = node.store().change_at(record) else { continue };
                     if self.is_inside(line)
                         && client(line).is_some_and(|client| self.wants_client(client, sees))
                     {

@@ -16,14 +16,14 @@ use crate::proto::store::update::{Source, Update};
 use crate::tests::free_address::free_address;
 
 /// A member of its own, whose clients expire after an hour.
-fn member() -> Member {
+pub(super) fn member() -> Member {
     let mut herd = herd(&["Alford"], &[], true);
     herd.expire_after = Some(Duration::from_secs(3_600));
     let config = config(&herd, "Alford");
     Member::new(recover::start_without_journal(&config).unwrap(), catalogue(), &config.limits)
 }
 
-fn report(member: &Member, client: usize, latitude: f64, longitude: f64, time_s: u64) {
+pub(super) fn report(member: &Member, client: usize, latitude: f64, longitude: f64, time_s: u64) {
     let line = format!("AT Alford +0.1 client-{client} {latitude:+.6}{longitude:+.6} {time_s}\n");
     member.apply(&mut Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap());
 }
@@ -104,7 +104,7 @@ fn vec_of(names: &[&str]) -> Vec<String> {
 }
 
 /// Two linked servers with ports for HTTP, and these ports.
-fn pair() -> ([TestServer; 2], [SocketAddr; 2]) {
+pub(super) fn pair() -> ([TestServer; 2], [SocketAddr; 2]) {
     let plain = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
     let http = [free_address(), free_address()];
     let members = plain.members().iter().zip(http);

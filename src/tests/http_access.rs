@@ -11,7 +11,7 @@ use crate::config::{Access, Config, Limits, TokenHash};
 const USERS: [&str; 4] = ["ann", "bob", "jane", "joe"];
 
 /// The file of these tests; the token of each user is the user's name and `-token`.
-fn file(line_from: &str) -> String {
+pub(super) fn file(line_from: &str) -> String {
     let token = |user: &str| TokenHash::of(format!("{user}-token").as_bytes());
     let [ann, bob, jane, joe] = USERS.map(token);
     format!(
@@ -23,7 +23,7 @@ fn file(line_from: &str) -> String {
 }
 
 /// A server with users, its port for HTTP, and the folder with their file.
-fn with_users(
+pub(super) fn with_users(
     line_from: &str,
     changed: impl FnOnce(Config) -> Config,
 ) -> (TestServer, SocketAddr, tempfile::TempDir) {

@@ -7,6 +7,7 @@ mod canonical_lines;
 mod convergence;
 mod crowded;
 mod durability;
+mod events;
 mod explain;
 mod field;
 mod finding;

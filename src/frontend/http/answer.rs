@@ -2,7 +2,7 @@
 
 use super::access::Asker;
 use super::asked::Asked;
-use super::events::{self, Stream};
+use super::events::{self, EventStream};
 use super::guard;
 use super::list;
 use super::question;
@@ -18,7 +18,7 @@ pub(super) enum Answer<'a> {
     /// An answer that is whole.
     Whole(Response),
     /// Events, from now on.
-    Events(Box<Stream<'a>>),
+    Events(Box<EventStream<'a>>),
 }
 
 /// Answers a request.

@@ -18,7 +18,6 @@ use super::access::Asker;
 use super::asked::Asked;
 use super::guard;
 use super::question::push_object;
-use super::{After, Connection};
 use crate::frontend::connection::Shared;
 use crate::member::metrics;
 use crate::member::watch::{Event, Looked, Wants, Watch};
@@ -26,8 +25,7 @@ use crate::member::watchers::Place;
 use crate::os::clock;
 use crate::proto::geo::area::Area;
 use crate::proto::http::request::Request;
-use crate::proto::http::response::{Response, stream_head};
-use crate::proto::model::calendar::http_date;
+use crate::proto::http::response::Response;
 
 /// How long a browser waits before it comes back, in milliseconds.
 const RETRY: &[u8] = b"retry: 2000\n\n";
@@ -44,7 +42,7 @@ const CLIENTS_MAX: usize = 100;
 const WRITE_BYTES: usize = 16 * 1024;
 
 /// A stream of events.
-pub(super) struct Stream<'a> {
+pub(super) struct EventStream<'a> {
     shared: Shared<'a>,
     _place: Place<'a>,
     asker: Asker,
@@ -65,7 +63,7 @@ pub(super) struct Stream<'a> {
 ///
 /// # Errors
 /// The answer to one who cannot have it.
-pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<Stream<'a>>, Response> {
+pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<EventStream<'a>>, Response> {
     let (shared, request) = (asked.shared, asked.request);
     // Before the asker, so that no change of the users is missed.
     let generation = generation(shared);
@@ -87,7 +85,7 @@ pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<Stream<'a>>, Respon
     let after = after(request, id_generation(shared, generation));
     let sees = |client: &str| sees(&asker, group.as_deref(), client);
     let watch = Watch::begin(shared.member, shared.finder, wants.clone(), after, &sees);
-    Ok(Box::new(Stream {
+    Ok(Box::new(EventStream {
         shared,
         _place: place,
         asker,
@@ -101,50 +99,47 @@ pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<Stream<'a>>, Respon
     }))
 }
 
-impl Connection<'_> {
-    /// Sends events until either side ends it.
+impl EventStream<'_> {
+    /// Hands out what is to be sent until the server stops, or the asker may watch no more.
     ///
     /// # Errors
-    /// If the other side is gone, or takes nothing.
-    pub(super) fn stream(&mut self, mut stream: Stream<'_>, is_head: bool) -> io::Result<After> {
-        self.out.extend_from_slice(stream_head(&http_date(clock::now())).as_bytes());
-        if is_head {
-            return Ok(After::Close);
-        }
-        log::debug!("{} watches", stream.asker.at(self.remote));
-        self.out.extend_from_slice(RETRY);
-        self.flush()?;
+    /// Those of `send`.
+    pub(super) fn run(&mut self, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        send(RETRY)?;
         let (watchers, open) = (self.shared.watchers, &self.shared.gate.open);
-        let mut silent_by = clock::deadline(SILENCE_MAX);
+        let (mut out, mut silent_by) = (Vec::new(), clock::deadline(SILENCE_MAX));
         loop {
             let woken = watchers.woken();
-            loop {
-                if open.is_stopping() || !stream.is_allowed() {
-                    return Ok(After::Close);
+            let mut looked = Looked::More;
+            while looked != Looked::All {
+                if open.is_stopping() || !self.is_allowed() {
+                    return Ok(());
                 }
-                let looked = stream.look(&mut self.out);
-                if looked == Looked::All || self.out.len() >= WRITE_BYTES {
-                    if !self.out.is_empty() {
-                        self.flush()?;
-                        silent_by = clock::deadline(SILENCE_MAX);
-                    }
-                    if looked == Looked::All {
-                        break;
-                    }
+                looked = self.look(&mut out);
+                let is_due = looked == Looked::All || out.len() >= WRITE_BYTES;
+                if is_due && !out.is_empty() {
+                    send(&out)?;
+                    out.clear();
+                    silent_by = clock::deadline(SILENCE_MAX);
                 }
             }
+            out = Vec::new();
             open.pause(watchers.rest());
             watchers.wait(woken, silent_by);
             if silent_by <= clock::instant() {
-                stream.push_comment(&mut self.out);
-                self.flush()?;
+                self.push_comment(&mut out);
+                send(&out)?;
+                out.clear();
                 silent_by = clock::deadline(SILENCE_MAX);
             }
         }
     }
-}
 
-impl Stream<'_> {
+    /// Who watches, for the log.
+    pub(super) fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
     /// Whether the asker may watch still, whose rights may have changed.
     fn is_allowed(&mut self) -> bool {
         let Some(control) = self.shared.access else { return true };
@@ -161,7 +156,7 @@ impl Stream<'_> {
 
     /// Looks once, and appends what is to be told.
     fn look(&mut self, out: &mut Vec<u8>) -> Looked {
-        let Stream { shared, asker, before, wants, group, watch, events, .. } = self;
+        let EventStream { shared, asker, before, wants, group, watch, events, .. } = self;
         let group = group.as_deref();
         let now = |client: &str| sees(asker, group, client);
         let then = |client: &str| before.as_ref().is_some_and(|asker| sees(asker, group, client));
@@ -199,7 +194,6 @@ impl Stream<'_> {
             }
             out.extend_from_slice(b"\n\n");
         }
-        self.events.shrink_to(crate::proto::store::SCAN_RECORDS_MAX);
     }
 
     /// Appends a comment, with an id if the position has moved: one who comes back need not go through what is of no

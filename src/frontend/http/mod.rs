@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use self::answer::Answer;
 use self::asked::Asked;
+use self::events::EventStream;
 use self::route::Route;
 use super::connection::Shared;
 use super::protocol::Protocol;
@@ -30,7 +31,7 @@ use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::proto::http::head::BadRequest;
 use crate::proto::http::request::{Progress, Reader};
-use crate::proto::http::response::{CONTINUE, Response, Sending};
+use crate::proto::http::response::{CONTINUE, Response, Sending, stream_head};
 use crate::proto::model::calendar::http_date;
 
 /// One connection.
@@ -163,7 +164,7 @@ impl Connection<'_> {
         let (response, is_head) = (answer::answer(asked), request.method() == b"HEAD");
         let response = match response {
             Answer::Whole(response) => response,
-            Answer::Events(stream) => return self.stream(*stream, is_head),
+            Answer::Events(stream) => return self.stream(stream, is_head),
         };
         if response.status >= 400 {
             member.metrics.http_refused.add(1);
@@ -179,6 +180,19 @@ impl Connection<'_> {
         let date = http_date(received);
         response.push_to(Sending { date: &date, keeps_alive, is_head }, &mut self.out);
         Ok(if keeps_alive { After::GoOn } else { After::Close })
+    }
+
+    /// Sends events until either side ends the stream.
+    fn stream(&mut self, mut stream: Box<EventStream<'_>>, is_head: bool) -> io::Result<After> {
+        self.out.extend_from_slice(stream_head(&http_date(clock::now())).as_bytes());
+        if !is_head {
+            log::debug!("{} watches", stream.asker().at(self.remote));
+            stream.run(|bytes| {
+                self.out.extend_from_slice(bytes);
+                self.flush()
+            })?;
+        }
+        Ok(After::Close)
     }
 
     /// Says why a request is not understood. Nothing says where the next one begins, so there is none.

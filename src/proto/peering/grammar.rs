@@ -163,7 +163,7 @@ impl Heartbeat {
 impl Ack {
     /// The answer to a neighbour's heartbeat. Its lines before that must have been merged.
     pub(crate) fn to(heartbeat: &Heartbeat, node: &Node, neighbour: usize, epoch: Epoch) -> Ack {
-        let (digest, expiry) = (node.store().digest(), node.store().expiry);
+        let (digest, expiry) = (node.store().digest(), &node.store().expiry);
         let differs = expiry.is_swept_to(heartbeat.terms.cutoff_s) && digest.total() != heartbeat.digest;
         let buckets = differs.then(|| digest.buckets().clone());
         let received_up_to = node.received_up_to(neighbour, epoch);

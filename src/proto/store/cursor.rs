@@ -12,7 +12,10 @@
 
 use crate::proto::store::change_log::Change;
 use crate::proto::store::update::Source;
-use crate::proto::store::{SCAN_ENTRIES_MAX, Store};
+use crate::proto::store::{SCAN_RECORDS_MAX, Store};
+
+/// The most entries of the log that one scan looks at, those included that are skipped.
+const SCAN_ENTRIES_MAX: usize = 4 * SCAN_RECORDS_MAX;
 
 /// A position in the log of changes.
 #[derive(Debug)]

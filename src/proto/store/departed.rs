@@ -51,10 +51,10 @@ impl Departed {
     }
 
     /// A client has expired after the change with this sequence number.
-    pub(super) fn push(&mut self, departure: Departure) {
-        self.names_bytes += departure.client.len();
+    pub(super) fn push(&mut self, seq: u64, record: u32, client: &[u8]) {
+        self.names_bytes += client.len();
         self.count += 1;
-        self.remembered.push_back(departure);
+        self.remembered.push_back(Departure { seq, record, client: client.into() });
         while self.remembered.len() > DEPARTED_MAX || self.names_bytes > NAMES_BYTES_MAX {
             let Some(oldest) = self.remembered.pop_front() else { return };
             self.names_bytes -= oldest.client.len();
@@ -69,8 +69,7 @@ mod tests {
     fn departed(count: u64) -> Departed {
         let mut departed = Departed::default();
         for seq in 0..count {
-            let client = format!("c{seq}").into_bytes().into();
-            departed.push(Departure { seq: 10 * seq, record: seq as u32, client });
+            departed.push(10 * seq, seq as u32, b"c");
         }
         departed
     }
@@ -92,7 +91,7 @@ mod tests {
     fn names_take_no_more_than_they_may() {
         let mut departed = Departed::default();
         for _ in 0..1_000 {
-            departed.push(Departure { seq: 1, record: 1, client: vec![b'x'; 1_024].into() });
+            departed.push(1, 1, &[b'x'; 1_024]);
         }
         assert_eq!((departed.remembered.len(), departed.names_bytes), (256, NAMES_BYTES_MAX));
     }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::proto::model::stored_line::StoredLine;
+use crate::proto::store::departed::Departed;
 use crate::proto::store::update::{Update, trimmed};
 
 /// The steps of the cut-off in the time after which a record expires: by one of these a record may be late.
@@ -24,7 +25,7 @@ const LEAD_S_MAX: u64 = 24 * 60 * 60;
 pub const SWEEP_RECORDS_MAX: usize = 256;
 
 /// Where the cut-off is, and how far the sweep has come.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Expiry {
     /// By our own clock; 0 if nothing expires.
     own_s: u64,
@@ -33,6 +34,8 @@ pub struct Expiry {
     /// Up to where everything has been dropped.
     swept_s: u64,
     next_record: usize,
+    /// The clients that expired last.
+    pub departed: Departed,
 }
 
 impl Expiry {

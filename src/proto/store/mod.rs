@@ -24,19 +24,15 @@ use crate::proto::model::stored_line::{Life, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLIENTS};
 use crate::proto::store::change_log::{ChangeLog, Flushed};
-use crate::proto::store::departed::{Departed, Departure};
 use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
 use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
 use crate::proto::store::hasher::NameHasher;
-use crate::proto::store::record::{InlineLine, Record, SHORT_BYTES_MAX};
+use crate::proto::store::record::{InlineLine, Record, SHORT_BYTES_MAX, Slot};
 pub use crate::proto::store::update::Merged;
 use crate::proto::store::update::{MergeRule, Reject, Source, Update, narrow, trimmed};
 
 /// The most records that one scan copies: what a link holds the lock for.
 pub const SCAN_RECORDS_MAX: usize = 64;
-
-/// The most entries of the log that one scan looks at, those included that are skipped.
-pub(crate) const SCAN_ENTRIES_MAX: usize = 4 * SCAN_RECORDS_MAX;
 
 /// The most records that one scan of buckets looks at, nearly all of which are in other buckets.
 const BUCKET_SCAN_RECORDS_MAX: usize = 16 * SCAN_RECORDS_MAX;
@@ -60,14 +56,6 @@ pub struct Store {
     vacant: Vec<u32>,
     /// How far expiry has come.
     pub expiry: Expiry,
-    /// The clients that expired last.
-    pub departed: Departed,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    hash: u64,
-    record: u32,
 }
 
 impl Store {
@@ -85,7 +73,6 @@ impl Store {
             tombstones: 0,
             vacant: Vec::new(),
             expiry: Expiry::default(),
-            departed: Departed::default(),
         }
     }
 
@@ -147,13 +134,7 @@ impl Store {
 
     /// What is stored of a client, in the form of [`crate::proto::model::stored_line`] with its line feed.
     pub fn stored_line_of(&self, client: &[u8]) -> Option<&[u8]> {
-        let hash = self.hasher.hash(client);
-        self.find(hash, client).map(|record| self.records[record as usize].line.bytes())
-    }
-
-    /// The stored line of the record with this number, with its line feed; `None` if it is vacant.
-    pub fn stored_line_at(&self, record: u32) -> Option<&[u8]> {
-        self.records.get(record as usize).map(|record| record.line.bytes()).filter(|line| !line.is_empty())
+        self.change_at(self.record_of(client)?).map(|(_, line)| line)
     }
 
     /// The number of a client's record.
@@ -163,8 +144,9 @@ impl Store {
 
     /// The stored line of the record with this number, with its line feed, and the sequence number of its last change;
     /// `None` if it is vacant.
-    pub fn change_of(&self, record: u32) -> Option<(u64, &[u8])> {
-        self.stored_line_at(record).map(|line| (self.log.seq_of(record), line))
+    pub fn change_at(&self, record: u32) -> Option<(u64, &[u8])> {
+        let line = self.records.get(record as usize).map(|record| record.line.bytes());
+        line.filter(|line| !line.is_empty()).map(|line| (self.log.seq_of(record), line))
     }
 
     /// The stored line of the last change, with its line feed.
@@ -244,8 +226,8 @@ impl Store {
     pub fn sweep(&mut self) -> (usize, bool) {
         let Some(from) = self.expiry.next_to_sweep() else { return (0, false) };
         let to = self.records.len().min(from + SWEEP_RECORDS_MAX);
-        let line = |&index: &u32| self.stored_line_at(index);
-        let has_expired = |index: &u32| line(index).is_some_and(|line| self.expiry.has_expired(line));
+        let has_expired =
+            |index: &u32| self.change_at(*index).is_some_and(|(_, line)| self.expiry.has_expired(line));
         let expired: Vec<u32> = (from as u32..to as u32).filter(has_expired).collect();
         expired.iter().for_each(|&index| self.remove(index));
         let has_more = to < self.records.len();
@@ -404,8 +386,7 @@ impl Store {
         self.outside_bytes -= record.line.outside_bytes();
         self.tombstones -= usize::from(record.is_tombstone());
         if !record.is_tombstone() {
-            let client = record.client().into();
-            self.departed.push(Departure { seq: self.log.last_seq(), record: index, client });
+            self.expiry.departed.push(self.log.last_seq(), index, record.client());
         }
         self.log.vacate(index);
         self.vacant.push(index);

@@ -29,6 +29,13 @@ pub(crate) struct Record {
     pub(crate) bucket: Bucket,
 }
 
+/// Where a record is found by the hash of its client's name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) hash: u64,
+    pub(crate) record: u32,
+}
+
 /// A line.
 #[derive(Debug)]
 pub(crate) enum InlineLine {
