@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::limits::{RawLimits, count, size, time};
 use super::token::DEVICE_DEFAULT;
+use crate::client::http::URL_DEFAULT;
 use crate::config::{
     Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull, network,
@@ -76,6 +77,16 @@ tells all others, those included that are away now. A report that
 another server takes before it knows is lost with the rest. Exit code:
 0 when it is forgotten for good, 1 when the server says that it is not.";
 
+const SHARE_EXAMPLES: &str = "\
+Examples:
+  proxyherd share jane/phone --for 2h
+  proxyherd share jane/phone --for 1day --url https://herd.example \\
+      --token-file jane.token
+
+Whoever has the link sees this client until the end and nothing else,
+on every server of the herd. It ends sooner if the client is
+forgotten. A herd without a secret has no links.";
+
 const TOKEN_EXAMPLES: &str = "\
 Examples:
   proxyherd token new jane
@@ -117,6 +128,9 @@ pub(super) enum RawJob {
     /// Remove a client from all servers, as if it had never reported; what it reports from now on is taken.
     #[command(after_help = FORGET_EXAMPLES)]
     Forget(RawForget),
+    /// Print a link that lets others see where a client is, until it ends.
+    #[command(after_help = SHARE_EXAMPLES)]
+    Share(RawShare),
     /// Tokens, with which the phones and programs of users get in: see `serve --access`.
     #[command(after_help = TOKEN_EXAMPLES, disable_help_subcommand = true)]
     Token {
@@ -256,6 +270,29 @@ pub(super) struct RawForget {
     /// The folder of that server's journal [default: data/NAME, or else run/data/NAME].
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RawShare {
+    /// The client's name, as it was reported.
+    #[arg(value_parser = word)]
+    pub(super) client: String,
+    /// How long it can be seen, such as 2h; 30 days at most, and no longer than clients take to expire.
+    #[arg(long = "for", value_name = "TIME")]
+    pub(super) time: String,
+    #[command(flatten)]
+    pub(super) server: RawServer,
+}
+
+/// A running server that is asked over HTTP.
+#[derive(Debug, Args)]
+pub(super) struct RawServer {
+    /// Where the server speaks HTTP.
+    #[arg(long, value_name = "URL", default_value = URL_DEFAULT)]
+    pub(super) url: String,
+    /// The file with the token of a user, if the server has users.
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,7 +21,9 @@ use crate::config::{
     SECRET_VARIABLE, TlsFiles,
 };
 use crate::proto::node::Dialect;
-use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe, RawToken};
+use args::{
+    Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe, RawServer, RawShare, RawToken,
+};
 
 /// The work that the command line asks for.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub enum Job {
     Client(client::Options),
     /// Tell the server whose journal is in the first of these folders where one runs to forget a client.
     Forget(Vec<PathBuf>, String),
+    /// Have a server make a link that lets others see a client for so long.
+    Share(client::http::Server, String, String),
     /// Print this text, and nothing else.
     Print(Vec<u8>),
 }
@@ -57,6 +61,9 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
         RawJob::Client(raw) => Job::Client(client_options(raw)?),
         RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
         RawJob::Forget(raw) => forget(raw)?,
+        RawJob::Share(RawShare { client, time, server: RawServer { url, token_file } }) => {
+            Job::Share(client::http::Server { url, token_file }, client, time)
+        }
         RawJob::Token { ask: RawToken::New { user, access, url, device } } => {
             Job::Print(token::text(&user, access.as_deref(), url.as_deref(), &device)?.into_bytes())
         }

@@ -16,24 +16,18 @@ fn job(line: &str) -> Result<Job, ConfigError> {
 }
 
 fn served(line: &str) -> Config {
-    match job(line).unwrap() {
-        Job::Serve(config) => *config,
-        other @ (Job::Client(_) | Job::Forget(..) | Job::Print(_)) => panic!("{line}: {other:?}"),
-    }
+    let Job::Serve(config) = job(line).unwrap() else { panic!("{line}") };
+    *config
 }
 
 fn client_of(line: &str) -> client::Options {
-    match job(line).unwrap() {
-        Job::Client(options) => options,
-        other @ (Job::Serve(_) | Job::Forget(..) | Job::Print(_)) => panic!("{line}: {other:?}"),
-    }
+    let Job::Client(options) = job(line).unwrap() else { panic!("{line}") };
+    options
 }
 
 fn printed(line: &str) -> String {
-    match job(line).unwrap() {
-        Job::Print(text) => String::from_utf8(text).unwrap(),
-        other @ (Job::Serve(_) | Job::Client(_) | Job::Forget(..)) => panic!("{line}: {other:?}"),
-    }
+    let Job::Print(text) = job(line).unwrap() else { panic!("{line}") };
+    String::from_utf8(text).unwrap()
 }
 
 fn refused(line: &str) -> clap::Error {
@@ -79,8 +73,7 @@ fn every_option_of_a_server_arrives() {
          --log-level warn --log-dir logs --log-when-full drop \
          --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
          --max-clock-lead 1day2h --connections-per-address-max 7 --watchers-max 6 --hello-pending-max 8 \
-         --hello-time-max 3s \
-         --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
+         --hello-time-max 3s --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
          --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms \
          --output-bytes-max 1MiB \
          --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
@@ -365,12 +358,18 @@ fn help_is_a_command_too() {
 }
 
 #[test]
+fn share_asks_the_first_server_if_no_other_is_named() {
+    let Job::Share(server, client, time) = job("proxyherd share jane --for 2h").unwrap() else { panic!() };
+    assert_eq!((&*server.url, server.token_file), ("http://127.0.0.1:12750", None));
+    assert_eq!((&*client, &*time), ("jane", "2h"));
+}
+
+#[test]
 fn forget_looks_where_servers_run() {
-    let dirs = |line: &str| match job(line).unwrap() {
-        Job::Forget(dirs, client) if client == "kiwi" => dirs,
-        other @ (Job::Serve(_) | Job::Client(_) | Job::Forget(..) | Job::Print(_)) => {
-            panic!("{line}: {other:?}")
-        }
+    let dirs = |line: &str| {
+        let Job::Forget(dirs, client) = job(line).unwrap() else { panic!("{line}") };
+        assert_eq!(client, "kiwi");
+        dirs
     };
     let usual = ["data/Alford", "run/data/Alford"].map(PathBuf::from);
     assert_eq!(dirs("proxyherd forget Alford kiwi"), usual);

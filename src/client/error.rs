@@ -38,6 +38,22 @@ pub enum ClientError {
         /// The error of the system.
         source: io::Error,
     },
+    /// A server does not do what it was asked to over HTTP.
+    #[error("{url}: {why}")]
+    Http {
+        /// Where it is.
+        url: String,
+        /// In its words, or those of the system.
+        why: String,
+    },
+    /// There is no token in a file.
+    #[error("cannot read the token in {}: {why}", .path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// The server hung up too soon.
     #[error("the server closed the connection before everything was answered; try again, or another server")]
     Closed,

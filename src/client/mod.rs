@@ -5,7 +5,9 @@
 pub mod admin;
 mod conversation;
 mod error;
+pub mod http;
 mod owed;
+pub mod share;
 mod terminal;
 
 use std::fs::File;

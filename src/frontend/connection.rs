@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::access::AccessControl;
+use crate::config::Herd;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};
 use crate::member::finder::Finder;
@@ -35,6 +36,8 @@ pub struct Shared<'a> {
     pub member: &'a Member,
     /// Who finds clients by place.
     pub finder: &'a Finder,
+    /// All servers and their links.
+    pub herd: &'a Herd,
     /// What those share that watch clients.
     pub watchers: &'a Watchers,
     /// What they came in by.

@@ -38,6 +38,7 @@ pub struct Conversation {
     session: Session,
     /// Whether lines are logged. Asked once: the level does not change while the server runs.
     verbose: bool,
+    neighbour: Option<usize>,
 }
 
 /// The other side of a connection, as the log names it.
@@ -84,7 +85,8 @@ impl Conversation {
     }
 
     fn new(remote: Remote, is_client: bool, session: Session) -> Conversation {
-        Conversation { remote, is_client, session, verbose: log::log_enabled!(log::Level::Debug) }
+        let verbose = log::log_enabled!(log::Level::Debug);
+        Conversation { remote, is_client, session, neighbour: None, verbose }
     }
 
     /// The other side.
@@ -100,6 +102,11 @@ impl Conversation {
     /// Whether the other side has authenticated as a neighbour.
     pub fn is_peer(&self) -> bool {
         self.session.is_peer()
+    }
+
+    /// The neighbour that has authenticated, by its index.
+    pub fn neighbour(&self) -> Option<usize> {
+        self.neighbour
     }
 
     /// The server that says to be a neighbour, with a proof or not.
@@ -190,6 +197,7 @@ impl Conversation {
             Step::Authenticated(neighbour) => {
                 host.write(|node| self.session.authenticate(node, &mut turn.batch));
                 (turn.needs_lsn, turn.owes_welcome) = (host.lsn(), host.has_wal());
+                self.neighbour = Some(neighbour);
                 Some(Pause::Authenticated(neighbour))
             }
             Step::Heartbeat(heartbeat) => {

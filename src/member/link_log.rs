@@ -82,6 +82,7 @@ impl<'a> LinkLog<'a> {
     /// Bytes with so many `AT` lines were written, which has brought the link to this position.
     pub fn sent(self, bytes: &[u8], lines: usize, position: Option<u64>) {
         self.state().sent(position);
+        self.state().sent_updates.add(lines as u64, clock::ticks());
         self.member.metrics.link_lines.add(lines as u64);
         self.member.metrics.link_bytes.add(bytes.len() as u64);
         if log::log_enabled!(log::Level::Debug) {
@@ -171,6 +172,7 @@ impl<'a> LinkLog<'a> {
     /// The neighbour could not be reached, `failures` times in a row; `what` says so.
     pub fn unreachable(self, failures: u64, what: fmt::Arguments<'_>, error: &io::Error) {
         let what = format_args!("{what}: {error}");
+        self.state().failed(&what);
         if failures == FAILURES_UNTIL_WARNING {
             self.warn(Event::LinkUnreachable, what);
         } else {
@@ -179,6 +181,7 @@ impl<'a> LinkLog<'a> {
     }
 
     fn warn(self, event: Event, what: fmt::Arguments<'_>) {
+        self.state().failed(&what);
         self.member.metrics.count_and_warn(event, Source::Neighbour(self.neighbour), what);
     }
 }

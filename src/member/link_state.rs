@@ -1,11 +1,18 @@
 //! How each link is, for the status, and what wakes its sender.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::notifier::{Notifier, WakeUp};
+use super::rate::Rate;
 use crate::os::clock;
+
+/// The bytes of what last went wrong.
+const ERROR_BYTES_MAX: usize = 500;
 
 /// How one link is, for the status. What a sender decides by is in its link alone.
 #[derive(Debug, Default)]
@@ -15,6 +22,12 @@ pub struct LinkState {
     since: AtomicU64,
     sent: AtomicU64,
     acknowledged: AtomicU64,
+    /// The updates that the neighbour was sent.
+    pub sent_updates: Rate,
+    /// The updates that it has sent, on its own link to us.
+    pub received_updates: Rate,
+    /// What last went wrong, and when by [`clock::ticks`].
+    error: Mutex<Option<(Duration, String)>>,
     /// What wakes its sender, once that follows the change log.
     notifier: OnceLock<Arc<Notifier>>,
 }
@@ -61,21 +74,46 @@ impl LinkState {
         self.since.load(Ordering::Relaxed) & 1 == 1
     }
 
+    /// The neighbour has sent so many updates.
+    pub fn received(&self, updates: u64) {
+        self.received_updates.add(updates, clock::ticks());
+    }
+
+    /// Something went wrong. Words of the neighbour may be in it, so it is cut.
+    pub fn failed(&self, what: &dyn fmt::Display) {
+        let mut what = what.to_string();
+        what.truncate(what.floor_char_boundary(ERROR_BYTES_MAX));
+        *self.error.lock() = Some((clock::ticks(), what));
+    }
+
+    /// What last went wrong, and when.
+    pub fn last_error(&self) -> Option<(Duration, String)> {
+        self.error.lock().clone()
+    }
+
+    /// When it came up or went down; `None` before either.
+    pub fn turned_at(&self) -> Option<Duration> {
+        let since = self.since.load(Ordering::Relaxed);
+        (since > 0).then(|| Duration::from_nanos(since >> 1))
+    }
+
+    /// By how many changes the neighbour is behind what was sent, and behind what it has acknowledged.
+    pub fn lag(&self, last_seq: u64) -> (u64, u64) {
+        let behind = |position: &AtomicU64| last_seq.saturating_sub(position.load(Ordering::Relaxed));
+        (behind(&self.sent), behind(&self.acknowledged))
+    }
+
     /// In words, for a member whose last change has this number.
     pub fn status(&self, last_seq: u64) -> String {
         let since = self.since.load(Ordering::Relaxed);
         let turned = Duration::from_nanos(since >> 1);
         let seconds = Duration::from_secs(clock::ticks().saturating_sub(turned).as_secs());
         let for_long = humantime::format_duration(seconds);
-        let behind = |position: &AtomicU64| last_seq.saturating_sub(position.load(Ordering::Relaxed));
+        let (behind, unacknowledged) = self.lag(last_seq);
         match (since, since & 1) {
             (0, _) => "has never been up".to_owned(),
-            (_, 0) => format!("down for {for_long}, behind by {}", behind(&self.acknowledged)),
-            (..) => format!(
-                "live for {for_long}, behind by {}, unacknowledged {}",
-                behind(&self.sent),
-                behind(&self.acknowledged)
-            ),
+            (_, 0) => format!("down for {for_long}, behind by {unacknowledged}"),
+            (..) => format!("live for {for_long}, behind by {behind}, unacknowledged {unacknowledged}"),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Where a client was last seen, as a value that doors lay out in their own ways.
 
 use crate::proto::model::attributes::Attributes;
+use crate::proto::model::era::Era;
 use crate::proto::model::sighting::{Sighting, at_line};
-use crate::proto::model::stored_line::{at_part, attributes_part};
+use crate::proto::model::stored_line::{StoredLine, at_part, attributes_part};
 use crate::proto::store::update::trimmed;
 
 /// Where a client was last seen: the record, as a value.
@@ -22,6 +23,11 @@ impl Located {
     /// All of it as one line, which is the same on every server.
     pub fn stored_line(&self) -> &[u8] {
         &self.stored
+    }
+
+    /// The era of its client.
+    pub fn era(&self) -> Era {
+        StoredLine::parse(trimmed(&self.stored)).map(|line| line.era()).unwrap_or_default()
     }
 
     /// Who saw it, where and when.

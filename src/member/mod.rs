@@ -17,6 +17,7 @@ pub mod located;
 pub mod metrics;
 pub mod notifier;
 pub mod peer_registry;
+pub mod rate;
 pub mod rate_limit;
 pub mod recover;
 pub mod status;
@@ -327,6 +328,7 @@ impl Member {
     pub fn count(&self, conversation: &Conversation, turn: &mut Turn) {
         let Counts { lines, refused, rejected, rejected_why, applied, outdated, questions } =
             turn.take_counts();
+        conversation.neighbour().iter().for_each(|&it| self.links[it].received(applied + outdated));
         let lines_counter =
             if conversation.is_client() { &self.metrics.client_lines } else { &self.metrics.peer_lines };
         let counted = [

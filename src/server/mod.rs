@@ -179,6 +179,7 @@ impl Server {
             gate: Gate::new(limits, admission, config.proxy_from.clone(), report_to(&member)),
             member,
             finder: Finder::default(),
+            herd: config.herd.clone(),
             dialling: OpenStreams::default(),
             links: OpenStreams::default(),
             output,

@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 
 use super::error::ServeError;
 use super::reload::Reloads;
+use crate::config::Herd;
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::frontend::protocol::Protocol;
@@ -50,6 +51,8 @@ pub(super) struct Parts {
     pub(super) member: Arc<Member>,
     /// Who finds clients by place, which is asked over HTTP alone.
     pub(super) finder: Finder,
+    /// All servers and their links.
+    pub(super) herd: Herd,
     /// What those share that watch clients over HTTP.
     pub(super) watchers: Watchers,
     pub(super) gate: Gate,
@@ -215,10 +218,11 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Parts { member, finder, watchers, gate, output, legacy, access, .. } = self.server;
+        let Parts { member, finder, herd, watchers, gate, output, legacy, access, .. } = self.server;
         connection::Shared {
             member,
             finder,
+            herd,
             watchers,
             gate,
             output: *output,

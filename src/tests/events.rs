@@ -1,6 +1,6 @@
 //! Streams of events: what watchers are told, in memory with everything at random, and over real sockets.
 
-mod streams;
+pub(super) mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 

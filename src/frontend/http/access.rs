@@ -1,4 +1,5 @@
-//! Who asks: without an access file a program on this machine, which may do all; with one a user, who shows a token.
+//! Who asks: without an access file a program on this machine, which may do all; with one a user, who shows a
+//! token. And with or without one whoever has the link of a share.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use super::route;
 use crate::config::{Access, TokenHash, User};
 use crate::frontend::access::AccessControl;
 use crate::frontend::connection::Shared;
+use crate::member::Member;
 use crate::member::conversation::Remote;
 use crate::member::metrics::Event;
 use crate::net::admission::network;
@@ -15,6 +17,9 @@ use crate::os::clock;
 use crate::proto::http::form;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
+use crate::proto::http::share::Share;
+use crate::proto::model::stored_line::StoredLine;
+use crate::proto::store::update::trimmed;
 
 /// The most tokens that are looked up of one request: a header field, the path, and the query have one each.
 const TOKENS_MAX: usize = 4;
@@ -31,6 +36,8 @@ pub(super) enum Asker {
     Local,
     /// The user of this index.
     User(Arc<Access>, usize, TokenHash),
+    /// One who has the link of a share.
+    Guest(Share),
 }
 
 /// A token, and whose it is said to be.
@@ -46,23 +53,39 @@ impl Asker {
     /// # Errors
     /// The answer to one who may not make any.
     pub(super) fn of(shared: Shared<'_>, request: &Request<'_>, remote: Remote) -> Result<Asker, Response> {
+        let logins = logins(request);
+        let access = shared.access.map(AccessControl::current);
+        // A right token is enough whatever else is wrong: a proxy may have a login of its own in the header.
+        let user = access.and_then(|access| {
+            let (user, token) = logins.iter().find_map(|login| login.user_in(&access))?;
+            Some(Asker::User(access, user, token))
+        });
+        if let Some(user) = user {
+            return Ok(user);
+        }
+        // One that has ended must not do more without users than it did before.
+        if let Some(login) = logins.iter().find(|login| Share::is_token(&login.token)) {
+            match share_of(shared.member, &login.token) {
+                Some(share) if !has_ended(shared.member, &share) => return Ok(Asker::Guest(share)),
+                Some(_) => return Err(unauthorised("this share has ended")),
+                None if shared.access.is_none() => return Err(unauthorised("this is no share of this herd")),
+                None => {}
+            }
+        }
         let Some(control) = shared.access else {
             let checked = guard::check(request, remote.from);
             return checked.map(|()| Asker::Local).map_err(|(status, why)| Response::problem(status, why));
         };
-        let (access, logins) = (control.current(), logins(request));
-        // A right token is enough whatever else is wrong: a proxy may have a login of its own in the header.
-        match logins.iter().find_map(|login| login.user_in(&access)) {
-            Some((user, token)) => Ok(Asker::User(access, user, token)),
-            None if logins.is_empty() => Err(unauthorised("this needs the token of a user")),
-            None => Err(failed(shared, control, remote)),
+        match logins.is_empty() {
+            true => Err(unauthorised("this needs the token of a user")),
+            false => Err(failed(shared, control, remote)),
         }
     }
 
     /// The user, if there are users.
     pub(super) fn user(&self) -> Option<&User> {
         match self {
-            Asker::Local => None,
+            Asker::Local | Asker::Guest(_) => None,
             Asker::User(access, user, _) => Some(access.user(*user)),
         }
     }
@@ -71,6 +94,7 @@ impl Asker {
     pub(super) fn again(&self, access: &Arc<Access>) -> Option<Asker> {
         match self {
             Asker::Local => Some(Asker::Local),
+            Asker::Guest(share) => Some(Asker::Guest(share.clone())),
             Asker::User(before, user, token) => {
                 let now = access.user_of(token)?;
                 let is_same = access.user(now).id == before.user(*user).id;
@@ -82,7 +106,7 @@ impl Asker {
     /// Whether a client is one of a group of users.
     pub(super) fn has_group(&self, group: &str, client: &str) -> bool {
         match self {
-            Asker::Local => false,
+            Asker::Local | Asker::Guest(_) => false,
             Asker::User(access, ..) => access.is_of_group(group, client),
         }
     }
@@ -91,6 +115,7 @@ impl Asker {
     pub(super) fn may_report(&self, client: &str) -> bool {
         match self {
             Asker::Local => true,
+            Asker::Guest(_) => false,
             Asker::User(access, user, _) => access.may_report(*user, client),
         }
     }
@@ -99,18 +124,35 @@ impl Asker {
     pub(super) fn may_see(&self, client: &str) -> bool {
         match self {
             Asker::Local => true,
+            Asker::Guest(share) => share.client == client,
             Asker::User(access, user, _) => access.may_see(*user, client),
         }
     }
 
     /// Who it is and from where, for the log.
     pub(super) fn at(&self, remote: Remote) -> String {
-        self.user().map_or_else(|| remote.to_string(), |user| format!("{} at {remote}", user.id))
+        match self {
+            Asker::Local => remote.to_string(),
+            Asker::Guest(_) => format!("a guest at {remote}"),
+            Asker::User(access, user, _) => format!("{} at {remote}", access.user(*user).id),
+        }
     }
 
     /// Whether the asker may ask how the server is, and forget clients.
     pub(super) fn is_admin(&self) -> bool {
-        self.user().is_none_or(|user| user.is_admin)
+        match self {
+            Asker::Local => true,
+            Asker::Guest(_) => false,
+            Asker::User(access, user, _) => access.user(*user).is_admin,
+        }
+    }
+
+    /// The share, if the asker has but its link.
+    pub(super) fn share(&self) -> Option<&Share> {
+        match self {
+            Asker::Guest(share) => Some(share),
+            Asker::Local | Asker::User(..) => None,
+        }
     }
 }
 
@@ -120,6 +162,21 @@ impl Login<'_> {
         let user = access.user_of(&token)?;
         self.user.as_ref().is_none_or(|name| *name == access.user(user).id).then_some((user, token))
     }
+}
+
+/// The share of a token, if the herd has made it.
+fn share_of(member: &Member, token: &[u8]) -> Option<Share> {
+    Share::of_token(token, member.me.secret.as_ref()?)
+}
+
+/// Whether a share is over, or its client was forgotten since it was made.
+fn has_ended(member: &Member, share: &Share) -> bool {
+    let era = member.read(|node| {
+        let stored = node.store().stored_line_of(share.client.as_bytes());
+        stored.and_then(|line| StoredLine::parse(trimmed(line)).ok()).map(|line| line.era())
+    });
+    // What is made at one server may be shown at another before that knows the client.
+    clock::now().seconds >= share.until_s || era.is_some_and(|era| era != share.era)
 }
 
 /// The answer to a wrong token, which waits the longer the more of them have come from there.

@@ -4,10 +4,12 @@ use super::access::Asker;
 use super::asked::Asked;
 use super::events::{self, EventStream};
 use super::guard;
+use super::herd;
 use super::list;
 use super::question;
 use super::report;
 use super::route::{App, Route};
+use super::shares;
 use super::status;
 use crate::proto::http::phones::traccar;
 use crate::proto::http::request::Request;
@@ -47,6 +49,10 @@ fn whole(asked: Asked<'_, '_>) -> Response {
         return Response::problem(405, "this path takes other methods").with("Allow", route.methods());
     }
     let member = asked.shared.member;
+    // Whoever has the link may look at one client, and do nothing else.
+    if asker.share().is_some() && !matches!(route, Route::Client(_)) {
+        return Response::problem(403, "a share link is for one client alone");
+    }
     if is_for_admins(&route, method) && !asker.is_admin() {
         return Response::problem(403, "this is for users with `admin = true`");
     }
@@ -68,6 +74,11 @@ fn whole(asked: Asked<'_, '_>) -> Response {
             Err((status, why)) => Response::problem(status, why),
             Ok(()) => question::nearby(asked, &name),
         },
+        Route::Shares => match guard::check_origin(request) {
+            Err((status, why)) => Response::problem(status, why),
+            Ok(()) => shares::make(&asked, &asker),
+        },
+        Route::Herd => herd::herd(asked.shared),
         Route::Status => status::status(asked.shared),
         // It never ends, so it is begun above.
         Route::Events => Response::problem(405, "this path takes other methods"),
@@ -87,13 +98,14 @@ fn reported(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Response {
 /// Whether a request is about the server or all of its clients.
 fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
     match route {
-        Route::Status | Route::Metrics => true,
+        Route::Herd | Route::Status | Route::Metrics => true,
         Route::Client(_) => method == b"DELETE",
         Route::Root
         | Route::Report(_)
         | Route::Clients
         | Route::Nearby(_)
         | Route::Events
+        | Route::Shares
         | Route::Health
         | Route::Unknown => false,
     }

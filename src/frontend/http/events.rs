@@ -12,7 +12,7 @@
 //! waits with all others in [`crate::member::watchers`]. What it tells is decided in [`crate::member::watch`].
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::access::Asker;
 use super::asked::Asked;
@@ -26,6 +26,7 @@ use crate::os::clock;
 use crate::proto::geo::area::Area;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
+use crate::proto::http::share::Share;
 
 /// How long a browser waits before it comes back, in milliseconds.
 const RETRY: &[u8] = b"retry: 2000\n\n";
@@ -56,6 +57,8 @@ pub(super) struct EventStream<'a> {
     generation: u64,
     /// The position that the other side was told last.
     told: u64,
+    /// Whether the client of a share is gone, or another one of the same name has come.
+    is_over: bool,
     events: Vec<(u64, Event)>,
 }
 
@@ -95,6 +98,7 @@ pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<EventStream<'a>>, R
         watch,
         generation,
         told: 0,
+        is_over: false,
         events: Vec::new(),
     }))
 }
@@ -116,16 +120,19 @@ impl EventStream<'_> {
                     return Ok(());
                 }
                 looked = self.look(&mut out);
-                let is_due = looked == Looked::All || out.len() >= WRITE_BYTES;
+                let is_due = looked == Looked::All || self.is_over || out.len() >= WRITE_BYTES;
                 if is_due && !out.is_empty() {
                     send(&out)?;
                     out.clear();
                     silent_by = clock::deadline(SILENCE_MAX);
                 }
+                if self.is_over {
+                    return Ok(());
+                }
             }
             out = Vec::new();
             open.pause(watchers.rest());
-            watchers.wait(woken, silent_by);
+            watchers.wait(woken, self.ends_by().map_or(silent_by, |end| end.min(silent_by)));
             if silent_by <= clock::instant() {
                 self.push_comment(&mut out);
                 send(&out)?;
@@ -135,6 +142,12 @@ impl EventStream<'_> {
         }
     }
 
+    /// When the share ends by itself, if it is one.
+    fn ends_by(&self) -> Option<Instant> {
+        let share = self.asker.share()?;
+        Some(clock::deadline(Duration::from_secs(share.until_s.saturating_sub(clock::now().seconds))))
+    }
+
     /// Who watches, for the log.
     pub(super) fn asker(&self) -> &Asker {
         &self.asker
@@ -142,6 +155,9 @@ impl EventStream<'_> {
 
     /// Whether the asker may watch still, whose rights may have changed.
     fn is_allowed(&mut self) -> bool {
+        if self.asker.share().is_some_and(|share| clock::now().seconds >= share.until_s) {
+            return false;
+        }
         let Some(control) = self.shared.access else { return true };
         let current = control.current_generation();
         if current.generation == self.generation {
@@ -175,7 +191,14 @@ impl EventStream<'_> {
     fn push_events(&mut self, out: &mut Vec<u8>) {
         let generation = id_generation(self.shared, self.generation);
         self.shared.member.metrics.events_told.add(self.events.len() as u64);
+        let share = self.asker.share();
         for (position, event) in self.events.drain(..) {
+            // A client of a later era is another one, and nothing is told of it.
+            let is_other = |share: &Share| matches!(&event, Event::Client(it) if it.era() != share.era);
+            self.is_over |= share.is_some_and(|share| is_other(share) || matches!(event, Event::Gone(_)));
+            if share.is_some_and(is_other) {
+                break;
+            }
             self.told = position;
             push_id(generation, position, out);
             match event {
@@ -241,6 +264,10 @@ fn after(request: &Request<'_>, generation: u64) -> Option<u64> {
 
 /// What a query asks for, and the group.
 fn wanted(pairs: &[(String, String)], asker: &Asker) -> Result<(Wants, Option<String>), String> {
+    if let Some(share) = asker.share() {
+        // Whatever else is asked for, that is all there is to be seen.
+        return Ok((Wants { area: None, clients: vec![share.client.clone()] }, None));
+    }
     let value = |key: &str| pairs.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone());
     let area = value("box").map(|text| Area::parse(&text).map_err(|error| error.to_string())).transpose()?;
     let named = pairs.iter().filter(|pair| pair.0 == "client");

@@ -5,10 +5,12 @@ mod answer;
 mod asked;
 mod events;
 mod guard;
+mod herd;
 mod list;
 mod question;
 mod report;
 mod route;
+mod shares;
 mod status;
 
 use std::io;

@@ -26,6 +26,10 @@ pub(super) enum Route<'a> {
     Nearby(Cow<'a, str>),
     /// What becomes of clients from now on.
     Events,
+    /// Links that let others see a client.
+    Shares,
+    /// How the servers and their links are.
+    Herd,
     /// How the server is.
     Status,
     /// Whether it can take reports.
@@ -74,6 +78,8 @@ impl<'a> Route<'a> {
             ["overland"] | ["api", "v1", "overland", "batches"] => Route::Report(App::Overland),
             ["gpslogger" | "ha"] => Route::Report(App::GpsLogger),
             ["v1", "events"] => Route::Events,
+            ["v1", "shares"] => Route::Shares,
+            ["v1", "herd"] => Route::Herd,
             ["v1", "status"] => Route::Status,
             ["v1", "clients"] => Route::Clients,
             ["v1", "clients", name] if !name.is_empty() => Route::Client(parts[2].clone()),
@@ -92,6 +98,8 @@ impl<'a> Route<'a> {
             | Route::Client(_)
             | Route::Nearby(_)
             | Route::Events
+            | Route::Shares
+            | Route::Herd
             | Route::Status
             | Route::Health
             | Route::Metrics
@@ -103,12 +111,13 @@ impl<'a> Route<'a> {
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Route::Client(_) => "GET, HEAD, DELETE",
-            Route::Report(App::OwnTracks(_) | App::Overland) => "POST",
+            Route::Report(App::OwnTracks(_) | App::Overland) | Route::Shares => "POST",
             Route::Report(_) => "GET, POST, PUT",
             Route::Root => "GET, HEAD, POST, PUT",
             Route::Clients
             | Route::Nearby(_)
             | Route::Events
+            | Route::Herd
             | Route::Status
             | Route::Health
             | Route::Metrics => "GET, HEAD",

@@ -23,6 +23,7 @@ pub(super) fn root(member: &Member) -> Response {
         "client": "/v1/clients/{name}",
         "clients": "/v1/clients?box=W,S,E,N, or ?near=LAT,LON&radius=METRES, with &limit=N",
         "events": "/v1/events?box=W,S,E,N, or ?client=NAME, or ?group=GROUP",
+        "herd": "/v1/herd",
         "status": "/v1/status",
         "health": "/health",
         "metrics": "/metrics",

@@ -64,6 +64,11 @@ pub fn to_base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Bytes in the Base64 that can stand in an address, without padding.
+pub fn to_base64_url(bytes: &[u8]) -> String {
+    to_base64(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
 /// A text as a part of a client's name: encoded is what would end a field of a line, a part of a path or a topic of a
 /// broker, and the percent sign itself.
 pub fn name_part(text: &str) -> String {

@@ -1,7 +1,8 @@
 //! HTTP/1.1 as a server speaks it, and what phones send over it. Pure: bytes and values in, values and bytes out.
 //!
 //! Reading order: [`request`] (bytes to a request, with [`head`] and [`chunked`]), [`response`], [`form`] (what stands
-//! in targets and forms), [`phones`] (what apps report, one file for each), [`reports`] (their updates).
+//! in targets and forms), [`phones`] (what apps report, one file for each), [`reports`] (their updates),
+//! [`share`] (links that end).
 
 pub mod chunked;
 pub mod form;
@@ -10,3 +11,4 @@ pub mod phones;
 pub mod reports;
 pub mod request;
 pub mod response;
+pub mod share;

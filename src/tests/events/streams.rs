@@ -140,7 +140,7 @@ fn bytes_of_a_stream_are_these() {
         format!(
             "retry: 2000\n\nid: {generation}.0\nevent: reset\ndata: {{}}\n\n\
              id: {generation}.1\nevent: client\ndata: {{\"client\":\"kiwi\",\"latitude\":34.50,\"longitude\":-118,\
-             \"time\":\"1621464827.5\",\"time_utc\":\"2021-05-19T22:53:47.500Z\",\"server\":\"Alford\",\
+             \"time\":\"1621464827.5\",\"time_utc\":\"2021-05-19T22:53:47Z\",\"server\":\"Alford\",\
              \"skew\":\"{skew}\"}}\n\nid: {generation}.1\nevent: current\ndata: {{}}\n\n"
         ),
         "{before}"

@@ -12,6 +12,7 @@ use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::journal::{Disk, RealDisk};
 use crate::member::finder::Finder;
+use crate::member::watchers::Watchers;
 use crate::member::{Member, recover};
 use crate::net::accept::{Accepted, Door};
 use crate::net::admission::{Admission, Class};
@@ -35,6 +36,8 @@ pub(super) struct Stage {
 pub(super) struct Unserved {
     pub(super) member: Member,
     finder: Finder,
+    herd: Herd,
+    watchers: Watchers,
     gate: Gate,
     dialling: OpenStreams,
     live: OpenStreams,
@@ -74,6 +77,8 @@ impl Stage {
         Unserved {
             member: self.member(&config, Arc::new(RealDisk)),
             finder: Finder::default(),
+            herd: config.herd.clone(),
+            watchers: Watchers::new(1),
             neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
             gate: Gate::new(config.limits, Admission::default(), Vec::new(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
@@ -102,11 +107,10 @@ impl Unserved {
         let stream = Arc::new(socket);
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
-        let shared = connection::Shared { member, finder, gate, output, legacy: &[], access: None };
-        frontend::serve(
-            shared,
-            Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered },
-        );
+        let (herd, watchers) = (&self.herd, &self.watchers);
+        let shared =
+            connection::Shared { member, finder, herd, watchers, gate, output, legacy: &[], access: None };
+        frontend::serve(shared, Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered });
     }
 
     /// The neighbour with this index, whose link follows the change log from now on.
