@@ -48,6 +48,9 @@
 //! place is asked of [`member::finder`], a follower of the change log with an index by place
 //! ([`proto::geo::spatial_index`]).
 //!
+//! A browser that shows clients holds a stream open ([`frontend::http`], `events.rs`). It is a follower of the change
+//! log without a queue ([`member::watch`]); all of them are woken together by the finder ([`member::watchers`]).
+//!
 //! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.
 //!
