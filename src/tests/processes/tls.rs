@@ -62,8 +62,9 @@ impl Secured {
 
     /// What `openssl s_client` says of a connection, with these options.
     fn openssl(&self, to: SocketAddr, options: &[&str]) -> OpenSsl {
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-connect", &to.to_string(), "-servername", "localhost"]);
+        // So that a test that waits in vain comes to its end.
+        let mut command = Command::new("timeout");
+        command.args(["60", "openssl", "s_client", "-connect", &to.to_string(), "-servername", "localhost"]);
         command.args(options).arg("-CAfile").arg(self.cert());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -105,7 +106,7 @@ impl OpenSsl {
         loop {
             let mut line = String::new();
             assert!(self.stdout.read_line(&mut line).unwrap() > 0, "the connection ended before {begins:?}");
-            if line.starts_with(begins) {
+            if line.trim_start().starts_with(begins) {
                 return line;
             }
         }
