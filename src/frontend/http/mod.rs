@@ -78,7 +78,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         admitted: accepted.admitted,
         rate_limit: RateLimit::new(limits.places_calls_per_minute)
             .from_address(network(remote.from.ip()), limits.places_calls_per_address),
-        reader: Reader::default(),
+        reader: if accepted.door.tls.is_some() { Reader::sparing() } else { Reader::default() },
         held: shared.gate.bodies.hold(),
         out: Vec::new(),
     };

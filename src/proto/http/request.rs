@@ -13,6 +13,9 @@ use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, check_line_ends};
 /// The bytes that are read at once.
 const READ_BYTES: usize = 4 * 1024;
 
+/// The bytes that are read at first by a reader that is sparing: the half of a phone's report.
+const SPARING_BYTES: usize = 512;
+
 /// The most bytes of a request line.
 const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 
@@ -26,6 +29,7 @@ pub struct Reader {
     /// How many of them have come; behind them is space.
     len: usize,
     state: State,
+    is_sparing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -69,12 +73,23 @@ pub struct Request<'a> {
 }
 
 impl Reader {
+    /// One that takes little room between requests. What it reads from must keep what does not fit at first, as TLS
+    /// does: a socket would be asked twice.
+    pub fn sparing() -> Reader {
+        Reader { is_sparing: true, ..Reader::default() }
+    }
+
     /// Where to read into.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.bytes.len() < self.len + READ_BYTES {
-            self.bytes.resize(self.len + READ_BYTES, 0);
+        let more = if self.len == 0 { self.idle_bytes() } else { READ_BYTES };
+        if self.bytes.len() < self.len + more {
+            self.bytes.resize(self.len + more, 0);
         }
         &mut self.bytes[self.len..]
+    }
+
+    fn idle_bytes(&self) -> usize {
+        if self.is_sparing { SPARING_BYTES } else { READ_BYTES }
     }
 
     /// So many bytes have come.
@@ -167,7 +182,7 @@ impl Reader {
             self.bytes.copy_within(end..self.len, 0);
             self.len -= end;
             self.bytes.truncate(self.len);
-            self.bytes.shrink_to(READ_BYTES);
+            self.bytes.shrink_to(self.idle_bytes());
             self.state = State::Unread;
         }
     }
@@ -290,4 +305,35 @@ fn absolute(target: &[u8]) -> Option<&[u8]> {
     let scheme = memchr::memmem::find(target, b"://")?;
     let is_scheme = scheme > 0 && target[..scheme].iter().all(u8::is_ascii_alphabetic);
     is_scheme.then(|| &target[scheme + 3..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_between_requests_is_little() {
+        for (mut reader, bytes_max) in [(Reader::sparing(), SPARING_BYTES), (Reader::default(), READ_BYTES)] {
+            for body_bytes in [0, 100, 600, 10_000] {
+                let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {body_bytes}\r\n\r\n");
+                let request = [request.as_bytes(), &vec![b'x'; body_bytes]].concat();
+                let mut rest = &request[..];
+                while !rest.is_empty() {
+                    let space = reader.space();
+                    let count = space.len().min(rest.len());
+                    space[..count].copy_from_slice(&rest[..count]);
+                    reader.filled(count);
+                    rest = &rest[count..];
+                    if reader.progress().unwrap() == Progress::Head {
+                        reader.bound_body(20_000).unwrap();
+                    }
+                }
+                assert_eq!(reader.progress(), Ok(Progress::Whole));
+                assert_eq!(reader.request().unwrap().body.len(), body_bytes);
+                reader.done();
+                assert_eq!(reader.space().len(), bytes_max);
+                assert_eq!(reader.bytes.capacity(), bytes_max);
+            }
+        }
+    }
 }

@@ -55,7 +55,8 @@ pub(crate) fn read_in_pieces(
     body_bytes_max: usize,
     mut take: impl FnMut(Request<'_>),
 ) -> (Option<BadRequest>, usize) {
-    let (mut reader, mut continues) = (Reader::default(), 0);
+    let (sparing, mut continues) = (piece.is_multiple_of(2), 0);
+    let mut reader = if sparing { Reader::sparing() } else { Reader::default() };
     for mut bytes in stream.chunks(piece) {
         while !bytes.is_empty() {
             let space = reader.space();
