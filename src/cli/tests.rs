@@ -312,7 +312,7 @@ fn every_mistake_is_answered_by_what_to_do() {
         ("serve Alford --durability fsync", "a similar value exists: 'sync'"),
         ("serve Alford --secret herd.secret", "a similar argument exists: '--secret-file'"),
         ("serve", "<NAME>"),
-        ("server Alford", "a similar subcommand exists: 'serve'"),
+        ("srve Alford", "a similar subcommand exists: 'serve'"),
         ("serve Alford --herd", "a value is required for '--herd <FILE>'"),
         ("client whatsat kiwi", "<RADIUS>"),
         ("completions csh", "[possible values: bash, elvish, fish, powershell, zsh]"),

@@ -113,8 +113,8 @@ mod tests {
                 "the following required arguments were not provided: <NAME>; usage: proxyherd serve <NAME>",
             ),
             (
-                &["server", "Alford"],
-                "unrecognized subcommand 'server'; a similar subcommand exists: 'serve'; usage: ",
+                &["srve", "Alford"],
+                "unrecognized subcommand 'srve'; a similar subcommand exists: 'serve'; usage: ",
             ),
             (
                 &["serve", "A", "--connections-max", "10k"],

@@ -26,3 +26,4 @@ mod tls;
 mod transcripts;
 mod twins;
 mod vanished;
+mod watching;
