@@ -110,7 +110,10 @@ impl Unserved {
         let (herd, watchers) = (&self.herd, &self.watchers);
         let shared =
             connection::Shared { member, finder, herd, watchers, gate, output, legacy: &[], access: None };
-        frontend::serve(shared, Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered });
+        frontend::serve(
+            shared,
+            Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered },
+        );
     }
 
     /// The neighbour with this index, whose link follows the change log from now on.
