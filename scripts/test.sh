@@ -84,6 +84,7 @@ install_programs() (
     for program in "${PROGRAMS[@]}"; do
         PATH=$PATH:/usr/sbin command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
     done
+    [ -d /usr/lib/python3/dist-packages/nacl ] || missing+=(python3-nacl)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         echo "Missing, so that their tests are skipped: ${missing[*]}."

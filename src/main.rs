@@ -47,7 +47,7 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
         Request::Stop(signal) => stopper.stop_by(signal),
         Request::Reopen => {
             reopener.reopen(
-                "SIGHUP: the log is opened again, and files of places, their key, access and TLS are read again",
+                "SIGHUP: the log is opened again, and files of places, access, keys and TLS are read again",
             );
             reloader.reload();
             stopper.reload_files();

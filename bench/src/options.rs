@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use proxyherd::config::{
-    Auth, CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs, SECRET_VARIABLE,
+    Auth, BasePath, CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs,
+    SECRET_VARIABLE,
 };
 use proxyherd::places;
 use proxyherd::proto::model::name::ServerName;
@@ -88,6 +89,8 @@ impl Common {
             secret_file: None,
             access: None,
             tls: None,
+            owntracks_keys: None,
+            http_base_path: BasePath::default(),
             auth,
         })
     }

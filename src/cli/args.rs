@@ -12,7 +12,7 @@ use super::limits::{RawLimits, count, size, time};
 use super::token::DEVICE_DEFAULT;
 use crate::client::http::URL_DEFAULT;
 use crate::config::{
-    Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
+    BasePath, Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull, network,
 };
 use crate::places::{KEY_VARIABLE, Which};
@@ -219,6 +219,14 @@ pub(super) struct RawServe {
     /// A PEM file with the private key of that certificate.
     #[arg(long, value_name = "FILE")]
     pub(super) tls_key: Option<PathBuf>,
+    /// A TOML file of secrets with which OwnTracks encrypts what it sends, of at most 32 bytes: jane = "secret" for all
+    /// devices of jane, "jane/phone" = "secret" for one. It is read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(super) owntracks_keys: Option<PathBuf>,
+    /// What stands before every path of HTTP, such as /proxyherd, for a proxy that does not take it away. Other paths
+    /// are not found then.
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub(super) http_base_path: BasePath,
     /// Refuse reports from further in the future than this, such as 24h, because one would outdate all reports of
     /// its client until then [default: what the herd file says; without that any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -305,8 +313,8 @@ pub(super) enum RawToken {
         /// The access file, to see whether the user is there already. It is not changed.
         #[arg(long, value_name = "FILE")]
         access: Option<PathBuf>,
-        /// Where phones reach the server, such as `https://herd.example`: a link and a QR code configure OwnTracks
-        /// then.
+        /// Where phones reach the server, such as `https://herd.example`, with its base path if it has one: a link and
+        /// a QR code configure OwnTracks then.
         #[arg(long)]
         url: Option<String>,
         /// What the phone is called: it reports as USER/DEVICE.

@@ -10,11 +10,11 @@ use clap::Args;
 
 use crate::config::{
     CLIENT_NAME_BYTES_FLOOR, CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
-    HELLO_PENDING_DEFAULT, HELLO_PENDING_MAX, LINE_BYTES_CEILING, LINE_BYTES_FLOOR, Limits,
-    MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING, OUTPUT_BYTES_FLOOR, PLACES_BUDGET_MAX,
-    PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX, PLACES_CALLS_PER_ADDRESS_DEFAULT,
-    PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
-    VANISHED_TIME_CEILING, VANISHED_TIME_FLOOR,
+    FRIENDS_DEFAULT, FRIENDS_MAX, HELLO_PENDING_DEFAULT, HELLO_PENDING_MAX, LINE_BYTES_CEILING,
+    LINE_BYTES_FLOOR, Limits, MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING,
+    OUTPUT_BYTES_FLOOR, PLACES_BUDGET_MAX, PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX,
+    PLACES_CALLS_PER_ADDRESS_DEFAULT, PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX,
+    TIME_CEILING, TIME_FLOOR, VANISHED_TIME_CEILING, VANISHED_TIME_FLOOR,
 };
 
 #[derive(Debug, Args)]
@@ -97,6 +97,10 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N", default_value_t = PLACES_CALLS_PER_ADDRESS_DEFAULT,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
     places_calls_per_address: u32,
+    /// How many friends OwnTracks is told of in one answer over HTTP, those first that moved last; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = FRIENDS_DEFAULT,
+        value_parser = count(0..=FRIENDS_MAX), allow_negative_numbers = true)]
+    friends_max: u32,
     /// How many calls this server makes within a minute to a provider over the network, whoever asks [default: 60 for
     /// Google, 30 for public servers of Overpass and Photon, not limited for such a server of your own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
@@ -132,6 +136,7 @@ impl RawLimits {
             client_name_bytes_max: self.client_name_bytes_max as usize,
             places_calls_per_minute: self.places_calls_per_minute,
             places_calls_per_address: self.places_calls_per_address,
+            friends_max: self.friends_max,
         }
     }
 }

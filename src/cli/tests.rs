@@ -79,7 +79,7 @@ fn every_option_of_a_server_arrives() {
          --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
          --places-calls-max 6 --places-calls-per-minute 9 \
          --places-calls-per-address 10 --places-budget-per-minute 11 --places-budget-per-day 12 --explain \
-         --handshake-time-max 4s",
+         --handshake-time-max 4s --friends-max 13 --http-base-path herd/two/",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -121,8 +121,10 @@ fn every_option_of_a_server_arrives() {
         client_name_bytes_max: 256,
         places_calls_per_minute: 9,
         places_calls_per_address: 10,
+        friends_max: 13,
     };
     assert_eq!(config.limits, expected);
+    assert_eq!(config.http_base_path.as_str(), "/herd/two");
     assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
     assert_eq!(config.auth, Auth::Insecure);
     assert!(config.explains && !served("proxyherd serve Alford").explains);

@@ -137,6 +137,12 @@ mod tests {
                 "username": "j.d", "password": token, "deviceId": "my-phone",
             })
         );
+        // Behind a proxy that serves other programs too.
+        let below = printed("a", None, Some("https://herd.example/proxyherd/"));
+        let link = below.split("inline=").nth(1).unwrap().lines().next().unwrap();
+        let configuration = String::from_utf8(form::base64(link).unwrap()).unwrap();
+        assert!(configuration.contains("\"https://herd.example/proxyherd/pub\""), "{configuration}");
+        assert!(below.contains("  https://herd.example/proxyherd/t/"), "{below}");
         assert!(printed("a", None, Some("http://10.0.0.1:80")).contains("Without TLS everybody"));
         for (user, access, url) in [
             ("a/b", None, None),

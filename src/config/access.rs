@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::iter;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub struct Access {
     tokens: HashMap<TokenHash, usize>,
     /// Who may report as clients whose names do not say whose they are.
     devices: BTreeMap<String, Vec<usize>>,
+    /// The users of each group.
+    groups: BTreeMap<String, Vec<usize>>,
     /// From where the line port may be used, beside this machine.
     line_from: Vec<IpNet>,
 }
@@ -49,6 +52,8 @@ pub struct User {
     pub name: Option<String>,
     /// Whether the user may ask how the server is, and forget clients.
     pub is_admin: bool,
+    /// The clients that are listed for the user.
+    pub devices: Vec<String>,
     see: See,
     group: Option<String>,
 }
@@ -129,7 +134,11 @@ impl Access {
         &self.path
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Access, ConfigError> {
+    /// Checks the text of the file at `path`.
+    ///
+    /// # Errors
+    /// If it is not right.
+    pub fn parse(path: &Path, text: &str) -> Result<Access, ConfigError> {
         let file: AccessFile = toml::from_str(text).map_err(|error| not_of_users(text, &error))?;
         if file.users.is_empty() {
             return Err(ConfigError::Users("there is no user: add a table such as [users.jane]".to_owned()));
@@ -142,6 +151,7 @@ impl Access {
             users: Vec::new(),
             tokens: HashMap::new(),
             devices: BTreeMap::new(),
+            groups: BTreeMap::new(),
             line_from: Vec::new(),
         };
         for value in file.line_from {
@@ -173,6 +183,7 @@ impl Access {
                 return Err(ConfigError::Users(format!("there are more than {TOKENS_MAX} tokens")));
             }
         }
+        let mut devices = Vec::new();
         for device in file.devices {
             let (begins, device) = (device.span().start, device.into_inner());
             let is_name = !device.is_empty()
@@ -184,10 +195,14 @@ impl Access {
                 );
                 return Err(located(text, begins, why));
             }
+            devices.push(device.clone());
             self.devices.entry(device).or_default().push(at);
         }
         let UserFile { see, group, admin, name, .. } = file;
-        self.users.push(User { id, name, is_admin: admin, see, group });
+        if let Some(group) = &group {
+            self.groups.entry(group.clone()).or_default().push(at);
+        }
+        self.users.push(User { id, name, is_admin: admin, devices, see, group });
         Ok(())
     }
 
@@ -229,6 +244,28 @@ impl Access {
     /// Whether a client is that of a user of this group.
     pub fn is_of_group(&self, group: &str, client: &str) -> bool {
         self.owners(client).any(|owner| self.users[owner].group.as_deref() == Some(group))
+    }
+
+    /// The users whose clients a user may see, the user first; `None` for those of all, and of no user.
+    pub fn seen_by(&self, user: usize) -> Option<impl Iterator<Item = &User>> {
+        let User { see, group, .. } = &self.users[user];
+        let group = match see {
+            See::All => return None,
+            See::Own => None,
+            See::Group => group.as_ref().and_then(|group| self.groups.get(group)),
+        };
+        let others = group.into_iter().flatten().copied().filter(move |&other| other != user);
+        Some(iter::once(user).chain(others).map(|user| &self.users[user]))
+    }
+
+    /// The name of the person whose client this is. One that several may report as is nobody's own.
+    pub fn name_of(&self, client: &str) -> Option<&str> {
+        let named = client.split_once('/').and_then(|(id, _)| self.index(id));
+        let owner = named.or_else(|| match self.devices.get(client).map(Vec::as_slice) {
+            Some([owner]) => Some(*owner),
+            _ => None,
+        });
+        self.users[owner?].name.as_deref()
     }
 
     /// Whether the line port may be used from there.

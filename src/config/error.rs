@@ -163,6 +163,14 @@ pub enum ConfigError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The file of secrets of phones cannot be read.
+    #[error("cannot read the file of keys {}: {source}", path.display())]
+    KeysFile {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
     /// More users or tokens than there may be, or none.
     #[error("{0}")]
     Users(String),

@@ -117,6 +117,12 @@ pub const PLACES_CALLS_PER_ADDRESS_DEFAULT: u32 = 300;
 /// The most calls to a provider within a minute or a day that may be allowed; more are as good as no budget.
 pub const PLACES_BUDGET_MAX: u32 = 100_000_000;
 
+/// Friends in an answer to OwnTracks: more than a family has, and 30 KB for each report of a phone.
+pub const FRIENDS_DEFAULT: u32 = 100;
+
+/// The most friends that may be allowed: an answer goes out with each report.
+pub const FRIENDS_MAX: u32 = 1_000;
+
 /// The bounds beyond which a server refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -166,6 +172,8 @@ pub struct Limits {
     /// Such questions of all connections from one address; an address of IPv6 is its first 64 bits. 1 to
     /// [`PLACES_BUDGET_MAX`].
     pub places_calls_per_address: u32,
+    /// Friends in an answer to OwnTracks, 0 to [`FRIENDS_MAX`].
+    pub friends_max: u32,
 }
 
 impl Limits {
@@ -196,6 +204,7 @@ impl Default for Limits {
             client_name_bytes_max: CLIENT_NAME_BYTES_MAX,
             places_calls_per_minute: PLACES_CALLS_PER_MINUTE_DEFAULT,
             places_calls_per_address: PLACES_CALLS_PER_ADDRESS_DEFAULT,
+            friends_max: FRIENDS_DEFAULT,
         }
     }
 }

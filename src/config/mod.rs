@@ -6,6 +6,7 @@
 mod access;
 mod advice;
 mod auth;
+mod base_path;
 mod drawing;
 mod error;
 mod file;
@@ -14,6 +15,7 @@ mod herd;
 mod journal;
 mod limits;
 mod network;
+mod owntracks_keys;
 mod time;
 mod tls;
 
@@ -25,6 +27,7 @@ use ipnet::IpNet;
 
 pub use access::{Access, See, TokenHash, User, check_user_name};
 pub use auth::{Auth, SECRET_VARIABLE};
+pub use base_path::BasePath;
 pub use drawing::draw;
 pub use error::{AddressUse, ConfigError};
 pub use file::{load, parse, to_toml};
@@ -32,6 +35,7 @@ pub use herd::{Herd, Member};
 pub use journal::{Durability, JournalOptions};
 pub use limits::*;
 pub use network::network;
+pub use owntracks_keys::OwnTracksKeys;
 pub use tls::TlsFiles;
 
 use crate::proto::model::epoch::Epoch;
@@ -98,6 +102,10 @@ pub struct Config {
     pub access: Option<Access>,
     /// Its certificate and key, if it has a port for TLS.
     pub tls: Option<TlsFiles>,
+    /// The secrets with which phones encrypt their reports, if a file has them.
+    pub owntracks_keys: Option<OwnTracksKeys>,
+    /// What stands before every path of HTTP, because a proxy does not take it away.
+    pub http_base_path: BasePath,
 }
 
 impl Config {

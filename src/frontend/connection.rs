@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::access::AccessControl;
+use super::keys::PhoneKeys;
 use crate::config::Herd;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};
@@ -48,6 +49,10 @@ pub struct Shared<'a> {
     pub legacy: &'a [(IpAddr, Vec<usize>)],
     /// Who may what, if there is an access file.
     pub access: Option<&'a AccessControl>,
+    /// The secrets of phones, if there are any.
+    pub keys: Option<&'a PhoneKeys>,
+    /// What stands before every path of HTTP.
+    pub base_path: &'a str,
 }
 
 /// One connection in the line protocol or the protocol between servers.

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod connection;
 pub mod failed_logins;
 pub mod http;
+pub mod keys;
 pub mod line;
 pub mod peer;
 pub mod protocol;

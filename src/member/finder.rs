@@ -13,6 +13,7 @@ use geographiclib_rs::{Geodesic, InverseGeodesic};
 use super::Member;
 use super::located::Located;
 use super::notifier::Subscription;
+use super::owners::Owners;
 use super::watchers::Watchers;
 use crate::os::clock;
 use crate::os::sync::{AtomicBool, Mutex, RwLock};
@@ -22,6 +23,7 @@ use crate::proto::model::location::Location;
 use crate::proto::model::stored_line::at_part;
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::Cursor;
+use crate::proto::store::newest::{newest_records, record_of, seq_of};
 use crate::proto::store::update::{Source, trimmed};
 
 /// How long the thread rests after it has caught up: reports then wake it a hundred times a second and not thousands,
@@ -39,14 +41,23 @@ const SCANS_OF_THE_FIRST: usize = 64;
 /// The most clients that the index names for one question: some may be of no use to who asks.
 const CANDIDATES_MAX: usize = 4_096;
 
+/// The most users whose clients are looked for in one answer: more than a family or a team has.
+const USERS_MAX: usize = 1_000;
+
+/// The most entries of the change log that are looked at for those that changed last: some microseconds under the read
+/// lock. Of fewer clients than half of that all are found; of more some of the older ones may be missing while a few
+/// report without end.
+const NEWEST_ENTRIES_MAX: usize = 4_096;
+
 /// The bytes of memory that it takes for each client.
 pub const BYTES_PER_CLIENT: usize = spatial_index::BYTES_PER_RECORD;
 
-/// Finds clients by place.
+/// Finds clients by place, and by whose they are.
 #[derive(Debug)]
 pub struct Finder {
     follower: Mutex<Follower>,
     index: RwLock<SpatialIndex>,
+    owners: RwLock<Owners>,
     /// Whether the index has everything that was there at the start.
     is_ready: AtomicBool,
     earth: Geodesic,
@@ -94,6 +105,7 @@ impl Default for Finder {
         Finder {
             follower: Mutex::new(Follower { cursor, swept_s: 0, lines: Vec::new(), records: Vec::new() }),
             index: RwLock::new(SpatialIndex::default()),
+            owners: RwLock::default(),
             is_ready: AtomicBool::new(false),
             earth: Geodesic::wgs84(),
         }
@@ -207,6 +219,59 @@ impl Finder {
         }
     }
 
+    /// Passes clients to `look`, those that changed last first, until it has seen enough: all, or those of users, each
+    /// with the clients that do not bear the user's name; but not the one with the name `except`. Somewhat more than
+    /// `limit` are found, if there are as many. A client that is new counts as its user's when the thread has seen it.
+    pub fn newest<'u>(
+        &self,
+        member: &Member,
+        users: Option<impl Iterator<Item = (&'u str, &'u [String])>>,
+        except: &[u8],
+        limit: usize,
+        look: impl FnMut(Located) -> bool,
+    ) {
+        let found_max = 2 * limit + 1;
+        let mut records = match users {
+            None => member.read(|node| newest_records(node.store(), found_max, NEWEST_ENTRIES_MAX)),
+            Some(users) => self.newest_of(member, users),
+        };
+        let own = member.read(|node| record_of(node.store(), except));
+        records.retain(|&record| Some(record) != own);
+        records.truncate(found_max);
+        if !records.is_empty() {
+            let _permit = member.cpu_permits.acquire();
+            for_each_located(member, &records, look);
+        }
+    }
+
+    /// The records of users, those that changed last first.
+    fn newest_of<'u>(
+        &self,
+        member: &Member,
+        users: impl Iterator<Item = (&'u str, &'u [String])>,
+    ) -> Vec<u32> {
+        let (mut records, mut listed) = (Vec::new(), Vec::new());
+        let owners = self.owners.read();
+        for (user, clients) in users.take(USERS_MAX) {
+            records.extend(owners.of(user).take(CANDIDATES_MAX - records.len()));
+            listed.extend(clients.iter().take(CANDIDATES_MAX - listed.len()));
+        }
+        drop(owners);
+        for listed in listed.chunks(SCAN_RECORDS_MAX) {
+            let record = |client: &&String| member.read(|node| record_of(node.store(), client.as_bytes()));
+            records.extend(listed.iter().filter_map(record));
+        }
+        let mut newest = Vec::with_capacity(records.len());
+        for records in records.chunks(SCAN_RECORDS_MAX) {
+            member.read(|node| {
+                newest.extend(records.iter().map(|&record| (seq_of(node.store(), record), record)))
+            });
+        }
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        newest.dedup();
+        newest.into_iter().map(|(_, record)| record).collect()
+    }
+
     fn prepare(&self, member: &Member) -> Result<(), NotReady> {
         let is_ready = self.is_ready.load(Ordering::Acquire);
         let scans_max = if is_ready { SCANS_OF_A_QUESTION } else { SCANS_OF_THE_FIRST };
@@ -234,13 +299,21 @@ impl Finder {
         });
         if scanned.position() > cursor.position() {
             let mut start = 0;
-            let places: Vec<_> = records
+            let owners = self.owners.read();
+            let changed: Vec<_> = records
                 .iter()
-                .map(|&(record, end)| (record, place(&lines[std::mem::replace(&mut start, end)..end])))
+                .map(|&(record, end)| {
+                    let line = &lines[std::mem::replace(&mut start, end)..end];
+                    (record, place(line), client(line).map_or(0, |client| owners.hash_of(client)))
+                })
                 .collect();
+            drop(owners);
             let mut index = self.index.write();
-            places.into_iter().for_each(|(record, place)| index.set(record, place));
+            changed.iter().for_each(|&(record, place, _)| index.set(record, place));
             drop(index);
+            let mut owners = self.owners.write();
+            changed.iter().for_each(|&(record, _, user)| owners.set(record, user));
+            drop(owners);
             cursor.advance(scanned);
             return true;
         }
@@ -268,7 +341,10 @@ impl Finder {
             });
             if !vacant.is_empty() {
                 let mut index = self.index.write();
-                vacant.into_iter().for_each(|record| index.set(record, None));
+                vacant.iter().for_each(|&record| index.set(record, None));
+                drop(index);
+                let mut owners = self.owners.write();
+                vacant.into_iter().for_each(|record| owners.set(record, 0));
             }
         }
     }
@@ -287,9 +363,19 @@ fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Locat
     }
 }
 
-/// Where a stored line says that its client is; `None` for a tombstone. Only the two last fields are looked at, because
+/// Where a stored line says that its client is; `None` for a tombstone. Only the last fields are looked at, because
 /// that is done for every change.
 pub(super) fn place(stored: &[u8]) -> Option<(f64, f64)> {
-    let location = trimmed(at_part(stored)?).rsplit(|&byte| byte == b' ').nth(1)?;
+    let location = from_the_end(stored, 1)?;
     Some(Location::parse(std::str::from_utf8(location).ok()?).ok()?.degrees())
+}
+
+/// Whose line it is; `None` for a tombstone.
+fn client(stored: &[u8]) -> Option<&[u8]> {
+    from_the_end(stored, 2)
+}
+
+/// A field of a sighting, counted from the end of its line.
+fn from_the_end(stored: &[u8], nth: usize) -> Option<&[u8]> {
+    trimmed(at_part(stored)?).rsplit(|&byte| byte == b' ').nth(nth)
 }

@@ -138,6 +138,8 @@ metrics! {
     http_refused,
     /// Requests of HTTP that were refused because their token was wrong.
     logins_failed: Login,
+    /// Messages of OwnTracks that could not be decrypted, because no key is known or another one.
+    not_decrypted: PhoneKey,
     /// Connections on the client port refused because the access file does not name their network.
     lines_not_allowed: LineFrom,
     /// Events that were told to those who watch clients.

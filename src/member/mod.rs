@@ -16,6 +16,7 @@ pub mod link_state;
 pub mod located;
 pub mod metrics;
 pub mod notifier;
+mod owners;
 pub mod peer_registry;
 pub mod rate;
 pub mod rate_limit;

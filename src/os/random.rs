@@ -31,7 +31,11 @@ pub fn token() -> io::Result<String> {
     Ok(bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn bytes<const N: usize>() -> io::Result<[u8; N]> {
+/// Random bytes.
+///
+/// # Errors
+/// If the system has none to give.
+pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let mut filled = 0;
     while filled < N {

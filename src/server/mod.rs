@@ -36,6 +36,7 @@ use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
+use crate::frontend::keys::PhoneKeys;
 use crate::frontend::protocol::Protocol;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
@@ -186,6 +187,8 @@ impl Server {
             legacy: config.legacy_addresses(),
             admin,
             access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
+            keys: config.owntracks_keys.clone().map(PhoneKeys::new),
+            base_path: config.http_base_path.clone(),
             status_every: config.log.status_every,
             stop: stopped,
             reloads: Reloads::new(),

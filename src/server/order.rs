@@ -8,9 +8,10 @@ use rustls::ServerConfig;
 
 use super::error::ServeError;
 use super::reload::Reloads;
-use crate::config::Herd;
+use crate::config::{BasePath, Herd};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
+use crate::frontend::keys::PhoneKeys;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::member::Member;
@@ -67,6 +68,10 @@ pub(super) struct Parts {
     pub(super) admin: Option<Admin>,
     /// Who may what, if there is an access file.
     pub(super) access: Option<Arc<AccessControl>>,
+    /// The secrets of phones, if there are any.
+    pub(super) keys: Option<PhoneKeys>,
+    /// What stands before every path of HTTP.
+    pub(super) base_path: BasePath,
     pub(super) status_every: Duration,
     pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
@@ -145,7 +150,8 @@ impl<'a> Serving<'a> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
     ) -> Result<(), ServeError> {
-        let Parts { member, gate, admin, access, certificate, status_every, reloads, stop, .. } = self.server;
+        let Parts { member, gate, admin, access, keys, certificate, status_every, reloads, stop, .. } =
+            self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
         for (listener, door) in self.doors() {
@@ -157,8 +163,8 @@ impl<'a> Serving<'a> {
         if let Some(admin) = admin {
             spawn(scope, "admin".to_owned(), || admin.run(member))?;
         }
-        if member.places().has_file() {
-            spawn(scope, "places".to_owned(), || reloads.run(member))?;
+        if member.places().has_file() || keys.is_some() {
+            spawn(scope, "reload".to_owned(), || reloads.run(member, keys.as_ref()))?;
         }
         if let Some(access) = access {
             spawn(scope, "access".to_owned(), || access.run(|| self.server.watchers.notify()))?;
@@ -218,7 +224,8 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Parts { member, finder, herd, watchers, gate, output, legacy, access, .. } = self.server;
+        let Parts { member, finder, herd, watchers, gate, output, legacy, access, keys, base_path, .. } =
+            self.server;
         connection::Shared {
             member,
             finder,
@@ -228,6 +235,8 @@ impl<'a> Serving<'a> {
             output: *output,
             legacy,
             access: access.as_deref(),
+            keys: keys.as_ref(),
+            base_path: base_path.as_str(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::config::{self, Auth, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs};
+use crate::config::{self, Auth, BasePath, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs};
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::os::clock;
@@ -52,6 +52,8 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         secret_file: None,
         access: None,
         tls: None,
+        owntracks_keys: None,
+        http_base_path: BasePath::default(),
     }
 }
 

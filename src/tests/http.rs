@@ -160,9 +160,7 @@ fn requests_may_come_in_a_row_and_in_pieces() {
                3c\r\n{\"_type\":\"location\",\"lat\":1.5,\"lon\":2,\"tst\":1700000000,\"t\":\"\r\n\
                2\r\nu\"\r\n1\r\n}\r\n0\r\n\r\n";
     talk.send(one.repeat(3) + "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    for _ in 0..3 {
-        assert_eq!(answer(&mut talk).body, "[]");
-    }
+    (0..3).for_each(|_| assert_eq!(answer(&mut talk).body, "[]"));
     assert_eq!(answer(&mut talk).body, "{\"status\":\"ok\"}");
     for byte in one.bytes() {
         talk.socket.write_all(&[byte]).unwrap();
@@ -331,4 +329,94 @@ fn acknowledged_points_survive_a_restart() {
     before.stop();
     let (_after, http) = server(|config| Config { journal: journal.clone(), ..config });
     assert!(get(&mut Talk::with(http), "/v1/clients/a").body.contains("\"battery_percent\":55"));
+}
+
+#[test]
+fn a_value_that_comes_twice_is_the_last_one() {
+    let (_server, http) = server(|config| config);
+    let mut talk = Talk::with(http);
+    for (path, body) in [
+        (
+            "/pub?u=a&d=b",
+            r#"{"_type":"lwt","_type":"location","lat":91,"lat":1.25,"lon":2,"tst":5,"l\u0061t":1.5}"#,
+        ),
+        (
+            "/overland",
+            r#"{"locations":[],"locations":[{"geometry":{"coordinates":[9,9],"coordinates":[2,1.5]},
+            "properties":{"device_id":"x","device_id":"a/b","timestamp":6}}]}"#,
+        ),
+        (
+            "/",
+            r#"{"device_id":"x","device_id":"a/b","location":{"timestamp":7,"coords":{"latitude":9,"latitude":1.5,
+            "longitude":2}}}"#,
+        ),
+    ] {
+        let length = body.len();
+        let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        let found = ask(&mut talk, &(request + body));
+        assert_eq!(found.status, 200, "{path}: {}", found.body);
+        let client = get(&mut talk, "/v1/clients/a%2Fb").body;
+        assert!(client.contains("\"latitude\":1.5,\"longitude\":2,"), "{path}: {client}");
+    }
+    assert_eq!(get(&mut talk, "/v1/clients/x").status, 404);
+}
+
+#[test]
+fn name_that_is_too_long_is_no_success() {
+    let (server, http) = server(|config| config);
+    let mut talk = Talk::with(http);
+    let long = "%2F".repeat(400);
+    let report =
+        |id: &str| format!("POST /?id={id}&lat=1&lon=2&timestamp=5 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // As long as it may be, and one more.
+    assert_eq!(ask(&mut talk, &report(&"x".repeat(1_024))).status, 200);
+    for name in ["x".repeat(1_025), "a%20b".repeat(300)] {
+        let found = ask(&mut talk, &report(&name));
+        assert!(found.status == 400 && found.body.contains("more than 1024 bytes"), "{}", found.body);
+    }
+    let body = "{\"_type\":\"location\",\"lat\":1,\"lon\":2,\"tst\":5}";
+    let request = format!(
+        "POST /pub?u={long}&d=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(ask(&mut talk, &request).status, 400);
+    // In a batch the others count.
+    let point = |id: &str| format!("{{\"id\":\"{id}\",\"lat\":1,\"lon\":2,\"timestamp\":5}}");
+    let body = format!("[{},{}]", point(&"y".repeat(2_000)), point("z"));
+    let request =
+        format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    assert_eq!((ask(&mut talk, &request).status, server.clients_known()), (200, 2));
+}
+
+#[test]
+fn media_types_and_connections_are_as_the_client_says() {
+    let (_server, http) = server(|config| config);
+    let mut talk = Talk::with(http);
+    let report = "POST /?id=a&lat=1&lon=2&timestamp=5 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(ask(&mut talk, report).status, 200);
+    for (accept, is_geojson) in [
+        ("application/geo+json", true),
+        ("application/json;q=0.5, Application/Geo+JSON ; q=0.001", true),
+        ("text/html\r\nAccept: application/geo+json", true),
+        ("application/geo+json;q=0", false),
+        ("application/json, application/geo+json; Q=0.000", false),
+        ("application/geo+jsonx", false),
+        ("application/*", false),
+        ("*/*", false),
+    ] {
+        let asked = format!("GET /v1/clients/a HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+        let found = ask(&mut talk, &asked);
+        assert_eq!(found.head.contains("application/geo+json"), is_geojson, "{accept}");
+    }
+    let refused = "application/openmetrics-text;version=1.0.0;q=0, text/plain";
+    let asked = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {refused}\r\n\r\n");
+    assert!(ask(&mut talk, &asked).head.contains("Content-Type: text/plain; version=0.0.4"));
+    // HTTP/1.0 ends unless both say that it goes on; 1.1 need not say it.
+    let old = "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    for _ in 0..2 {
+        assert!(ask(&mut talk, old).head.contains("\nConnection: keep-alive\n"));
+    }
+    assert!(!get(&mut talk, "/health").head.contains("Connection:"));
+    let last = ask(&mut talk, "GET /health HTTP/1.0\r\n\r\n");
+    assert!(last.head.contains("Connection: close") && talk.line_or_end().is_none());
 }

@@ -18,7 +18,7 @@ pub(super) fn file(line_from: &str) -> String {
         "line_from = [{line_from}]\n[users.ann]\ntokens = ['{ann}']\nsee = 'all'\nadmin = true\n\
          [users.bob]\ntokens = ['{bob}']\n\
          [users.jane]\ntokens = ['{jane}']\nsee = 'group'\ngroup = 'family'\ndevices = ['48241179']\n\
-         [users.joe]\ntokens = ['{joe}']\ngroup = 'family'\n"
+         [users.joe]\ntokens = ['{joe}']\ngroup = 'family'\nname = 'Joe'\n"
     )
 }
 
@@ -35,11 +35,11 @@ pub(super) fn with_users(
     (server, http, dir)
 }
 
-fn bearer(talk: &mut Talk, user: &str, line: &str) -> Answer {
+pub(super) fn bearer(talk: &mut Talk, user: &str, line: &str) -> Answer {
     ask(talk, &format!("{line} HTTP/1.1\r\nHost: herd.example\r\nAuthorization: Bearer {user}-token\r\n\r\n"))
 }
 
-fn report(client: &str) -> String {
+pub(super) fn report(client: &str) -> String {
     format!("POST /?id={client}&lat=1&lon=2&timestamp=1700000000")
 }
 
@@ -67,7 +67,8 @@ fn a_token_gets_in_wherever_an_app_can_put_it() {
             "{line} HTTP/1.1\r\nHost: herd.example\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         let found = ask(&mut talk, &request);
-        assert_eq!((found.status, &*found.body), (200, "[]"), "{request}");
+        // The other devices are friends.
+        assert!(found.status == 200 && found.body.starts_with('['), "{request}");
         clients += 1;
         assert_eq!(server.clients_known(), clients, "{request}");
     }

@@ -129,6 +129,21 @@ impl Asker {
         }
     }
 
+    /// The users whose clients the asker may see, each with those that do not bear the user's name; `None` for all
+    /// clients.
+    pub(super) fn seen_users(&self) -> Option<impl Iterator<Item = (&str, &[String])>> {
+        let Asker::User(access, user, _) = self else { return None };
+        Some(access.seen_by(*user)?.map(|user| (user.id.as_str(), user.devices.as_slice())))
+    }
+
+    /// The name of the person whose client this is, if there are users and it is known.
+    pub(super) fn name_of(&self, client: &str) -> Option<&str> {
+        match self {
+            Asker::Local | Asker::Guest(_) => None,
+            Asker::User(access, ..) => access.name_of(client),
+        }
+    }
+
     /// Who it is and from where, for the log.
     pub(super) fn at(&self, remote: Remote) -> String {
         match self {

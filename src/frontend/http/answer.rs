@@ -59,7 +59,7 @@ fn whole(asked: Asked<'_, '_>) -> Response {
     match route {
         Route::Report(app) => reported(&asked, &asker, &app),
         Route::Root if is_report(request) => reported(&asked, &asker, &App::Any),
-        Route::Root if method == b"GET" || method == b"HEAD" => status::root(member),
+        Route::Root if method == b"GET" || method == b"HEAD" => status::root(asked.shared),
         Route::Root => Response::problem(400, "there is no body, and no client in the query"),
         Route::Clients => list::clients(&asked, &asker),
         Route::Client(name) if method == b"DELETE" => match guard::check_origin(request) {

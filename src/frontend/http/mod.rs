@@ -4,6 +4,7 @@ mod access;
 mod answer;
 mod asked;
 mod events;
+mod friends;
 mod guard;
 mod herd;
 mod list;
@@ -128,8 +129,8 @@ impl Connection<'_> {
                     self.flush()?;
                 }
                 Ok(Progress::Head) => {
-                    let bytes_max =
-                        self.reader.request().map_or(0, |request| Route::body_bytes_max(&request));
+                    let request = self.reader.request().and_then(|it| it.below(self.shared.base_path));
+                    let bytes_max = request.map_or(route::BODY_BYTES_MAX, |it| Route::body_bytes_max(&it));
                     if let Err(error) = self.reader.bound_body(bytes_max) {
                         return Ok(self.refuse(error));
                     }
@@ -156,17 +157,18 @@ impl Connection<'_> {
         let member = self.shared.member;
         member.metrics.http_requests.add(1);
         let received = clock::now();
-        let asked = Asked {
-            shared: self.shared,
-            remote: self.remote,
-            request: &request,
-            received,
-            rate_limit: &mut self.rate_limit,
-        };
-        let (response, is_head) = (answer::answer(asked), request.method() == b"HEAD");
-        let response = match response {
-            Answer::Whole(response) => response,
-            Answer::Events(stream) => return self.stream(stream, is_head),
+        let (shared, remote, rate_limit) = (self.shared, self.remote, &mut self.rate_limit);
+        let below = request.below(shared.base_path);
+        let request = below.unwrap_or(request);
+        let is_head = request.method() == b"HEAD";
+        let response = match below {
+            None => Response::problem(404, "there is nothing outside of the base path of this server"),
+            Some(_) => {
+                match answer::answer(Asked { shared, remote, request: &request, received, rate_limit }) {
+                    Answer::Whole(response) => response,
+                    Answer::Events(stream) => return self.stream(stream, is_head),
+                }
+            }
         };
         if response.status >= 400 {
             member.metrics.http_refused.add(1);
@@ -179,6 +181,8 @@ impl Connection<'_> {
             response.status
         );
         let keeps_alive = request.keeps_alive() && !self.shared.gate.open.is_stopping();
+        let says_so = keeps_alive && request.must_say_keep_alive();
+        let response = if says_so { response.with("Connection", "keep-alive") } else { response };
         let date = http_date(received);
         response.push_to(Sending { date: &date, keeps_alive, is_head }, &mut self.out);
         Ok(if keeps_alive { After::GoOn } else { After::Close })

@@ -7,7 +7,7 @@ use crate::logging::Escaped;
 use crate::member::located::Located;
 use crate::member::{ForgetError, Member};
 use crate::proto::http::form;
-use crate::proto::http::phones::point::decimal;
+use crate::proto::http::phones::point::push_digits;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
@@ -62,8 +62,7 @@ pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Resp
 
 /// Whether GeoJSON is asked for.
 pub(super) fn accepts_geojson(request: &Request<'_>) -> bool {
-    let accept = request.header("accept").unwrap_or_default().to_ascii_lowercase();
-    memchr::memmem::find(&accept, GEOJSON.as_bytes()).is_some()
+    request.accepts(GEOJSON)
 }
 
 /// What is near a client, in the JSON of Google Places, as `WHATSAT` answers it.
@@ -199,17 +198,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
-fn push_digits(text: &str, out: &mut Vec<u8>) {
-    let Some(text) = decimal(text) else { return out.extend_from_slice(b"null") };
-    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
-    let whole = digits.split('.').next().unwrap_or_default();
-    let zeros = whole.len() - whole.trim_start_matches('0').len();
-    let drop = if zeros == whole.len() { zeros.saturating_sub(1) } else { zeros };
-    out.extend_from_slice(sign.as_bytes());
-    out.extend_from_slice(&digits.as_bytes()[drop..]);
-}
-
 /// Whether one of the tags of an `If-None-Match` is this one.
 fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
     let same = |it: &[u8]| it == b"*" || it.strip_prefix(b"W/").unwrap_or(it) == tag;
@@ -219,22 +207,6 @@ fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_those_of_json() {
-        for (text, json) in [
-            ("+034.0600", "34.0600"),
-            ("-00.5", "-0.5"),
-            ("0", "0"),
-            ("000", "0"),
-            ("-118.445127", "-118.445127"),
-            ("x", "null"),
-        ] {
-            let mut out = Vec::new();
-            push_digits(text, &mut out);
-            assert_eq!(out, json.as_bytes(), "{text}");
-        }
-    }
 
     #[test]
     fn tags_are_found_in_lists() {

@@ -2,12 +2,18 @@
 
 use super::access::Asker;
 use super::asked::Asked;
+use super::friends;
+use super::question::JSON;
 use super::route::App;
 use crate::config::CLOCK_LEAD_SUGGESTED;
+use crate::frontend::keys::PhoneKeys;
 use crate::logging::Escaped;
+use crate::member::metrics::Event;
+use crate::os::random;
 use crate::proto::http::form;
+use crate::proto::http::phones::encrypted::{Key, Unreadable};
 use crate::proto::http::phones::owntracks::{self, Whose};
-use crate::proto::http::phones::{NotUnderstood, Taken, gpslogger, overland, traccar};
+use crate::proto::http::phones::{NotUnderstood, Taken, Useless, gpslogger, overland, traccar};
 use crate::proto::http::reports::{Reports, Taking};
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
@@ -23,6 +29,16 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
     let (app, taken) = match read(request, app, asker, asked.received) {
         (app, Ok(taken)) => (app, taken),
         (_, Err(NotUnderstood(why))) => return Response::problem(400, why),
+    };
+    let keys = asked.shared.keys.map(PhoneKeys::current);
+    let key = keys.as_ref().and_then(|keys| keys.key_of(taken.sender.as_ref()?));
+    let is_sealed = taken.sealed.is_some();
+    let taken = match &taken.sealed {
+        None => taken,
+        Some(data) => match opened(asked, key, data, &Whose::of(taken.sender.as_deref())) {
+            Ok(opened) => opened,
+            Err(refused) => return refused,
+        },
     };
     if let Some(user) = asker.user()
         && let Some(point) = taken.points.iter().find(|point| !asker.may_report(&point.client))
@@ -41,8 +57,10 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
         client_name_bytes_max: member.me.client_name_bytes_max,
     };
     let (mut reports, mut left_out, mut why) = (Reports::new(taking), taken.left_out, taken.why);
+    let mut bad_names = 0;
     for point in &taken.points {
         if let Err(useless) = reports.push(point) {
+            bad_names += usize::from(useless == Useless::BadName);
             left_out += 1;
             why = why.or(Some(useless));
         }
@@ -56,6 +74,13 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
             Escaped(client.as_bytes())
         );
     }
+    // Nothing under such a name is ever kept, which its user must learn.
+    if reports.is_empty() && bad_names > 0 {
+        let most = member.me.client_name_bytes_max;
+        let why =
+            format!("the client's name has more than {most} bytes, or white space: give it a shorter one");
+        return Response::problem(400, &why);
+    }
     if !reports.is_empty() {
         if let Err(why) = member.report(&mut reports, asked.remote) {
             return retry_later(&format!("reports {why}"));
@@ -64,16 +89,59 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
             return retry_later("no more clients are taken at the moment");
         }
     }
-    understood(&app)
+    match app {
+        App::OwnTracks(_) => {
+            let friends = || friends::answer(asked, asker, taken.sender.as_deref());
+            match (key, is_sealed) {
+                (Some(key), true) => sealed(key, &friends()),
+                // Friends go in plain text to no phone that could have them encrypted. An array, or the app sends the
+                // point again.
+                (Some(_), false) => Response::new(200, JSON, "[]"),
+                (None, _) => Response::new(200, JSON, friends()),
+            }
+        }
+        App::Any | App::Traccar | App::Overland | App::GpsLogger => understood(&app),
+    }
+}
+
+/// What an encrypted message says, read as if it had come in plain text.
+///
+/// # Errors
+/// The answer, if it cannot be read. For want of the right key that is 503, because the operator can mend it, and the
+/// phone must keep the point until then: an iPhone deletes one that gets any 4xx.
+fn opened(asked: &Asked<'_, '_>, key: Option<&Key>, data: &str, whose: &Whose) -> Result<Taken, Response> {
+    let why = match key.map(|key| key.open(data)) {
+        Some(Ok(message)) => {
+            return match owntracks::read(&message, whose) {
+                Ok(Taken { sealed: Some(_), .. }) => Err(Response::problem(400, "it is encrypted twice")),
+                Ok(taken) => Ok(taken),
+                Err(NotUnderstood(why)) => Err(Response::problem(400, why)),
+            };
+        }
+        Some(Err(why @ Unreadable::Malformed)) => return Err(Response::problem(400, &why.to_string())),
+        Some(Err(why @ Unreadable::WrongKey)) => why.to_string(),
+        None => "the message is encrypted, and no key of this client is known here: see --owntracks-keys"
+            .to_owned(),
+    };
+    let (metrics, remote) = (&asked.shared.member.metrics, asked.remote);
+    metrics.count_and_warn(Event::PhoneKey, remote.from, format_args!("{remote}: {why}"));
+    Err(retry_later(&why))
+}
+
+/// An answer that is encrypted as the report was.
+fn sealed(key: &Key, answer: &[u8]) -> Response {
+    match random::bytes() {
+        Ok(nonce) => Response::new(200, JSON, key.seal(nonce, answer)),
+        // The report is durable, and who has no random numbers has no nonce.
+        Err(_) => Response::new(200, JSON, "[]"),
+    }
 }
 
 /// What an app takes for a success.
 fn understood(app: &App<'_>) -> Response {
     match app {
-        // An array, or the app sends the point again.
-        App::OwnTracks(_) => Response::new(200, "application/json", "[]"),
         App::Overland => Response::new(200, "application/json", r#"{"result":"ok"}"#),
-        App::Any | App::Traccar => Response::new(200, "text/plain", ""),
+        App::Any | App::OwnTracks(_) | App::Traccar => Response::new(200, "text/plain", ""),
         App::GpsLogger => Response::new(200, "text/plain", "ok"),
     }
 }

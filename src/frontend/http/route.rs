@@ -6,7 +6,7 @@ use crate::proto::http::form;
 use crate::proto::http::request::Request;
 
 /// The most bytes of a body that is no report.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The most bytes of a report, which may be a batch: Overland sends up to a thousand points of 600 bytes.
 const BATCH_BYTES_MAX: usize = 1 << 20;

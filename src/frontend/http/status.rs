@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::frontend::connection::Shared;
-use crate::member::Member;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 
@@ -16,17 +15,18 @@ const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 type Gauge = (&'static str, &'static str, u64);
 
 /// What this server is, and where to go on.
-pub(super) fn root(member: &Member) -> Response {
+pub(super) fn root(shared: Shared<'_>) -> Response {
+    let below = |path: &str| format!("{}{path}", shared.base_path);
     Response::json(&json!({
-        "server": member.me.name.as_str(),
+        "server": shared.member.me.name.as_str(),
         "version": env!("CARGO_PKG_VERSION"),
-        "client": "/v1/clients/{name}",
-        "clients": "/v1/clients?box=W,S,E,N, or ?near=LAT,LON&radius=METRES, with &limit=N",
-        "events": "/v1/events?box=W,S,E,N, or ?client=NAME, or ?group=GROUP",
-        "herd": "/v1/herd",
-        "status": "/v1/status",
-        "health": "/health",
-        "metrics": "/metrics",
+        "client": below("/v1/clients/{name}"),
+        "clients": below("/v1/clients?box=W,S,E,N, or ?near=LAT,LON&radius=METRES, with &limit=N"),
+        "events": below("/v1/events?box=W,S,E,N, or ?client=NAME, or ?group=GROUP"),
+        "herd": below("/v1/herd"),
+        "status": below("/v1/status"),
+        "health": below("/health"),
+        "metrics": below("/metrics"),
     }))
 }
 
@@ -77,8 +77,7 @@ pub(super) fn status(shared: Shared<'_>) -> Response {
 /// All that is counted, in the text format of Prometheus, or in that of OpenMetrics for those who accept it. No client
 /// is named in it.
 pub(super) fn metrics(shared: Shared<'_>, request: &Request<'_>) -> Response {
-    let accepts = |value: &[u8]| memchr::memmem::find(value, b"application/openmetrics-text").is_some();
-    let is_open_metrics = request.headers("accept").any(accepts);
+    let is_open_metrics = request.accepts("application/openmetrics-text");
     let mut text = String::new();
     // Writing to a String cannot fail, so the results say nothing.
     for (name, help, value) in gauges(shared) {

@@ -36,6 +36,8 @@ pub struct Head {
     pub(super) expects_continue: bool,
     /// Whether the connection may go on after the answer.
     pub(super) keeps_alive: bool,
+    /// Whether the client speaks HTTP/1.1, and not 1.0.
+    pub(super) is_1_1: bool,
 }
 
 /// What follows a head.
@@ -91,6 +93,7 @@ impl Head {
             body: fields.body(is_1_1)?,
             expects_continue: expects_continue && is_1_1,
             keeps_alive: fields.keeps_alive(is_1_1),
+            is_1_1,
         })
     }
 

@@ -68,6 +68,8 @@ pub enum Progress {
 pub struct Request<'a> {
     head: &'a Head,
     bytes: &'a [u8],
+    /// The bytes of its path that are not looked at.
+    base_bytes: usize,
     /// The body, with its transfer coding undone.
     pub body: &'a [u8],
 }
@@ -168,10 +170,12 @@ impl Reader {
     pub fn request(&self) -> Option<Request<'_>> {
         match &self.state {
             State::Unread => None,
-            State::Head(head, _) => Some(Request { head, bytes: &self.bytes[..head.bytes], body: &[] }),
+            State::Head(head, _) => {
+                Some(Request { head, bytes: &self.bytes[..head.bytes], base_bytes: 0, body: &[] })
+            }
             State::Whole(head, body_end, _) => {
                 let (bytes, body) = self.bytes[..*body_end].split_at(head.bytes);
-                Some(Request { head, bytes, body })
+                Some(Request { head, bytes, base_bytes: 0, body })
             }
         }
     }
@@ -237,9 +241,19 @@ impl<'a> Request<'a> {
         self.head.method(self.bytes)
     }
 
+    /// The request with what follows a base path for its path; `None` if its path is elsewhere.
+    pub fn below(self, base: &str) -> Option<Request<'a>> {
+        let rest = self.path().strip_prefix(base.as_bytes())?;
+        let is_below = base.is_empty() || matches!(rest, [] | [b'/', ..]);
+        is_below.then_some(Request { base_bytes: self.base_bytes + base.len(), ..self })
+    }
+
     /// The path, as it came: percent-encoding is not undone.
     pub fn path(&self) -> &'a [u8] {
-        self.path_and_query().0
+        match &self.path_and_query().0[self.base_bytes..] {
+            [] if self.base_bytes > 0 => b"/",
+            path => path,
+        }
     }
 
     /// The query, as it came; empty if there is none.
@@ -267,6 +281,26 @@ impl<'a> Request<'a> {
     /// All values of a header field.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.head.values(self.bytes, name)
+    }
+
+    /// Whether an answer of this media type is asked for by its name. `q=0` says that it is not.
+    pub fn accepts(&self, media_type: &str) -> bool {
+        let mut ranges = self.headers("accept").flat_map(|value| value.split(|&byte| byte == b','));
+        ranges.any(|range| {
+            let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            let is_it = parts.next().is_some_and(|it| it.eq_ignore_ascii_case(media_type.as_bytes()));
+            let is_refused = |part: &[u8]| {
+                let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
+                let weight = weight.and_then(|weight| std::str::from_utf8(weight).ok()?.parse::<f64>().ok());
+                weight.is_some_and(|weight| weight <= 0.0)
+            };
+            is_it && !parts.any(is_refused)
+        })
+    }
+
+    /// Whether an answer must say that the connection goes on, because in HTTP/1.0 it would not.
+    pub fn must_say_keep_alive(&self) -> bool {
+        self.head.keeps_alive && !self.head.is_1_1
     }
 
     /// Whether the connection may go on after the answer.

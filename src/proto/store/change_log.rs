@@ -111,6 +111,11 @@ impl ChangeLog {
         chunks.iter().chain([&self.newest]).flatten().skip(skip).copied()
     }
 
+    /// The changes, newest first, those that were superseded among them.
+    pub fn newest_first(&self) -> impl Iterator<Item = Change> + '_ {
+        self.chunks.iter().chain([&self.newest]).rev().flat_map(|chunk| chunk.iter().rev()).copied()
+    }
+
     /// The last change, unless none has come or its record is vacant.
     pub fn newest(&self) -> Option<Change> {
         let newest = self.newest.last().or_else(|| self.chunks.last()?.last())?;
@@ -209,6 +214,8 @@ mod tests {
                 let expected: Vec<_> =
                     model.range(position + 1..).map(|(&seq, &record)| Change { seq, record }).collect();
                 assert_eq!(scanned, expected, "after {position} of {}", log.last_seq());
+                let newest = log.newest_first().filter(|&change| log.is_latest(change));
+                assert!(newest.map(|change| change.seq).eq(model.keys().rev().copied()));
             }
         }
         assert_eq!(log.entries, log.chunks.iter().map(Vec::len).sum::<usize>());

@@ -11,6 +11,7 @@ pub mod departed;
 pub mod digest;
 pub mod expiry;
 pub(crate) mod hasher;
+pub mod newest;
 pub(crate) mod record;
 pub mod terms;
 pub mod update;

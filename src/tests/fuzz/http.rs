@@ -3,6 +3,7 @@
 
 use crate::proto::http::form;
 use crate::proto::http::head::BadRequest;
+use crate::proto::http::phones::encrypted::{Key, NONCE_BYTES};
 use crate::proto::http::phones::owntracks::{self, Whose};
 use crate::proto::http::phones::{Taken, gpslogger, overland, traccar};
 use crate::proto::http::reports::{Reports, Taking};
@@ -87,6 +88,13 @@ pub(crate) fn read_in_pieces(
 
 /// Whatever an app's file takes is stored, or of no use.
 fn points(body: &[u8]) {
+    let key = Key::of("secret").expect("it is short");
+    if let Ok(text) = std::str::from_utf8(body) {
+        assert!(key.open(text).is_err(), "nothing is encrypted by chance");
+    }
+    let sealed = key.seal([7; NONCE_BYTES], body);
+    let taken = owntracks::read(&sealed, &Whose::default()).expect("it is a message");
+    assert_eq!(key.open(&taken.sealed.expect("it is encrypted")).as_deref(), Ok(body));
     let pairs = form::pairs(body);
     let whose = Whose { user: Some("a".to_owned()), device: None };
     let all = [

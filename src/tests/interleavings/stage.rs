@@ -108,8 +108,18 @@ impl Unserved {
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
         let (herd, watchers) = (&self.herd, &self.watchers);
-        let shared =
-            connection::Shared { member, finder, herd, watchers, gate, output, legacy: &[], access: None };
+        let shared = connection::Shared {
+            member,
+            finder,
+            herd,
+            watchers,
+            gate,
+            output,
+            legacy: &[],
+            access: None,
+            keys: None,
+            base_path: "",
+        };
         frontend::serve(
             shared,
             Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered },

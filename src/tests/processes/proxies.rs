@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -145,4 +145,54 @@ fn nginx_names_its_clients() {
     } else {
         note(format_args!("skipped: this nginx has no stream module (Debian: libnginx-mod-stream)"));
     }
+}
+
+/// What comes back over HTTP, on a connection of its own.
+fn over_http(address: SocketAddr, request: &str) -> String {
+    let mut stream = eventually("the proxy listens", || TcpStream::connect(address).ok());
+    stream.set_read_timeout(Some(WAIT)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn nginx_serves_the_herd_below_a_path() {
+    if !has("nginx") {
+        return;
+    }
+    let (mut herd, http) = RealHerd::with_http(&["--http-base-path", "proxyherd/"]);
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = free_address();
+    // As a manual says it for any program: the path is passed on as it came.
+    let config = format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n access_log off;\n \
+         client_body_temp_path body;\n proxy_temp_path temp;\n fastcgi_temp_path f;\n uwsgi_temp_path u;\n \
+         scgi_temp_path s;\n server {{ listen {proxy}; location /proxyherd/ {{ proxy_pass http://{http}; }} }}\n}}\n"
+    );
+    fs::write(folder.path().join("nginx.conf"), config).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-c", "nginx.conf", "-e", "stderr", "-p"]).arg(folder.path());
+    let _nginx = Proxy(nginx.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let get = |path: &str| over_http(proxy, &format!("GET {path} HTTP/1.0\r\nHost: herd.example\r\n\r\n"));
+    let body = "{\"_type\":\"location\",\"lat\":1.5,\"lon\":2,\"tst\":1700000000,\"tid\":\"xx\"}";
+    let report = format!(
+        "POST /proxyherd/pub?u=jane&d=phone HTTP/1.0\r\nHost: herd.example\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = over_http(proxy, &report);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n[]"), "{answer}");
+    let client = get("/proxyherd/v1/clients/jane%2Fphone");
+    assert!(client.contains("\"latitude\":1.5"), "{client}");
+    let root = get("/proxyherd/");
+    assert!(root.contains("\"health\":\"/proxyherd/health\""), "{root}");
+    assert!(get("/proxyherd/health").contains("\"status\":\"ok\""));
+    // Beside the path there is nothing, neither here nor where the proxy does not ask.
+    assert!(get("/health").contains(" 404 "));
+    for path in ["/health", "/", "/proxyherdx/health", "/v1/clients/jane%2Fphone"] {
+        let answer = over_http(http, &format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("base path"), "{path}: {answer}");
+    }
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
 }

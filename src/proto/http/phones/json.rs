@@ -15,6 +15,48 @@ const ELEMENTS_MAX: usize = 10_000;
 /// A value that may be missing, null, or of another type than it should.
 pub(super) type Raw<'a> = Option<&'a RawValue>;
 
+/// A key, borrowed unless it has escapes.
+#[derive(Deserialize)]
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// Lets an object be read with the fields that are looked at. Of a key that is there twice the last value counts, as
+/// the parsers of phones and of most servers have it: what serde derives would refuse the object, and a phone would
+/// lose its point.
+macro_rules! last_value_counts {
+    ($name:ident { $($key:literal => $field:ident,)+ }) => {
+        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name<'a>, D::Error> {
+                struct Fields<'a>(std::marker::PhantomData<&'a ()>);
+                impl<'de: 'a, 'a> serde::de::Visitor<'de> for Fields<'a> {
+                    type Value = $name<'a>;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(
+                        self,
+                        mut values: A,
+                    ) -> Result<$name<'a>, A::Error> {
+                        let mut object = $name::default();
+                        while let Some(key) = values.next_key::<crate::proto::http::phones::json::Key<'de>>()? {
+                            match &*key.0 {
+                                $($key => object.$field = values.next_value()?,)+
+                                _ => {
+                                    values.next_value::<serde::de::IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+                deserializer.deserialize_map(Fields(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(super) use last_value_counts;
+
 /// Elements that are not read yet, [`ELEMENTS_MAX`] at most. Each takes more memory than its text may.
 pub(super) struct Elements<'a>(pub Vec<&'a RawValue>);
 

@@ -4,6 +4,8 @@
 //! tells apart a request that is [`NotUnderstood`], and points that were understood and are of no use: these are left
 //! out and counted. The apps' shapes and units are those of their sources, as `PROTOCOL.md` says.
 
+pub mod encrypted;
+pub mod friends;
 pub mod gpslogger;
 mod json;
 pub mod overland;
@@ -27,6 +29,10 @@ pub struct Taken {
     pub left_out: usize,
     /// Why the first of them is left out.
     pub why: Option<Useless>,
+    /// Who sends them, as a client's name, if the app is one that is told of friends.
+    pub sender: Option<String>,
+    /// The message in Base64 that is to be decrypted and read, if it is encrypted.
+    pub sealed: Option<String>,
 }
 
 impl Taken {

@@ -3,9 +3,7 @@
 //! A batch is deleted on the phone only if the answer is an object with `"result":"ok"`. Speeds are in metres per
 //! second, the battery goes from 0 to 1, and -1 is unknown. Source: README of Overland; source of GPSLogger 136.
 
-use serde::Deserialize;
-
-use super::json::{Elements, Raw, object, object_in, text};
+use super::json::{Elements, Raw, last_value_counts, object, object_in, text};
 use super::point::{Point, Said};
 use super::{NotUnderstood, Taken, Useless};
 use crate::proto::http::form;
@@ -13,53 +11,65 @@ use crate::proto::http::form;
 /// The device of a batch that names none.
 const DEVICE: &str = "overland";
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Batch<'a> {
-    #[serde(borrow)]
-    locations: Elements<'a>,
+    locations: Option<Elements<'a>>,
 }
 
-#[derive(Deserialize)]
+last_value_counts!(Batch {
+    "locations" => locations,
+});
+
+#[derive(Default)]
 struct Feature<'a> {
-    #[serde(borrow)]
     geometry: Raw<'a>,
-    #[serde(borrow)]
     properties: Raw<'a>,
 }
 
-#[derive(Deserialize)]
+last_value_counts!(Feature {
+    "geometry" => geometry,
+    "properties" => properties,
+});
+
+#[derive(Default)]
 struct Geometry<'a> {
-    #[serde(borrow)]
-    coordinates: Elements<'a>,
+    coordinates: Option<Elements<'a>>,
 }
 
-#[derive(Deserialize)]
+last_value_counts!(Geometry {
+    "coordinates" => coordinates,
+});
+
+#[derive(Default)]
 struct Properties<'a> {
-    #[serde(borrow)]
     timestamp: Raw<'a>,
-    #[serde(borrow)]
     device_id: Raw<'a>,
-    #[serde(borrow)]
     unique_id: Raw<'a>,
-    #[serde(borrow)]
     altitude: Raw<'a>,
-    #[serde(borrow)]
     speed: Raw<'a>,
-    #[serde(borrow)]
     course: Raw<'a>,
-    #[serde(borrow)]
     horizontal_accuracy: Raw<'a>,
-    #[serde(borrow)]
     vertical_accuracy: Raw<'a>,
-    #[serde(borrow)]
     battery_level: Raw<'a>,
-    #[serde(borrow)]
     battery_state: Raw<'a>,
 }
 
+last_value_counts!(Properties {
+    "timestamp" => timestamp,
+    "device_id" => device_id,
+    "unique_id" => unique_id,
+    "altitude" => altitude,
+    "speed" => speed,
+    "course" => course,
+    "horizontal_accuracy" => horizontal_accuracy,
+    "vertical_accuracy" => vertical_accuracy,
+    "battery_level" => battery_level,
+    "battery_state" => battery_state,
+});
+
 /// Whether a body is a batch.
 pub fn is_batch(body: &[u8]) -> bool {
-    object::<Batch<'_>>(body).is_some()
+    object::<Batch<'_>>(body).is_some_and(|batch| batch.locations.is_some())
 }
 
 /// Reads a batch of the user, if it has said who it is.
@@ -67,9 +77,10 @@ pub fn is_batch(body: &[u8]) -> bool {
 /// # Errors
 /// If it is none.
 pub fn read(body: &[u8], user: Option<&str>) -> Result<Taken, NotUnderstood> {
-    let batch: Batch<'_> = object(body).ok_or(NotUnderstood("the body is no JSON object with locations"))?;
+    let batch = object::<Batch<'_>>(body).and_then(|batch| batch.locations);
+    let locations = batch.ok_or(NotUnderstood("the body is no JSON object with locations"))?;
     let mut taken = Taken::default();
-    for feature in batch.locations.0 {
+    for feature in locations.0 {
         // One odd feature must not keep all others on the phone for ever.
         let feature = object_in::<Feature<'_>>(Some(feature)).ok_or(Useless::NoPlace);
         taken.take(feature.and_then(|feature| feature.point(user)));
@@ -80,8 +91,8 @@ pub fn read(body: &[u8], user: Option<&str>) -> Result<Taken, NotUnderstood> {
 impl Feature<'_> {
     fn point(&self, user: Option<&str>) -> Result<Point, Useless> {
         let properties: Properties<'_> = object_in(self.properties).ok_or(Useless::BadTime)?;
-        let geometry = object_in::<Geometry<'_>>(self.geometry).map(|geometry| geometry.coordinates.0);
-        let coordinates = geometry.unwrap_or_default();
+        let geometry = object_in::<Geometry<'_>>(self.geometry).and_then(|geometry| geometry.coordinates);
+        let coordinates = geometry.map_or(Vec::new(), |coordinates| coordinates.0);
         let [longitude, latitude] = [0, 1].map(|at| text(coordinates.get(at).copied()));
         let device =
             text(properties.device_id).filter(|id| !id.is_empty()).or_else(|| text(properties.unique_id));

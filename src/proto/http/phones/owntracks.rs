@@ -3,9 +3,7 @@
 //! Only `location` moves a client. Its other messages are understood, answered, and not kept. Speeds are in km/h,
 //! accuracies and altitudes in metres, the battery in percent. Source: booklet of OwnTracks, "JSON"; the apps' sources.
 
-use serde::Deserialize;
-
-use super::json::{Raw, object, text};
+use super::json::{Raw, last_value_counts, object, text};
 use super::point::{KILOMETRE_PER_HOUR, Point, Said};
 use super::{NotUnderstood, Taken};
 use crate::proto::http::form;
@@ -37,37 +35,52 @@ pub struct Whose {
     pub device: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, rename = "_type")]
-    kind: Raw<'a>,
-    #[serde(borrow)]
-    lat: Raw<'a>,
-    #[serde(borrow)]
-    lon: Raw<'a>,
-    #[serde(borrow)]
-    tst: Raw<'a>,
-    #[serde(borrow)]
-    acc: Raw<'a>,
-    #[serde(borrow)]
-    alt: Raw<'a>,
-    #[serde(borrow)]
-    vac: Raw<'a>,
-    #[serde(borrow)]
-    vel: Raw<'a>,
-    #[serde(borrow)]
-    cog: Raw<'a>,
-    #[serde(borrow)]
-    batt: Raw<'a>,
-    #[serde(borrow)]
-    bs: Raw<'a>,
-    #[serde(borrow)]
-    tid: Raw<'a>,
-    #[serde(borrow, rename = "t")]
-    trigger: Raw<'a>,
-    #[serde(borrow)]
-    topic: Raw<'a>,
+impl Whose {
+    /// Who sends what was encrypted: whoever has sent it, no matter what it says itself.
+    pub fn of(sender: Option<&str>) -> Whose {
+        let parts = sender.and_then(|sender| sender.split_once('/'));
+        let (user, device) = parts.unzip();
+        let part = |part: Option<&str>| part.map(|part| form::decode(part.as_bytes()).into_owned());
+        Whose { user: part(user), device: part(device) }
+    }
 }
+
+#[derive(Default)]
+struct Message<'a> {
+    kind: Raw<'a>,
+    lat: Raw<'a>,
+    lon: Raw<'a>,
+    tst: Raw<'a>,
+    acc: Raw<'a>,
+    alt: Raw<'a>,
+    vac: Raw<'a>,
+    vel: Raw<'a>,
+    cog: Raw<'a>,
+    batt: Raw<'a>,
+    bs: Raw<'a>,
+    tid: Raw<'a>,
+    trigger: Raw<'a>,
+    topic: Raw<'a>,
+    data: Raw<'a>,
+}
+
+last_value_counts!(Message {
+    "_type" => kind,
+    "lat" => lat,
+    "lon" => lon,
+    "tst" => tst,
+    "acc" => acc,
+    "alt" => alt,
+    "vac" => vac,
+    "vel" => vel,
+    "cog" => cog,
+    "batt" => batt,
+    "bs" => bs,
+    "tid" => tid,
+    "t" => trigger,
+    "topic" => topic,
+    "data" => data,
+});
 
 /// Whether a body is a message of OwnTracks: an object with a `_type`.
 pub fn is_message(body: &[u8]) -> bool {
@@ -80,18 +93,22 @@ pub fn is_message(body: &[u8]) -> bool {
 /// If it is no message, or of an unknown `_type`, or says of no client where it is.
 pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
     if body.trim_ascii().is_empty() {
-        return Ok(Taken::default());
+        return Ok(Taken { sender: Message::default().client(whose), ..Taken::default() });
     }
     let message: Message<'_> =
         object(body).ok_or(NotUnderstood("the body is no JSON object of OwnTracks"))?;
+    let sender = message.client(whose);
     match text(message.kind).as_deref() {
         Some("location") => {}
-        Some("encrypted") => return Err(NotUnderstood("the message is encrypted, and no key is known here")),
-        Some(kind) if OTHERS.contains(&kind) => return Ok(Taken::default()),
+        Some("encrypted") => {
+            let data = text(message.data).ok_or(NotUnderstood("the encrypted message has no data"))?;
+            return Ok(Taken { sender, sealed: Some(data.into_owned()), ..Taken::default() });
+        }
+        Some(kind) if OTHERS.contains(&kind) => return Ok(Taken { sender, ..Taken::default() }),
         Some(_) => return Err(NotUnderstood("the _type is unknown")),
         None => return Err(NotUnderstood("the object has no _type")),
     }
-    let client = message.client(whose).ok_or(NotUnderstood(
+    let client = sender.clone().ok_or(NotUnderstood(
         "nothing says whose place it is: set a user and a device (headers X-Limit-U and X-Limit-D, or ?u= and &d=)",
     ))?;
     let fields = [message.lat, message.lon, message.tst, message.acc, message.alt, message.vac].map(text);
@@ -114,7 +131,7 @@ pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
         tracker_id: tid,
         trigger,
     };
-    Ok(Taken::one(Point::new(client, lat.zip(lon), tst.unwrap_or_default(), &said)))
+    Ok(Taken { sender, ..Taken::one(Point::new(client, lat.zip(lon), tst.unwrap_or_default(), &said)) })
 }
 
 impl Message<'_> {
@@ -195,12 +212,15 @@ mod tests {
             "[]",
             "{\"_type\":\"new\"}",
             "{\"_type\":5}",
-            "{\"_type\":\"encrypted\",\"data\":\"x\"}",
+            "{\"_type\":\"encrypted\"}",
+            "{\"_type\":\"encrypted\",\"data\":[]}",
             "lat=1",
             "{",
         ] {
             assert!(read(body.as_bytes(), &whose("a", "b")).is_err(), "{body}");
         }
+        let sealed = read(b"{\"_type\":\"encrypted\",\"data\":\"x\"}", &whose("a", "b")).unwrap();
+        assert_eq!((sealed.sealed.as_deref(), sealed.sender.as_deref()), (Some("x"), Some("a/b")));
         let without = |key: &str| LOCATION.replace(&format!("\"{key}\""), "\"x\"");
         let why = |body: &str| read(body.as_bytes(), &Whose::default()).unwrap().why;
         assert_eq!(why(&without("lat")), Some(Useless::NoPlace));

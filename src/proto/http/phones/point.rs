@@ -141,7 +141,7 @@ fn seconds(number: &str) -> String {
 }
 
 /// A number in plain decimal digits: those that were reported, if they are plain and few.
-pub fn decimal(text: &str) -> Option<String> {
+pub(super) fn decimal(text: &str) -> Option<String> {
     // A comma is what some languages write for the point.
     let text = &*text.trim().replacen(',', ".", usize::from(!text.contains('.')));
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -155,6 +155,17 @@ pub fn decimal(text: &str) -> Option<String> {
     }
     let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite() && number.abs() < 1e15)?;
     Some(rounded(number, 9))
+}
+
+/// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
+pub fn push_digits(text: &str, out: &mut Vec<u8>) {
+    let Some(text) = decimal(text) else { return out.extend_from_slice(b"null") };
+    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
+    let whole = digits.split('.').next().unwrap_or_default();
+    let zeros = whole.len() - whole.trim_start_matches('0').len();
+    let drop = if zeros == whole.len() { zeros.saturating_sub(1) } else { zeros };
+    out.extend_from_slice(sign.as_bytes());
+    out.extend_from_slice(&digits.as_bytes()[drop..]);
 }
 
 /// A number that is not negative in another unit; as it was reported if the unit is the same.
@@ -241,5 +252,21 @@ mod tests {
         let long = "x".repeat(300);
         let long = Said { tracker_id: Some(&long), trigger: Some("u"), ..Said::default() };
         assert_eq!(long.attributes(), "trigger=u");
+    }
+
+    #[test]
+    fn digits_are_those_of_json() {
+        for (text, json) in [
+            ("+034.0600", "34.0600"),
+            ("-00.5", "-0.5"),
+            ("0", "0"),
+            ("000", "0"),
+            ("-118.445127", "-118.445127"),
+            ("x", "null"),
+        ] {
+            let mut out = Vec::new();
+            push_digits(text, &mut out);
+            assert_eq!(out, json.as_bytes(), "{text}");
+        }
     }
 }

@@ -7,10 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{Elements, Raw, is_true, object, object_in, text};
+use super::json::{Elements, Raw, is_true, last_value_counts, object, object_in, text};
 use super::point::{KNOT, Point, Said, time_or_now};
 use super::{NotUnderstood, Taken, Useless};
 use crate::proto::http::form::{self, value};
@@ -140,50 +139,62 @@ fn client_name(id: &str) -> String {
     id.trim().split('/').map(form::name_part).collect::<Vec<_>>().join("/")
 }
 
-/// The object of Traccar Client 9.
-#[derive(Deserialize)]
+// The object of Traccar Client 9.
+#[derive(Default)]
 struct Report<'a> {
-    #[serde(borrow)]
     device_id: Raw<'a>,
-    #[serde(borrow)]
     location: Raw<'a>,
 }
 
-#[derive(Deserialize)]
+last_value_counts!(Report {
+    "device_id" => device_id,
+    "location" => location,
+});
+
+#[derive(Default)]
 struct Location<'a> {
-    #[serde(borrow)]
     timestamp: Raw<'a>,
-    #[serde(borrow)]
     coords: Raw<'a>,
-    #[serde(borrow)]
     battery: Raw<'a>,
-    #[serde(borrow)]
     event: Raw<'a>,
 }
 
-#[derive(Deserialize)]
+last_value_counts!(Location {
+    "timestamp" => timestamp,
+    "coords" => coords,
+    "battery" => battery,
+    "event" => event,
+});
+
+#[derive(Default)]
 struct Coords<'a> {
-    #[serde(borrow)]
     latitude: Raw<'a>,
-    #[serde(borrow)]
     longitude: Raw<'a>,
-    #[serde(borrow)]
     accuracy: Raw<'a>,
-    #[serde(borrow)]
     speed: Raw<'a>,
-    #[serde(borrow)]
     heading: Raw<'a>,
-    #[serde(borrow)]
     altitude: Raw<'a>,
 }
 
-#[derive(Deserialize)]
+last_value_counts!(Coords {
+    "latitude" => latitude,
+    "longitude" => longitude,
+    "accuracy" => accuracy,
+    "speed" => speed,
+    "heading" => heading,
+    "altitude" => altitude,
+});
+
+#[derive(Default)]
 struct Battery<'a> {
-    #[serde(borrow)]
     level: Raw<'a>,
-    #[serde(borrow)]
     is_charging: Raw<'a>,
 }
+
+last_value_counts!(Battery {
+    "level" => level,
+    "is_charging" => is_charging,
+});
 
 impl Location<'_> {
     fn point(&self, client: String) -> Result<Point, Useless> {

@@ -1,0 +1,20 @@
+//! Which records changed last, for those who want a few of many.
+
+use crate::proto::store::Store;
+
+/// The number of the record of a client, which has one while it is known or remembered as forgotten.
+pub fn record_of(store: &Store, client: &[u8]) -> Option<u32> {
+    store.find(store.hasher.hash(client), client)
+}
+
+/// The sequence number of the last change of a record; 0 while it is vacant.
+pub fn seq_of(store: &Store, record: u32) -> u64 {
+    store.log.seq_of(record)
+}
+
+/// At most `records_max` records, those that changed last first, found among the last `entries_max` entries of the log.
+pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
+    let newest = store.log.newest_first().take(entries_max).filter(|&change| store.log.is_latest(change));
+    // Behind the last of the known records the log has nothing but what was superseded.
+    newest.take(records_max.min(store.table.len())).map(|change| change.record).collect()
+}
