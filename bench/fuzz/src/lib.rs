@@ -19,4 +19,4 @@ macro_rules! targets {
         )*
     };
 }
-targets!(client config forget framing grammar http journal peer places proxy);
+targets!(access client config forget framing grammar http journal peer places proxy);

@@ -4,6 +4,7 @@
 //! This folder is compiled into two crates. It names rooms as `crate::proto`, and the other crate imports them under
 //! the same names.
 
+pub(crate) mod access;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod forget;

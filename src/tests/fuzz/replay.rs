@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use super::{client, config, forget, framing, grammar, http, journal, peer, places, proxy};
+use super::{access, client, config, forget, framing, grammar, http, journal, peer, places, proxy};
 
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 10] = [
+const TARGETS: [(&str, Check); 11] = [
+    ("access", access::check),
     ("client", client::check),
     ("config", config::check),
     ("forget", forget::check),
