@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use proxyherd::config::{
-    Auth, BasePath, CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs,
-    SECRET_VARIABLE,
+    Auth, BasePath, CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, MapOptions,
+    PlacesArgs, SECRET_VARIABLE,
 };
 use proxyherd::places;
 use proxyherd::proto::model::name::ServerName;
@@ -91,6 +91,7 @@ impl Common {
             tls: None,
             owntracks_keys: None,
             http_base_path: BasePath::default(),
+            map: MapOptions::default(),
             auth,
         })
     }

@@ -13,7 +13,7 @@ use super::token::DEVICE_DEFAULT;
 use crate::client::http::URL_DEFAULT;
 use crate::config::{
     BasePath, Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
-    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, WhenFull, network,
+    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, TileUrl, WhenFull, network,
 };
 use crate::places::{KEY_VARIABLE, Which};
 
@@ -227,6 +227,13 @@ pub(super) struct RawServe {
     /// are not found then.
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
     pub(super) http_base_path: BasePath,
+    /// Where the map page gets tiles, such as `https://tile.example/{z}/{x}/{y}.png`, from a server that allows it;
+    /// without them it has the outline of the land and asks no other machine.
+    #[arg(long, value_name = "URL")]
+    pub(super) map_tiles: Option<TileUrl>,
+    /// What the map page says of whose tiles they are, as their licences demand.
+    #[arg(long, value_name = "TEXT", requires = "map_tiles")]
+    pub(super) map_tiles_credit: Option<String>,
     /// Refuse reports from further in the future than this, such as 24h, because one would outdate all reports of
     /// its client until then [default: what the herd file says; without that any time is taken].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

@@ -17,8 +17,8 @@ use clap_complete::Shell;
 
 use crate::client::{self, Ask, Target};
 use crate::config::{
-    Access, AddressUse, Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, Member, OwnTracksKeys,
-    PlacesArgs, SECRET_VARIABLE, TlsFiles,
+    Access, AddressUse, Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, MapOptions, Member,
+    OwnTracksKeys, PlacesArgs, SECRET_VARIABLE, TlsFiles,
 };
 use crate::proto::node::Dialect;
 use args::{
@@ -93,6 +93,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         tls,
         owntracks_keys: raw.owntracks_keys.as_deref().map(OwnTracksKeys::load).transpose()?,
         http_base_path: raw.http_base_path,
+        map: MapOptions { tiles: raw.map_tiles, tiles_credit: raw.map_tiles_credit },
         herd,
         log: LogOptions {
             dir: raw.log_dir,

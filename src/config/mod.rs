@@ -14,6 +14,7 @@ pub mod given_file;
 mod herd;
 mod journal;
 mod limits;
+mod map;
 mod network;
 mod owntracks_keys;
 mod time;
@@ -34,6 +35,7 @@ pub use file::{load, parse, to_toml};
 pub use herd::{Herd, Member};
 pub use journal::{Durability, JournalOptions};
 pub use limits::*;
+pub use map::{MapOptions, TileUrl};
 pub use network::network;
 pub use owntracks_keys::OwnTracksKeys;
 pub use tls::TlsFiles;
@@ -106,6 +108,8 @@ pub struct Config {
     pub owntracks_keys: Option<OwnTracksKeys>,
     /// What stands before every path of HTTP, because a proxy does not take it away.
     pub http_base_path: BasePath,
+    /// What the map page shows beside the herd.
+    pub map: MapOptions,
 }
 
 impl Config {

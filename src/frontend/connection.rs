@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::access::AccessControl;
+use super::http::page::Pages;
 use super::keys::PhoneKeys;
 use crate::config::Herd;
 use crate::member::Member;
@@ -53,6 +54,8 @@ pub struct Shared<'a> {
     pub keys: Option<&'a PhoneKeys>,
     /// What stands before every path of HTTP.
     pub base_path: &'a str,
+    /// The files of the map page.
+    pub pages: &'a Pages,
 }
 
 /// One connection in the line protocol or the protocol between servers.

@@ -36,6 +36,7 @@ use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
+use crate::frontend::http::page::Pages;
 use crate::frontend::keys::PhoneKeys;
 use crate::frontend::protocol::Protocol;
 use crate::journal::{Disk, RealDisk};
@@ -189,6 +190,7 @@ impl Server {
             access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
             keys: config.owntracks_keys.clone().map(PhoneKeys::new),
             base_path: config.http_base_path.clone(),
+            pages: Pages::new(&config.map),
             status_every: config.log.status_every,
             stop: stopped,
             reloads: Reloads::new(),

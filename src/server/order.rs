@@ -11,6 +11,7 @@ use super::reload::Reloads;
 use crate::config::{BasePath, Herd};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
+use crate::frontend::http::page::Pages;
 use crate::frontend::keys::PhoneKeys;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
@@ -72,6 +73,8 @@ pub(super) struct Parts {
     pub(super) keys: Option<PhoneKeys>,
     /// What stands before every path of HTTP.
     pub(super) base_path: BasePath,
+    /// The files of the map page.
+    pub(super) pages: Pages,
     pub(super) status_every: Duration,
     pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
@@ -224,8 +227,20 @@ impl<'a> Serving<'a> {
 
     /// What all connections share.
     fn connections(&self) -> connection::Shared<'a> {
-        let Parts { member, finder, herd, watchers, gate, output, legacy, access, keys, base_path, .. } =
-            self.server;
+        let Parts {
+            member,
+            finder,
+            herd,
+            watchers,
+            gate,
+            output,
+            legacy,
+            access,
+            keys,
+            base_path,
+            pages,
+            ..
+        } = self.server;
         connection::Shared {
             member,
             finder,
@@ -237,6 +252,7 @@ impl<'a> Serving<'a> {
             access: access.as_deref(),
             keys: keys.as_ref(),
             base_path: base_path.as_str(),
+            pages,
         }
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::config::{self, Auth, BasePath, Config, Herd, JournalOptions, Limits, LogOptions, PlacesArgs};
+use crate::config::{
+    self, Auth, BasePath, Config, Herd, JournalOptions, Limits, LogOptions, MapOptions, PlacesArgs,
+};
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::os::clock;
@@ -54,6 +56,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         tls: None,
         owntracks_keys: None,
         http_base_path: BasePath::default(),
+        map: MapOptions::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use super::events::{self, EventStream};
 use super::guard;
 use super::herd;
 use super::list;
+use super::page::Pages;
 use super::question;
 use super::report;
 use super::route::{App, Route};
@@ -38,6 +39,10 @@ fn whole(asked: Asked<'_, '_>) -> Response {
     if route == Route::Health && route.allows(method) {
         return status::health(asked.shared);
     }
+    // Files hold no data, so they are for everybody, too: the page is what asks for a token.
+    if let Some(file) = file(asked.shared.pages, &route, request) {
+        return file;
+    }
     let asker = match Asker::of(asked.shared, request, asked.remote) {
         Ok(asker) => asker,
         Err(refused) => return refused,
@@ -59,7 +64,6 @@ fn whole(asked: Asked<'_, '_>) -> Response {
     match route {
         Route::Report(app) => reported(&asked, &asker, &app),
         Route::Root if is_report(request) => reported(&asked, &asker, &App::Any),
-        Route::Root if method == b"GET" || method == b"HEAD" => status::root(asked.shared),
         Route::Root => Response::problem(400, "there is no body, and no client in the query"),
         Route::Clients => list::clients(&asked, &asker),
         Route::Client(name) if method == b"DELETE" => match guard::check_origin(request) {
@@ -84,7 +88,17 @@ fn whole(asked: Asked<'_, '_>) -> Response {
         Route::Events => Response::problem(405, "this path takes other methods"),
         Route::Health => status::health(asked.shared),
         Route::Metrics => status::metrics(asked.shared, request),
-        Route::Unknown => Response::problem(404, "there is nothing at this path"),
+        Route::File(_) | Route::Unknown => Response::problem(404, "there is nothing at this path"),
+    }
+}
+
+/// A file of the page, if that is what is asked for.
+fn file(pages: &Pages, route: &Route<'_>, request: &Request<'_>) -> Option<Response> {
+    match route {
+        _ if !matches!(request.method(), b"GET" | b"HEAD") => None,
+        Route::Root if !is_report(request) => Some(pages.index(request)),
+        Route::File(name) => Some(pages.file(name, request)),
+        _ => None,
     }
 }
 
@@ -107,6 +121,7 @@ fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
         | Route::Events
         | Route::Shares
         | Route::Health
+        | Route::File(_)
         | Route::Unknown => false,
     }
 }

@@ -8,6 +8,7 @@ mod friends;
 mod guard;
 mod herd;
 mod list;
+pub mod page;
 mod question;
 mod report;
 mod route;

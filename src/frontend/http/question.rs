@@ -199,7 +199,7 @@ impl<'a> Object<'a> {
 }
 
 /// Whether one of the tags of an `If-None-Match` is this one.
-fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
+pub(super) fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
     let same = |it: &[u8]| it == b"*" || it.strip_prefix(b"W/").unwrap_or(it) == tag;
     tags.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).any(same)
 }

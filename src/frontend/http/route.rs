@@ -36,6 +36,8 @@ pub(super) enum Route<'a> {
     Health,
     /// What it has counted.
     Metrics,
+    /// A file of the page.
+    File(Cow<'a, str>),
     /// Nothing.
     Unknown,
 }
@@ -86,6 +88,9 @@ impl<'a> Route<'a> {
             ["v1", "clients", name, "nearby"] if !name.is_empty() => Route::Nearby(parts[2].clone()),
             ["health"] => Route::Health,
             ["metrics"] => Route::Metrics,
+            ["herd"] => Route::File("herd.html".into()),
+            ["favicon.ico"] => Route::File("icon.svg".into()),
+            ["page", name] if !name.is_empty() => Route::File(parts[1].clone()),
             _ => Route::Unknown,
         }
     }
@@ -103,6 +108,7 @@ impl<'a> Route<'a> {
             | Route::Status
             | Route::Health
             | Route::Metrics
+            | Route::File(_)
             | Route::Unknown => BODY_BYTES_MAX,
         }
     }
@@ -120,7 +126,8 @@ impl<'a> Route<'a> {
             | Route::Herd
             | Route::Status
             | Route::Health
-            | Route::Metrics => "GET, HEAD",
+            | Route::Metrics
+            | Route::File(_) => "GET, HEAD",
             Route::Unknown => "",
         }
     }
@@ -179,6 +186,11 @@ mod tests {
             ("/HEALTH", Route::Unknown),
             ("/t/s3cret/pub", Route::Report(App::OwnTracks(None))),
             ("/t/s3cret", Route::Root),
+            ("/page/map.js", Route::File("map.js".into())),
+            ("/t/s3cret/page/map.js", Route::File("map.js".into())),
+            ("/page/", Route::Unknown),
+            ("/page/a/b", Route::Unknown),
+            ("/herd", Route::File("herd.html".into())),
             ("/t/s3cret/", Route::Root),
             ("/t", Route::Unknown),
             ("/t/a/t/b/pub", Route::Unknown),

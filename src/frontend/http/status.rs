@@ -14,22 +14,6 @@ const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A value that may go up and down: its name, what it is, and the value.
 type Gauge = (&'static str, &'static str, u64);
 
-/// What this server is, and where to go on.
-pub(super) fn root(shared: Shared<'_>) -> Response {
-    let below = |path: &str| format!("{}{path}", shared.base_path);
-    Response::json(&json!({
-        "server": shared.member.me.name.as_str(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "client": below("/v1/clients/{name}"),
-        "clients": below("/v1/clients?box=W,S,E,N, or ?near=LAT,LON&radius=METRES, with &limit=N"),
-        "events": below("/v1/events?box=W,S,E,N, or ?client=NAME, or ?group=GROUP"),
-        "herd": below("/v1/herd"),
-        "status": below("/v1/status"),
-        "health": below("/health"),
-        "metrics": below("/metrics"),
-    }))
-}
-
 /// Whether it can take reports: not while nothing can be made durable, nor when a stop has begun.
 pub(super) fn health(shared: Shared<'_>) -> Response {
     let failure = shared.member.wal().and_then(|wal| wal.failure());

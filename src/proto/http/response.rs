@@ -67,7 +67,9 @@ impl Response {
             field("Content-Type", self.content_type);
             field("Content-Length", &self.body.len().to_string());
         }
-        field("Cache-Control", "no-store");
+        if !self.headers.iter().any(|(name, _)| *name == "Cache-Control") {
+            field("Cache-Control", "no-store");
+        }
         field("X-Content-Type-Options", "nosniff");
         for (name, value) in &self.headers {
             field(name, value);
@@ -111,6 +113,7 @@ fn reason(status: u16) -> &'static str {
         200 => "OK",
         204 => "No Content",
         304 => "Not Modified",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

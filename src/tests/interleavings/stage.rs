@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
 use crate::config::{self, Config, Durability, Herd, JournalOptions};
+use crate::frontend::http::page::Pages;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::journal::{Disk, RealDisk};
@@ -42,6 +43,7 @@ pub(super) struct Unserved {
     dialling: OpenStreams,
     live: OpenStreams,
     neighbours: Vec<SocketAddr>,
+    pages: Pages,
 }
 
 impl Stage {
@@ -83,6 +85,7 @@ impl Stage {
             gate: Gate::new(config.limits, Admission::default(), Vec::new(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
             live: OpenStreams::default(),
+            pages: Pages::new(&config.map),
         }
     }
 
@@ -100,7 +103,7 @@ impl Stage {
 impl Unserved {
     /// A conversation with a client at the other end of this connection.
     pub(super) fn converse(&self, socket: TcpStream) {
-        let Unserved { member, finder, gate, .. } = self;
+        let Unserved { member, finder, gate, pages, .. } = self;
         let from: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
         let door = Door { protocol: Protocol::Line, class: Class::Client, tls: None };
         let admitted = gate.admission.admit(door.class, from, &gate.limits).unwrap();
@@ -119,6 +122,7 @@ impl Unserved {
             access: None,
             keys: None,
             base_path: "",
+            pages,
         };
         frontend::serve(
             shared,
