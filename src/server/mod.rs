@@ -190,7 +190,7 @@ impl Server {
             access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
             keys: config.owntracks_keys.clone().map(PhoneKeys::new),
             base_path: config.http_base_path.clone(),
-            pages: Pages::new(&config.map),
+            pages: Pages::new(&config.map, config.access.is_some()),
             status_every: config.log.status_every,
             stop: stopped,
             reloads: Reloads::new(),

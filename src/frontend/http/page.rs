@@ -60,8 +60,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// For these choices.
-    pub fn new(map: &MapOptions) -> Pages {
+    /// For these choices, and whether there are users, so that a page knows whether to ask for a token.
+    pub fn new(map: &MapOptions, has_users: bool) -> Pages {
         let tiles = map.tiles.as_ref();
         let images = tiles.map_or_else(String::new, |tiles| format!(" {}", tiles.origin()));
         // Nothing is loaded from elsewhere but tiles, nothing in a page is run but our own files, no text becomes
@@ -71,8 +71,11 @@ impl Pages {
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
              trusted-types 'none'"
         );
-        let settings =
-            json!({ "tiles": tiles.map(|tiles| tiles.template()), "tiles_credit": map.tiles_credit });
+        let settings = json!({
+            "has_users": has_users,
+            "tiles": tiles.map(|tiles| tiles.template()),
+            "tiles_credit": map.tiles_credit,
+        });
         Pages { policy, settings: settings.to_string() }
     }
 

@@ -3,6 +3,7 @@
 // Clippy counts only functions marked #[test] as tests, and everything in this target is one.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod cli;
 mod durability;
 mod failures;
@@ -14,6 +15,7 @@ mod golden;
 mod killing;
 mod limits;
 mod log;
+mod map;
 mod programs;
 mod proxies;
 mod real;

@@ -68,8 +68,23 @@ impl RealHerd {
 
     /// A herd none of whose servers has been started.
     pub(crate) fn new(names: &[&str], links: &[(&str, &str)], options: &[&str]) -> RealHerd {
+        RealHerd::of(names, links, options, || None)
+    }
+
+    /// A herd that speaks HTTP, too, none of whose servers has been started.
+    pub(crate) fn with_http(names: &[&str], links: &[(&str, &str)], options: &[&str]) -> RealHerd {
+        RealHerd::of(names, links, options, || Some(free_address()))
+    }
+
+    fn of(
+        names: &[&str],
+        links: &[(&str, &str)],
+        options: &[&str],
+        http: impl Fn() -> Option<SocketAddr>,
+    ) -> RealHerd {
         let name = |text: &str| ServerName::parse(text).unwrap();
-        let member = |text: &&str| Member::herd(name(text), free_address(), free_address());
+        let member =
+            |text: &&str| Member { http: http(), ..Member::herd(name(text), free_address(), free_address()) };
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = config::Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -83,6 +98,11 @@ impl RealHerd {
     /// Where a server is for its clients.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
         self.herd.member(name).unwrap().client
+    }
+
+    /// Where a server speaks HTTP.
+    pub(crate) fn http(&self, name: &str) -> SocketAddr {
+        self.herd.member(name).unwrap().http.unwrap()
     }
 
     /// Starts a server with options of its own.

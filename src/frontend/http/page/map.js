@@ -4,7 +4,7 @@ import { AGES, Clients } from "./clients.js";
 import { Painter } from "./draw.js";
 import { Ground } from "./ground.js";
 import { Panel } from "./panel.js";
-import { ask, isShared, listen, setToken, token } from "./server.js";
+import { isShared, listen, needsLogin, setToken, settings, token } from "./server.js";
 import { View, ZOOM_ONE } from "./view.js";
 
 const VIEW_KEY = "proxyherd-view";
@@ -33,6 +33,8 @@ let isViewChosen = false;
 let epoch;
 let ratio = 1;
 let isGroundOld = true;
+// Whether all clients have been drawn once, of which the browser's own clock tells.
+let isDrawn = false;
 let frame;
 let toldTimer;
 let listTimer;
@@ -52,6 +54,10 @@ function draw() {
   const now = clients.now();
   painter.draw(view, ratio, { clients, now, chosen: clients.get(chosen), places: panel.places, hasCross });
   document.body.dataset.clients = String(clients.size);
+  if (document.body.dataset.state === "live" && !isDrawn) {
+    isDrawn = true;
+    performance.mark("all-clients");
+  }
 }
 
 function viewChanged(byHand) {
@@ -178,6 +184,8 @@ const heard = {
     } else if (kind === "gone") {
       clients.remove(said.client);
       if (said.client === chosen) lose(said.client);
+    } else if (kind === "reset") {
+      clients.beginRound();
     } else if (kind === "current") {
       this.current();
     }
@@ -218,12 +226,11 @@ function lose(name) {
 
 async function watch() {
   for (;;) {
-    const { message } = await listen("v1/events", heard);
+    const message = (await needsLogin()) ? "" : (await listen("v1/events", heard)).message;
     clients.clear();
     choose(undefined);
     epoch = undefined;
     list();
-    redraw(false);
     if (isShared) return say("ended", "This link has ended, or its client is gone");
     say("login", "Not logged in");
     await login(token() ? message : "");
@@ -304,14 +311,14 @@ function showAll() {
 }
 
 async function loadGround() {
-  const [land, settings] = await Promise.all([
+  const [land, { tiles, tiles_credit: credit }] = await Promise.all([
     fetch("page/land.bin").then((answer) => answer.arrayBuffer()),
-    fetch("page/settings.json").then((answer) => answer.json()),
+    settings,
   ]);
   ground.setLand(new Uint8Array(land));
-  if (settings.tiles) {
-    ground.setTiles(settings.tiles);
-    byId("credit").textContent = settings.tiles_credit ?? "";
+  if (tiles) {
+    ground.setTiles(tiles);
+    byId("credit").textContent = credit ?? "";
   }
   redraw(true);
 }

@@ -15,11 +15,27 @@ const shared = /^#share=([^&]+)/.exec(location.hash)?.[1];
 
 export const isShared = shared !== undefined;
 
+// Where apps that send no header have a token, browsers may have one, too: /t/TOKEN/.
+const hasPathToken = /\/t\/[^/]+\/[^/]*$/.test(location.pathname);
+
+// What the operator has chosen.
+export const settings = fetch("page/settings.json").then((answer) => answer.json());
+
+// Whether the server would answer no question, so that none is asked.
+export async function needsLogin() {
+  return (await settings).has_users && !token() && !hasPathToken;
+}
+
 // Another link in the same tab is another page.
 addEventListener("hashchange", () => location.reload());
 
 export function token() {
-  return isShared ? decodeURIComponent(shared) : sessionStorage.getItem(TOKEN_KEY);
+  if (!isShared) return sessionStorage.getItem(TOKEN_KEY);
+  try {
+    return decodeURIComponent(shared);
+  } catch {
+    return shared;
+  }
 }
 
 export function setToken(text) {
