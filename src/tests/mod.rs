@@ -20,6 +20,7 @@ mod grammar;
 pub(crate) mod harness;
 mod http;
 mod http_access;
+mod http_page;
 mod http_requests;
 #[cfg(feature = "interleavings")]
 pub(crate) mod interleavings;

@@ -88,7 +88,9 @@ fn map_shows_what_another_server_was_told() {
     assert_eq!(browser.value("document.title"), "Map - proxyherd");
 
     // A client that moves is followed.
-    browser.run(&format!("document.getElementById('search').value = 'KIW'; document.getElementById('find').requestSubmit(); {}.click()", row("kiwi")));
+    browser.run(
+        "document.getElementById('search').value = 'KIW'; document.getElementById('find').requestSubmit()",
+    );
     browser.until("document.body.dataset.chosen === 'kiwi'");
     browser.run("document.getElementById('follow').click()");
     assert!(ask(&mut talk, &kiwi("+35.000000-118.000000", seconds())).starts_with("AT "));
@@ -111,9 +113,9 @@ fn map_shows_what_another_server_was_told() {
     let delete = agent.delete(format!("http://{}/v1/clients/kiwi", herd.http("Bolden")));
     assert_eq!(delete.header("Authorization", "Bearer jane-token").call().unwrap().status(), 204);
     browser.until("document.body.dataset.clients === '1' && document.getElementById('details').hidden");
-    assert_eq!(browser.value(&is_listed("kiwi")), false);
+    browser.until(&format!("!({})", is_listed("kiwi")));
 
-    // A right token that is revoked ends what is shown.
+    // Who logs out leaves nothing behind, and a wrong token says so.
     browser.run("document.getElementById('logout').click()");
     browser.until("document.body.dataset.state === 'login'");
     assert_eq!(browser.value("sessionStorage.length"), 0);
@@ -176,6 +178,87 @@ fn map_is_used_by_keys_and_guarded_by_its_policy() {
         browser.until(&format!("violations.includes('{directive}')"));
     }
     assert_eq!(browser.value("document.title"), "Map - proxyherd");
+}
+
+#[test]
+fn map_fits_a_phone_and_the_dark() {
+    let Some(browser) = Browser::start(1000, 700) else { return };
+    let mut herd = RealHerd::with_http(&PAIR, &LINK, &[]);
+    PAIR.iter().for_each(|name| herd.start_one(name));
+    let long = "x".repeat(300);
+    let report = format!("IAMAT {long} -18.1+179.9 {}", seconds());
+    assert!(ask(&mut herd.client("Alford"), &report).starts_with("AT "));
+    let colour = "getComputedStyle(document.body).backgroundColor";
+    browser.open(&format!("http://{}/", herd.http("Alford")));
+    browser.until(IS_LIVE);
+    let light = browser.value(colour);
+    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
+    browser.pretend("Emulation.setEmulatedMedia", dark);
+    eventually("it is dark", || (browser.value(colour) != light).then_some(()));
+    let phone = json!({ "width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": true });
+    browser.pretend("Emulation.setDeviceMetricsOverride", phone);
+    browser.reload();
+    browser.until(&format!("{IS_LIVE} && {}", is_listed(&long)));
+    browser.run(&format!("{}.click()", row(&long)));
+    browser.until("!document.getElementById('details').hidden");
+    browser.until("document.getElementById('canvas').width === 720");
+    assert_eq!(browser.value("document.documentElement.scrollWidth"), 360);
+    let height = browser.value("document.getElementById('map').clientHeight").as_u64().unwrap();
+    assert!(height > 150, "the map has {height} pixels");
+    browser.picture("phone");
+    browser.pretend("Emulation.clearDeviceMetricsOverride", json!({}));
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn page_of_the_herd_shows_which_links_are_up() {
+    let Some(browser) = Browser::start(1000, 800) else { return };
+    let mut herd = RealHerd::with_http(&PAIR, &LINK, &[]);
+    herd.start_one("Alford");
+    browser.open(&format!("http://{}/herd", herd.http("Alford")));
+    browser.until(&format!("{IS_LIVE} && document.querySelectorAll('#picture circle').length === 2"));
+    assert_eq!(browser.value("document.querySelector('[data-link=Bolden]').dataset.up"), "false");
+    herd.start_one("Bolden");
+    browser.until("document.querySelector('[data-link=Bolden]').dataset.up === 'true'");
+    browser.until("document.querySelectorAll('#picture line.up').length === 1");
+    browser.picture("herd");
+    herd.kill_one("Bolden");
+    browser.until("document.querySelectorAll('#picture line.down').length === 1");
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn shared_link_shows_one_client_at_any_server_and_ends() {
+    let Some(browser) = Browser::start(1000, 700) else { return };
+    let mut herd = RealHerd::with_http(&PAIR, &LINK, &["--secret-file", "herd.secret"]);
+    fs::write(herd.path("herd.secret"), "0123456789abcdef".repeat(4)).unwrap();
+    PAIR.iter().for_each(|name| herd.start_one(name));
+    let mut talk = herd.client("Alford");
+    for (client, place) in [("kiwi", "+34.0-118.4"), ("emu", "-33.8+151.2")] {
+        assert!(ask(&mut talk, &format!("IAMAT {client} {place} {}", seconds())).starts_with("AT "));
+    }
+    let map = format!("http://{}/", herd.http("Alford"));
+    browser.open(&map);
+    browser.until(IS_LIVE);
+    browser.until(&is_listed("kiwi"));
+    browser.run(&format!("{}.click()", row("kiwi")));
+    browser.run("document.getElementById('share').click()");
+    browser.until("!document.getElementById('shared').hidden");
+    let link = browser.value("document.getElementById('link').value");
+    let link = link.as_str().unwrap();
+    let (page, token) = link.split_once("#share=").unwrap();
+    assert_eq!(page, map);
+    // Any server honours it.
+    browser.open("about:blank");
+    browser.open(&format!("http://{}/#share={token}", herd.http("Bolden")));
+    browser.until(&format!("{IS_LIVE} && document.body.dataset.chosen === 'kiwi'"));
+    assert_eq!(browser.value("document.body.dataset.clients"), "1");
+    browser.until("document.body.dataset.view.endsWith('/34.00000/-118.40000')");
+    browser.picture("shared");
+    assert_eq!(browser.errors(), [""; 0]);
+    let forgotten = herd.run(&["forget", "Alford", "kiwi"]);
+    assert!(forgotten.status.success());
+    browser.until("document.body.dataset.state === 'ended'");
 }
 
 #[test]

@@ -7,7 +7,8 @@ import { Panel } from "./panel.js";
 import { isShared, listen, needsLogin, setToken, settings, token } from "./server.js";
 import { View, ZOOM_ONE } from "./view.js";
 
-const VIEW_KEY = "proxyherd-view";
+// A shared link has a view of its own.
+const VIEW_KEY = isShared ? "proxyherd-shared-view" : "proxyherd-view";
 // How often the map follows what is told at most: the eye needs no more, and a phone has a battery.
 const TOLD_MS = 100;
 // How often the list follows the map at most, and ages are told anew at least.

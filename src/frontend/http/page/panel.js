@@ -41,7 +41,7 @@ export class Panel {
     byId("near").addEventListener("click", () => this.#showNear());
     byId("share").addEventListener("click", () => this.#share());
     byId("copy").addEventListener("click", () => this.#copy());
-    byId("share").hidden = isShared;
+    byId("share").hidden = byId("near").hidden = isShared;
   }
 
   // Lists clients, in the order of their names. Rows that stay are not touched, so that the focus stays too.
@@ -165,11 +165,11 @@ export class Panel {
     try {
       const body = JSON.stringify({ client: this.#chosen, for: SHARE_FOR });
       const headers = { "Content-Type": "application/json" };
-      const { token, url, expires } = await (await ask("v1/shares", { method: "POST", headers, body })).json();
+      const { token, expires } = await (await ask("v1/shares", { method: "POST", headers, body })).json();
       if (asked !== this.#asked) return;
-      // A server that does not know its own address leaves that to us.
-      const here = `${location.origin}${location.pathname}#share=${encodeURIComponent(token)}`;
-      byId("link").value = url && /^https?:/.test(url) ? url : here;
+      // We know best how the server is reached, behind a proxy too; and a token of our own must not be in the link.
+      const folder = location.pathname.replace(/\/t\/[^/]+\/$/, "/");
+      byId("link").value = `${location.origin}${folder}#share=${encodeURIComponent(token)}`;
       byId("until").textContent = untilOf(expires);
       byId("shared").hidden = false;
       byId("link").focus();
