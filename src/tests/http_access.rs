@@ -171,7 +171,7 @@ fn other_machines_are_served_with_a_token_and_lines_only_from_networks_that_are_
         talk
     };
     let (with, http, _dir) = with_users("'10.0.0.0/8'", proxied);
-    assert_eq!(bearer(&mut from(http, "192.0.2.1"), "jane", "GET /").status, 200);
+    assert_eq!(bearer(&mut from(http, "192.0.2.1"), "jane", "GET /v1/clients/none").status, 404);
     for (client, reply) in [
         ("10.1.2.3", "? x"),
         ("127.0.0.1", "? x"),
@@ -186,7 +186,7 @@ fn other_machines_are_served_with_a_token_and_lines_only_from_networks_that_are_
     }
     drop(with);
     let (without, http) = server(proxied);
-    assert_eq!(bearer(&mut from(http, "192.0.2.1"), "jane", "GET /").status, 403);
+    assert_eq!(bearer(&mut from(http, "192.0.2.1"), "jane", "GET /v1/clients/none").status, 403);
     assert_eq!(from(without.clients, "192.0.2.1").ask("x"), "? x");
 }
 
@@ -199,14 +199,14 @@ fn users_change_while_the_server_runs_and_a_wrong_file_changes_nothing() {
         server.stopper.reload_access();
     };
     let (mut jane, mut bob) = (Talk::with(http), Talk::with(http));
-    assert_eq!(bearer(&mut jane, "jane", "GET /").status, 200);
+    assert_eq!(bearer(&mut jane, "jane", "GET /v1/clients/none").status, 404);
     change("[users.jane]\ncolour = 1\n".to_owned(), &path);
-    assert_eq!(bearer(&mut jane, "jane", "GET /").status, 200);
+    assert_eq!(bearer(&mut jane, "jane", "GET /v1/clients/none").status, 404);
     // One connection that stays open is asked again at each request.
     let bob_alone = format!("[users.bob]\ntokens = ['{}']\nadmin = true\n", TokenHash::of(b"bob-token"));
     change(bob_alone, &path);
     eventually("bob is an admin", || (bearer(&mut bob, "bob", "GET /metrics").status == 200).then_some(()));
-    assert_eq!(bearer(&mut jane, "jane", "GET /").status, 401);
+    assert_eq!(bearer(&mut jane, "jane", "GET /v1/clients/none").status, 401);
     change(String::new(), &path);
     change("[users".to_owned(), &path);
     assert_eq!(bearer(&mut bob, "bob", "GET /metrics").status, 200);
@@ -216,7 +216,7 @@ fn users_change_while_the_server_runs_and_a_wrong_file_changes_nothing() {
 fn right_tokens_are_answered_while_wrong_ones_wait() {
     let limits = Limits { connections_max: 100, ..Limits::default() };
     let (server, http, _dir) = with_users("", |config| Config { limits, ..config });
-    let wrong = "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer wrong\r\n\r\n";
+    let wrong = "GET /v1/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer wrong\r\n\r\n";
     // More than may wait at once, each with more than one to answer.
     let mut guessing: Vec<Talk> = (0..40).map(|_| Talk::with(http)).collect();
     for talk in &mut guessing {
@@ -224,7 +224,7 @@ fn right_tokens_are_answered_while_wrong_ones_wait() {
     }
     let mut jane = Talk::with(http);
     for _ in 0..20 {
-        assert_eq!(bearer(&mut jane, "jane", "GET /").status, 200);
+        assert_eq!(bearer(&mut jane, "jane", "GET /v1/clients/none").status, 404);
     }
     let refused = eventually("some are refused at once", || {
         let rows = server.member.metrics.rows();

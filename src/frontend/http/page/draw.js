@@ -149,12 +149,14 @@ export class Painter {
   #drawCourses(seen) {
     const context = this.#context;
     context.beginPath();
-    for (const { client, x, y } of seen) {
+    for (const dot of seen) {
+      const { client, x, y } = dot;
       const { course_degrees: course, speed_mps: speed } = client.said;
       if (course === undefined || !Number.isFinite(Number(course)) || Number(speed ?? 1) <= 0) continue;
       const angle = (Number(course) * Math.PI) / 180;
       const [east, south] = [Math.sin(angle), -Math.cos(angle)];
       const base = DOT_PIXELS + 3;
+      dot.isEastward = east > 0.5;
       const tip = [east * (base + 8), south * (base + 8)];
       const left = [east * base - south * 4.5, south * base + east * 4.5];
       polygon(context, x, y, [...tip, ...left, east * base + south * 4.5, south * base - east * 4.5]);
@@ -231,12 +233,12 @@ export class Painter {
       context.strokeText(text, x, y);
       context.fillText(text, x, y);
     };
-    const name = ({ client, x, y }) => {
+    const name = ({ client, x, y, isEastward }) => {
       if (!client.width) client.width = context.measureText(client.label).width;
       const battery = Number(client.said.battery_percent ?? NaN);
       const isLow = battery <= BATTERY_LOW_PERCENT;
       const text = isLow ? `${client.label} (${Math.round(battery)} %)` : client.label;
-      write(text, x + DOT_PIXELS + (client === chosen ? 10 : 6), y, client.width + (isLow ? 44 : 0));
+      write(text, x + DOT_PIXELS + (isEastward ? 14 : client === chosen ? 10 : 6), y, client.width + (isLow ? 44 : 0));
     };
     const first = seen.find(({ client }) => client === chosen);
     if (first) name(first);

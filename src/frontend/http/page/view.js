@@ -11,8 +11,9 @@ export const ZOOM_ONE = 14;
 const CLICK_PIXELS_MAX = 6;
 // Pixels that a key moves the map.
 const STEP_PIXELS = 80;
-// Pixels around what is fitted into the view.
+// Pixels around what is fitted into the view; more on the right, where names, buttons and the legend are.
 const MARGIN_PIXELS = 60;
+const MARGIN_RIGHT_PIXELS = 160;
 
 const KEYS = new Map([
   ["ArrowLeft", (view) => view.moveBy(STEP_PIXELS, 0)],
@@ -97,9 +98,12 @@ export class View {
     let [north, south] = [1, 0];
     for (const { y } of places) [north, south] = [Math.min(north, y), Math.max(south, y)];
     const [across, down] = [1 - gap, south - north];
-    const room = (pixels) => Math.max(TILE_PIXELS / 4, pixels - 2 * MARGIN_PIXELS);
-    const zoom = Math.log2(Math.min(room(this.width) / across, room(this.height) / down) / TILE_PIXELS);
-    this.show(xs[after] + across / 2, (north + south) / 2, Math.min(zoom, ZOOM_ONE));
+    const right = Math.min(MARGIN_RIGHT_PIXELS, this.width / 4);
+    const room = (pixels, margins) => Math.max(TILE_PIXELS / 4, pixels - margins);
+    const [wide, tall] = [room(this.width, MARGIN_PIXELS + right), room(this.height, 2 * MARGIN_PIXELS)];
+    const zoom = Math.min(ZOOM_ONE, Math.log2(Math.min(wide / across, tall / down) / TILE_PIXELS));
+    const aside = xs.length > 1 ? (right - MARGIN_PIXELS) / 2 / (TILE_PIXELS * 2 ** zoom) : 0;
+    this.show(xs[after] + across / 2 + aside, (north + south) / 2, zoom);
   }
 
   #bound() {
