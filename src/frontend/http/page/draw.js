@@ -88,15 +88,19 @@ export class Painter {
     const columns = Math.ceil(view.width / DOT_CELL) + 1;
     const taken = this.#cleared("dots", columns * (Math.ceil(view.height / DOT_CELL) + 1));
     const byAge = AGES.map(() => []);
+    const { world, width, height } = view;
     for (const client of clients.values()) {
-      const [x, y] = [view.screenX(client.x), view.screenY(client.y)];
-      if (x < -DOT_BOX || y < -DOT_BOX || x > view.width + DOT_BOX || y > view.height + DOT_BOX) continue;
+      const y = (client.y - view.y) * world + height / 2;
+      if (y < -DOT_BOX || y > height + DOT_BOX) continue;
+      const away = client.x - view.x;
+      const x = (away - Math.round(away)) * world + width / 2;
+      if (x < -DOT_BOX || x > width + DOT_BOX) continue;
       const age = clients.ageOf(client, now);
       byAge[age].push({ client, x, y, age });
     }
     const seen = [];
     for (const dot of byAge.flat()) {
-      if (dot.x >= 0 && dot.y >= 0 && dot.x <= view.width && dot.y <= view.height) {
+      if (dot.x >= 0 && dot.y >= 0 && dot.x <= width && dot.y <= height) {
         const cell = Math.floor(dot.y / DOT_CELL) * columns + Math.floor(dot.x / DOT_CELL);
         if (taken[cell]) continue;
         taken[cell] = 1;
@@ -130,7 +134,8 @@ export class Painter {
     let left = CIRCLES_MAX;
     context.beginPath();
     for (const { client, x, y } of seen) {
-      const radius = Number(client.said.accuracy_m ?? NaN) / view.metresPerPixel(client.latitude);
+      if (client.said.accuracy_m === undefined) continue;
+      const radius = Number(client.said.accuracy_m) / view.metresPerPixel(client.latitude);
       const isDrawn = radius >= (client === chosen ? DOT_PIXELS : CIRCLE_PIXELS_MIN) && radius < 4 * view.width;
       if (!isDrawn || (left <= 0 && client !== chosen)) continue;
       left -= 1;
@@ -157,9 +162,10 @@ export class Painter {
       const [east, south] = [Math.sin(angle), -Math.cos(angle)];
       const base = DOT_PIXELS + 3;
       dot.isEastward = east > 0.5;
-      const tip = [east * (base + 8), south * (base + 8)];
-      const left = [east * base - south * 4.5, south * base + east * 4.5];
-      polygon(context, x, y, [...tip, ...left, east * base + south * 4.5, south * base - east * 4.5]);
+      context.moveTo(x + east * (base + 8), y + south * (base + 8));
+      context.lineTo(x + east * base - south * 4.5, y + south * base + east * 4.5);
+      context.lineTo(x + east * base + south * 4.5, y + south * base - east * 4.5);
+      context.lineTo(x + east * (base + 8), y + south * (base + 8));
     }
     context.strokeStyle = this.colours.halo;
     context.lineWidth = 2.5;
