@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the outline of the land that the map page draws, src/frontend/http/page/land.bin. It is in the repository
+# Makes the outline of the land that the map page draws, src/frontend/page/land.bin. It is in the repository
 # already: this says how it was made, and makes the same bytes again.
 #
 # The data is that of Natural Earth, 1:50 million, which is in the public domain (https://www.naturalearthdata.com).
@@ -17,4 +17,4 @@ trap 'rm -rf "$scratch"' EXIT
 (cd "$scratch" && npm pack --silent "$PACKAGE" >/dev/null && tar -xzf world-atlas-*.tgz)
 echo "$SHA256  $scratch/package/land-50m.json" | sha256sum --check --quiet ||
     die "$PACKAGE is not what it was: land-50m.json has another SHA-256"
-python3 "$root/scripts/land.py" "$scratch/package/land-50m.json" "$root/src/frontend/http/page/land.bin"
+python3 "$root/scripts/land.py" "$scratch/package/land-50m.json" "$root/src/frontend/page/land.bin"

@@ -7,7 +7,7 @@ use std::{env, fs};
 use flate2::{Compression, GzBuilder};
 
 /// Where the files are, from the folder of the package.
-const FOLDER: &str = "src/frontend/http/page";
+const FOLDER: &str = "src/frontend/page";
 
 fn main() {
     println!("cargo::rerun-if-changed={FOLDER}");

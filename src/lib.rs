@@ -46,9 +46,10 @@
 //! file of [`proto::http::phones`] makes points of it, and [`proto::http::reports`] is the batch that
 //! [`member::Member::report`] applies and makes durable before the answer leaves. Which clients are in a box or near a
 //! place is asked of [`member::finder`], a follower of the change log with an index by place
-//! ([`proto::geo::spatial_index`]). The files of the map page, in
-//! `frontend/http/page`, are compressed by `src/build.rs` and sent by [`frontend::http::page`]; all that they show they ask
-//! for as any program does.
+//! ([`proto::geo::spatial_index`]).
+//!
+//! The files of the map page, in `frontend/page`, are compressed by `src/build.rs` and sent by [`frontend::page`]. All
+//! that they show they ask for, as any program does.
 //!
 //! A browser that shows clients holds a stream open ([`frontend::http`], `events.rs`). It is a follower of the change
 //! log without a queue ([`member::watch`]); all of them are woken together by the finder ([`member::watchers`]).

@@ -8,8 +8,8 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::access::AccessControl;
-use super::http::page::Pages;
 use super::keys::PhoneKeys;
+use super::page::Pages;
 use crate::config::Herd;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};

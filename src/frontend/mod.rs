@@ -7,6 +7,7 @@ pub mod failed_logins;
 pub mod http;
 pub mod keys;
 pub mod line;
+pub mod page;
 pub mod peer;
 pub mod protocol;
 

@@ -6,12 +6,12 @@ use super::events::{self, EventStream};
 use super::guard;
 use super::herd;
 use super::list;
-use super::page::Pages;
 use super::question;
 use super::report;
 use super::route::{App, Route};
 use super::shares;
 use super::status;
+use crate::frontend::page::Pages;
 use crate::proto::http::phones::traccar;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
@@ -94,12 +94,13 @@ fn whole(asked: Asked<'_, '_>) -> Response {
 
 /// A file of the page, if that is what is asked for.
 fn file(pages: &Pages, route: &Route<'_>, request: &Request<'_>) -> Option<Response> {
-    match route {
-        _ if !matches!(request.method(), b"GET" | b"HEAD") => None,
-        Route::Root if !is_report(request) => Some(pages.index(request)),
-        Route::File(name) => Some(pages.file(name, request)),
-        _ => None,
+    if !matches!(request.method(), b"GET" | b"HEAD") {
+        return None;
     }
+    if let Route::File(name) = route {
+        return Some(pages.file(name, request));
+    }
+    (*route == Route::Root && !is_report(request)).then(|| pages.index(request))
 }
 
 fn reported(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Response {

@@ -8,7 +8,6 @@ mod friends;
 mod guard;
 mod herd;
 mod list;
-pub mod page;
 mod question;
 mod report;
 mod route;

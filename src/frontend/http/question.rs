@@ -3,6 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::asked::Asked;
+use crate::frontend::page::has_tag;
 use crate::logging::Escaped;
 use crate::member::located::Located;
 use crate::member::{ForgetError, Member};
@@ -195,23 +196,5 @@ impl<'a> Object<'a> {
 
     fn close(self) {
         self.out.push(b'}');
-    }
-}
-
-/// Whether one of the tags of an `If-None-Match` is this one.
-pub(super) fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
-    let same = |it: &[u8]| it == b"*" || it.strip_prefix(b"W/").unwrap_or(it) == tag;
-    tags.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).any(same)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_are_found_in_lists() {
-        assert!(
-            has_tag(b"\"a\", W/\"b\"", b"\"b\"") && has_tag(b"*", b"\"b\"") && !has_tag(b"\"a\"", b"\"b\"")
-        );
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
 use crate::config::{self, Config, Durability, Herd, JournalOptions};
-use crate::frontend::http::page::Pages;
+use crate::frontend::page::Pages;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::{self, connection};
 use crate::journal::{Disk, RealDisk};

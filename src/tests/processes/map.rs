@@ -9,6 +9,7 @@ use ureq::Agent;
 
 use crate::browser::{Browser, ENTER, ESCAPE, RIGHT, TAB};
 use crate::real::{RealHerd, ask, eventually, line, note, now};
+use crate::transcripts::run::Talk as _;
 
 const PAIR: [&str; 2] = ["Alford", "Bolden"];
 const LINK: [(&str, &str); 1] = [("Alford", "Bolden")];
@@ -22,10 +23,8 @@ const MANY: usize = 5_000;
 /// Two servers, and one user, who may see all.
 fn herd_with_user() -> RealHerd {
     let mut herd = RealHerd::with_http(&PAIR, &LINK, &["--access", "access.toml"]);
-    let users = format!(
-        "[users.jane]\ntokens = ['{}']\nsee = 'all'\nadmin = true\n",
-        TokenHash::of(b"jane-token")
-    );
+    let users =
+        format!("[users.jane]\ntokens = ['{}']\nsee = 'all'\nadmin = true\n", TokenHash::of(b"jane-token"));
     fs::write(herd.path("access.toml"), users).unwrap();
     PAIR.iter().for_each(|name| herd.start_one(name));
     herd

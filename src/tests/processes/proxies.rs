@@ -162,7 +162,9 @@ fn nginx_serves_the_herd_below_a_path() {
     if !has("nginx") {
         return;
     }
-    let (mut herd, http) = RealHerd::with_http(&["--http-base-path", "proxyherd/"]);
+    let mut herd = RealHerd::with_http(&["Alford"], &[], &["--http-base-path", "proxyherd/"]);
+    herd.start_one("Alford");
+    let http = herd.http("Alford");
     let folder = tempfile::tempdir().unwrap();
     let proxy = free_address();
     // As a manual says it for any program: the path is passed on as it came.

@@ -54,18 +54,6 @@ impl RealHerd {
         RealHerd::start(&FIVE, &FIVE_LINKS, options)
     }
 
-    /// One running server with a port for HTTP, and that port.
-    pub(crate) fn with_http(options: &[&str]) -> (RealHerd, SocketAddr) {
-        let mut alone = RealHerd::new(&["Alford"], &[], options);
-        let http = free_address();
-        let member = Member { http: Some(http), ..alone.herd.members()[0].clone() };
-        alone.herd = config::Herd::new(vec![member], Vec::new(), true).unwrap();
-        fs::write(alone.folder.path().join("herd.toml"), proxyherd::config::to_toml(&alone.herd)).unwrap();
-        alone.spawn("Alford");
-        alone.wait_until_ready("Alford");
-        (alone, http)
-    }
-
     /// A herd none of whose servers has been started.
     pub(crate) fn new(names: &[&str], links: &[(&str, &str)], options: &[&str]) -> RealHerd {
         RealHerd::of(names, links, options, || None)

@@ -4,7 +4,6 @@
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::question::has_tag;
 use crate::config::MapOptions;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
@@ -80,7 +79,7 @@ impl Pages {
     }
 
     /// The page at the root.
-    pub(super) fn index(&self, request: &Request<'_>) -> Response {
+    pub fn index(&self, request: &Request<'_>) -> Response {
         // The files that it names are beside it only if its own address is that of a folder.
         match request.path().rsplit(|&byte| byte == b'/').next() {
             None | Some([]) => self.file("index.html", request),
@@ -91,7 +90,7 @@ impl Pages {
     }
 
     /// A file.
-    pub(super) fn file(&self, name: &str, request: &Request<'_>) -> Response {
+    pub fn file(&self, name: &str, request: &Request<'_>) -> Response {
         if name == SETTINGS {
             return self.sent(request, "application/json", self.settings.as_bytes(), "");
         }
@@ -138,6 +137,12 @@ fn accepts_gzip<'a>(values: impl Iterator<Item = &'a [u8]>) -> bool {
     named.or(any).unwrap_or(false)
 }
 
+/// Whether one of the tags of an `If-None-Match` is this one.
+pub(super) fn has_tag(tags: &[u8], tag: &[u8]) -> bool {
+    let same = |it: &[u8]| it == b"*" || it.strip_prefix(b"W/").unwrap_or(it) == tag;
+    tags.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).any(same)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -158,9 +163,12 @@ mod tests {
     fn pages_name_only_files_that_are_there_and_nothing_elsewhere() {
         for file in FILES.iter().filter(|file| file.media_type != "application/octet-stream") {
             let text = std::str::from_utf8(file.plain).unwrap();
-            for quoted in text.split('"').filter(|quoted| quoted.starts_with("page/")) {
-                let name = &quoted["page/".len()..];
-                assert!(name == SETTINGS || FILES.iter().any(|file| file.name == name), "{quoted}");
+            let is_script = |name: &str| name.ends_with(".js");
+            let names = text.split('"').filter_map(|quoted| {
+                quoted.strip_prefix("page/").or_else(|| quoted.strip_prefix("./").filter(|it| is_script(it)))
+            });
+            for name in names {
+                assert!(name == SETTINGS || FILES.iter().any(|file| file.name == name), "{name}");
             }
             let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!elsewhere.contains("://"), "{}", file.name);
@@ -187,5 +195,12 @@ mod tests {
             assert_eq!(accepts_gzip([value.as_bytes()].into_iter()), is_taken, "{value}");
         }
         assert!(accepts_gzip([&b"br"[..], b"gzip"].into_iter()) && !accepts_gzip(std::iter::empty()));
+    }
+
+    #[test]
+    fn tags_are_found_in_lists() {
+        assert!(
+            has_tag(b"\"a\", W/\"b\"", b"\"b\"") && has_tag(b"*", b"\"b\"") && !has_tag(b"\"a\"", b"\"b\"")
+        );
     }
 }
