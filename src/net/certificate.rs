@@ -244,11 +244,12 @@ fn read(TlsFiles { cert, key }: &TlsFiles) -> Result<CertifiedKey, BadPair> {
         Err(pem::Error::NoItemsFound) => return Err(BadPair::NoKey(key.clone())),
         found => found.map_err(not_pem(key))?,
     };
-    CertifiedKey::from_der(chain, secret, &default_provider()).map_err(|why| match why {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+    CertifiedKey::from_der(chain, secret, &default_provider()).map_err(|why| {
+        if why == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
             BadPair::Mismatch { cert: cert.clone(), key: key.clone() }
+        } else {
+            BadPair::Key { path: key.clone(), why }
         }
-        why => BadPair::Key { path: key.clone(), why },
     })
 }
 

@@ -70,9 +70,9 @@ fn report<P: Spoken>(gate: &Gate, accepted: &Accepted<'_, P>, why: &NotSecured, 
 #[inline(never)]
 fn handshake(stream: &Stream, config: &Arc<ServerConfig>, time_max: Duration) -> Result<Tls, NotSecured> {
     let by = clock::deadline(time_max);
-    let failed = |error: io::Error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => NotSecured::Late(time_max),
-        _ => NotSecured::Failed(error),
+    let failed = |error: io::Error| {
+        let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        if is_late { NotSecured::Late(time_max) } else { NotSecured::Failed(error) }
     };
     wait(stream, by).map_err(failed)?;
     match first_byte(stream).map_err(failed)? {

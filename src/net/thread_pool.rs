@@ -137,7 +137,8 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
             Class::Peer => self.kept_for_peers.hand(connection),
             Class::Client => Err(connection),
         };
-        let Err(connection) = kept.or_else(|connection| self.idle.hand(connection)) else { return };
+        let Err(connection) = kept else { return };
+        let Err(connection) = self.idle.hand(connection) else { return };
         if self.started.is_multiple_of(THREADS_PER_LOOK) && !is_memory_left() {
             self.refuse(connection, Event::OutOfMemory, "memory", "no memory is left; raise the limit on it");
             return;
