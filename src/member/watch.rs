@@ -170,6 +170,8 @@ impl Watch {
         before: Option<Sees<'_>>,
         events: &mut Vec<(u64, Event)>,
     ) -> Looked {
+        // A thousand watchers that look at once would keep those waiting who report.
+        let _permit = member.cpu_permits.acquire();
         if std::mem::take(&mut self.must_reset) {
             events.push((0, Event::Reset));
         }

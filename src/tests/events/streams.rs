@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::config::{Config, Herd, Limits, Member, TokenHash};
+use crate::config::{Config, Durability, Herd, JournalOptions, Limits, Member, TokenHash};
+use crate::journal::Disk;
 use crate::os::clock;
 use crate::tests::finding::pair;
-use crate::tests::harness::{Talk, TestServer, catalogue, config, eventually, herd};
+use crate::tests::free_address::free_address;
+use crate::tests::harness::{FailingDisk, Talk, TestServer, catalogue, config, eventually, herd};
 use crate::tests::http::{get, server};
 use crate::tests::http_access::{file, with_users};
 
@@ -188,12 +192,16 @@ fn streams_are_resumed_where_they_ended() {
     }
 }
 
+/// A herd of one server, and its port for HTTP.
+fn alone_with_http() -> (Herd, SocketAddr) {
+    let http = free_address();
+    let member = Member { http: Some(http), ..herd(&["Alford"], &[], true).members()[0].clone() };
+    (Herd::new(vec![member], Vec::new(), true).unwrap(), http)
+}
+
 #[test]
 fn expired_clients_are_gone_also_for_those_who_come_back() {
-    let mut one = herd(&["Alford"], &[], true);
-    let http = crate::tests::free_address::free_address();
-    let member = Member { http: Some(http), ..one.members()[0].clone() };
-    one = Herd::new(vec![member], Vec::new(), true).unwrap();
+    let (mut one, http) = alone_with_http();
     one.expire_after = Some(Duration::from_secs(3_600));
     let server = TestServer::with(&config(&one, "Alford"), catalogue());
     let now_s = clock::now().seconds;
@@ -213,6 +221,25 @@ fn expired_clients_are_gone_also_for_those_who_come_back() {
     assert_eq!([all.until("gone"), near.until("gone")], [["gone old"], ["gone old"]]);
     assert_eq!(Events::of(http, "?box=0,0,2,2", &fields).until("current"), ["gone old", "current"]);
     assert_eq!(server.clients_known(), 0);
+}
+
+#[test]
+fn what_a_crash_could_undo_is_not_told() {
+    let (disk, folder) = (Arc::new(FailingDisk::default()), tempfile::tempdir().unwrap());
+    let (herd, http) = alone_with_http();
+    let journal = JournalOptions { durability: Durability::Os, dir: folder.path().to_owned() };
+    let with_journal = Config { journal, ..config(&herd, "Alford") };
+    let server = TestServer::on(Arc::clone(&disk) as Arc<dyn Disk>, &with_journal, catalogue());
+    report(&server, "kiwi", "+1+1", 1_700_000_000);
+    let mut events = Events::of(http, "", "");
+    let begun = ["reset", "client kiwi", "current"];
+    assert_eq!(events.until("current"), begun);
+    disk.fails.store(true, Ordering::Relaxed);
+    let refused = server.client().ask("IAMAT moa +1+1 1700000000");
+    assert!(refused.starts_with("? ") && server.member.locate(b"moa").is_some(), "{refused}");
+    assert_eq!(Events::of(http, "?box=0,0,2,2", "").until("current"), begun);
+    disk.fails.store(false, Ordering::Relaxed);
+    assert_eq!(events.until("client"), ["client moa"]);
 }
 
 #[test]
