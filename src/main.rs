@@ -46,9 +46,7 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
         // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
         Request::Stop(signal) => stopper.stop_by(signal),
         Request::Reopen => {
-            reopener.reopen(
-                "SIGHUP: the log is opened again, and files of places, access, keys and TLS are read again",
-            );
+            reopener.reopen("SIGHUP: the log is opened again, and files that options name are read again");
             reloader.reload();
             stopper.reload_files();
         }

@@ -1,8 +1,6 @@
 //! Who may what: the users of the access file, their tokens, and what they may report and see.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::io;
 use std::iter;
 use std::net::IpAddr;
@@ -10,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::error::ConfigError;
@@ -18,14 +15,12 @@ use super::file::{located, sentence};
 use super::given_file;
 use super::limits::{ACCESS_FILE_BYTES_MAX, TOKENS_MAX, USERS_MAX};
 use super::network::network;
+use super::token_hash::TokenHash;
 use crate::proto::http::form;
 use crate::proto::node::CLIENT_NAME_BYTES_MAX;
 
 /// The most bytes of the name of a user, of a group, and of a person.
 const NAME_BYTES_MAX: usize = 64;
-
-/// What stands before a hash in the file, so that another kind may come one day.
-const HASH_PREFIX: &str = "sha256:";
 
 /// The users of a file, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,10 +67,6 @@ pub enum See {
     #[serde(rename = "all")]
     All,
 }
-
-/// The SHA-256 of a token, which is all that a server knows of it: tokens are random, so that nothing slower is needed.
-#[derive(Clone, Copy)]
-pub struct TokenHash([u8; 32]);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -286,55 +277,6 @@ impl Access {
     }
 }
 
-impl TokenHash {
-    /// The hash of a token.
-    pub fn of(token: &[u8]) -> TokenHash {
-        TokenHash(Sha256::digest(token).into())
-    }
-
-    fn parse(text: &str) -> Option<TokenHash> {
-        let digits = text.strip_prefix(HASH_PREFIX)?;
-        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut hash = [0; 32];
-        for (at, byte) in hash.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
-        }
-        Some(TokenHash(hash))
-    }
-}
-
-/// As the file has it.
-impl fmt::Display for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(HASH_PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenHash(..)")
-    }
-}
-
-/// It takes as long for hashes that begin alike as for others: how long must not show how near a guess is.
-impl PartialEq for TokenHash {
-    fn eq(&self, other: &TokenHash) -> bool {
-        let differ = self.0.iter().zip(other.0).fold(0, |differ, (a, b)| differ | (a ^ b));
-        std::hint::black_box(differ) == 0
-    }
-}
-
-impl Eq for TokenHash {}
-
-impl Hash for TokenHash {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
-
 /// Checks that a text can be the name of a user: it is a part of names of clients, and stands before the colon of a
 /// login.
 ///
@@ -524,14 +466,5 @@ mod tests {
                 .to_string()
                 .starts_with("cannot read the access file")
         );
-    }
-
-    #[test]
-    fn hashes_are_those_of_sha256sum() {
-        // printf abc | sha256sum
-        let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(TokenHash::of(b"abc").to_string(), abc);
-        assert_eq!(TokenHash::parse(&abc.to_uppercase().replace("SHA", "sha")), Some(TokenHash::of(b"abc")));
-        assert_eq!(format!("{:?}", TokenHash::of(b"abc")), "TokenHash(..)");
     }
 }

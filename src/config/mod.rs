@@ -19,6 +19,7 @@ mod network;
 mod owntracks_keys;
 mod time;
 mod tls;
+mod token_hash;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use access::{Access, See, TokenHash, User, check_user_name};
+pub use access::{Access, See, User, check_user_name};
 pub use auth::{Auth, SECRET_VARIABLE};
 pub use base_path::BasePath;
 pub use drawing::draw;
@@ -39,6 +40,7 @@ pub use map::{MapOptions, TileUrl};
 pub use network::network;
 pub use owntracks_keys::OwnTracksKeys;
 pub use tls::TlsFiles;
+pub use token_hash::TokenHash;
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;

@@ -10,6 +10,7 @@ pub mod conversation;
 pub mod finder;
 pub mod flush_signal;
 pub mod flusher;
+mod forget_error;
 pub mod group_commit;
 pub mod link_log;
 pub mod link_state;
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use self::conversation::{Conversation, Remote};
+pub use self::forget_error::ForgetError;
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::link_state::LinkState;
 use self::located::Located;
@@ -84,15 +86,6 @@ pub struct Member {
     /// Whether new clients may be rejected soon, as the last batch that was applied found it. Only a hint: the store
     /// decides, and what is known of it here may be late.
     near_capacity: AtomicBool,
-}
-
-/// Why a client was not forgotten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ForgetError {
-    /// It is not known here.
-    Unknown,
-    /// It cannot be made durable now.
-    NotDurable(NotDurable),
 }
 
 impl Member {

@@ -1,5 +1,5 @@
-//! Reading a file of places, of the key for them, or of the secrets of phones again, on a thread of its own: it may take
-//! seconds, in which the thread that hears signals must hear the next one.
+//! Reading a file of places, of the key for them, or of the secrets of phones again, on a thread of its own: it may
+//! take seconds, in which the thread that hears signals must hear the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -51,7 +51,7 @@ struct Watcher {
 }
 
 fn sees(rights: usize, client: &str) -> bool {
-    rights == 0 || client.len() % (rights + 1) != 0 || client.ends_with('7')
+    rights == 0 || !client.len().is_multiple_of(rights + 1) || client.ends_with('7')
 }
 
 impl Watcher {

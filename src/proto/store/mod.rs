@@ -172,9 +172,8 @@ impl Store {
 
     /// The bytes of memory that all this takes, nearly, with an index beside it.
     pub fn memory_bytes(&self) -> u64 {
-        let bytes_of_record = size_of::<Record>() + self.bounds.index_bytes_per_client;
-        let bytes_of_records = self.records.len() * bytes_of_record + self.outside_bytes;
-        (bytes_of_records + self.table.allocation_size() + self.log.memory_bytes()) as u64
+        let records = self.records.len() * (size_of::<Record>() + self.bounds.index_bytes_per_client);
+        (records + self.outside_bytes + self.table.allocation_size() + self.log.memory_bytes()) as u64
     }
 
     /// Whether new clients are rejected soon, or now, because nearly as many are known as may be.
@@ -199,8 +198,7 @@ impl Store {
     }
 
     /// Appends the lines of at most [`SCAN_RECORDS_MAX`] records of the chosen buckets whose last change is `durable`,
-    /// from the record with the index `from` on; returns the index of the next one to look at, or `None` after the
-    /// last.
+    /// from the record `from` on; returns the number of the next one to look at, or `None` after the last.
     pub fn scan_buckets(
         &self,
         chosen: &[bool; BUCKETS],
