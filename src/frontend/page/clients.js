@@ -60,7 +60,8 @@ export class Clients {
   put(said) {
     const latitude = Number(said.latitude);
     const longitude = Number(said.longitude);
-    if (typeof said.client !== "string" || !Number.isFinite(latitude) || !Number.isFinite(longitude)) return undefined;
+    const isPlace = Number.isFinite(latitude) && Number.isFinite(longitude);
+    if (typeof said.client !== "string" || !isPlace) return undefined;
     let client = this.#all.get(said.client);
     if (!client) {
       if (this.#all.size >= CLIENTS_MAX) {
@@ -68,7 +69,8 @@ export class Clients {
         return undefined;
       }
       const name = said.client;
-      client = { name, small: name.toLowerCase(), label: name.length > 24 ? `${name.slice(0, 23)}…` : name, width: 0 };
+      const label = name.length > 24 ? `${name.slice(0, 23)}…` : name;
+      client = { name, small: name.toLowerCase(), label, width: 0 };
       this.#all.set(name, client);
     }
     client.said = said;

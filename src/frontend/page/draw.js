@@ -23,6 +23,9 @@ const SHAPES = [
   (path, x, y) => circle(path, x, y, DOT_PIXELS - 1.5),
   (path, x, y) => polygon(path, x, y, [-4, -4, 4, -4, 4, 4, -4, 4]),
 ];
+// Variables of the style sheet.
+const COLOURS = ["sea", "land", "coast", "grid", "faint", "text", "halo", "mark", "age0", "age1", "age2", "age3"];
+
 // The younger two are filled, the others hollow.
 const FILLED = 2;
 
@@ -40,7 +43,7 @@ export class Painter {
   // Takes the colours of the style sheet, for light or dark.
   setTheme() {
     const style = getComputedStyle(this.#canvas);
-    for (const name of ["sea", "land", "coast", "grid", "faint", "text", "halo", "mark", "age0", "age1", "age2", "age3"]) {
+    for (const name of COLOURS) {
       this.colours[name] = style.getPropertyValue(`--${name}`).trim();
     }
   }

@@ -1,4 +1,5 @@
-// The page of the herd: draws its servers and links as the server that is asked sees them, and says the same in a table.
+// The page of the herd: draws its servers and links as the server that is asked sees them, and says the same in a
+// table.
 
 import { ask, needsLogin } from "./server.js";
 
@@ -104,7 +105,8 @@ function table(herd) {
   head.append(...COLUMNS.map(([title]) => element("th", { scope: "col" }, title)));
   const rows = herd.links.map((link) => {
     const row = element("tr", { "data-link": link.peer, "data-up": String(link.is_up) });
-    row.append(...COLUMNS.map(([, value], at) => element(at === 0 ? "th" : "td", at === 0 ? { scope: "row" } : {}, value(link))));
+    const cells = COLUMNS.map(([, value]) => value(link));
+    row.append(element("th", { scope: "row" }, cells[0]), ...cells.slice(1).map((cell) => element("td", {}, cell)));
     return row;
   });
   made.append(head, ...rows);
@@ -125,7 +127,8 @@ async function show() {
       "This is what one server sees. Links between others are drawn as the herd file has them; ask those servers."));
     say("live", `As ${herd.server} sees it`);
   } catch (error) {
-    say("waiting", error.status === 401 ? "Log in on the map first" : error.status ? error.message : "The server cannot be reached");
+    const why = error.status ? error.message : "The server cannot be reached";
+    say("waiting", error.status === 401 ? "Log in on the map first" : why);
   }
   return undefined;
 }

@@ -14,6 +14,8 @@ const TOLD_MS = 100;
 // How often the list follows the map at most, and ages are told anew at least.
 const LIST_MS = 400;
 const AGES_MS = 5_000;
+// How long it says that a client is gone.
+const GONE_MS = 10_000;
 const CLICK_PIXELS = 14;
 // A finger is not as exact.
 const TOUCH_PIXELS = 26;
@@ -96,7 +98,8 @@ function choose(name, opener) {
     // From the list one comes to where the client is; on the map one is there.
     const [x, y] = [view.screenX(client.x), view.screenY(client.y)];
     const isSeen = x > 20 && y > 20 && x < view.width - 20 && y < view.height - 20;
-    if (opener !== canvas && (!isSeen || view.zoom < 5)) view.show(client.x, client.y, Math.max(view.zoom, ZOOM_ONE - 2));
+    const isFar = !isSeen || view.zoom < 5;
+    if (opener !== canvas && isFar) view.show(client.x, client.y, Math.max(view.zoom, ZOOM_ONE - 2));
     isViewChosen = true;
   }
   setFollowing(isFollowing);
@@ -223,6 +226,7 @@ const heard = {
 function lose(name) {
   choose(undefined);
   byId("state").textContent = `${name} is gone`;
+  setTimeout(() => document.body.dataset.state === "live" && say("live", "Live"), GONE_MS);
 }
 
 async function watch() {
@@ -245,9 +249,11 @@ function login(why) {
   byId("logout").hidden = true;
   if (!dialog.open) dialog.showModal();
   return new Promise((resolve) => {
-    dialog.oncancel = (event) => event.preventDefault();
+    // Without a token there is nothing behind it.
+    dialog.onclose = () => dialog.showModal();
     form.onsubmit = (event) => {
       event.preventDefault();
+      dialog.onclose = null;
       setToken(input.value.trim());
       input.value = "";
       dialog.close();
@@ -259,7 +265,9 @@ function login(why) {
 function fitCanvas() {
   const { clientWidth: width, clientHeight: height } = byId("map");
   const now = Math.min(3, devicePixelRatio || 1);
-  for (const it of [canvas, byId("ground")]) [it.width, it.height] = [Math.round(width * now), Math.round(height * now)];
+  for (const it of [canvas, byId("ground")]) {
+    [it.width, it.height] = [Math.round(width * now), Math.round(height * now)];
+  }
   if (now !== ratio) setTheme(now);
   view.resize(width, height);
   // At once, because a canvas that was resized is empty.

@@ -11,7 +11,9 @@ const SHARE_FOR = "2h";
 
 const byId = (id) => document.getElementById(id);
 
-const numberWords = (number) => number.toLocaleString("en");
+const numbers = new Intl.NumberFormat("en");
+
+const numberWords = (number) => numbers.format(number);
 
 function element(name, text, kind) {
   const made = document.createElement(name);
@@ -75,7 +77,8 @@ export class Panel {
     const button = element("button");
     button.type = "button";
     button.dataset.client = name;
-    const [label, ago, battery] = [element("bdi", name, "name"), element("span", "", "ago"), element("span", "", "battery")];
+    const label = element("bdi", name, "name");
+    const [ago, battery] = [element("span", "", "ago"), element("span", "", "battery")];
     button.append(element("span", "", "age"), label, ago, battery);
     button.addEventListener("click", () => this.#deed.choose(name, button));
     item.append(button);
