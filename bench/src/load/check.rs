@@ -26,6 +26,8 @@ pub(super) struct Known {
     greeting: Vec<u8>,
     /// For every spot an answer that was checked in full: the JSON and what ends it.
     answers: Vec<Vec<u8>>,
+    /// An answer of HTTP that was checked in full: all of a second are the same.
+    taken: Vec<u8>,
 }
 
 /// What the server has told this connection about one of its clients.
@@ -38,7 +40,7 @@ pub(super) struct Told {
 
 impl Known {
     pub(super) fn new() -> Known {
-        Known { greeting: Vec::new(), answers: vec![Vec::new(); SPOTS] }
+        Known { greeting: Vec::new(), answers: vec![Vec::new(); SPOTS], taken: Vec::new() }
     }
 
     /// Looks at what has come in reply to `request`, whose own bytes are `sent`. `told` is what the server has
@@ -67,6 +69,7 @@ impl Known {
             (Protocol::Redis, _) if got.starts_with(b":0") => exactly(b":0\r\n", got, "0 or 1"),
             (Protocol::Redis, _) => exactly(b":1\r\n", got, "0 or 1"),
             (Protocol::Memcached, _) => exactly(b"STORED\r\n", got, "STORED"),
+            (Protocol::Http, _) => self.check_taken(got),
         };
         match verdict {
             Verdict::Unfinished if got.len() > REPLY_BYTES_MAX => {
@@ -106,6 +109,27 @@ impl Known {
         }
     }
 
+    /// 200 and an array: after anything else a phone sends its report again.
+    fn check_taken(&mut self, got: &[u8]) -> Verdict {
+        if !self.taken.is_empty() && got.starts_with(&self.taken) {
+            return Verdict::Right(self.taken.len());
+        }
+        match exactly(b"HTTP/1.1 200 ", got, "the status 200") {
+            Verdict::Right(_) => {}
+            verdict @ (Verdict::Unfinished | Verdict::Wrong(_)) => return verdict,
+        }
+        match body(got) {
+            Ok(None) => Verdict::Unfinished,
+            Ok(Some((body, end))) if body.starts_with(b"[") && body.ends_with(b"]") => {
+                self.taken.clear();
+                self.taken.extend_from_slice(&got[..end]);
+                Verdict::Right(end)
+            }
+            Ok(Some(_)) => Verdict::Wrong("the answer must have an array".to_owned()),
+            Err(why) => Verdict::Wrong(why),
+        }
+    }
+
     /// The newest `AT` line, JSON, two line feeds.
     fn check_answer(&mut self, script: &Script, told: Option<&mut Told>, got: &[u8]) -> Verdict {
         let Some(told) = told else { return Verdict::Wrong("nothing was reported before".to_owned()) };
@@ -129,6 +153,20 @@ impl Known {
         checked.extend_from_slice(&answer[..bytes]);
         Verdict::Right(at + bytes)
     }
+}
+
+/// The body of an answer of HTTP, and where it ends; `None` if it is not all there.
+fn body(got: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
+    let Some(head) = got.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let field = |line: &[u8]| {
+        let (name, value) = line.split_at(line.iter().position(|&byte| byte == b':')?);
+        let value = std::str::from_utf8(&value[1..]).ok()?.trim().parse::<usize>().ok()?;
+        name.eq_ignore_ascii_case(b"content-length").then_some(value)
+    };
+    let length =
+        got[..head].split(|&byte| byte == b'\n').find_map(field).ok_or("the answer has no length")?;
+    let (begin, end) = (head + 4, head + 4 + length);
+    Ok(got.get(begin..end).map(|body| (body, end)))
 }
 
 /// The beginning of all reports of this server, from the first of them.
@@ -281,5 +319,29 @@ mod tests {
         assert!(matches!(check(Protocol::Redis, b"-ERR"), Verdict::Wrong(_)));
         assert_eq!(check(Protocol::Memcached, b"STORED\r\n"), Verdict::Right(8));
         assert!(matches!(check(Protocol::Memcached, b"SERVER_ERROR"), Verdict::Wrong(_)));
+    }
+
+    #[test]
+    fn answers_of_http_are_checked_to_the_last_byte() {
+        let mut known = Known::new();
+        let mut check = |got: &str| {
+            known.check(&script(Protocol::Http), &request(Kind::Fresh), SENT, None, got.as_bytes())
+        };
+        let head = "HTTP/1.1 200 OK\r\nDate: now\r\ncontent-length: 2\r\n\r\n";
+        let whole = format!("{head}[]");
+        for _ in 0..2 {
+            for end in 0..whole.len() {
+                assert_eq!(check(&whole[..end]), Verdict::Unfinished, "{end}");
+            }
+            assert_eq!(check(&format!("{whole}HTTP")), Verdict::Right(whole.len()));
+        }
+        for wrong in [
+            format!("{head}{{}}"),
+            whole.replace("200 OK", "503 No"),
+            whole.replace("content-length", "length"),
+            whole.replace(": 2", ": x"),
+        ] {
+            assert!(matches!(check(&wrong), Verdict::Wrong(_)), "{wrong}");
+        }
     }
 }

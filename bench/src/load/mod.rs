@@ -5,6 +5,7 @@
 //! | `options` | what a run is told |
 //! | `target` | whether that is allowed, and whether this machine has room |
 //! | `request` | what is asked, in the words of each protocol |
+//! | `owntracks` | a report as a phone sends it over HTTP |
 //! | `check` | what a right reply is |
 //! | `connection` | one connection: out, in, on the way |
 //! | `engine` | one thread: epoll, opening, events |
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod machine;
 pub mod options;
 pub mod outcome;
+pub(crate) mod owntracks;
 pub mod process;
 pub mod progress;
 

@@ -120,6 +120,8 @@ pub enum Protocol {
     Redis,
     /// `set` to memcached.
     Memcached,
+    /// Reports of OwnTracks to the herd's door of HTTP.
+    Http,
 }
 
 /// How requests follow one another.

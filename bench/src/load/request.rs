@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use super::clock::NS_PER_SECOND;
 use super::options::{Mix, Options, Protocol};
+use super::owntracks::{self, Phone};
 
 /// The places that clients report from. So few that every answer to a `WHATSAT` is checked in full once and
 /// then compared.
 pub(super) const SPOTS: usize = 64;
+
+/// How long ago the first report of a phone was made. Phones say whole seconds, so each report is one second later than
+/// the one before, and none may be ahead of the server's clock.
+const PHONES_BEGAN_S: u64 = 10_000_000;
 
 /// What a request is about, which says what its reply must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +66,11 @@ impl Script {
             protocol: options.protocol,
             mix: options.mix,
             clients: options.clients,
-            name: options.name.clone(),
+            name: match options.protocol {
+                // Its times go no further than those of an earlier run, so its clients are others.
+                Protocol::Http => format!("{}-{}", options.name, base_ns / NS_PER_SECOND),
+                _ => options.name.clone(),
+            },
             radius: options.radius,
             limit: options.limit,
             seed: options.seed,
@@ -117,6 +126,7 @@ impl Writer {
             }
             (Protocol::Redis, _) => self.push_geoadd(client, spot, out),
             (Protocol::Memcached, _) => self.push_set(client, spot, out),
+            (Protocol::Http, _) => self.push_owntracks(client, spot, out),
         }
         Request { kind, client, spot, bytes: (out.len() - start) as u32 }
     }
@@ -188,6 +198,18 @@ impl Writer {
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&data);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// The report of a phone whose user is this connection.
+    fn push_owntracks(&self, client: u32, spot: u8, out: &mut Vec<u8>) {
+        let (latitude, longitude) = &self.script.spots[usize::from(spot)];
+        // JSON knows neither plus signs nor leading zeros.
+        let place = (latitude.trim_start_matches(['+', '0']), longitude.as_str());
+        let (mut device, mut time) = (Vec::with_capacity(8), Vec::with_capacity(16));
+        push_number(client.into(), &mut device);
+        push_number(self.script.base_ns / NS_PER_SECOND - PHONES_BEGAN_S + self.written, &mut time);
+        let user = self.name.trim_end_matches('-').as_bytes();
+        owntracks::push_report(Phone { user, device: &device, login: None }, place, &time, out);
     }
 
     fn push_name(&self, client: u32, out: &mut Vec<u8>) {
@@ -265,5 +287,9 @@ mod tests {
         assert!(redis.ends_with("$10\r\nclient-3-0\r\n"), "{redis}");
         let memcached = of(Protocol::Memcached);
         assert!(memcached.starts_with("set client-3-0 0 0 43\r\n+03"), "{memcached}");
+        let http = of(Protocol::Http);
+        assert!(http.starts_with("POST /pub HTTP/1.1\r\n"), "{http}");
+        assert!(http.contains("X-Limit-U: client-1700000000-3\r\nX-Limit-D: 0\r\n"), "{http}");
+        assert!(http.contains("\"tst\":1690000001,"), "{http}");
     }
 }

@@ -9,7 +9,7 @@ mod threaded;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ mod free_address;
 
 use free_address::free_address;
 use proxyherd_bench::load::clock;
+use rustix::process::{Pid, Signal, kill_process};
 use threaded::threaded_server;
 
 /// How long a server may take to answer for the first time.
@@ -26,17 +27,7 @@ const START_WAIT: Duration = Duration::from_secs(20);
 #[test]
 fn load_measures_the_threaded_server() {
     let folder = folder("threaded");
-    let (client, peer) = (free_address(), free_address());
-    let herd = folder.join("herd.toml");
-    std::fs::write(&herd, format!("[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\n")).unwrap();
-    let server = Command::new(threaded_server(env!("CARGO_BIN_EXE_load")))
-        .args(["serve", "Alford", "--durability", "none", "--log-level", "warn", "--herd"])
-        .arg(&herd)
-        .arg("--log-dir")
-        .arg(&folder)
-        .spawn();
-    let server = Stopped(server.unwrap());
-    wait_for(client);
+    let (server, client, _) = serve(&folder);
     let out = folder.join("results.jsonl");
     let pid = server.0.id().to_string();
     let mix = "iamat=80,whatsat=15,stale=5";
@@ -50,6 +41,23 @@ fn load_measures_the_threaded_server() {
     assert_eq!(line["outcome"]["servers"][0]["pid"], server.0.id());
     assert_eq!(line["options"]["mix"], mix);
     assert!(line["provenance"]["cpus"].as_u64().unwrap() > 0, "{line}");
+}
+
+#[test]
+fn load_measures_the_door_of_http() {
+    let folder = folder("http");
+    let (server, _, http) = serve(&folder);
+    let (out, pid) = (folder.join("results.jsonl"), server.0.id().to_string());
+    for run in 1..=2 {
+        let output = load(http, &["--protocol", "http", "-N", "8", "-C", "4", "--pid", &pid, "--out"], &out);
+        assert!(output.status.success(), "{output:?}");
+        let lines = std::fs::read_to_string(&out).unwrap();
+        let line: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        assert!(line["outcome"]["replies"].as_u64().unwrap() > 100, "{run}: {line}");
+    }
+    let server = server.stop();
+    let log = std::fs::read_to_string(folder.join("Alford.log")).unwrap();
+    assert!(server.success() && log.contains(" outdated=0 ") && log.contains(" points_left_out=0 "), "{log}");
 }
 
 #[test]
@@ -114,6 +122,24 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// Starts a server alone; returns its addresses for lines and for HTTP too.
+fn serve(folder: &Path) -> (Stopped, SocketAddr, SocketAddr) {
+    let [client, peer, http] = [(); 3].map(|()| free_address());
+    let herd = folder.join("herd.toml");
+    let text = format!("[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n");
+    std::fs::write(&herd, text).unwrap();
+    let server = Command::new(threaded_server(env!("CARGO_BIN_EXE_load")))
+        .args(["serve", "Alford", "--durability", "none", "--log-level", "info", "--herd"])
+        .arg(&herd)
+        .arg("--log-dir")
+        .arg(folder)
+        .spawn();
+    let server = Stopped(server.unwrap());
+    wait_for(client);
+    wait_for(http);
+    (server, client, http)
+}
+
 fn wait_for(address: SocketAddr) {
     let end_ns = clock::monotonic_ns() + clock::ns(START_WAIT);
     while TcpStream::connect(address).is_err() {
@@ -124,6 +150,14 @@ fn wait_for(address: SocketAddr) {
 
 /// A process that ends with the test.
 struct Stopped(Child);
+
+impl Stopped {
+    /// Asks it to stop, and waits until it has.
+    fn stop(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.0.wait().unwrap()
+    }
+}
 
 impl Drop for Stopped {
     fn drop(&mut self) {
