@@ -65,7 +65,8 @@ fn for_phones(user: &str, device: &str, token: &str, url: &str) -> Result<String
         configuration.push(' ');
     }
     // A plus sign in a query is a space for some.
-    let inline = form::attribute_value(&form::to_base64(configuration.as_bytes()));
+    let configuration = form::to_base64(configuration.as_bytes());
+    let inline = form::attribute_value(&configuration);
     let link = format!("owntracks:///config?inline={inline}");
     let picture = QrCode::with_error_correction_level(&link, EcLevel::L)
         .map(|code| code.render::<Dense1x2>().build())

@@ -98,9 +98,13 @@ fn check_page(request: &Request<'_>) -> Result<(), Refused> {
 }
 
 fn is_forwarded(name: &[u8]) -> bool {
-    let name: Vec<u8> =
-        name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }).collect();
-    FORWARDED.iter().any(|beginning| name.starts_with(beginning))
+    let is_same = |(byte, wanted): (&u8, &u8)| match byte {
+        b'_' => *wanted == b'-',
+        byte => byte.to_ascii_lowercase() == *wanted,
+    };
+    let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return false };
+    let begins = |wanted: &[u8]| name.len() >= wanted.len() && name.iter().zip(wanted).all(is_same);
+    FORWARDED.iter().any(|wanted| wanted.first() == Some(&first) && begins(wanted))
 }
 
 /// Whether a `Host` names this machine: `localhost` or an address of the loopback interface, perhaps with a port.

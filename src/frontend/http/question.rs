@@ -8,7 +8,7 @@ use crate::logging::Escaped;
 use crate::member::located::Located;
 use crate::member::{ForgetError, Member};
 use crate::proto::http::form;
-use crate::proto::http::phones::point::push_digits;
+use crate::proto::http::phones::point::push_decimal;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
@@ -130,9 +130,9 @@ pub(super) fn push_feature(located: &Located, metres: Option<f64>, out: &mut Vec
     geometry.text("type", "Point");
     let coordinates = geometry.key("coordinates");
     coordinates.push(b'[');
-    push_digits(longitude, coordinates);
+    push_decimal(longitude, coordinates);
     coordinates.push(b',');
-    push_digits(latitude, coordinates);
+    push_decimal(latitude, coordinates);
     coordinates.push(b']');
     geometry.close();
     let mut properties = Object::new(feature.key("properties"));
@@ -150,16 +150,23 @@ fn push_rest(located: &Located, sighting: &Sighting<'_>, metres: Option<f64>, mu
     object.text("time_utc", &date_time(sighting.time.moment()));
     object.text("server", sighting.origin);
     object.text("skew", sighting.skew);
-    let attributes = located.attributes();
-    let value = |key| attributes.as_ref().and_then(|attributes| attributes.get(key));
-    for (key, name, is_number) in NAMES.into_iter().filter(|_| attributes.is_some()) {
-        match value(key) {
+    let (mut values, mut charge) = ([None; NAMES.len()], None);
+    for (key, value) in located.attributes().iter().flat_map(|attributes| attributes.pairs()) {
+        let place = match NAMES.iter().position(|name| name.0 == key) {
+            Some(at) => &mut values[at],
+            None if key == "charge" => &mut charge,
+            None => continue,
+        };
+        place.get_or_insert(value);
+    }
+    for ((_, name, is_number), value) in NAMES.into_iter().zip(values) {
+        match value {
             None => {}
             Some(value) if is_number => object.number(name, value),
             Some(value) => object.text(name, &form::decode(value.as_bytes())),
         }
     }
-    if let Some(charge) = value("charge") {
+    if let Some(charge) = charge {
         object.key("is_charging").extend_from_slice(if charge == "1" { b"true" } else { b"false" });
     }
     object.close();
@@ -191,7 +198,7 @@ impl<'a> Object<'a> {
     }
 
     fn number(&mut self, key: &str, value: &str) {
-        push_digits(value, self.key(key));
+        push_decimal(value, self.key(key));
     }
 
     fn close(self) {

@@ -31,7 +31,7 @@ fn latin_1(bytes: &[u8]) -> String {
 /// The bytes of a text in Base64, with or without its padding; `None` if it is none.
 pub fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').bytes();
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len()), 0_u32, 0);
     for digit in digits {
         let value = match digit {
             b'A'..=b'Z' => digit - b'A',
@@ -72,7 +72,7 @@ pub fn to_base64_url(bytes: &[u8]) -> String {
 /// A text as a part of a client's name: encoded is what would end a field of a line, a part of a path or a topic of a
 /// broker, and the percent sign itself.
 pub fn name_part(text: &str) -> String {
-    let mut name = String::new();
+    let mut name = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_ascii_control() || matches!(character, ' ' | '/' | '%' | '+' | '#') {
             name += &format!("%{:02X}", u32::from(character));
@@ -84,8 +84,8 @@ pub fn name_part(text: &str) -> String {
 }
 
 /// A text as a value of attributes.
-pub fn attribute_value(text: &str) -> String {
-    utf8_percent_encode(text, VALUE).to_string()
+pub fn attribute_value(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, VALUE).into()
 }
 
 /// The pairs of a query, or of a body of `application/x-www-form-urlencoded`, in their order.

@@ -112,9 +112,10 @@ impl Head {
 
     /// The values of a header field, in their order. Names are compared without regard to case.
     pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let name = name.as_bytes().to_vec();
-        let is_it =
-            move |field: &&(Range<usize>, Range<usize>)| bytes[field.0.clone()].eq_ignore_ascii_case(&name);
+        let is_it = move |field: &&(Range<usize>, Range<usize>)| {
+            // Most are known not to be it by their lengths.
+            field.0.len() == name.len() && bytes[field.0.clone()].eq_ignore_ascii_case(name.as_bytes())
+        };
         self.headers.iter().filter(is_it).map(move |field| bytes[field.1.clone()].trim_ascii())
     }
 }

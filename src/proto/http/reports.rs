@@ -14,6 +14,9 @@ use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
 /// The most bytes of a name, so that neighbours take its line: as many as a line client's may have.
 const NAME_BYTES_CEILING: usize = LINE_BYTES_CEILING - 256;
 
+/// The bytes of most lines.
+const LINE_BYTES: usize = 256;
+
 /// The updates of one request.
 #[derive(Debug)]
 pub struct Reports<'a> {
@@ -49,7 +52,8 @@ impl<'a> Reports<'a> {
     /// No updates yet, for a server that takes this.
     pub fn new(taking: Taking<'a>) -> Reports<'a> {
         let prefix = ReplyPrefix::of(taking.server);
-        Reports { taking, prefix, lines: Vec::new(), pending: Vec::new(), rejected: None }
+        let (lines, pending) = (Vec::with_capacity(LINE_BYTES), Vec::with_capacity(1));
+        Reports { taking, prefix, lines, pending, rejected: None }
     }
 
     /// Takes a point.

@@ -185,7 +185,8 @@ impl Reader {
         if let State::Whole(_, _, end) = self.state {
             self.bytes.copy_within(end..self.len, 0);
             self.len -= end;
-            self.bytes.truncate(self.len);
+            // Room that is there need not be cleared again.
+            self.bytes.truncate(self.len.max(self.idle_bytes()));
             self.bytes.shrink_to(self.idle_bytes());
             self.state = State::Unread;
         }
@@ -197,7 +198,8 @@ impl Reader {
         if line > REQUEST_LINE_BYTES_MAX {
             return Err(BadRequest::new(414, "the target is too long"));
         }
-        let end = memchr::memmem::find(bytes, b"\r\n\r\n");
+        let is_end = |&at: &usize| bytes[..at].ends_with(b"\r") && bytes[at + 1..].starts_with(b"\r\n");
+        let end = memchr::memchr_iter(b'\n', bytes).find(is_end).map(|at| at - 1);
         // Before the end is there, too: a client with other line ends would wait for an answer that never comes. What
         // came last may be half of a line end.
         let lines = end.map_or(bytes.strip_suffix(b"\r").unwrap_or(bytes), |end| &bytes[..end + 4]);
@@ -336,6 +338,10 @@ impl<'a> Request<'a> {
 
 /// What follows the scheme of a target that is a whole address.
 fn absolute(target: &[u8]) -> Option<&[u8]> {
+    // Nearly every target is a path.
+    if target.starts_with(b"/") {
+        return None;
+    }
     let scheme = memchr::memmem::find(target, b"://")?;
     let is_scheme = scheme > 0 && target[..scheme].iter().all(u8::is_ascii_alphabetic);
     is_scheme.then(|| &target[scheme + 3..])

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::proto::model::time::push_digits;
+
 const PROBLEM: &str = "application/problem+json";
 
 /// An answer.
@@ -57,28 +59,37 @@ impl Response {
     /// Appends it to what is to be sent.
     pub fn push_to(&self, sending: Sending<'_>, out: &mut Vec<u8>) {
         let Sending { date, keeps_alive, is_head } = sending;
-        let mut head = format!("HTTP/1.1 {} {}\r\nDate: {date}\r\n", self.status, reason(self.status));
-        let mut field = |name: &str, value: &str| {
-            // No value comes from outside as it is, but a line end in one would be a second answer.
-            let value: String = value.chars().filter(|it| !it.is_control()).collect();
-            head.push_str(&format!("{name}: {value}\r\n"));
-        };
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_digits(out, self.status.into(), 3);
+        let mut push = |texts: &[&str]| texts.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
+        push(&[" ", reason(self.status), "\r\nDate: ", date]);
         if self.has_body() {
-            field("Content-Type", self.content_type);
-            field("Content-Length", &self.body.len().to_string());
+            push(&["\r\nContent-Type: ", self.content_type, "\r\nContent-Length: "]);
+            push_digits(out, self.body.len() as u64, 1);
         }
         if !self.headers.iter().any(|(name, _)| *name == "Cache-Control") {
-            field("Cache-Control", "no-store");
+            out.extend_from_slice(
+                b"
+Cache-Control: no-store",
+            );
         }
-        field("X-Content-Type-Options", "nosniff");
+        out.extend_from_slice(
+            b"
+X-Content-Type-Options: nosniff
+",
+        );
         for (name, value) in &self.headers {
-            field(name, value);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            // No value comes from outside as it is, but a line end in one would be a second answer.
+            let text = value.split(char::is_control);
+            text.for_each(|text| out.extend_from_slice(text.as_bytes()));
+            out.extend_from_slice(b"\r\n");
         }
         if !keeps_alive {
-            field("Connection", "close");
+            out.extend_from_slice(b"Connection: close\r\n");
         }
-        head.push_str("\r\n");
-        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(b"\r\n");
         if self.has_body() && !is_head {
             out.extend_from_slice(&self.body);
         }

@@ -25,13 +25,15 @@ pub(crate) struct ReplyPrefix {
 impl ReplyPrefix {
     /// The beginning of the replies of the server with this name.
     pub(crate) fn of(name: &ServerName) -> ReplyPrefix {
-        let mut text = [b"AT ", name.as_str().as_bytes(), b" "].concat();
-        let skew = text.len();
-        text.resize((skew + SHORT_SKEW_BYTES + 1).max(SHORT_BYTES_MAX), b' ');
-        let more = text.split_off(SHORT_BYTES_MAX);
-        let mut short = [0; SHORT_BYTES_MAX];
-        short.copy_from_slice(&text);
-        ReplyPrefix { text: short, more, skew }
+        let name = name.as_str().as_bytes();
+        let skew = "AT  ".len() + name.len();
+        let mut all = [b' '; REPLY_PREFIX_BYTES_MAX];
+        all[..2].copy_from_slice(b"AT");
+        all[3..3 + name.len()].copy_from_slice(name);
+        let mut text = [b' '; SHORT_BYTES_MAX];
+        text.copy_from_slice(&all[..SHORT_BYTES_MAX]);
+        let more = all[SHORT_BYTES_MAX..(skew + SHORT_SKEW_BYTES + 1).max(SHORT_BYTES_MAX)].to_vec();
+        ReplyPrefix { text, more, skew }
     }
 
     /// Appends the beginning of a reply, up to where the client's name follows.

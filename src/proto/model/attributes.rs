@@ -36,9 +36,14 @@ impl<'a> Attributes<'a> {
         self.0
     }
 
-    /// The value of a key as it is written, without the percent-encoding undone.
+    /// All keys with their values as they are written, without the percent-encoding undone.
+    pub fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.split('&').filter_map(|pair| pair.split_once('='))
+    }
+
+    /// The first value of a key.
     pub fn get(self, key: &str) -> Option<&'a str> {
-        self.0.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+        self.pairs().find(|pair| pair.0 == key).map(|pair| pair.1)
     }
 }
 

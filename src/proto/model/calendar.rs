@@ -52,13 +52,18 @@ pub fn posix_time(text: &str) -> Option<String> {
 pub fn date_time(moment: Moment) -> String {
     let (year, month, day) = date(moment.seconds / 86_400);
     let [hour, minute, second] = clock(moment);
-    // A list has a thousand of them, and formatting would take as long as all else that is said of a client.
-    let mut text = "0000-00-00T00:00:00Z".to_owned().into_bytes();
     let parts = [year as u64, month as u64, day as u64, hour, minute, second];
-    for (mut part, end) in parts.into_iter().zip([4_usize, 7, 10, 13, 16, 19]) {
+    filled("0000-00-00T00:00:00Z".to_owned(), parts, [4, 7, 10, 13, 16, 19])
+}
+
+/// A text in which numbers stand, each in the place of zeros that end there. A list has a thousand dates, and every
+/// answer has one: formatting would take as long as much else.
+fn filled<const N: usize>(text: String, numbers: [u64; N], ends: [usize; N]) -> String {
+    let mut text = text.into_bytes();
+    for (mut number, end) in numbers.into_iter().zip(ends) {
         for digit in text[..end].iter_mut().rev().take_while(|byte| byte.is_ascii_digit()) {
-            *digit = b'0' + (part % 10) as u8;
-            part /= 10;
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
         }
     }
     String::from_utf8(text).unwrap_or_default()
@@ -73,7 +78,8 @@ pub fn http_date(moment: Moment) -> String {
     let (year, month, day) = date(days);
     let [hour, minute, second] = clock(moment);
     let (name, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
-    format!("{name}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+    let text = [name, ", 00 ", month, " 0000 00:00:00 GMT"].concat();
+    filled(text, [day as u64, year as u64, hour, minute, second], [7, 16, 19, 22, 25])
 }
 
 fn clock(moment: Moment) -> [u64; 3] {

@@ -12,7 +12,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::point::{KILOMETRE_PER_HOUR, push_digits};
+use super::point::{KILOMETRE_PER_HOUR, push_decimal};
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::sighting::Sighting;
 
@@ -62,8 +62,8 @@ impl Friends {
         let in_topic = utf8_percent_encode(seen.client.0, NOT_IN_TOPICS);
         self.text("topic", &format!("owntracks/{in_topic}"));
         let (latitude, longitude) = seen.location.texts();
-        push_digits(latitude, self.key("lat"));
-        push_digits(longitude, self.key("lon"));
+        push_decimal(latitude, self.key("lat"));
+        push_decimal(longitude, self.key("lon"));
         self.whole("tst", Some(time_s));
         let value = |key: &str| attributes?.get(key)?.parse::<f64>().ok().filter(|value| value.is_finite());
         let whole = |key: &str, unit: f64| value(key).map(|value| (value / unit).round() as i32);

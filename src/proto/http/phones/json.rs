@@ -64,7 +64,15 @@ pub(super) struct Elements<'a>(pub Vec<&'a RawValue>);
 /// members have their places.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
-    if text.starts_with(b"{") { serde_json::from_slice(text).ok() } else { None }
+    if !text.starts_with(b"{") {
+        return None;
+    }
+    match std::str::from_utf8(text) {
+        // The texts in it need not be checked one by one.
+        Ok(text) => serde_json::from_str(text).ok(),
+        // What nobody asks for may be in another encoding.
+        Err(_) => serde_json::from_slice(text).ok(),
+    }
 }
 
 /// Reads a value as an object.
@@ -76,6 +84,10 @@ pub(super) fn object_in<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
 pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     let value = raw?.get();
     match value.as_bytes().first()? {
+        // Most have no escapes.
+        b'"' if memchr::memchr(b'\\', value.as_bytes()).is_none() => {
+            value.get(1..value.len() - 1).map(Cow::Borrowed)
+        }
         b'"' => serde_json::from_str(value).ok(),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value)),
         _ => None,

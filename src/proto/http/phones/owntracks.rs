@@ -155,7 +155,7 @@ impl Message<'_> {
             (Some(user), None, None) => (user, tid.as_deref().unwrap_or("phone")),
             (None, _, None) => return None,
         };
-        Some(format!("{}/{}", part(user), part(device)))
+        Some(part(user) + "/" + &part(device))
     }
 }
 

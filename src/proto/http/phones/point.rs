@@ -1,10 +1,12 @@
 //! One point of a phone: what it says in numbers and words, as the fields of a sighting.
 
+use std::borrow::Cow;
+
 use crate::proto::http::form;
 use crate::proto::model::attributes::ATTRIBUTES_BYTES_MAX;
 use crate::proto::model::calendar::posix_time;
 use crate::proto::model::location::Location;
-use crate::proto::model::time::{Moment, Timestamp};
+use crate::proto::model::time::{Moment, Timestamp, push_digits};
 
 /// The most bytes of a number that is stored with the digits that were reported: more than phones have.
 const DIGITS_BYTES_MAX: usize = 20;
@@ -74,12 +76,15 @@ impl Point {
         said: &Said<'_>,
     ) -> Result<Point, Useless> {
         let (latitude, longitude) = place.ok_or(Useless::NoPlace)?;
-        let signed =
-            |text| decimal(text).map(|text| if text.starts_with('-') { text } else { format!("+{text}") });
-        let location =
-            signed(latitude).zip(signed(longitude)).map(|(a, b)| a + &b).ok_or(Useless::BadPlace)?;
+        let mut location = String::with_capacity(2 * DIGITS_BYTES_MAX);
+        for text in [latitude, longitude] {
+            let text = decimal(text).ok_or(Useless::BadPlace)?;
+            location += if text.starts_with('-') { "" } else { "+" };
+            location += &text;
+        }
         Location::parse(&location).map_err(|_| Useless::BadPlace)?;
-        let time = posix_time(time).or_else(|| Some(seconds(&decimal(time)?))).ok_or(Useless::BadTime)?;
+        let number = decimal(time).map(|number| seconds(&number));
+        let time = number.or_else(|| posix_time(time)).ok_or(Useless::BadTime)?;
         Timestamp::parse(&time).ok().filter(|_| time.len() <= TIME_BYTES_MAX).ok_or(Useless::BadTime)?;
         if client.is_empty() {
             return Err(Useless::BadName);
@@ -90,8 +95,6 @@ impl Point {
 
 impl Said<'_> {
     fn attributes(&self) -> String {
-        let not_negative = |text: &str| decimal(text).filter(|text| !text.starts_with('-'));
-        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(form::attribute_value);
         let pairs = [
             ("acc", self.accuracy_m.and_then(not_negative)),
             ("alt", self.altitude_m.and_then(decimal)),
@@ -99,16 +102,15 @@ impl Said<'_> {
             ("speed", self.speed.and_then(|(text, factor)| scaled(text, factor))),
             ("course", self.course_degrees.and_then(not_negative)),
             ("batt", self.battery.and_then(|(text, factor)| scaled(text, factor))),
-            ("charge", self.is_charging.map(|is_charging| u8::from(is_charging).to_string())),
-            ("tid", text(self.tracker_id)),
-            ("trigger", text(self.trigger)),
+            ("charge", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into())),
+            ("tid", self.tracker_id.and_then(word)),
+            ("trigger", self.trigger.and_then(word)),
         ];
-        let mut attributes = String::new();
+        let mut attributes = String::with_capacity(ATTRIBUTES_BYTES_MAX);
         for (key, value) in pairs.into_iter().filter_map(|(key, value)| Some((key, value?))) {
-            let separator = if attributes.is_empty() { "" } else { "&" };
-            let pair = format!("{separator}{key}={value}");
-            if attributes.len() + pair.len() <= ATTRIBUTES_BYTES_MAX {
-                attributes += &pair;
+            let pair = [if attributes.is_empty() { "" } else { "&" }, key, "=", &value];
+            if attributes.len() + pair.iter().map(|part| part.len()).sum::<usize>() <= ATTRIBUTES_BYTES_MAX {
+                attributes.extend(pair);
             }
         }
         attributes
@@ -141,40 +143,77 @@ fn seconds(number: &str) -> String {
 }
 
 /// A number in plain decimal digits: those that were reported, if they are plain and few.
-pub(super) fn decimal(text: &str) -> Option<String> {
+pub fn decimal(text: &str) -> Option<Cow<'_, str>> {
+    if is_plain(text) {
+        return Some(text.strip_prefix('+').unwrap_or(text).into());
+    }
     // A comma is what some languages write for the point.
     let text = &*text.trim().replacen(',', ".", usize::from(!text.contains('.')));
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let is_plain = match digits.split_once('.') {
-        Some((whole, fraction)) => is_number(whole) && is_number(fraction),
-        None => is_number(digits),
-    };
-    if is_plain && text.len() <= DIGITS_BYTES_MAX {
-        return Some(text.trim_start_matches('+').to_owned());
+    if is_plain(text) {
+        return Some(text.strip_prefix('+').unwrap_or(text).to_owned().into());
     }
     let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite() && number.abs() < 1e15)?;
-    Some(rounded(number, 9))
+    Some(rounded(number, 9).into())
+}
+
+/// Whether a text is few digits, perhaps with a sign before them, and with a point among them.
+fn is_plain(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text).as_bytes();
+    let whole = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_number = match &digits[whole..] {
+        [] => true,
+        [b'.', fraction @ ..] => !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_number && whole > 0 && text.len() <= DIGITS_BYTES_MAX
+}
+
+fn not_negative(text: &str) -> Option<Cow<'_, str>> {
+    decimal(text).filter(|text| !text.starts_with('-'))
+}
+
+fn word(text: &str) -> Option<Cow<'_, str>> {
+    (!text.is_empty()).then(|| form::attribute_value(text))
 }
 
 /// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
-pub fn push_digits(text: &str, out: &mut Vec<u8>) {
+pub fn push_decimal(text: &str, out: &mut Vec<u8>) {
     let Some(text) = decimal(text) else { return out.extend_from_slice(b"null") };
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
-    let whole = digits.split('.').next().unwrap_or_default();
-    let zeros = whole.len() - whole.trim_start_matches('0').len();
-    let drop = if zeros == whole.len() { zeros.saturating_sub(1) } else { zeros };
+    let zeros = digits.bytes().take_while(|&digit| digit == b'0').count();
+    // One stays before the point, and alone.
+    let is_more = digits.as_bytes().get(zeros).is_some_and(u8::is_ascii_digit);
+    let drop = if is_more { zeros } else { zeros.saturating_sub(1) };
     out.extend_from_slice(sign.as_bytes());
     out.extend_from_slice(&digits.as_bytes()[drop..]);
 }
 
 /// A number that is not negative in another unit; as it was reported if the unit is the same.
-fn scaled(text: &str, factor: f64) -> Option<String> {
+fn scaled(text: &str, factor: f64) -> Option<Cow<'_, str>> {
     if factor == 1.0 {
-        return decimal(text).filter(|text| !text.starts_with('-'));
+        return not_negative(text);
     }
     let number: f64 = decimal(text)?.parse().ok()?;
-    (number >= 0.0).then(|| rounded(number * factor, 2))
+    (number >= 0.0).then(|| hundredths(number * factor).into())
+}
+
+/// A number that is not negative, rounded to hundredths, without zeros at its end.
+fn hundredths(number: f64) -> String {
+    if number >= 1e12 {
+        return rounded(number, 2);
+    }
+    let hundredths = (number * 100.0).round() as u64;
+    let mut text = Vec::with_capacity(DIGITS_BYTES_MAX);
+    push_digits(&mut text, hundredths / 100, 1);
+    match hundredths % 100 {
+        0 => {}
+        tenths if tenths % 10 == 0 => text.extend([b'.', b'0' + (tenths / 10) as u8]),
+        rest => {
+            text.push(b'.');
+            push_digits(&mut text, rest, 2);
+        }
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn rounded(number: f64, decimals: usize) -> String {
@@ -198,6 +237,21 @@ mod tests {
         assert_eq!(point("0", "-0", "1").unwrap().location, "+0-0");
         assert_eq!(point("1e1", "-1.5E1", "1.7e9").unwrap().location, "+10-15");
         assert_eq!(point("52.12345678901234567890", "+4", "1").unwrap().location, "+52.123456789+4");
+    }
+
+    #[test]
+    fn speeds_have_hundredths_at_most() {
+        for (number, text) in [
+            (0.0, "0"),
+            (0.004, "0"),
+            (0.05, "0.05"),
+            (5.0, "5"),
+            (5.1, "5.1"),
+            (16.944_444, "16.94"),
+            (1e12, "1000000000000"),
+        ] {
+            assert_eq!(hundredths(number), text);
+        }
     }
 
     #[test]
@@ -265,7 +319,7 @@ mod tests {
             ("x", "null"),
         ] {
             let mut out = Vec::new();
-            push_digits(text, &mut out);
+            push_decimal(text, &mut out);
             assert_eq!(out, json.as_bytes(), "{text}");
         }
     }
