@@ -155,6 +155,20 @@ pub fn listen(config: &Config, class: Class, opened: Opened) -> io::Result<TcpLi
     })
 }
 
+/// Opens the port for HTTP as the threaded server does, for an event loop.
+///
+/// # Errors
+/// Those of [`listen`], or if the herd file names no such port.
+pub fn listen_http(config: &Config) -> io::Result<TcpListener> {
+    let address = config.member().http.ok_or_else(|| {
+        io::Error::other("the herd file has no port for HTTP: add a line such as http = \"127.0.0.1:12750\"")
+    })?;
+    let output = Output::shared_out(config.limits.output_bytes_max);
+    let listener = listen_on(unbound(address, output, Some(INPUT_BYTES_MAX))?, address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 /// Opens a port for an event loop: nothing waits for it.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 //! | [`abusive_clients`] | abusive clients, and probes beside them |
 //! | [`faults`] | real faults: a herd in a network of its own that is killed, cut and slowed down |
 //! | [`line`](mod@line) | the instructions of one report, between a read and a write |
+//! | [`http`] | the instructions of one report over HTTP, and the time of a question by place |
 //! | [`table`] | tables for people |
 //!
 //! The variants are in `src/bin`. Each drives the server's own `member` and its conversations. How bytes come in and go
@@ -24,6 +25,7 @@
 
 pub mod abusive_clients;
 pub mod faults;
+pub mod http;
 pub mod line;
 pub mod load;
 pub mod suite;

@@ -14,7 +14,7 @@ pub(crate) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "
 /// An address that nothing else uses: a loopback address of this process's own, with a port that is free.
 /// It is bound and never listened on: a server that is being started at this moment holds a copy of the socket until
 /// it runs its own program, and a copy that listened would take this one's connections.
-pub(super) fn free_address() -> io::Result<SocketAddr> {
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
@@ -71,6 +71,14 @@ impl Shape {
             .collect();
         let links = self.links.iter().map(|&(a, b)| (name(a), name(b))).collect();
         Herd::new(members?, links, true).map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    /// A herd of this shape on free addresses, whose servers have a port for HTTP too.
+    pub(super) fn herd_with_http(&self) -> io::Result<Herd> {
+        let herd = self.herd()?;
+        let with = |member: &Member| Ok(Member { http: Some(free_address()?), ..member.clone() });
+        let members: io::Result<Vec<Member>> = herd.members().iter().map(with).collect();
+        Herd::new(members?, herd.links().to_vec(), true).map_err(|error| io::Error::other(error.to_string()))
     }
 
     /// How many links each server is away from the first.

@@ -27,6 +27,7 @@ mod crowds;
 mod far_end;
 mod grid;
 mod herd;
+mod http;
 mod idle;
 mod limits;
 mod line;
@@ -70,6 +71,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Logging => settings::logging(&mut bench)?,
             Name::Durability => settings::durability(&mut bench)?,
             Name::Line => line::run(&mut bench)?,
+            Name::Http => http::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
             // They stand for several.
             Name::Quick | Name::Full => {}

@@ -32,6 +32,8 @@ pub enum Name {
     Durability,
     /// Instructions of one report.
     Line,
+    /// The door of HTTP against hyper: requests a second, instructions of one, and a question by place.
+    Http,
     /// Abusive clients, and what a probe notices of them.
     Crowds,
     /// All suites but the crowds and the instructions in a small form, under three minutes.

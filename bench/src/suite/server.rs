@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::address::Shape;
 use super::variant::{Variant, is_program};
-use crate::load::{self, Options, clock};
+use crate::load::{self, Options, Protocol, clock};
 
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(15);
@@ -54,7 +54,11 @@ impl Servers {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = scratch.join(format!("{}-{}-{number}", variant.name, std::process::id()));
         let unwritable = |error: io::Error| format!("cannot write {}: {error}", folder.display());
-        let herd = start.shape.herd().map_err(|error| format!("no free addresses: {error}"))?;
+        let herd = match variant.protocol {
+            Protocol::Http => start.shape.herd_with_http(),
+            _ => start.shape.herd(),
+        };
+        let herd = herd.map_err(|error| format!("no free addresses: {error}"))?;
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let herd_file = folder.join("herd.toml");
         fs::write(&herd_file, proxyherd::config::to_toml(&herd)).map_err(unwritable)?;
@@ -86,8 +90,10 @@ impl Servers {
 
     /// Options that drive the server with this number, and watch it.
     pub(super) fn options(&self, at: usize, variant: &Variant) -> Options {
+        let member = &self.herd.members()[at];
+        let target = member.http.filter(|_| variant.protocol == Protocol::Http).unwrap_or(member.client);
         Options {
-            target: self.herd.members()[at].client.to_string(),
+            target: target.to_string(),
             protocol: variant.protocol,
             pid: vec![self.children[at].id()],
             ..Options::default()

@@ -24,6 +24,8 @@ pub(crate) const CURRENT_TWO: Kind =
     Kind { program: TOKIO, args: &["--flavor", "current", "--style", "tuned", "--threads", "2"] };
 pub(crate) const LOOP: Kind = Kind { program: EPOLL, args: &[] };
 pub(crate) const TWO_LOOPS: Kind = Kind { program: EPOLL, args: &["--threads", "2"] };
+/// The door of HTTP alone.
+pub(crate) const HYPER: Kind = Kind { program: env!("CARGO_BIN_EXE_hyper"), args: &[] };
 pub(crate) const SINGLE: Kind = Kind { program: env!("CARGO_BIN_EXE_single"), args: &[] };
 pub(crate) const NAIVE: Kind = Kind { program: env!("CARGO_BIN_EXE_naive"), args: &[] };
 pub(crate) const ECHO: Kind = Kind { program: env!("CARGO_BIN_EXE_echo"), args: &[] };

@@ -10,6 +10,7 @@ mod cuts;
 mod free_address;
 mod golden;
 mod herds;
+mod http;
 mod kinds;
 mod processes;
 mod relay;

@@ -1,0 +1,85 @@
+//! Counts the instructions of a phone's report over HTTP, and takes the processor time of a question for a hundred of a
+//! million clients.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use proxyherd_bench::http::question::{self, Attributes};
+use proxyherd_bench::http::report::{self, Login};
+use proxyherd_bench::process::Failure;
+use serde_json::{Value, json};
+
+/// Counts the instructions of a phone's report over HTTP, and takes the processor time of a question for a hundred of a
+/// million clients.
+#[derive(Parser)]
+#[command(name = "http", version)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Instructions of a report, without and with a login, by callgrind.
+    Report {
+        /// Print the figures as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Send so many reports on one connection: this is what callgrind watches.
+        #[arg(long, value_name = "N")]
+        once: Option<u64>,
+        /// Show a token in each of them.
+        #[arg(long, requires = "once")]
+        login: bool,
+    },
+    /// Microseconds of a question by place.
+    Box {
+        /// Print the figures of each round as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Rounds of 2,000 questions.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=999))]
+        rounds: u32,
+        /// Clients with all attributes of phones, and not those of the line protocol.
+        #[arg(long)]
+        attributes: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match work(&Options::parse().what) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error gone too, the exit code still says it.
+            let _ = writeln!(io::stderr(), "http: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(what: &What) -> Result<(), Failure> {
+    let rounds = match *what {
+        What::Report { once: Some(reports), login, .. } => {
+            return report::once(if login { Login::Basic } else { Login::None }, reports);
+        }
+        What::Report { .. } => {
+            let (plain, basic) = (report::instructions(Login::None)?, report::instructions(Login::Basic)?);
+            vec![json!({ "instructions": plain.round(), "instructions_with_login": basic.round() })]
+        }
+        What::Box { rounds, attributes, .. } => {
+            let attributes = if attributes { Attributes::All } else { Attributes::None };
+            question::boxes(rounds, attributes)?.iter().map(in_json).collect()
+        }
+    };
+    let (What::Report { json, .. } | What::Box { json, .. }) = *what;
+    if json {
+        return Ok(writeln!(io::stdout(), "{}", Value::from(rounds))?);
+    }
+    Ok(rounds.iter().try_for_each(|round| writeln!(io::stdout(), "{round}"))?)
+}
+
+fn in_json(cost: &question::Cost) -> Value {
+    let tenths = |figure: f64| (figure * 10.0).round() / 10.0;
+    json!({ "cpu_us": tenths(cost.cpu_us), "clients": tenths(cost.clients), "bytes": cost.bytes.round() })
+}

@@ -1,0 +1,108 @@
+//! The door of HTTP: what OwnTracks sends is answered alike by the threaded server and by the one on hyper.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Stdio};
+
+use proxyherd::config::{Herd, Member, to_toml};
+use proxyherd::proto::model::name::ServerName;
+use tempfile::TempDir;
+
+use crate::free_address::free_address;
+use crate::kinds::{HYPER, Kind, THREADS};
+use crate::talk::{WAIT, eventually};
+
+/// Requests of the apps, each with its answer.
+const TRANSCRIPT: &str = include_str!("../../../../src/tests/http_transcripts/owntracks.txt");
+
+#[test]
+fn hyper_answers_reports_as_the_threaded_server_does() {
+    let servers = [THREADS, HYPER].map(Served::start);
+    let [mut threads, mut hyper] = servers.each_ref().map(Served::talk);
+    let mut asked = 0;
+    for (request, status) in reports() {
+        let answers = [&mut threads, &mut hyper].map(|talk| ask(talk, &request));
+        assert_eq!(answers[0], answers[1], "{request}");
+        assert_eq!(answers[0].0, status, "{request}");
+        asked += 1;
+    }
+    assert!(asked > 5, "only {asked}");
+}
+
+/// The reports to the path that both serve, and one that is none, each with its status.
+fn reports() -> impl Iterator<Item = (String, u16)> {
+    let bad = "POST /pub HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}".to_owned();
+    let blocks = TRANSCRIPT.split("====\n").skip(1).filter(|block| block.starts_with("POST /pub"));
+    let of_apps = blocks.map(|block| {
+        let (request, answer) = block.split_once("---- ").unwrap();
+        let (head, body) = request.split_once("\n\n").unwrap();
+        let request = format!("{}\r\n\r\n{}", head.replace('\n', "\r\n"), body.trim_end_matches('\n'));
+        (request, answer.split_once('\n').unwrap().0.parse().unwrap())
+    });
+    of_apps.chain([(bad, 400)])
+}
+
+/// Asks; returns the status of the answer, what its fields say but for the time, and its body.
+fn ask(talk: &mut BufReader<TcpStream>, request: &str) -> (u16, Vec<String>, String) {
+    talk.get_ref().write_all(request.as_bytes()).unwrap();
+    let mut line = || {
+        let mut line = String::new();
+        talk.read_line(&mut line).unwrap();
+        line
+    };
+    let status = line().split(' ').nth(1).unwrap().parse().unwrap();
+    let mut fields = Vec::new();
+    loop {
+        let line = line().trim_end().to_lowercase();
+        match line.as_str() {
+            "" => break,
+            date if date.starts_with("date: ") => {}
+            field => fields.push(field.to_owned()),
+        }
+    }
+    fields.sort_unstable();
+    let length = fields.iter().find_map(|field| field.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    talk.read_exact(&mut body).unwrap();
+    (status, fields, String::from_utf8(body).unwrap())
+}
+
+/// A server with a port for HTTP.
+struct Served {
+    child: Child,
+    http: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Served {
+    fn start(kind: Kind) -> Served {
+        let (dir, http) = (tempfile::tempdir().unwrap(), free_address());
+        let member = Member::herd(ServerName::parse("Alford").unwrap(), free_address(), free_address());
+        let herd = Herd::new(vec![Member { http: Some(http), ..member }], Vec::new(), true).unwrap();
+        let file = dir.path().join("herd.toml");
+        std::fs::write(&file, to_toml(&herd)).unwrap();
+        let mut command = kind.command("Alford");
+        command.arg("--herd").arg(file).arg("--log-dir").arg(dir.path()).args(["--log-level", "info"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut served = Served { child: child.unwrap(), http, _dir: dir };
+        eventually("it is up", || {
+            assert_eq!(served.child.try_wait().unwrap(), None, "it has ended");
+            TcpStream::connect_timeout(&http, WAIT).ok().map(drop)
+        });
+        served
+    }
+
+    fn talk(&self) -> BufReader<TcpStream> {
+        let socket = TcpStream::connect_timeout(&self.http, WAIT).unwrap();
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        BufReader::new(socket)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
