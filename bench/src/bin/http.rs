@@ -26,19 +26,13 @@ enum What {
         /// Print the figures as JSON.
         #[arg(long)]
         json: bool,
-        /// Send so many reports on one connection: this is what callgrind watches.
-        #[arg(long, value_name = "N")]
-        once: Option<u64>,
-        /// Show a token in each of them.
-        #[arg(long, requires = "once")]
-        login: bool,
     },
     /// Microseconds of a question by place.
     Box {
         /// Print the figures of each round as JSON.
         #[arg(long)]
         json: bool,
-        /// Rounds of 2,000 questions.
+        /// Rounds of 4,000 questions.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=999))]
         rounds: u32,
         /// Clients with all attributes of phones, and not those of the line protocol.
@@ -60,9 +54,6 @@ fn main() -> ExitCode {
 
 fn work(what: &What) -> Result<(), Failure> {
     let rounds = match *what {
-        What::Report { once: Some(reports), login, .. } => {
-            return report::once(if login { Login::Basic } else { Login::None }, reports);
-        }
         What::Report { .. } => {
             let (plain, basic) = (report::instructions(Login::None)?, report::instructions(Login::Basic)?);
             vec![json!({ "instructions": plain.round(), "instructions_with_login": basic.round() })]

@@ -1,21 +1,22 @@
-//! The processor time of a question for a hundred of a million clients: that of the whole process, less what asking
-//! takes, so the finder, the text of the answer and the sockets are part of it.
+//! The processor time of a question for a hundred of a million clients: that of the server's process, so the finder, the
+//! text of the answer and the sockets are part of it.
 
+use std::fmt::Write;
 use std::thread::sleep;
 use std::time::Duration;
 
 use proxyherd::os::clock;
-use proxyherd::proto::store::update::{Source, Update};
-use rustix::time::{ClockId, clock_gettime};
 
-use super::running::{NAME, Running, Talk};
+use super::running::{Running, Talk};
+use crate::load::process::Process;
 use crate::process::Failure;
 
-/// Clients that are known.
+/// Clients that are known, and how many report at once, in the array of an app.
 const CLIENTS: usize = 1_000_000;
+const BATCH: usize = 4_000;
 
-/// Questions of a round, each for another box.
-const QUESTIONS: u32 = 2_000;
+/// Questions of a round, each for another box. The system counts processor time in hundredths of a second.
+const QUESTIONS: u32 = 4_000;
 
 /// Where they are: degrees of latitude and longitude, and how many.
 const SOUTH: f64 = -60.0;
@@ -32,15 +33,15 @@ const CLIENT: &[u8] = b"{\"client\":";
 /// How often to look whether the index has all of them.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What a line begins with that has all attributes.
-const WITH: &str = "WITH acc=12&alt=40&vac=3&speed=5&course=90&batt=85&charge=0&tid=JP&trigger=u ";
+/// What phones say beside place and time.
+const MORE: &str = r#","accuracy":12,"altitude":40,"speed":"9.72","bearing":90,"batt":85,"charge":"false""#;
 
 /// What clients say beside place and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attributes {
     /// Nothing, as those of the line protocol.
     None,
-    /// All that phones say.
+    /// What phones say.
     All,
 }
 
@@ -60,36 +61,40 @@ pub struct Cost {
 /// # Errors
 /// If an answer is not right.
 pub fn boxes(rounds: u32, attributes: Attributes) -> Result<Vec<Cost>, Failure> {
-    let server = Running::start(None)?;
+    let mut server = Running::start(&[], None)?;
     let mut random = fastrand::Rng::with_seed(1);
-    let now_s = clock::now().seconds;
-    for client in 0..CLIENTS {
-        let (latitude, longitude) = (SOUTH + random.f64() * HEIGHT, WEST + random.f64() * WIDTH);
-        let with = match attributes {
-            Attributes::None => "",
-            Attributes::All => WITH,
-        };
-        let line = format!(
-            "{with}AT {NAME} +0.123456789 user-{client}/phone {latitude:+.6}{longitude:+.6} {}\n",
-            now_s - 10
-        );
-        let mut update = Update::from_stored(line.as_bytes(), Source::CLIENT).ok_or("no stored line")?;
-        server.member.apply(&mut update);
+    let (mut talk, time_s) = (server.talk()?, clock::now().seconds - 10);
+    let more = if attributes == Attributes::All { MORE } else { "" };
+    for first in (0..CLIENTS).step_by(BATCH) {
+        let mut body = String::from("[");
+        for client in first..first + BATCH {
+            let (latitude, longitude) = (SOUTH + random.f64() * HEIGHT, WEST + random.f64() * WIDTH);
+            let place = format!(r#""lat":{latitude:.6},"lon":{longitude:.6},"timestamp":{time_s}{more}"#);
+            let comma = if client == first { "" } else { "," };
+            write!(body, r#"{comma}{{"id":"user-{client}/phone",{place}}}"#)?;
+        }
+        body.push(']');
+        let head = "POST /traccar HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
+        let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let (status, body) = talk.ask(request.as_bytes())?;
+        if status != 200 {
+            return Err(format!("{status}: {}", String::from_utf8_lossy(body)).into());
+        }
     }
-    server.member.notifiers.notify();
-    let mut talk = server.talk()?;
-    while !is_indexed(&mut talk)? {
+    while talk.status("", "gauges", "clients_indexed")? < CLIENTS as u64 {
         sleep(LOOK);
     }
-    let costs: Result<Vec<Cost>, Failure> = (0..rounds).map(|_| round(&mut talk, &mut random)).collect();
+    let pid = server.pid();
+    let costs: Result<Vec<Cost>, Failure> = (0..rounds).map(|_| round(&mut talk, &mut random, pid)).collect();
     drop(talk);
     server.stop()?;
     costs
 }
 
-fn round(talk: &mut Talk, random: &mut fastrand::Rng) -> Result<Cost, Failure> {
+fn round(talk: &mut Talk, random: &mut fastrand::Rng, pid: u32) -> Result<Cost, Failure> {
+    let used_s = || Process::look(pid).map(|process| process.cpu_seconds).ok_or("the server has ended");
     let (mut clients, mut bytes) = (0, 0);
-    let before = used();
+    let before_s = used_s()?;
     for _ in 0..QUESTIONS {
         let south = SOUTH + random.f64() * (HEIGHT - SIDE);
         let west = WEST + random.f64() * (WIDTH - SIDE);
@@ -102,22 +107,7 @@ fn round(talk: &mut Talk, random: &mut fastrand::Rng) -> Result<Cost, Failure> {
         clients += body.windows(CLIENT.len()).filter(|text| *text == CLIENT).count();
         bytes += body.len();
     }
-    let cpu_us = (used() - before) * 1e6 / f64::from(QUESTIONS);
+    let cpu_us = (used_s()? - before_s) * 1e6 / f64::from(QUESTIONS);
     let each = |count: usize| count as f64 / f64::from(QUESTIONS);
     Ok(Cost { cpu_us, clients: each(clients), bytes: each(bytes) })
-}
-
-/// The processor time of this process in seconds, less that of this thread.
-fn used() -> f64 {
-    let seconds = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    };
-    seconds(ClockId::ProcessCPUTime) - seconds(ClockId::ThreadCPUTime)
-}
-
-fn is_indexed(talk: &mut Talk) -> Result<bool, Failure> {
-    let (_, body) = talk.ask(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-    let status: serde_json::Value = serde_json::from_slice(body)?;
-    Ok(status["gauges"]["clients_indexed"] == CLIENTS)
 }

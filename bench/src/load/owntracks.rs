@@ -33,8 +33,9 @@ pub(crate) fn push_report(phone: Phone<'_>, place: (&str, &str), time_s: &[u8], 
     out.extend_from_slice(LENGTH);
     let body = out.len();
     out.extend_from_slice(
-        br#"{"_type":"location","acc":12,"alt":40,"batt":85,"bs":1,"BSSID":"02:00:00:00:00:00","cog":90,"conn":"w","created_at":"#,
+        br#"{"_type":"location","acc":12,"alt":40,"batt":85,"bs":1,"BSSID":"02:00:00:00:00:00","cog":90,"conn":"w""#,
     );
+    out.extend_from_slice(br#","created_at":"#);
     out.extend_from_slice(time_s);
     out.extend_from_slice(br#","lat":"#);
     out.extend_from_slice(place.0.as_bytes());

@@ -1,5 +1,5 @@
-//! `http`: the door of HTTP against one on hyper, without pipelining; and what a report and a question by place cost, as
-//! the program `http` finds out.
+//! `http`: the door of HTTP against one on hyper, without pipelining; and what a report and a question by place cost,
+//! as the program `http` finds out.
 
 use std::collections::BTreeMap;
 use std::io;
