@@ -1,5 +1,5 @@
-//! What a request over HTTP costs: a phone's report in instructions, and a question by place in processor time. Both are
-//! those of the threaded server as a process.
+//! What a request over HTTP costs: a phone's report in instructions, and a question by place in processor time. Both
+//! are those of the threaded server as a process.
 //!
 //! | module | what lives there |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! The processor time of a question for a hundred of a million clients: that of the server's process, so the finder, the
-//! text of the answer and the sockets are part of it.
+//! The processor time of a question for a hundred of a million clients: that of the server's process, so the finder,
+//! the text of the answer and the sockets are part of it.
 
 use std::fmt::Write;
 use std::thread::sleep;
