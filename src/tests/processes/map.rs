@@ -296,7 +296,7 @@ fn map_of_many_clients_is_quick() {
              const since = performance.now(); draw(now); times.push(performance.now() - since); }); \
          document.getElementById('canvas').focus()",
     );
-    for _ in 0..10 {
+    for _ in 0..50 {
         browser.press(&[RIGHT; 6]);
     }
     browser.until("times.length >= 20");
