@@ -69,7 +69,9 @@ impl Script {
             name: match options.protocol {
                 // Its times go no further than those of an earlier run, so its clients are others.
                 Protocol::Http => format!("{}-{}", options.name, base_ns / NS_PER_SECOND),
-                _ => options.name.clone(),
+                Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => {
+                    options.name.clone()
+                }
             },
             radius: options.radius,
             limit: options.limit,

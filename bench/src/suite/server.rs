@@ -56,7 +56,7 @@ impl Servers {
         let unwritable = |error: io::Error| format!("cannot write {}: {error}", folder.display());
         let herd = match variant.protocol {
             Protocol::Http => start.shape.herd_with_http(),
-            _ => start.shape.herd(),
+            Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => start.shape.herd(),
         };
         let herd = herd.map_err(|error| format!("no free addresses: {error}"))?;
         fs::create_dir_all(&folder).map_err(unwritable)?;
