@@ -13,6 +13,7 @@ use std::thread;
 use axum::serve::ListenerExt;
 use proxyherd::config::Config;
 use proxyherd::member::finder::Finder;
+use proxyherd::member::watchers::Watchers;
 use proxyherd_bench::driver::{Driver, listen_http};
 use proxyherd_bench::process::{self, Failure};
 use tokio::net::TcpListener;
@@ -34,8 +35,9 @@ fn serve(config: &Config) -> Result<(), Failure> {
     thread::scope(|scope| {
         // As beside the threaded door: reports are brought into the index by place.
         let changes = driver.member.subscribe();
-        thread::Builder::new()
-            .spawn_scoped(scope, move || Finder::default().run(&driver.member, &changes))?;
+        thread::Builder::new().spawn_scoped(scope, move || {
+            Finder::default().run(&driver.member, &changes, &Watchers::new(1));
+        })?;
         let served = runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?.tap_io(|socket| {
                 // It fails only if the other side is gone.
