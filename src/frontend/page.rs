@@ -81,7 +81,7 @@ impl Pages {
     /// The page at the root.
     pub fn index(&self, request: &Request<'_>) -> Response {
         // The files that it names are beside it only if its own address is that of a folder.
-        match request.path().rsplit(|&byte| byte == b'/').next() {
+        match request.whole_path().rsplit(|&byte| byte == b'/').next() {
             None | Some([]) => self.file("index.html", request),
             Some(name) => {
                 Response::new(308, "", "").with("Location", format!("{}/", String::from_utf8_lossy(name)))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::config::{Config, Member};
 
 /// Descriptors of the server itself: standard streams, log and its successor, five listeners, what each keeps in
 /// spare, what `accept` takes before a connection is there, and a few that libraries open.
@@ -14,10 +14,7 @@ const OWN_DESCRIPTORS: u64 = 32;
 /// Descriptors for each neighbour: our link, its link, of ours one more that is being made again, and its places.
 const NEIGHBOUR_DESCRIPTORS: u64 = 3 + NEIGHBOUR_PLACES as u64;
 
-/// Threads that refuse connections and keep some of them for a moment: five that accept, one that starts threads.
-const REFUSERS: u64 = 6;
-
-/// Refused connections that each of these keeps for a moment.
+/// Refused connections that each thread which refuses some keeps for a moment.
 pub const REFUSED_MAX: usize = 32;
 
 /// Connections that have given way to newcomers and whose threads have not ended yet: these end at once, so this many
@@ -96,9 +93,17 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
         + NEIGHBOUR_DESCRIPTORS * neighbours
         + u64::from(config.limits.hello_pending_max)
         + extra(config)
-        + REFUSERS * REFUSED_MAX as u64
+        + refusers(config) * REFUSED_MAX as u64
         + calls;
     Some(Room { what: "open files (raise the limit: ulimit -n)", granted, reserved, each: 1 })
+}
+
+/// Threads that refuse connections and keep some of them for a moment: one that accepts for each port, and the one that
+/// starts threads.
+fn refusers(config: &Config) -> u64 {
+    let Member { http, https, client_tls, .. } = config.member();
+    let ports = [http, https, client_tls].into_iter().flatten().count() as u64;
+    2 + ports + 1
 }
 
 /// Connections beyond the clients that may be connected, for a moment.

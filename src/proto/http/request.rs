@@ -258,6 +258,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The path with the base path before it, as it came.
+    pub fn whole_path(&self) -> &'a [u8] {
+        self.path_and_query().0
+    }
+
     /// The query, as it came; empty if there is none.
     pub fn query(&self) -> &'a [u8] {
         self.path_and_query().1

@@ -187,8 +187,11 @@ fn nginx_serves_the_herd_below_a_path() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n[]"), "{answer}");
     let client = get("/proxyherd/v1/clients/jane%2Fphone");
     assert!(client.contains("\"latitude\":1.5"), "{client}");
-    let root = get("/proxyherd/");
-    assert!(root.contains("\"health\":\"/proxyherd/health\""), "{root}");
+    // The page names its files as its neighbours, so its own address must be that of a folder.
+    assert!(get("/proxyherd/").contains("src=\"page/map.js\""));
+    assert!(get("/proxyherd/page/map.js").contains("text/javascript"));
+    let bare = over_http(http, "GET /proxyherd HTTP/1.0\r\n\r\n");
+    assert!(bare.contains(" 308 ") && bare.contains("\r\nLocation: proxyherd/\r\n"), "{bare}");
     assert!(get("/proxyherd/health").contains("\"status\":\"ok\""));
     // Beside the path there is nothing, neither here nor where the proxy does not ask.
     assert!(get("/health").contains(" 404 "));
