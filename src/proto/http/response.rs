@@ -64,20 +64,16 @@ impl Response {
         let mut push = |texts: &[&str]| texts.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
         push(&[" ", reason(self.status), "\r\nDate: ", date]);
         if self.has_body() {
-            push(&["\r\nContent-Type: ", self.content_type, "\r\nContent-Length: "]);
+            if !self.content_type.is_empty() {
+                push(&["\r\nContent-Type: ", self.content_type]);
+            }
+            push(&["\r\nContent-Length: "]);
             push_digits(out, self.body.len() as u64, 1);
         }
         if !self.headers.iter().any(|(name, _)| *name == "Cache-Control") {
-            out.extend_from_slice(
-                b"
-Cache-Control: no-store",
-            );
+            out.extend_from_slice(b"\r\nCache-Control: no-store");
         }
-        out.extend_from_slice(
-            b"
-X-Content-Type-Options: nosniff
-",
-        );
+        out.extend_from_slice(b"\r\nX-Content-Type-Options: nosniff\r\n");
         for (name, value) in &self.headers {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
