@@ -36,7 +36,7 @@ fn answer(talk: &mut Talk) -> Answer {
     let mut head = String::new();
     loop {
         let line = talk.line();
-        let line = line.trim_end_matches('\r');
+        let line = line.strip_suffix('\r').expect("all lines of a head end with CR and LF");
         if line.is_empty() {
             break;
         }
