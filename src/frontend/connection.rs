@@ -26,6 +26,7 @@ use crate::net::listen::Output;
 use crate::net::shutdown::LAST_READS_MAX;
 use crate::net::stream::{Stream, hang_up, is_hung_up};
 use crate::os::clock;
+use crate::os::sync::Sender;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
 use crate::proto::line::reason::Reason;
@@ -56,6 +57,8 @@ pub struct Shared<'a> {
     pub base_path: &'a str,
     /// The files of the map page.
     pub pages: &'a Pages,
+    /// Asks for a stop of the server, and says by what.
+    pub stop: &'a Sender<&'static str>,
 }
 
 /// One connection in the line protocol or the protocol between servers.

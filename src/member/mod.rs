@@ -132,9 +132,9 @@ impl Member {
     ///
     /// # Errors
     /// If they are not durable, and will not be before the disk has recovered. Followers are woken later then.
-    pub fn report<U: Updates>(&self, updates: &mut U, remote: Remote) -> Result<(), NotDurable> {
-        let (applied, lsn) = self.apply(updates);
-        let Applied { applied, outdated, rejected, rejected_why, .. } = applied;
+    pub fn report<U: Updates>(&self, updates: &mut U, remote: Remote) -> Result<Applied, NotDurable> {
+        let (became, lsn) = self.apply(updates);
+        let Applied { applied, outdated, rejected, rejected_why, .. } = became;
         self.metrics.applied.add(applied as u64);
         self.metrics.outdated.add(outdated as u64);
         self.count_rejected(rejected as u64, rejected_why, remote);
@@ -142,7 +142,7 @@ impl Member {
         if applied > 0 {
             self.notifiers.notify();
         }
-        Ok(())
+        Ok(became)
     }
 
     /// Forgets a client, on every server: in this second since 1970 an era begins, in which nothing is known of it.

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustls::ServerConfig;
 
-use super::admission::{Admitted, Class, network};
+use super::admission::{Admitted, Class, Overload, network};
 use super::fair_queue::Sender;
 use super::gate::{Event, Gate};
 use super::refuse::{self, Refused};
@@ -146,7 +146,9 @@ impl<'a, P: Spoken> Acceptor<'a, P> {
         }
         let stream = Arc::new(stream);
         let is_proxied = gate.is_proxied(self.door.class, from);
-        let admitted = if is_proxied {
+        let admitted = if self.door.class == Class::Client && gate.is_draining() {
+            Err(Overload::Draining)
+        } else if is_proxied {
             gate.admission.admit_unnamed(&gate.limits)
         } else {
             gate.admission.admit(self.door.class, from, &gate.limits)

@@ -94,6 +94,9 @@ pub enum Overload {
     /// Unauthenticated connections come faster than older ones can be ended.
     #[error("too many connections without a hello; try again later")]
     Unauthenticated,
+    /// The server is about to stop.
+    #[error("this server takes no more connections, because it is drained; try another server of the herd")]
+    Draining,
 }
 
 impl Admission {

@@ -17,6 +17,8 @@ pub struct Gate {
     pub admission: Admission,
     /// The streams of all accepted connections.
     pub open: OpenStreams,
+    /// Those of them that wait for a request, and have none in hand.
+    pub resting: OpenStreams,
     /// What long messages take while they come in.
     pub bodies: Bodies,
     /// The bounds.
@@ -57,7 +59,18 @@ pub enum Event {
 impl Gate {
     /// Nothing is connected yet.
     pub fn new(limits: Limits, admission: Admission, proxies: Vec<IpNet>, report: Report) -> Gate {
-        Gate { admission, open: OpenStreams::default(), bodies: Bodies::default(), limits, proxies, report }
+        let (open, resting) = (OpenStreams::default(), OpenStreams::default());
+        Gate { admission, open, resting, bodies: Bodies::default(), limits, proxies, report }
+    }
+
+    /// Lets no more clients in, and ends the connections that rest. Others go on until they end by themselves.
+    pub fn drain(&self) {
+        self.resting.stop_reading();
+    }
+
+    /// Whether no more clients are let in.
+    pub fn is_draining(&self) -> bool {
+        self.resting.is_stopping()
     }
 
     /// Whether a connection from there must begin with the header of a proxy. Neighbours come without one.

@@ -193,6 +193,7 @@ impl Server {
             pages: Pages::new(&config.map, config.access.is_some()),
             status_every: config.log.status_every,
             stop: stopped,
+            drained: stop.clone(),
             reloads: Reloads::new(),
         };
         Ok(Server { parts, must_checkpoint, stop })
@@ -266,6 +267,7 @@ fn report_to(member: &Arc<Member>) -> gate::Report {
             gate::Event::GaveWay(Class::Peer, from) => {
                 return metrics.count_and_warn(Event::UnauthenticatedDisplaced, from, what);
             }
+            gate::Event::Refused(Overload::Draining, _) => return metrics.connections_refused.add(1),
             gate::Event::Refused(Overload::Connections, from) => (Event::Connections, from.into()),
             gate::Event::Refused(Overload::Address, from) => (Event::Address, from.into()),
             gate::Event::Refused(Overload::Unauthenticated, from) => (Event::HelloPending, from.into()),

@@ -30,7 +30,7 @@ use crate::net::listen::Output;
 use crate::net::shutdown::{FINISH_WAIT_MAX, OpenStreams};
 use crate::net::thread_pool::{Service, ThreadPool};
 use crate::os::clock;
-use crate::os::sync::{self, Receiver, Scope, TcpListener};
+use crate::os::sync::{self, Receiver, Scope, Sender, TcpListener};
 use crate::peering::neighbour::{Neighbour, Shared};
 use crate::peering::{legacy, link};
 use crate::proto::node::Dialect;
@@ -79,6 +79,8 @@ pub(super) struct Parts {
     pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
     pub(super) stop: Receiver<&'static str>,
+    /// Asks for a stop.
+    pub(super) drained: Sender<&'static str>,
 }
 
 /// A port for TLS.
@@ -239,6 +241,7 @@ impl<'a> Serving<'a> {
             keys,
             base_path,
             pages,
+            drained,
             ..
         } = self.server;
         connection::Shared {
@@ -253,6 +256,7 @@ impl<'a> Serving<'a> {
             keys: keys.as_ref(),
             base_path: base_path.as_str(),
             pages,
+            stop: drained,
         }
     }
 

@@ -82,6 +82,11 @@ impl Asker {
         }
     }
 
+    /// Whether it is a program on this machine, which may do everything.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Asker::Local)
+    }
+
     /// The user, if there are users.
     pub(super) fn user(&self) -> Option<&User> {
         match self {

@@ -2,6 +2,8 @@
 
 use super::access::Asker;
 use super::asked::Asked;
+use super::backup::{self, Export};
+use super::drain;
 use super::events::{self, EventStream};
 use super::guard;
 use super::herd;
@@ -16,12 +18,16 @@ use crate::proto::http::phones::traccar;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 
+const FOR_ADMINS: &str = "this is for users with `admin = true`";
+
 /// What a request is answered with.
 pub(super) enum Answer<'a> {
     /// An answer that is whole.
     Whole(Response),
     /// Events, from now on.
     Events(Box<EventStream<'a>>),
+    /// All that is stored.
+    Export(Export<'a>),
 }
 
 /// Answers a request.
@@ -29,7 +35,19 @@ pub(super) fn answer<'a>(asked: Asked<'a, '_>) -> Answer<'a> {
     if Route::of(asked.request.path()) == Route::Events && Route::Events.allows(asked.request.method()) {
         return events::begin(&asked).map_or_else(Answer::Whole, Answer::Events);
     }
+    if Route::of(asked.request.path()) == Route::Export && Route::Export.allows(asked.request.method()) {
+        return exported(&asked).map_or_else(Answer::Whole, Answer::Export);
+    }
     Answer::Whole(whole(asked))
+}
+
+fn exported<'a>(asked: &Asked<'a, '_>) -> Result<Export<'a>, Response> {
+    let asker = Asker::of(asked.shared, asked.request, asked.remote)?;
+    if !asker.is_admin() {
+        return Err(Response::problem(403, FOR_ADMINS));
+    }
+    guard::check_site(asked.request).map_err(|(status, why)| Response::problem(status, why))?;
+    Ok(Export::begin(asked, &asker))
 }
 
 fn whole(asked: Asked<'_, '_>) -> Response {
@@ -59,7 +77,7 @@ fn whole(asked: Asked<'_, '_>) -> Response {
         return Response::problem(403, "a share link is for one client alone");
     }
     if is_for_admins(&route, method) && !asker.is_admin() {
-        return Response::problem(403, "this is for users with `admin = true`");
+        return Response::problem(403, FOR_ADMINS);
     }
     match route {
         Route::Report(app) => reported(&asked, &asker, &app),
@@ -84,8 +102,13 @@ fn whole(asked: Asked<'_, '_>) -> Response {
         },
         Route::Herd => herd::herd(asked.shared),
         Route::Status => status::status(asked.shared),
-        // It never ends, so it is begun above.
-        Route::Events => Response::problem(405, "this path takes other methods"),
+        Route::Import | Route::Drain => match guard::check_origin(request) {
+            Err((status, why)) => Response::problem(status, why),
+            Ok(()) if route == Route::Import => backup::import(&asked, &asker),
+            Ok(()) => drain::drain(&asked, &asker),
+        },
+        // They are long, so they are begun above.
+        Route::Events | Route::Export => Response::problem(405, "this path takes other methods"),
         Route::Health => status::health(asked.shared),
         Route::Metrics => status::metrics(asked.shared, request),
         Route::File(_) | Route::Unknown => Response::problem(404, "there is nothing at this path"),
@@ -113,7 +136,7 @@ fn reported(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Response {
 /// Whether a request is about the server or all of its clients.
 fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
     match route {
-        Route::Herd | Route::Status | Route::Metrics => true,
+        Route::Herd | Route::Status | Route::Metrics | Route::Export | Route::Import | Route::Drain => true,
         Route::Client(_) => method == b"DELETE",
         Route::Root
         | Route::Report(_)

@@ -116,7 +116,7 @@ impl EventStream<'_> {
             let woken = watchers.woken();
             let mut looked = Looked::More;
             while looked != Looked::All {
-                if open.is_stopping() || !self.is_allowed() {
+                if open.is_stopping() || self.shared.gate.is_draining() || !self.is_allowed() {
                     return Ok(());
                 }
                 looked = self.look(&mut out);

@@ -31,10 +31,21 @@ pub(super) fn clients(asked: &Asked<'_, '_>, asker: &Asker) -> Response {
         Ok(read) => read,
         Err(why) => return Response::problem(400, &why),
     };
+    let pairs = asked.request.query_pairs();
+    let group = pairs.iter().find(|pair| pair.0 == "group").map(|pair| pair.1.as_str());
+    if group.is_some() && asker.user().is_none() {
+        return Response::problem(400, "there are no groups, because there are no users: see --access");
+    }
     let (member, finder) = (asked.shared.member, asked.shared.finder);
     member.metrics.questions.add(1);
-    let sees_all = asker.user().is_none();
-    let may_see = |located: &Located| sees_all || asker.may_see(located.sighting().client.0);
+    let sees_all = group.is_none() && asker.is_local();
+    let may_see = |located: &Located| {
+        if sees_all {
+            return true;
+        }
+        let client = located.sighting().client.0;
+        group.is_none_or(|group| asker.has_group(group, client)) && asker.may_see(client)
+    };
     let found = match question {
         Question::Within(area) => finder.within(member, &area, limit, may_see),
         Question::Near { place, radius_m } => finder.nearest(member, place, radius_m, limit, may_see),

@@ -3,6 +3,8 @@
 mod access;
 mod answer;
 mod asked;
+mod backup;
+mod drain;
 mod events;
 mod friends;
 mod guard;
@@ -19,7 +21,6 @@ use std::sync::Arc;
 
 use self::answer::Answer;
 use self::asked::Asked;
-use self::events::EventStream;
 use self::route::Route;
 use super::connection::Shared;
 use super::protocol::Protocol;
@@ -36,6 +37,10 @@ use crate::proto::http::head::BadRequest;
 use crate::proto::http::request::{Progress, Reader};
 use crate::proto::http::response::{CONTINUE, Response, Sending, stream_head};
 use crate::proto::model::calendar::http_date;
+
+/// The media types of answers that go on until one side ends them.
+const EVENT_STREAM: &str = "text/event-stream";
+const JSON_LINES: &str = "application/x-ndjson";
 
 /// One connection.
 struct Connection<'a> {
@@ -90,7 +95,11 @@ impl Connection<'_> {
     fn run(mut self) -> io::Result<()> {
         loop {
             let is_mid_request = self.reader.is_mid_request();
-            let count = match self.deadlines.read(self.reader.space(), is_mid_request)? {
+            // While it waits for a request there is nothing to finish.
+            let resting = (!is_mid_request).then(|| self.shared.gate.resting.register(self.stream));
+            let received = self.deadlines.read(self.reader.space(), is_mid_request)?;
+            drop(resting);
+            let count = match received {
                 Received::Bytes(0) | Received::Cut => return Ok(()),
                 Received::Bytes(count) => count,
                 Received::Idle => {
@@ -166,7 +175,13 @@ impl Connection<'_> {
             Some(_) => {
                 match answer::answer(Asked { shared, remote, request: &request, received, rate_limit }) {
                     Answer::Whole(response) => response,
-                    Answer::Events(stream) => return self.stream(stream, is_head),
+                    Answer::Events(mut stream) => {
+                        log::debug!("{} watches", stream.asker().at(self.remote));
+                        return self.stream(EVENT_STREAM, is_head, |send| stream.run(send));
+                    }
+                    Answer::Export(mut export) => {
+                        return self.stream(JSON_LINES, is_head, |send| export.run(send));
+                    }
                 }
             }
         };
@@ -180,7 +195,8 @@ impl Connection<'_> {
             route::without_token(request.path()).escape_ascii(),
             response.status
         );
-        let keeps_alive = request.keeps_alive() && !self.shared.gate.open.is_stopping();
+        let gate = self.shared.gate;
+        let keeps_alive = request.keeps_alive() && !gate.open.is_stopping() && !gate.is_draining();
         let says_so = keeps_alive && request.must_say_keep_alive();
         let response = if says_so { response.with("Connection", "keep-alive") } else { response };
         let date = http_date(received);
@@ -188,12 +204,16 @@ impl Connection<'_> {
         Ok(if keeps_alive { After::GoOn } else { After::Close })
     }
 
-    /// Sends events until either side ends the stream.
-    fn stream(&mut self, mut stream: Box<EventStream<'_>>, is_head: bool) -> io::Result<After> {
-        self.out.extend_from_slice(stream_head(&http_date(clock::now())).as_bytes());
+    /// Sends an answer that goes on until either side ends it.
+    fn stream(
+        &mut self,
+        media_type: &str,
+        is_head: bool,
+        run: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+    ) -> io::Result<After> {
+        self.out.extend_from_slice(stream_head(&http_date(clock::now()), media_type).as_bytes());
         if !is_head {
-            log::debug!("{} watches", stream.asker().at(self.remote));
-            stream.run(|bytes| {
+            run(&mut |bytes| {
                 self.out.extend_from_slice(bytes);
                 self.flush()
             })?;

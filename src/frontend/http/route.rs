@@ -8,7 +8,8 @@ use crate::proto::http::request::Request;
 /// The most bytes of a body that is no report.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The most bytes of a report, which may be a batch: Overland sends up to a thousand points of 600 bytes.
+/// The most bytes of a report, which may be a batch (Overland sends up to a thousand points of 600 bytes), and of a
+/// part of a backup.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What is asked for.
@@ -38,6 +39,12 @@ pub(super) enum Route<'a> {
     Metrics,
     /// A file of the page.
     File(Cow<'a, str>),
+    /// All that is stored.
+    Export,
+    /// To take what was exported.
+    Import,
+    /// To take no more connections, and stop.
+    Drain,
     /// Nothing.
     Unknown,
 }
@@ -83,6 +90,9 @@ impl<'a> Route<'a> {
             ["v1", "shares"] => Route::Shares,
             ["v1", "herd"] => Route::Herd,
             ["v1", "status"] => Route::Status,
+            ["v1", "export"] => Route::Export,
+            ["v1", "import"] => Route::Import,
+            ["v1", "drain"] => Route::Drain,
             ["v1", "clients"] => Route::Clients,
             ["v1", "clients", name] if !name.is_empty() => Route::Client(parts[2].clone()),
             ["v1", "clients", name, "nearby"] if !name.is_empty() => Route::Nearby(parts[2].clone()),
@@ -98,7 +108,7 @@ impl<'a> Route<'a> {
     /// The most bytes that the body of a request may have.
     pub(super) fn body_bytes_max(request: &Request<'_>) -> usize {
         match Route::of(request.path()) {
-            Route::Root | Route::Report(_) => BATCH_BYTES_MAX,
+            Route::Root | Route::Report(_) | Route::Import => BATCH_BYTES_MAX,
             Route::Clients
             | Route::Client(_)
             | Route::Nearby(_)
@@ -109,6 +119,8 @@ impl<'a> Route<'a> {
             | Route::Health
             | Route::Metrics
             | Route::File(_)
+            | Route::Export
+            | Route::Drain
             | Route::Unknown => BODY_BYTES_MAX,
         }
     }
@@ -117,7 +129,10 @@ impl<'a> Route<'a> {
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Route::Client(_) => "GET, HEAD, DELETE",
-            Route::Report(App::OwnTracks(_) | App::Overland) | Route::Shares => "POST",
+            Route::Report(App::OwnTracks(_) | App::Overland)
+            | Route::Shares
+            | Route::Import
+            | Route::Drain => "POST",
             Route::Report(_) => "GET, POST, PUT",
             Route::Root => "GET, HEAD, POST, PUT",
             Route::Clients
@@ -127,7 +142,8 @@ impl<'a> Route<'a> {
             | Route::Status
             | Route::Health
             | Route::Metrics
-            | Route::File(_) => "GET, HEAD",
+            | Route::File(_)
+            | Route::Export => "GET, HEAD",
             Route::Unknown => "",
         }
     }

@@ -19,6 +19,7 @@ pub(super) fn health(shared: Shared<'_>) -> Response {
     let failure = shared.member.wal().and_then(|wal| wal.failure());
     match failure {
         _ if shared.gate.open.is_stopping() => Response::problem(503, "the server is stopping"),
+        _ if shared.gate.is_draining() => Response::problem(503, "the server is drained, and stops then"),
         Some(why) => Response::problem(503, &format!("reports {why}")),
         None => Response::json(&json!({ "status": "ok" })),
     }

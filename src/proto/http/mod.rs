@@ -4,6 +4,7 @@
 //! in targets and forms), [`phones`] (what apps report, one file for each), [`reports`] (their updates),
 //! [`share`] (links that end).
 
+pub mod backup;
 pub mod chunked;
 pub mod form;
 pub mod head;

@@ -103,10 +103,10 @@ pub fn refusal(status: u16, why: &str) -> String {
     format!("HTTP/1.1 {status} {}\r\n{head}\r\n\r\n{}", reason(status), String::from_utf8_lossy(&body))
 }
 
-/// The head of an answer that goes on until one side ends it: Server-Sent Events. A proxy must not collect them.
-pub fn stream_head(date: &str) -> String {
+/// The head of an answer that goes on until one side ends it, such as Server-Sent Events. A proxy must not collect it.
+pub fn stream_head(date: &str, media_type: &str) -> String {
     format!(
-        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: {media_type}\r\nCache-Control: no-store\r\n\
          X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
     )
 }

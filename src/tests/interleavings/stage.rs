@@ -20,6 +20,7 @@ use crate::net::admission::{Admission, Class};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::OpenStreams;
+use crate::os::sync::bounded;
 use crate::peering::neighbour::{Neighbour, Shared};
 use crate::places::PlacesProvider;
 use crate::proto::model::name::ServerName;
@@ -111,6 +112,7 @@ impl Unserved {
         let registered = gate.open.register(&stream);
         let output = Output::shared_out(gate.limits.output_bytes_max);
         let (herd, watchers) = (&self.herd, &self.watchers);
+        let (stop, _) = bounded(1);
         let shared = connection::Shared {
             member,
             finder,
@@ -123,6 +125,7 @@ impl Unserved {
             keys: None,
             base_path: "",
             pages,
+            stop: &stop,
         };
         frontend::serve(
             shared,
