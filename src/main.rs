@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Job::Serve(config) => serve(&config, signals.unwrap_or_else(Signals::catch)?),
         Job::Client(options) => Ok(client::run_on_stdout(&options)?.exit_code()),
         Job::Forget(dirs, client) => Ok(client::admin::forget(&dirs, &client)?.exit_code()),
-        Job::Share(server, client, time) => Ok(client::share::share(&server, &client, &time)?.exit_code()),
+        Job::Ask(server, command) => Ok(command.run(&server)?.exit_code()),
         Job::Print(text) => print(&text),
     });
     done.unwrap_or_else(|error: Box<dyn Error>| {

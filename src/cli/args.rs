@@ -8,9 +8,13 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
+use super::common::{RawHerdFile, word};
 use super::limits::{RawLimits, count, size, time};
+use super::running::{
+    CLIENTS_EXAMPLES, DRAIN_EXAMPLES, EXPORT_EXAMPLES, IMPORT_EXAMPLES, RawClients, RawDrain, RawExport,
+    RawImport, RawShare, RawStatus, RawWatch, SHARE_EXAMPLES, STATUS_EXAMPLES, WATCH_EXAMPLES,
+};
 use super::token::DEVICE_DEFAULT;
-use crate::client::http::URL_DEFAULT;
 use crate::config::{
     BasePath, Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
     PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, TileUrl, WhenFull, network,
@@ -77,16 +81,6 @@ tells all others, those included that are away now. A report that
 another server takes before it knows is lost with the rest. Exit code:
 0 when it is forgotten for good, 1 when the server says that it is not.";
 
-const SHARE_EXAMPLES: &str = "\
-Examples:
-  proxyherd share jane/phone --for 2h
-  proxyherd share jane/phone --for 1day --url https://herd.example \\
-      --token-file jane.token
-
-Whoever has the link sees this client until the end and nothing else,
-on every server of the herd. It ends sooner if the client is
-forgotten. A herd without a secret has no links.";
-
 const TOKEN_EXAMPLES: &str = "\
 Examples:
   proxyherd token new jane
@@ -125,12 +119,30 @@ pub(super) enum RawJob {
     /// Talk to a server from a terminal or a pipe, or make a single request.
     #[command(after_help = CLIENT_EXAMPLES, disable_help_subcommand = true)]
     Client(RawClient),
+    /// How a server and its herd are: clients, memory, links and their lag, durability.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(RawStatus),
+    /// Print where clients are, as a table.
+    #[command(after_help = CLIENTS_EXAMPLES)]
+    Clients(RawClients),
+    /// Print what becomes of clients, live.
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(RawWatch),
     /// Remove a client from all servers, as if it had never reported; what it reports from now on is taken.
     #[command(after_help = FORGET_EXAMPLES)]
     Forget(RawForget),
     /// Print a link that lets others see where a client is, until it ends.
     #[command(after_help = SHARE_EXAMPLES)]
     Share(RawShare),
+    /// Write a backup of a running server.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(RawExport),
+    /// Merge a backup into a running server; what is newer there stays.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(RawImport),
+    /// Have a server send its clients away, and stop.
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain(RawDrain),
     /// Tokens, with which the phones and programs of users get in: see `serve --access`.
     #[command(after_help = TOKEN_EXAMPLES, disable_help_subcommand = true)]
     Token {
@@ -287,29 +299,6 @@ pub(super) struct RawForget {
     pub(super) data_dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct RawShare {
-    /// The client's name, as it was reported.
-    #[arg(value_parser = word)]
-    pub(super) client: String,
-    /// How long it can be seen, such as 2h; 30 days at most, and no longer than clients take to expire.
-    #[arg(long = "for", value_name = "TIME")]
-    pub(super) time: String,
-    #[command(flatten)]
-    pub(super) server: RawServer,
-}
-
-/// A running server that is asked over HTTP.
-#[derive(Debug, Args)]
-pub(super) struct RawServer {
-    /// Where the server speaks HTTP.
-    #[arg(long, value_name = "URL", default_value = URL_DEFAULT)]
-    pub(super) url: String,
-    /// The file with the token of a user, if the server has users.
-    #[arg(long, value_name = "FILE")]
-    pub(super) token_file: Option<PathBuf>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum RawToken {
     /// Print a new random token, what goes into the access file, and what configures a phone.
@@ -358,13 +347,6 @@ pub(super) enum RawAsk {
     },
 }
 
-#[derive(Debug, Args)]
-pub(super) struct RawHerdFile {
-    /// The herd: names, addresses and links, as `proxyherd herd` prints them [default: built in].
-    #[arg(long = "herd", value_name = "FILE")]
-    pub(super) path: Option<PathBuf>,
-}
-
 fn log_level() -> impl clap::builder::TypedValueParser<Value = log::LevelFilter> {
     PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
         .try_map(|level| level.parse::<log::LevelFilter>())
@@ -383,13 +365,4 @@ fn when_full() -> impl clap::builder::TypedValueParser<Value = WhenFull> {
         "drop" => WhenFull::Drop,
         _ => WhenFull::Wait,
     })
-}
-
-/// One field of a line: white space would make other fields of it, or other lines.
-fn word(text: &str) -> Result<String, &'static str> {
-    let separator = |byte: u8| byte.is_ascii_whitespace() || byte == b'\x0b';
-    if text.is_empty() || text.bytes().any(separator) {
-        return Err("it must be a single word, without white space");
-    }
-    Ok(text.to_owned())
 }

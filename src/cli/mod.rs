@@ -3,7 +3,9 @@
 //! Two stages: `args` holds the words that were typed, [`Job`] the work to do. Only the second leaves this room.
 
 mod args;
+mod common;
 mod limits;
+mod running;
 mod token;
 mod usage;
 
@@ -21,9 +23,8 @@ use crate::config::{
     OwnTracksKeys, PlacesArgs, SECRET_VARIABLE, TlsFiles,
 };
 use crate::proto::node::Dialect;
-use args::{
-    Raw, RawAsk, RawClient, RawForget, RawHerd, RawHerdFile, RawJob, RawServe, RawServer, RawShare, RawToken,
-};
+use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawJob, RawServe, RawToken};
+use common::RawHerdFile;
 
 /// The work that the command line asks for.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ pub enum Job {
     Client(client::Options),
     /// Tell the server whose journal is in the first of these folders where one runs to forget a client.
     Forget(Vec<PathBuf>, String),
-    /// Have a server make a link that lets others see a client for so long.
-    Share(client::http::Server, String, String),
+    /// Ask a running server over HTTP.
+    Ask(client::http::Server, client::Command),
     /// Print this text, and nothing else.
     Print(Vec<u8>),
 }
@@ -61,9 +62,13 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
         RawJob::Client(raw) => Job::Client(client_options(raw)?),
         RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
         RawJob::Forget(raw) => forget(raw)?,
-        RawJob::Share(RawShare { client, time, server: RawServer { url, token_file } }) => {
-            Job::Share(client::http::Server { url, token_file }, client, time)
-        }
+        RawJob::Status(raw) => asked(raw.checked()?),
+        RawJob::Clients(raw) => asked(raw.checked()?),
+        RawJob::Watch(raw) => asked(raw.checked()?),
+        RawJob::Share(raw) => asked(raw.checked()?),
+        RawJob::Export(raw) => asked(raw.checked()?),
+        RawJob::Import(raw) => asked(raw.checked()?),
+        RawJob::Drain(raw) => asked(raw.checked()?),
         RawJob::Token { ask: RawToken::New { user, access, url, device } } => {
             Job::Print(token::text(&user, access.as_deref(), url.as_deref(), &device)?.into_bytes())
         }
@@ -72,8 +77,12 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
     })
 }
 
+fn asked((server, command): (client::http::Server, client::Command)) -> Job {
+    Job::Ask(server, command)
+}
+
 fn config(raw: RawServe) -> Result<Config, ConfigError> {
-    let herd = herd(raw.herd.path)?;
+    let herd = raw.herd.load()?;
     let member = herd.known(&raw.name)?;
     if member.dialect == Dialect::Legacy {
         return Err(ConfigError::NotOurKind(member.name.clone()));
@@ -137,12 +146,10 @@ fn check_http(member: &Member, has_users: bool) -> Result<(), ConfigError> {
     }
 }
 
-fn forget(
-    RawForget { name, client, herd: RawHerdFile { path }, data_dir }: RawForget,
-) -> Result<Job, ConfigError> {
+fn forget(RawForget { name, client, herd, data_dir }: RawForget) -> Result<Job, ConfigError> {
     // Without a file the herd may still be another than the built-in one, and the folder says enough.
-    if path.is_some() {
-        herd(path)?.known(&name)?;
+    if herd.path.is_some() {
+        herd.load()?.known(&name)?;
     }
     let run = env::var_os(RUN_DIR_VARIABLE).map_or_else(|| PathBuf::from(RUN_DIR), PathBuf::from);
     let usual = || vec![data_dir_of(&name), run.join(data_dir_of(&name))];
@@ -162,8 +169,8 @@ fn client_options(raw: RawClient) -> Result<client::Options, ConfigError> {
     let server = match raw.server {
         // No name has a colon in it, so an address needs no herd.
         Some(host) if host.contains(':') => Target::Host(host),
-        Some(name) => member(&herd(raw.herd.path)?, Some(&name))?,
-        None => member(&herd(raw.herd.path)?, None)?,
+        Some(name) => member(&raw.herd.load()?, Some(&name))?,
+        None => member(&raw.herd.load()?, None)?,
     };
     let ask = raw.ask.map(|ask| match ask {
         RawAsk::Iamat { client, location, time } => Ask::IAmAt { client, location, time },
@@ -183,15 +190,11 @@ fn member(herd: &Herd, name: Option<&str>) -> Result<Target, ConfigError> {
     Ok(Target::Member(member.name.clone(), member.client))
 }
 
-fn herd(path: Option<PathBuf>) -> Result<Herd, ConfigError> {
-    path.map_or_else(|| Ok(Herd::built_in()), |path| crate::config::load(&path))
-}
-
 fn herd_text(raw: RawHerd) -> Result<String, ConfigError> {
     let RawHerd { herd: RawHerdFile { path }, check, list } = raw;
-    let path = check.clone().flatten().or(path);
-    let is_built_in = path.is_none();
-    let herd = herd(path)?;
+    let file = RawHerdFile { path: check.clone().flatten().or(path) };
+    let is_built_in = file.path.is_none();
+    let herd = file.load()?;
     Ok(match (check, list) {
         (Some(_), _) => format!("{}\n{}", crate::config::draw(&herd), summary(&herd)),
         (None, true) => listing(&herd),

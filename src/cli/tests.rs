@@ -1,12 +1,14 @@
 //! Command lines as they are typed, and the jobs that they mean.
 
 mod addresses;
+mod running;
 
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::client::Command;
 use crate::config::{Limits, WhenFull};
 use crate::proto::model::epoch::Epoch;
 
@@ -361,9 +363,9 @@ fn help_is_a_command_too() {
 
 #[test]
 fn share_asks_the_first_server_if_no_other_is_named() {
-    let Job::Share(server, client, time) = job("proxyherd share jane --for 2h").unwrap() else { panic!() };
+    let Job::Ask(server, command) = job("proxyherd share jane --for 2h").unwrap() else { panic!() };
     assert_eq!((&*server.url, server.token_file), ("http://127.0.0.1:12750", None));
-    assert_eq!((&*client, &*time), ("jane", "2h"));
+    assert_eq!(command, Command::Share("jane".to_owned(), "2h".to_owned()));
 }
 
 #[test]

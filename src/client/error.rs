@@ -43,6 +43,8 @@ pub enum ClientError {
     Http {
         /// Where it is.
         url: String,
+        /// The status of its answer, if it has answered.
+        status: Option<u16>,
         /// In its words, or those of the system.
         why: String,
     },
@@ -53,6 +55,45 @@ pub enum ClientError {
         path: PathBuf,
         /// Why not.
         why: String,
+    },
+    /// There is no certificate in a file.
+    #[error(
+        "cannot use the certificates in {}: {why}; --ca takes the file of those who vouch for the server",
+        .path.display()
+    )]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A file of a backup cannot be read or written.
+    #[error("{}: {source}; {advice}", .path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// An export has no end.
+    #[error(
+        "the export is cut off after {lines} lines: the server has stopped, or its disk fails; export again"
+    )]
+    ExportCut {
+        /// How many there are.
+        lines: u64,
+    },
+    /// A part of a backup is not taken.
+    #[error(
+        "{why}; the lines before number {line} are imported: import the file again later, which changes nothing of them"
+    )]
+    ImportCut {
+        /// The first line that may be missing.
+        line: u64,
+        /// Why.
+        why: Box<ClientError>,
     },
     /// The server hung up too soon.
     #[error("the server closed the connection before everything was answered; try again, or another server")]

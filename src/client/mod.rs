@@ -1,14 +1,23 @@
 //! The command-line client: lines from a terminal or a pipe to a server, and its replies back.
 //!
-//! This file has the requests, the connecting and the errors; [`converse`] does the talking.
+//! This file has the requests, the connecting and the errors; [`converse`] does the talking. What is asked of a running
+//! server over HTTP is a [`Command`].
 
 pub mod admin;
+mod backup;
+mod clients;
+mod command;
 mod conversation;
+mod drain;
 mod error;
+mod filters;
 pub mod http;
 mod owed;
-pub mod share;
+mod seen;
+mod share;
+mod status;
 mod terminal;
+mod watch;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -16,8 +25,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use command::Command;
 pub use conversation::{Input, Outputs, Replies, converse};
 pub use error::{CONNECT_DEADLINE, ClientError, Target};
+pub use filters::Filters;
 use terminal::Terminal;
 
 /// How long a server may be silent that owes something. It is told that no request follows when all replies have come,
@@ -121,8 +132,8 @@ impl Ask {
     }
 }
 
-/// The time since 1970, which a report gets that names none.
-#[expect(clippy::disallowed_methods, reason = "the client has no clock to be handed; it reads one once")]
+/// The time since 1970, which a report gets that names none, and from which ages are counted.
+#[expect(clippy::disallowed_methods, reason = "the client has no clock to be handed")]
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,29 +1,31 @@
 //! Links that let others see a client until an end.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::Write;
 
 use serde_json::json;
 
-use super::conversation::Replies;
+use super::conversation::{Outputs, Replies};
 use super::error::ClientError;
-use super::http::Server;
+use super::http::{ANSWER_TIME_MAX, Http};
+use crate::logging::Escaped;
 
-/// Has a server make a link, and prints it. A person is told beside it when it ends.
+/// Has a server make a link, and prints it. It is noted beside it when it ends.
 ///
 /// # Errors
 /// If the server cannot be asked, or refuses.
-pub fn share(server: &Server, client: &str, time: &str) -> Result<Replies, ClientError> {
-    let made = server.post("/v1/shares", &json!({ "client": client, "for": time }))?;
+pub(super) fn share(
+    http: &Http,
+    client: &str,
+    time: &str,
+    outputs: &mut Outputs<impl Write, impl Write>,
+) -> Result<Replies, ClientError> {
+    let made = http.post("/v1/shares", &json!({ "client": client, "for": time }), ANSWER_TIME_MAX)?;
     let token = made["token"].as_str().unwrap_or_default();
     // The server cannot know by which address it was found; the one who typed it does.
-    let url = format!("{}/#share={token}", server.url.trim_end_matches('/'));
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{url}").and_then(|()| stdout.flush()).map_err(ClientError::Output)?;
-    if stdout.is_terminal() {
-        let expires = made["expires"].as_str().unwrap_or_default();
-        let mut stderr = io::stderr().lock();
-        // With standard error gone, the link is still there.
-        let _ = writeln!(stderr, "{client} can be seen there until {expires}, or until it is forgotten");
-    }
+    writeln!(outputs.replies, "{}/#share={token}", http.url).map_err(ClientError::Output)?;
+    let expires = made["expires"].as_str().unwrap_or_default();
+    let client = Escaped(client.as_bytes());
+    // With standard error gone, the link is still there.
+    let _ = writeln!(outputs.notes, "{client} can be seen there until {expires}, or until it is forgotten");
     Ok(Replies::Good)
 }

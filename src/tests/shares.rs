@@ -9,7 +9,7 @@ use super::events::streams::Events;
 use super::harness::{Talk, TestServer, catalogue, config, eventually, herd};
 use super::http::{Answer, ask, server};
 use super::http_access::with_users;
-use crate::client::http::Server;
+use crate::client::http::{ANSWER_TIME_MAX, Server};
 use crate::config::{Auth, Config, Herd, Member};
 use crate::proto::http::share::Share;
 use crate::proto::model::era::Era;
@@ -156,19 +156,21 @@ fn mistakes_in_shares_say_what_to_change() {
     assert!(refused.status == 409 && refused.body.contains("--secret-file"), "{}", refused.body);
     assert_eq!(guest(without, "share.AAAA.AAAA", "GET /v1/clients/jane").status, 401);
 
-    let program = Server { url: format!("http://{}/", http[0]), token_file: None };
-    let made = program.post("/v1/shares", &json!({ "client": "jane", "for": "2h" })).unwrap();
+    let program = Server { url: format!("http://{}/", http[0]), ..Server::default() };
+    let asked = program.open().unwrap();
+    let made = asked.post("/v1/shares", &json!({ "client": "jane", "for": "2h" }), ANSWER_TIME_MAX).unwrap();
     assert!(made["token"].as_str().unwrap().starts_with("share."));
     let refused =
-        program.post("/v1/shares", &json!({ "client": "none", "for": "2h" })).unwrap_err().to_string();
+        asked.post("/v1/shares", &json!({ "client": "none", "for": "2h" }), ANSWER_TIME_MAX).unwrap_err();
+    let refused = refused.to_string();
     assert!(refused.ends_with("nothing is known of this client"), "{refused}");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, "a b\n").unwrap();
     let program = Server { token_file: Some(file), ..program };
-    assert!(program.get("/v1/herd").unwrap_err().to_string().contains("it holds no token"));
-    let nobody = Server { url: format!("http://{}", free_address()), token_file: None };
-    assert!(nobody.get("/v1/herd").unwrap_err().to_string().contains("is it running?"));
+    assert!(program.open().err().unwrap().to_string().contains("it holds no token"));
+    let nobody = Server { url: format!("http://{}", free_address()), ..Server::default() };
+    assert!(nobody.open().unwrap().get("/v1/herd").unwrap_err().to_string().contains("is it running?"));
 }
 
 #[test]
