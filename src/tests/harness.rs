@@ -111,6 +111,11 @@ impl TestServer {
         self.member.read(|node| check(node.store()))
     }
 
+    /// Waits for all threads of a server that stops by itself, and passes on their panics.
+    pub(crate) fn joined(mut self) {
+        self.thread.take().unwrap().join().unwrap();
+    }
+
     /// Stops the server, waits for all its threads, and passes on their panics.
     pub(crate) fn stop(mut self) {
         self.stopper.stop();

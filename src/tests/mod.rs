@@ -2,6 +2,7 @@
 
 mod allocations;
 mod attributes;
+mod backup;
 mod busy;
 mod canonical_lines;
 mod convergence;

@@ -20,6 +20,7 @@ mod programs;
 mod proxies;
 mod real;
 mod rotation;
+mod running;
 mod scripts;
 mod signals;
 mod stopping;
