@@ -227,6 +227,9 @@ impl RawClients {
 impl RawWatch {
     pub(super) fn checked(self) -> Result<(Server, Command), ConfigError> {
         let filters = self.filters.checked()?;
+        if matches!(filters.near, Some((_, None))) {
+            return Err(usage("--near has no bound here: say within which --radius, such as 5km".to_owned()));
+        }
         Ok((self.server.checked()?, Command::Watch(filters, self.json)))
     }
 }

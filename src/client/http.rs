@@ -198,36 +198,31 @@ impl Http {
     }
 }
 
-const NO_HOST: &str = "no such host is found: is --url right?";
 const NO_JSON: &str = "what it says is no JSON: is it a server of the herd?";
 
 /// The library's errors, and what to do.
-pub(super) fn what_happened(error: &ureq::Error) -> String {
+fn what_happened(error: &ureq::Error) -> String {
+    use ureq::Error::{BadUri, HostNotFound, Http, Io, Protocol, Timeout};
     let text = error.to_string();
-    let is_refused =
-        matches!(error, ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused);
-    match error {
-        ureq::Error::Timeout(_) => "it does not answer in time: try again, or another server".to_owned(),
-        ureq::Error::HostNotFound => NO_HOST.to_owned(),
-        ureq::Error::Io(_) if text.contains("lookup") => NO_HOST.to_owned(),
-        _ if is_refused => {
-            "connection refused: is it running? its `http` key says where it would be".to_owned()
-        }
+    let has = |words: &str| text.contains(words);
+    if matches!(error, Timeout(_)) {
+        "it does not answer in time: try again, or another server".to_owned()
+    } else if matches!(error, HostNotFound) || matches!(error, Io(_)) && has("lookup") {
+        "no such host is found: is --url right?".to_owned()
+    } else if matches!(error, Io(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
+        "connection refused: is it running? its `http` key says where it would be".to_owned()
+    } else if has("CaUsedAsEndEntity") {
         // As `openssl req -x509` makes one, if it is not told otherwise.
-        _ if text.contains("CaUsedAsEndEntity") => {
-            "its certificate is that of an authority: make one with -addext basicConstraints=critical,CA:FALSE"
-                .to_owned()
-        }
-        _ if text.contains("certificate") => {
-            format!("{text}: name the file of those who vouch for it by --ca, and the host as it has it")
-        }
-        _ if text.contains("InvalidContentType") || text.contains("corrupt message") => {
-            "there is no TLS there: write http:// and not https://".to_owned()
-        }
-        ureq::Error::Protocol(_) | ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
-            format!("{text}: is that where it speaks HTTP?")
-        }
-        _ => format!("{text}; is it running?"),
+        "its certificate is that of an authority: make one with -addext basicConstraints=critical,CA:FALSE"
+            .to_owned()
+    } else if has("certificate") {
+        format!("{text}: name the file of those who vouch for it by --ca, and the host as it has it")
+    } else if has("InvalidContentType") || has("corrupt message") {
+        "there is no TLS there: write http:// and not https://".to_owned()
+    } else if matches!(error, Protocol(_) | Http(_) | BadUri(_)) {
+        format!("{text}: is that where it speaks HTTP?")
+    } else {
+        format!("{text}; is it running?")
     }
 }
 

@@ -24,12 +24,21 @@ pub(super) fn status(
         Err(ClientError::Http { status: Some(UNAVAILABLE), why, .. }) => Some(why),
         Err(error) => return Err(error),
     };
-    let (status, herd) = (http.get("/v1/status")?, http.get("/v1/herd")?);
+    let asked = http.get("/v1/status").and_then(|status| Ok((status, http.get("/v1/herd")?)));
+    let (status, herd) = match asked {
+        // One that is drained says nothing else to newcomers.
+        Err(ClientError::Http { status: Some(UNAVAILABLE), .. }) if ailment.is_some() => {
+            (Value::Null, Value::Null)
+        }
+        asked => asked?,
+    };
     let down = list(&herd["links"]).iter().filter(|link| link["is_up"] != true).count();
     let is_well = ailment.is_none() && down == 0;
     let text = if json {
         let value = json!({ "is_well": is_well, "ailment": ailment, "status": status, "herd": herd });
         format!("{value}\n")
+    } else if let (Some(why), true) = (&ailment, status.is_null()) {
+        format!("server    {}: not well: {why}\n", http.url)
     } else {
         words(&status, &herd, ailment.as_deref(), down)
     };

@@ -73,6 +73,7 @@ fn mistakes_are_one_sentence_that_says_what_to_do() {
         ("clients --box 1,4,3,2", "the south of the box is greater"),
         ("watch --box 170,0,190,1", "a longitude is beyond 180"),
         ("watch --near 91,0", "a latitude is beyond 90"),
+        ("watch --near 1,1", "say within which --radius"),
         ("clients --near here", "near is not LATITUDE,LONGITUDE"),
         ("drain --for 2h", "--for is at most 1h"),
     ] {

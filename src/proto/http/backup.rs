@@ -48,7 +48,7 @@ struct Object<'a> {
     era: Option<u32>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     era_hash: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     forgotten: bool,
 }
 
@@ -73,7 +73,7 @@ struct End {
 pub enum BadObject {
     /// It is no object with these keys.
     #[error("it is no line of an export: {0}")]
-    NotOne(#[from] serde_json::Error),
+    NotOne(String),
     /// A key is missing, or one too many.
     #[error("a client has location, time, server and skew, a forgotten one era and era_hash alone")]
     Keys,
@@ -89,6 +89,15 @@ pub enum BadObject {
     /// The neighbours would not take it.
     #[error("it is longer than what servers tell each other")]
     TooLong,
+}
+
+impl BadObject {
+    /// What a parser says, without the place in the one line that it has seen.
+    fn not_one(error: &serde_json::Error) -> BadObject {
+        let text = error.to_string();
+        let words = text.rsplit_once(" at line ").map_or(&*text, |(words, _)| words);
+        BadObject::NotOne(words.to_owned())
+    }
 }
 
 impl Count {
@@ -182,7 +191,7 @@ pub fn stored_line(text: &[u8]) -> Result<Option<String>, BadObject> {
     if text.is_empty() || text.starts_with(END) && Count::of_end(text).is_some() {
         return Ok(None);
     }
-    let object: Object<'_> = serde_json::from_slice(text)?;
+    let object: Object<'_> = serde_json::from_slice(text).map_err(|error| BadObject::not_one(&error))?;
     let line = object.line()?;
     if line.len() > PEER_LINE_BYTES_MAX {
         return Err(BadObject::TooLong);
@@ -252,7 +261,7 @@ impl Updates for Lines {
     fn reject(&mut self, i: usize, why: Reject) {
         let why = match why {
             Reject::TooManyClients => "as many clients are known as may be (--clients-max)",
-            Reject::OutOfMemory => "clients take all the memory that they may (--memory-bytes-max)",
+            Reject::OutOfMemory => "clients take all the memory that they may (--memory-max)",
         };
         self.refused.push((self.ends[self.window.0 + i].1, why.to_owned()));
     }
@@ -262,12 +271,6 @@ fn push_json(value: &impl Serialize, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
     let _ = serde_json::to_writer(&mut *out, value);
     out.push(b'\n');
-}
-
-// Serde wants a reference.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 #[cfg(test)]

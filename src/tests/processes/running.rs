@@ -412,6 +412,10 @@ fn drained_server_lets_clients_finish_and_no_others_in() {
         line.starts_with(b"? this server takes no more connections").then_some(())
     });
     assert!(ask(&mut client, "IAMAT kiwi +2+2 1700000001").starts_with("AT "));
+    let (code, text, _) = run(&herd, "status Alford");
+    assert!(code == 1 && text.contains(": not well: this server takes no more connections"), "{text}");
+    let (code, _, noted) = run(&herd, "drain Alford");
+    assert!(code == 2 && noted.contains("because it is drained"), "{noted}");
     drop(client);
     assert_eq!(drain.ended(), (Some(0), String::new()));
     assert_eq!(herd.ended("Alford").0.code(), Some(0));
