@@ -161,13 +161,15 @@ pub(super) fn relay(programs: &Path) -> Variant {
 
 /// The servers at the door of HTTP, that of this project first: those that can be started, and why the others cannot.
 pub(super) fn of_http(programs: &Path) -> (Vec<Variant>, Vec<(String, String)>) {
-    let variant = |name: &str, program: &str, before: &[&'static str]| {
-        let (program, before) = (programs.join(program), before.to_vec());
-        let launch = Launch::Ours { program, before, after: Vec::new() };
+    let variant = |name: &str, program: &str, before: &[&'static str], after: &[&'static str]| {
+        let (program, before, after) = (programs.join(program), before.to_vec(), after.to_vec());
+        let launch = Launch::Ours { program, before, after };
         let (able, protocol) = (Able::default(), Protocol::Http);
         Variant { name: name.to_owned(), protocol, launch, able, version: Vec::new() }
     };
-    let all = [variant("threads", "proxyherd", &["serve"]), variant("hyper", "hyper", &[])];
+    // The variant knows no friends.
+    let alone = ["--friends-max", "0"];
+    let all = [variant("threads", "proxyherd", &["serve"], &alone), variant("hyper", "hyper", &[], &[])];
     let (ready, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|variant| variant.missing().is_none());
     let why = |variant: Variant| Some((variant.name.clone(), variant.missing()?));
     (ready, missing.into_iter().filter_map(why).collect())

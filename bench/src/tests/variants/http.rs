@@ -17,7 +17,9 @@ const TRANSCRIPT: &str = include_str!("../../../../src/tests/http_transcripts/ow
 
 #[test]
 fn hyper_answers_reports_as_the_threaded_server_does() {
-    let servers = [THREADS, HYPER].map(Served::start);
+    // The variant knows no friends.
+    let threads = Kind { args: &["--friends-max", "0"], ..THREADS };
+    let servers = [threads, HYPER].map(Served::start);
     let [mut threads, mut hyper] = servers.each_ref().map(Served::talk);
     let mut asked = 0;
     for (request, status) in reports() {
