@@ -15,6 +15,7 @@
 //! | [`node`] | what one member decides |
 //! | [`mod@line`] | the line protocol: framing, commands, a conversation with clients, the fast path |
 //! | [`http`] | HTTP/1.1: requests, answers, and what phones report in them |
+//! | [`mqtt`] | MQTT 3.1, 3.1.1 and 5: packets in and out, topics
 //! | [`peering`] | the protocol between servers: grammar, auth, a neighbour in, links out, anti-entropy, legacy |
 //! | [`session`] | a conversation on either port, as drivers see it |
 #![doc = ""]
@@ -24,6 +25,7 @@ pub mod geo;
 pub mod http;
 pub mod line;
 pub mod model;
+pub mod mqtt;
 pub mod node;
 pub mod peering;
 pub mod session;

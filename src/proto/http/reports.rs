@@ -86,6 +86,11 @@ impl<'a> Reports<'a> {
         Ok(())
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether there is nothing to apply.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()

@@ -13,6 +13,7 @@ pub(crate) mod grammar;
 pub(crate) mod http;
 pub(crate) mod journal;
 mod model;
+pub(crate) mod mqtt;
 mod naive;
 pub(crate) mod peer;
 pub(crate) mod places;

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::{access, client, config, forget, framing, grammar, http, journal, peer, places, proxy};
+use super::{access, client, config, forget, framing, grammar, http, journal, mqtt, peer, places, proxy};
 
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 11] = [
+const TARGETS: [(&str, Check); 12] = [
     ("access", access::check),
     ("client", client::check),
     ("config", config::check),
@@ -17,6 +17,7 @@ const TARGETS: [(&str, Check); 11] = [
     ("grammar", grammar::check),
     ("http", http::check),
     ("journal", journal::check),
+    ("mqtt", mqtt::check),
     ("peer", peer::check),
     ("places", places::check),
     ("proxy", proxy::check),

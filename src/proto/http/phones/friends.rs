@@ -1,5 +1,5 @@
 //! Friends, as both apps of OwnTracks read them in an answer: an array of their last places, and of cards with the
-//! names of people.
+//! names of people. And each of them as a message of its own, as they come from a broker.
 //!
 //! One element that an app does not take voids the whole array, and in Android up to 2.5.9 the delivery with it. So
 //! only elements that are built here are sent, with whole numbers wherever one of the apps wants them. Facts of the
@@ -13,17 +13,50 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::point::{KILOMETRE_PER_HOUR, push_decimal};
+use crate::proto::http::form;
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::sighting::Sighting;
 
 /// The most bytes of an answer: some thousand friends, or a hundred with the longest names.
 const BYTES_MAX: usize = 256 * 1024;
 
+/// The bytes of most locations.
+const LOCATION_BYTES: usize = 192;
+
 /// The last second of the year 9999, behind which no app writes a date.
 const TIME_S_MAX: u64 = 253_402_300_799;
 
 /// What no topic of a broker may have.
 const NOT_IN_TOPICS: &AsciiSet = &CONTROLS.add(b'+').add(b'#');
+
+/// A location as a message of its own, on a topic that says whose it is; `None` if the apps cannot read its time. The
+/// apps show the `tid` on the map: the one that the phone has chosen, or else the last two characters of its name.
+pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Option<Vec<u8>> {
+    let time_s = seen.time.moment().seconds;
+    if !(1..=TIME_S_MAX).contains(&time_s) {
+        return None;
+    }
+    let mut message = Friends { out: Vec::with_capacity(LOCATION_BYTES), count: 0 };
+    message.begin("location", &tid(seen.client.0, attributes));
+    message.place(seen, attributes, time_s);
+    Some(message.out)
+}
+
+/// A card as a message of its own.
+pub fn card(client: &str, attributes: Option<Attributes<'_>>, name: &str) -> Vec<u8> {
+    let mut message = Friends { out: Vec::new(), count: 0 };
+    message.begin("card", &tid(client, attributes));
+    message.text("name", name);
+    message.out.push(b'}');
+    message.out
+}
+
+/// What a friend is called on the map.
+fn tid(client: &str, attributes: Option<Attributes<'_>>) -> String {
+    let own = attributes.and_then(|attributes| attributes.get("tid")).filter(|tid| !tid.is_empty());
+    let last = || client.char_indices().nth_back(1).map_or(client, |(at, _)| &client[at..]).to_owned();
+    own.map_or_else(last, |tid| form::decode(tid.as_bytes()).into_owned())
+}
 
 /// An answer that is being written.
 #[derive(Debug)]
@@ -61,6 +94,17 @@ impl Friends {
         self.begin("location", &tid);
         let in_topic = utf8_percent_encode(seen.client.0, NOT_IN_TOPICS);
         self.text("topic", &format!("owntracks/{in_topic}"));
+        self.place(seen, attributes, time_s);
+        if self.out.len() > BYTES_MAX {
+            self.out.truncate(before);
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+
+    /// The rest of a location.
+    fn place(&mut self, seen: &Sighting<'_>, attributes: Option<Attributes<'_>>, time_s: u64) {
         let (latitude, longitude) = seen.location.texts();
         push_decimal(latitude, self.key("lat"));
         push_decimal(longitude, self.key("lon"));
@@ -78,12 +122,6 @@ impl Friends {
             self.whole(key, value);
         }
         self.out.push(b'}');
-        if self.out.len() > BYTES_MAX {
-            self.out.truncate(before);
-            return false;
-        }
-        self.count += 1;
-        true
     }
 
     /// How many friends there are.
