@@ -11,10 +11,12 @@ use clap::Args;
 use crate::config::{
     CLIENT_NAME_BYTES_FLOOR, CLIENTS_CEILING, CLIENTS_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
     FRIENDS_DEFAULT, FRIENDS_MAX, HELLO_PENDING_DEFAULT, HELLO_PENDING_MAX, LINE_BYTES_CEILING,
-    LINE_BYTES_FLOOR, Limits, MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, OUTPUT_BYTES_CEILING,
-    OUTPUT_BYTES_FLOOR, PLACES_BUDGET_MAX, PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX,
-    PLACES_CALLS_PER_ADDRESS_DEFAULT, PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX,
-    TIME_CEILING, TIME_FLOOR, VANISHED_TIME_CEILING, VANISHED_TIME_FLOOR,
+    LINE_BYTES_FLOOR, Limits, MEMORY_BYTES_CEILING, MEMORY_BYTES_FLOOR, MQTT_FILTERS_CEILING,
+    MQTT_FILTERS_DEFAULT, MQTT_IN_FLIGHT_CEILING, MQTT_IN_FLIGHT_DEFAULT, MQTT_PACKET_BYTES_CEILING,
+    MQTT_PACKET_BYTES_FLOOR, OUTPUT_BYTES_CEILING, OUTPUT_BYTES_FLOOR, PLACES_BUDGET_MAX,
+    PLACES_CALLS_DEFAULT, PLACES_CALLS_MAX, PLACES_CALLS_PER_ADDRESS_DEFAULT,
+    PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
+    VANISHED_TIME_CEILING, VANISHED_TIME_FLOOR,
 };
 
 #[derive(Debug, Args)]
@@ -101,6 +103,19 @@ pub(super) struct RawLimits {
     #[arg(long, value_name = "N", default_value_t = FRIENDS_DEFAULT,
         value_parser = count(0..=FRIENDS_MAX), allow_negative_numbers = true)]
     friends_max: u32,
+    /// How long a packet of MQTT may be; a longer one ends its connection.
+    #[arg(long, value_name = "SIZE", default_value = "64KiB",
+        value_parser = size(MQTT_PACKET_BYTES_FLOOR.into()..=MQTT_PACKET_BYTES_CEILING.into()))]
+    mqtt_packet_bytes_max: u64,
+    /// How many filters a client of MQTT may have; one more is refused.
+    #[arg(long, value_name = "N", default_value_t = MQTT_FILTERS_DEFAULT,
+        value_parser = count(1..=MQTT_FILTERS_CEILING), allow_negative_numbers = true)]
+    mqtt_filters_max: u32,
+    /// How many messages to a client of MQTT may wait for their acknowledgement; what changes meanwhile is told when it
+    /// comes.
+    #[arg(long, value_name = "N", default_value_t = MQTT_IN_FLIGHT_DEFAULT,
+        value_parser = count(1..=MQTT_IN_FLIGHT_CEILING), allow_negative_numbers = true)]
+    mqtt_in_flight_max: u32,
     /// How many calls this server makes within a minute to a provider over the network, whoever asks [default: 60 for
     /// Google, 30 for public servers of Overpass and Photon, not limited for such a server of your own].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PLACES_BUDGET_MAX)))]
@@ -137,6 +152,9 @@ impl RawLimits {
             places_calls_per_minute: self.places_calls_per_minute,
             places_calls_per_address: self.places_calls_per_address,
             friends_max: self.friends_max,
+            mqtt_packet_bytes_max: self.mqtt_packet_bytes_max as u32,
+            mqtt_filters_max: self.mqtt_filters_max,
+            mqtt_in_flight_max: self.mqtt_in_flight_max,
         }
     }
 }

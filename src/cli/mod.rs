@@ -91,7 +91,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     let auth = Auth::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
     auth.allows(member)?;
     let access = raw.access.as_deref().map(Access::load).transpose()?;
-    check_http(member, access.is_some())?;
+    check_doors(member, access.is_some())?;
     let tls = TlsFiles::of(raw.tls_cert, raw.tls_key, member)?;
     Ok(Config {
         name: member.name.clone(),
@@ -134,11 +134,11 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
 }
 
 /// Without users all that get through may report and ask for all.
-fn check_http(member: &Member, has_users: bool) -> Result<(), ConfigError> {
+fn check_doors(member: &Member, has_users: bool) -> Result<(), ConfigError> {
     // Lines in TLS are as open as lines without.
-    let is_http = |whose: &AddressUse| matches!(whose, AddressUse::Http(_) | AddressUse::Https(_));
+    let has_logins = |whose: &AddressUse| !matches!(whose, AddressUse::ClientTls(_));
     let mut exposed = member.optional_addresses().into_iter().filter(|(whose, address)| {
-        is_http(whose) && !has_users && !address.ip().to_canonical().is_loopback()
+        has_logins(whose) && !has_users && !address.ip().to_canonical().is_loopback()
     });
     match exposed.next() {
         None => Ok(()),

@@ -81,7 +81,8 @@ fn every_option_of_a_server_arrives() {
          --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
          --places-calls-max 6 --places-calls-per-minute 9 \
          --places-calls-per-address 10 --places-budget-per-minute 11 --places-budget-per-day 12 --explain \
-         --handshake-time-max 4s --friends-max 13 --http-base-path herd/two/",
+         --handshake-time-max 4s --friends-max 13 --mqtt-packet-bytes-max 128KiB --mqtt-filters-max 14 \
+         --mqtt-in-flight-max 15 --http-base-path herd/two/",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -124,6 +125,9 @@ fn every_option_of_a_server_arrives() {
         places_calls_per_minute: 9,
         places_calls_per_address: 10,
         friends_max: 13,
+        mqtt_packet_bytes_max: 128 << 10,
+        mqtt_filters_max: 14,
+        mqtt_in_flight_max: 15,
     };
     assert_eq!(config.limits, expected);
     assert_eq!(config.http_base_path.as_str(), "/herd/two");

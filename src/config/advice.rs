@@ -74,7 +74,9 @@ pub(super) fn advice(text: &str, at: usize, message: &str, keys: &Keys) -> Optio
 /// How a value is written that should have been in quotes.
 fn quoted(key: &str, bare: &str, keys: &Keys) -> Option<String> {
     let (value, what) = match key {
-        "client" | "peer" | "http" | "client_tls" | "https" => (address(bare), "an IP address and a port"),
+        "client" | "peer" | "http" | "client_tls" | "https" | "mqtt" | "mqtts" => {
+            (address(bare), "an IP address and a port")
+        }
         "expire_after" => (time(bare, EXPIRE_AFTER_SUGGESTED), "a time with its unit"),
         "max_clock_lead" => (time(bare, CLOCK_LEAD_SUGGESTED), "a time with its unit"),
         _ if (keys.is_of_herd)(key) || (keys.is_of_server)(key) => (bare.to_owned(), "the value"),

@@ -126,7 +126,7 @@ pub enum ConfigError {
         /// The rule.
         source: BadSecret,
     },
-    /// An address of HTTP that other machines can reach, and no users.
+    /// An address of HTTP or MQTT that other machines can reach, and no users.
     #[error(
         "{whose} is {address}, where any machine of that network could report and ask for all: say who may \
          (--access FILE), or give it a loopback address such as 127.0.0.1:12750"
@@ -152,7 +152,7 @@ pub enum ConfigError {
     /// A certificate or a key, and no address of TLS.
     #[error(
         "{0} has no address for TLS, so --tls-cert and --tls-key are of no use: remove them, or give it one in the \
-         herd file, such as https = \"127.0.0.1:12850\""
+         herd file, such as https = \"127.0.0.1:8443\""
     )]
     NoUseForPair(ServerName),
     /// The file of users cannot be read.
@@ -265,6 +265,10 @@ pub enum AddressUse {
     ClientTls(ServerName),
     /// The port where HTTP is spoken in TLS.
     Https(ServerName),
+    /// The port where MQTT is spoken.
+    Mqtt(ServerName),
+    /// The port where MQTT is spoken in TLS.
+    Mqtts(ServerName),
 }
 
 impl AddressUse {
@@ -275,7 +279,9 @@ impl AddressUse {
             | AddressUse::Peer(name)
             | AddressUse::Http(name)
             | AddressUse::ClientTls(name)
-            | AddressUse::Https(name) => name,
+            | AddressUse::Https(name)
+            | AddressUse::Mqtt(name)
+            | AddressUse::Mqtts(name) => name,
         }
     }
 
@@ -287,6 +293,8 @@ impl AddressUse {
             AddressUse::Http(_) => "http",
             AddressUse::ClientTls(_) => "client_tls",
             AddressUse::Https(_) => "https",
+            AddressUse::Mqtt(_) => "mqtt",
+            AddressUse::Mqtts(_) => "mqtts",
         }
     }
 }
@@ -299,6 +307,8 @@ impl fmt::Display for AddressUse {
             AddressUse::Http(name) => write!(f, "the HTTP address of {name}"),
             AddressUse::ClientTls(name) => write!(f, "the client_tls address of {name}"),
             AddressUse::Https(name) => write!(f, "the HTTPS address of {name}"),
+            AddressUse::Mqtt(name) => write!(f, "the MQTT address of {name}"),
+            AddressUse::Mqtts(name) => write!(f, "the MQTTS address of {name}"),
         }
     }
 }

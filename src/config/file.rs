@@ -47,6 +47,8 @@ struct ServerFile {
     http: Option<String>,
     client_tls: Option<String>,
     https: Option<String>,
+    mqtt: Option<String>,
+    mqtts: Option<String>,
     #[serde(default)]
     classic: bool,
 }
@@ -81,6 +83,8 @@ pub fn parse(text: &str) -> Result<Herd, ConfigError> {
         let http = optional(AddressUse::Http, server.http)?;
         let client_tls = optional(AddressUse::ClientTls, server.client_tls)?;
         let https = optional(AddressUse::Https, server.https)?;
+        let mqtt = optional(AddressUse::Mqtt, server.mqtt)?;
+        let mqtts = optional(AddressUse::Mqtts, server.mqtts)?;
         let mut member = match (server.peer, server.classic) {
             (Some(peer), false) => {
                 let peer = address(AddressUse::Peer(name.clone()), peer)?;
@@ -90,7 +94,7 @@ pub fn parse(text: &str) -> Result<Herd, ConfigError> {
             (None, false) => return Err(ConfigError::NoPeerAddress(name)),
             (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
         };
-        member = Member { http, client_tls, https, ..member };
+        member = Member { http, client_tls, https, mqtt, mqtts, ..member };
         if member.dialect == Dialect::Legacy
             && let Some((whose, _)) = member.optional_addresses().into_iter().next()
         {

@@ -13,6 +13,7 @@ use crate::proto::node::Dialect;
 const BUILT_IN_CLIENT_PORT: u16 = 12_550;
 const BUILT_IN_PEER_PORT: u16 = 12_650;
 const BUILT_IN_HTTP_PORT: u16 = 12_750;
+const BUILT_IN_MQTT_PORT: u16 = 12_850;
 const BUILT_IN_SERVERS: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
 const BUILT_IN_LINKS: [(&str, &str); 5] = [
     ("Alford", "Parker"),
@@ -37,6 +38,10 @@ pub struct Member {
     pub client_tls: Option<SocketAddr>,
     /// The address for HTTP in TLS, if there is one.
     pub https: Option<SocketAddr>,
+    /// The address for MQTT, if it is spoken.
+    pub mqtt: Option<SocketAddr>,
+    /// The address for MQTT in TLS, if there is one.
+    pub mqtts: Option<SocketAddr>,
     /// The dialect in which the other servers talk to it.
     pub dialect: Dialect,
 }
@@ -44,7 +49,17 @@ pub struct Member {
 impl Member {
     /// One of our own kind.
     pub fn herd(name: ServerName, client: SocketAddr, peer: SocketAddr) -> Member {
-        Member { name, client, peer, http: None, client_tls: None, https: None, dialect: Dialect::Herd }
+        Member {
+            name,
+            client,
+            peer,
+            http: None,
+            client_tls: None,
+            https: None,
+            mqtt: None,
+            mqtts: None,
+            dialect: Dialect::Herd,
+        }
     }
 
     /// An implementation of the original protocol.
@@ -55,14 +70,16 @@ impl Member {
     /// The addresses beside those of `client` and `peer`, each with its use.
     pub fn optional_addresses(&self) -> Vec<(AddressUse, SocketAddr)> {
         let http = self.http.map(|address| (AddressUse::Http(self.name.clone()), address));
-        http.into_iter().chain(self.tls_addresses()).collect()
+        let mqtt = self.mqtt.map(|address| (AddressUse::Mqtt(self.name.clone()), address));
+        http.into_iter().chain(mqtt).chain(self.tls_addresses()).collect()
     }
 
     /// Those where TLS is spoken.
     pub fn tls_addresses(&self) -> Vec<(AddressUse, SocketAddr)> {
         let client = self.client_tls.map(|address| (AddressUse::ClientTls(self.name.clone()), address));
         let https = self.https.map(|address| (AddressUse::Https(self.name.clone()), address));
-        client.into_iter().chain(https).collect()
+        let mqtts = self.mqtts.map(|address| (AddressUse::Mqtts(self.name.clone()), address));
+        client.into_iter().chain(https).chain(mqtts).collect()
     }
 }
 
@@ -85,10 +102,10 @@ impl Herd {
     pub fn built_in() -> Herd {
         let name = |text| ServerName::parse(text).expect("the built-in names follow the rule");
         let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let ports = (BUILT_IN_CLIENT_PORT..).zip(BUILT_IN_PEER_PORT..).zip(BUILT_IN_HTTP_PORT..);
-        let members = BUILT_IN_SERVERS.iter().zip(ports).map(|(server, ((client, peer), http))| {
-            let member = Member::herd(name(server), at(client), at(peer));
-            Member { http: Some(at(http)), ..member }
+        let members = BUILT_IN_SERVERS.iter().zip(0..).map(|(server, n)| {
+            let member = Member::herd(name(server), at(BUILT_IN_CLIENT_PORT + n), at(BUILT_IN_PEER_PORT + n));
+            let (http, mqtt) = (at(BUILT_IN_HTTP_PORT + n), at(BUILT_IN_MQTT_PORT + n));
+            Member { http: Some(http), mqtt: Some(mqtt), ..member }
         });
         let links = BUILT_IN_LINKS.iter().map(|(a, b)| (name(a), name(b)));
         Herd::new(members.collect(), links.collect(), true).expect("a test checks the built-in herd")

@@ -45,6 +45,23 @@ pub const HANDSHAKE_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// The time for a whole line: one that is typed by hand has it, one that drips in byte by byte has not.
 pub const LINE_TIME_DEFAULT: Duration = Duration::from_secs(30);
 
+/// The bytes of a packet of MQTT: a card with a small photograph fits, and a place takes 300.
+pub const MQTT_PACKET_BYTES_DEFAULT: u32 = 64 << 10;
+/// The least that may be chosen: a place fits.
+pub const MQTT_PACKET_BYTES_FLOOR: u32 = 1 << 10;
+/// The most that may be chosen: a card with a large photograph fits.
+pub const MQTT_PACKET_BYTES_CEILING: u32 = 1 << 20;
+
+/// The filters of a client of MQTT: the apps have five. Each change is compared with all of them.
+pub const MQTT_FILTERS_DEFAULT: u32 = 32;
+/// The most filters that may be chosen.
+pub const MQTT_FILTERS_CEILING: u32 = 1_024;
+
+/// Messages to a client of MQTT that wait for their acknowledgement: as many as brokers send, and a bit each here.
+pub const MQTT_IN_FLIGHT_DEFAULT: u32 = 20;
+/// The most of them that may be chosen: the bits of a number.
+pub const MQTT_IN_FLIGHT_CEILING: u32 = 32;
+
 /// The time for a client to say nothing: an hour, because a phone that means to stay reports more often, and one that
 /// comes back after an hour connects anew.
 pub const IDLE_TIME_DEFAULT: Duration = Duration::from_secs(60 * 60);
@@ -174,6 +191,12 @@ pub struct Limits {
     pub places_calls_per_address: u32,
     /// Friends in an answer to OwnTracks, 0 to [`FRIENDS_MAX`].
     pub friends_max: u32,
+    /// Bytes of a packet of MQTT, [`MQTT_PACKET_BYTES_FLOOR`] to [`MQTT_PACKET_BYTES_CEILING`].
+    pub mqtt_packet_bytes_max: u32,
+    /// Filters of a client of MQTT, 1 to [`MQTT_FILTERS_CEILING`].
+    pub mqtt_filters_max: u32,
+    /// Messages to a client of MQTT that wait for their acknowledgement, 1 to [`MQTT_IN_FLIGHT_CEILING`].
+    pub mqtt_in_flight_max: u32,
 }
 
 impl Limits {
@@ -205,6 +228,9 @@ impl Default for Limits {
             places_calls_per_minute: PLACES_CALLS_PER_MINUTE_DEFAULT,
             places_calls_per_address: PLACES_CALLS_PER_ADDRESS_DEFAULT,
             friends_max: FRIENDS_DEFAULT,
+            mqtt_packet_bytes_max: MQTT_PACKET_BYTES_DEFAULT,
+            mqtt_filters_max: MQTT_FILTERS_DEFAULT,
+            mqtt_in_flight_max: MQTT_IN_FLIGHT_DEFAULT,
         }
     }
 }

@@ -136,8 +136,18 @@ metrics! {
     http_requests,
     /// Requests of HTTP that were refused.
     http_refused,
-    /// Requests of HTTP that were refused because their token was wrong.
+    /// Requests of HTTP and clients of MQTT that were refused because their token was wrong.
     logins_failed: Login,
+    /// Messages of MQTT that clients have published.
+    mqtt_published,
+    /// Messages of MQTT on topics that are not kept here, or that their user may not publish.
+    mqtt_not_allowed: MqttTopic,
+    /// Messages of MQTT that were in no shape of OwnTracks.
+    mqtt_not_understood,
+    /// Connections of MQTT closed because of what came: no packet of it, one too long, or one that may not come.
+    mqtt_refused: MqttRefused,
+    /// Connections of MQTT that gave way to a newer one of the same client.
+    mqtt_taken_over,
     /// Messages of OwnTracks that could not be decrypted, because no key is known or another one.
     not_decrypted: PhoneKey,
     /// Connections on the client port refused because the access file does not name their network.

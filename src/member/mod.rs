@@ -21,6 +21,7 @@ mod owners;
 pub mod peer_registry;
 pub mod rate;
 pub mod rate_limit;
+mod record_set;
 pub mod recover;
 pub mod status;
 pub mod turn;

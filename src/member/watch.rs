@@ -2,19 +2,18 @@
 //!
 //! It is a position in the log, as a link is. It has no queue: one that reads slowly is told the newest of each client
 //! when it comes to that. What it costs beside its position is what it must know to say that a client is gone:
-//! - In a box, one bit for each client that it was told of there ([`Told`]): some 30 bytes for one, and half a byte
-//!   for each where they are many.
+//! - In a box, one bit for each client that it was told of there ([`RecordSet`]): some 30 bytes for one, and half a
+//!   byte for each where they are many.
 //! - Without a box nothing, because all clients that it may see were told, or will be.
 //!
 //! A watcher that comes back with a position is told what has changed since. Which clients of its box it knew then is
 //! not known any more: until it has caught up it is told that each client which changed outside of the box is gone, and
 //! that is bounded by [`RESUMED_CHANGES_MAX`].
 
-use std::collections::HashMap;
-
 use super::Member;
 use super::finder::{Finder, place};
 use super::located::Located;
+use super::record_set::RecordSet;
 use crate::proto::geo::area::Area;
 use crate::proto::model::stored_line::at_part;
 use crate::proto::store::SCAN_RECORDS_MAX;
@@ -70,7 +69,7 @@ pub struct Watch {
     /// What was found at the beginning and is yet to be told, the newest change first.
     found: Vec<(u64, u32)>,
     /// The records that the watcher of a box may have been told of.
-    told: Told,
+    told: RecordSet,
     /// How many clients had expired by then.
     departed: u64,
     /// Of clients that were forgotten before this position nothing was told.
@@ -80,10 +79,6 @@ pub struct Watch {
     is_resuming: bool,
     is_current: bool,
 }
-
-/// A set of records.
-#[derive(Debug, Default)]
-struct Told(HashMap<u32, u64>);
 
 impl Watch {
     /// Begins after a position of this run, if one is given and it can be resumed from, or with everything.
@@ -106,7 +101,7 @@ impl Watch {
             wants,
             cursor: Cursor::new(0, Source::NONE),
             found: Vec::new(),
-            told: Told::default(),
+            told: RecordSet::default(),
             departed: 0,
             forgotten_before: last,
             must_reset: true,
@@ -133,6 +128,13 @@ impl Watch {
             (_, None) => watch.departed = member.read(|node| node.store().expiry.departed.count()),
         }
         watch
+    }
+
+    /// Begins with what changes from now on, everywhere.
+    pub fn from_now(member: &Member, finder: &Finder, sees: Sees<'_>) -> Watch {
+        let durable = member.durable_seq();
+        let last = member.read(|node| node.store().last_seq().min(durable));
+        Watch::begin(member, finder, Wants::default(), Some(last), sees)
     }
 
     fn resume(&mut self, after: u64, departed: u64) {
@@ -170,20 +172,32 @@ impl Watch {
         before: Option<Sees<'_>>,
         events: &mut Vec<(u64, Event)>,
     ) -> Looked {
+        self.look_at(SCAN_RECORDS_MAX, member, sees, before, events)
+    }
+
+    /// Looks at no more than so many changes, where no more than as many events can be told now.
+    pub fn look_at(
+        &mut self,
+        records_max: usize,
+        member: &Member,
+        sees: Sees<'_>,
+        before: Option<Sees<'_>>,
+        events: &mut Vec<(u64, Event)>,
+    ) -> Looked {
+        let records_max = records_max.min(SCAN_RECORDS_MAX);
         // A thousand watchers that look at once would keep those waiting who report.
         let _permit = member.cpu_permits.acquire();
         if std::mem::take(&mut self.must_reset) {
             events.push((0, Event::Reset));
         }
         if !self.found.is_empty() {
-            self.tell_found(member, sees, events);
+            self.tell_found(records_max, member, sees, events);
             return Looked::More;
         }
         let durable = member.durable_seq();
         let looked = member.read(|node| {
             let store = node.store();
-            let mut departures =
-                store.expiry.departed.after(self.departed)?.take(SCAN_RECORDS_MAX).peekable();
+            let mut departures = store.expiry.departed.after(self.departed)?.take(records_max).peekable();
             if departures.peek().is_some() {
                 // Before the log: a record may be that of another client by now.
                 for departure in departures {
@@ -214,7 +228,7 @@ impl Watch {
                 sees,
                 before,
             };
-            let scanned = cursor.scan(store, durable, SCAN_RECORDS_MAX, |change, line| {
+            let scanned = cursor.scan(store, durable, records_max, |change, line| {
                 if let Some(event) = sorter.event(change, line) {
                     events.push((change.seq, event));
                 }
@@ -237,8 +251,14 @@ impl Watch {
     }
 
     /// Tells some of what was found at the beginning.
-    fn tell_found(&mut self, member: &Member, sees: Sees<'_>, events: &mut Vec<(u64, Event)>) {
-        let next = self.found.split_off(self.found.len().saturating_sub(SCAN_RECORDS_MAX));
+    fn tell_found(
+        &mut self,
+        records_max: usize,
+        member: &Member,
+        sees: Sees<'_>,
+        events: &mut Vec<(u64, Event)>,
+    ) {
+        let next = self.found.split_off(self.found.len().saturating_sub(records_max));
         let lines = member.read(|node| {
             let line = |&(seq, record): &(u64, u32)| {
                 let (latest, line) = node.store().change_at(record)?;
@@ -324,7 +344,7 @@ impl Wants {
 /// Sorts out what of the changes is to be told.
 struct Sorter<'a> {
     wants: &'a Wants,
-    told: &'a mut Told,
+    told: &'a mut RecordSet,
     forgotten_before: u64,
     is_resuming: bool,
     sees: Sees<'a>,
@@ -360,28 +380,6 @@ impl Sorter<'_> {
             could_see && change.seq > self.forgotten_before
         };
         is_gone.then(|| Event::Gone(client.to_owned()))
-    }
-}
-
-impl Told {
-    fn insert(&mut self, record: u32) {
-        *self.0.entry(record / 64).or_default() |= 1 << (record % 64);
-    }
-
-    fn has(&self, record: u32) -> bool {
-        self.0.get(&(record / 64)).is_some_and(|bits| bits & 1 << (record % 64) != 0)
-    }
-
-    /// Whether it was there.
-    fn remove(&mut self, record: u32) -> bool {
-        let has = self.has(record);
-        if has && let Some(bits) = self.0.get_mut(&(record / 64)) {
-            *bits &= !(1 << (record % 64));
-            if *bits == 0 {
-                self.0.remove(&(record / 64));
-            }
-        }
-        has
     }
 }
 

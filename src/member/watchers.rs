@@ -1,10 +1,14 @@
 //! What all watchers share: how many there are, and what wakes them.
 //!
 //! They wait in one place. The finder, which follows the change log anyway, wakes all of them at once, so that a report
-//! wakes one follower and not thousands; each looks for itself whether there is something for it.
+//! wakes one follower and not thousands; each looks for itself whether there is something for it. One that waits for
+//! its socket too has a bell.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::os::bell::Bell;
 use crate::os::sync::{Condvar, Mutex};
 
 /// How long a watcher rests after a look, at least: people do not see a tenth of a second, and a client that reports
@@ -30,12 +34,22 @@ struct State {
     open: u32,
     /// How often they were woken.
     woken: u64,
+    /// The bells of those who have one.
+    bells: BTreeMap<u64, Arc<Bell>>,
+    next_bell: u64,
 }
 
 /// A place among the watchers, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place<'a> {
     watchers: &'a Watchers,
+}
+
+/// A bell that is rung whenever watchers are woken, until this is dropped.
+#[derive(Debug)]
+pub struct Hung<'a> {
+    watchers: &'a Watchers,
+    key: u64,
 }
 
 impl Watchers {
@@ -54,7 +68,16 @@ impl Watchers {
         Some(Place { watchers: self })
     }
 
-    /// How many there are.
+    /// Has a bell rung from now on. Its owner watches on a connection that it has anyhow, and takes no place.
+    pub fn hang(&self, bell: Arc<Bell>) -> Hung<'_> {
+        let mut state = self.state.lock();
+        let key = state.next_bell;
+        state.next_bell += 1;
+        state.bells.insert(key, bell);
+        Hung { watchers: self, key }
+    }
+
+    /// How many have taken a place.
     pub fn open(&self) -> u32 {
         self.state.lock().open
     }
@@ -66,7 +89,9 @@ impl Watchers {
 
     /// Wakes all that wait.
     pub fn notify(&self) {
-        self.state.lock().woken += 1;
+        let mut state = self.state.lock();
+        state.woken += 1;
+        state.bells.values().for_each(|bell| bell.ring());
         self.changed.notify_all();
     }
 
@@ -77,7 +102,8 @@ impl Watchers {
 
     /// How long each of them rests after a look.
     pub fn rest(&self) -> Duration {
-        (LOOK * self.open()).max(REST)
+        let state = self.state.lock();
+        (LOOK * (state.open + state.bells.len() as u32)).max(REST)
     }
 
     /// Waits until they are woken again, or until the deadline.
@@ -97,6 +123,12 @@ impl Drop for Place<'_> {
     }
 }
 
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        self.watchers.state.lock().bells.remove(&self.key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +143,23 @@ mod tests {
         places.truncate(7);
         assert!(watchers.enter().is_some());
         assert_eq!((watchers.open(), watchers.rest()), (7, REST));
+    }
+
+    #[test]
+    fn a_bell_is_rung_once_for_each_time_that_its_owner_listens() {
+        let (watchers, bell) = (Watchers::new(1), Arc::new(Bell::new().unwrap()));
+        let rings = |bell: &Bell| rustix::io::read(bell, &mut [0_u8; 8]).is_ok();
+        let hung = watchers.hang(Arc::clone(&bell));
+        watchers.notify();
+        assert!(!rings(&bell), "nobody listened");
+        bell.listen();
+        watchers.notify();
+        watchers.notify();
+        assert!(rings(&bell) && !rings(&bell));
+        bell.listen();
+        drop(hung);
+        watchers.notify();
+        assert!(!rings(&bell));
     }
 
     #[test]

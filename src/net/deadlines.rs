@@ -2,8 +2,11 @@
 //! other side to take what is written.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::stream::{self, Stream};
@@ -54,6 +57,17 @@ pub enum Received {
     Cut,
     /// Nothing in time.
     TimedOut(TimedOut),
+}
+
+/// What ends a wait for bytes or for a bell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// Bytes, or the end of the stream.
+    Bytes,
+    /// The bell.
+    Bell,
+    /// The deadline.
+    Late,
 }
 
 /// What came of writing.
@@ -180,6 +194,58 @@ impl<'a> Deadlines<'a> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Reads what is there, without waiting; `None` if nothing is. Where TLS is spoken it must be called until then
+    /// before a wait, because what has been decrypted wakes nobody.
+    ///
+    /// # Errors
+    /// What the system says of the stream.
+    pub fn read_now(&mut self, space: &mut [u8]) -> io::Result<Option<Received>> {
+        let decrypted = self.tls.as_mut().map_or(Ok(None), |tls| tls.decrypted(space));
+        let read = match decrypted {
+            Ok(None) => self.read_at_once(space),
+            decrypted => decrypted,
+        };
+        match read {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Some(Received::Cut)),
+            read => Ok(read?.map(Received::Bytes)),
+        }
+    }
+
+    /// Waits for bytes, for a bell if there is one, or until then.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn wait(&self, bell: Option<BorrowedFd<'_>>, by: Instant) -> io::Result<Woken> {
+        loop {
+            let left = by.saturating_duration_since(clock::instant());
+            let wait = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i32::MAX.into(), tv_nsec: 0 });
+            let socket = PollFd::new(self.stream, PollFlags::IN);
+            let polled = match bell {
+                None => poll(&mut [socket], Some(&wait)).map(|count| (count > 0, false)),
+                Some(bell) => {
+                    let mut both = [socket, PollFd::from_borrowed_fd(bell, PollFlags::IN)];
+                    poll(&mut both, Some(&wait)).map(|_| {
+                        let [socket, bell] = both.map(|polled| !polled.revents().is_empty());
+                        (socket, bell)
+                    })
+                }
+            };
+            match polled {
+                // The socket first: what has come may be an acknowledgement that makes room.
+                Ok((true, _)) => return Ok(Woken::Bytes),
+                Ok((false, true)) => return Ok(Woken::Bell),
+                Ok((false, false)) => return Ok(Woken::Late),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether a part of a record of TLS has come.
+    pub fn is_mid_record(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::is_mid_record)
     }
 
     /// Writes all replies within the time for that, however little of them the other side takes at a time.

@@ -1,6 +1,7 @@
-//! What is asked of the operating system: the time, random numbers, locks and threads, permits, resource limits,
+//! What is asked of the operating system: the time, random numbers, locks and threads, permits, bells, resource limits,
 //! signals, and Unix sockets.
 
+pub mod bell;
 pub mod clock;
 pub mod random;
 pub mod resource_limits;
