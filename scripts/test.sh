@@ -63,7 +63,7 @@ tests() {
 # The programs that tests put before a server or beside it, where installing is allowed: program and Debian package.
 PROGRAMS=(
     haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
-    gpsbabel:gpsbabel openssl:openssl curl:curl chromedriver:chromium-driver
+    gpsbabel:gpsbabel openssl:openssl curl:curl mosquitto_pub:mosquitto-clients chromedriver:chromium-driver
 )
 # Those that make files of places, and bring hundreds of megabytes with them: they are used where they are there, and
 # installed if PROXYHERD_EXPORTERS is set.

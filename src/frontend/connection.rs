@@ -10,6 +10,7 @@ use socket2::SockRef;
 use super::access::AccessControl;
 use super::keys::PhoneKeys;
 use super::page::Pages;
+use super::sessions::Sessions;
 use crate::config::Herd;
 use crate::member::Member;
 use crate::member::conversation::{Conversation, Pause};
@@ -59,6 +60,8 @@ pub struct Shared<'a> {
     pub pages: &'a Pages,
     /// Asks for a stop of the server, and says by what.
     pub stop: &'a Sender<&'static str>,
+    /// The clients of MQTT that are connected.
+    pub sessions: &'a Sessions,
 }
 
 /// One connection in the line protocol or the protocol between servers.

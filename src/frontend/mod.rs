@@ -7,9 +7,11 @@ pub mod failed_logins;
 pub mod http;
 pub mod keys;
 pub mod line;
+pub mod mqtt;
 pub mod page;
 pub mod peer;
 pub mod protocol;
+pub mod sessions;
 
 use std::io;
 
@@ -31,5 +33,6 @@ fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<
         Protocol::Line | Protocol::LineTls => line::serve(shared, accepted),
         Protocol::Peer => peer::serve(shared, accepted),
         Protocol::Http | Protocol::Https => http::serve(shared, accepted),
+        Protocol::Mqtt | Protocol::Mqtts => mqtt::serve(shared, accepted),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::net::accept::Spoken;
 use crate::proto::http::response::refusal;
+use crate::proto::mqtt::encode::UNAVAILABLE;
 
 /// What is spoken at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub enum Protocol {
     Http,
     /// HTTP, encrypted.
     Https,
+    /// MQTT, with phones and home automation.
+    Mqtt,
+    /// MQTT, encrypted.
+    Mqtts,
 }
 
 impl Protocol {
@@ -29,6 +34,8 @@ impl Protocol {
             Protocol::Peer => "peer",
             Protocol::Http => "http",
             Protocol::Https => "https",
+            Protocol::Mqtt => "mqtt",
+            Protocol::Mqtts => "mqtts",
         }
     }
 
@@ -37,6 +44,7 @@ impl Protocol {
         match self {
             Protocol::Line | Protocol::LineTls | Protocol::Peer => &[],
             Protocol::Http | Protocol::Https => &["http/1.1"],
+            Protocol::Mqtt | Protocol::Mqtts => &["mqtt"],
         }
     }
 }
@@ -46,6 +54,7 @@ impl Spoken for Protocol {
         match self {
             Protocol::Line | Protocol::LineTls | Protocol::Peer => format!("? {why}\n"),
             Protocol::Http | Protocol::Https => refusal(503, &why.to_string()),
+            Protocol::Mqtt | Protocol::Mqtts => UNAVAILABLE.to_owned(),
         }
     }
 
@@ -57,6 +66,7 @@ impl Spoken for Protocol {
             Protocol::Http | Protocol::Https => {
                 refusal(400, "this port speaks TLS: use https in the address")
             }
+            Protocol::Mqtt | Protocol::Mqtts => UNAVAILABLE.to_owned(),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of wake-ups, `write` |
 //! | acks | one per link that is up | `read` |
-//! | finder | one, if HTTP is spoken | its channel of wake-ups |
+//! | finder | one, if HTTP or MQTT is spoken | its channel of wake-ups |
 //! | journal | one, if there is a journal | until something is written, the disk |
 //! | admin | one, if there is a journal | `accept` |
 //! | places | one, if they come from a file | until they are to be read again, the disk |
@@ -39,6 +39,7 @@ use crate::frontend::admin::Admin;
 use crate::frontend::keys::PhoneKeys;
 use crate::frontend::page::Pages;
 use crate::frontend::protocol::Protocol;
+use crate::frontend::sessions::Sessions;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::member::finder::{self, Finder};
@@ -147,10 +148,15 @@ impl Server {
         let peers = bind(configured.peer, None)?;
         let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
         let http = configured.http.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
+        let mqtt = configured.mqtt.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
         let certificate = config.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
         let mut encrypted = Vec::new();
         if let Some(certificate) = &certificate {
-            let addresses = [(Protocol::LineTls, configured.client_tls), (Protocol::Https, configured.https)];
+            let addresses = [
+                (Protocol::LineTls, configured.client_tls),
+                (Protocol::Https, configured.https),
+                (Protocol::Mqtts, configured.mqtts),
+            ];
             for (protocol, address) in addresses {
                 let Some(address) = address else { continue };
                 let listener = bind(address, Some(INPUT_BYTES_MAX))?;
@@ -174,6 +180,8 @@ impl Server {
             clients,
             peers,
             http,
+            mqtt,
+            sessions: Sessions::default(),
             certificate,
             encrypted,
             neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),

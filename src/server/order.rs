@@ -14,6 +14,7 @@ use crate::frontend::admin::Admin;
 use crate::frontend::keys::PhoneKeys;
 use crate::frontend::page::Pages;
 use crate::frontend::protocol::Protocol;
+use crate::frontend::sessions::Sessions;
 use crate::frontend::{self, connection};
 use crate::member::Member;
 use crate::member::finder::Finder;
@@ -44,6 +45,10 @@ pub(super) struct Parts {
     pub(super) peers: TcpListener,
     /// Where HTTP is spoken, if it is.
     pub(super) http: Option<TcpListener>,
+    /// Where MQTT is spoken, if it is.
+    pub(super) mqtt: Option<TcpListener>,
+    /// The clients of MQTT that are connected.
+    pub(super) sessions: Sessions,
     /// What the ports for TLS show, if there are any.
     pub(super) certificate: Option<Arc<Certificate>>,
     /// Where TLS is spoken.
@@ -121,10 +126,13 @@ impl<'a> Serving<'a> {
     }
 
     fn serve(&self) -> Result<(), ServeError> {
-        let Parts { member, finder, watchers, http, encrypted, gate, links, .. } = self.server;
+        let Parts { member, finder, watchers, gate, links, .. } = self.server;
         let neighbours = self.neighbours();
-        let speaks_http = http.is_some() || encrypted.iter().any(|port| port.protocol == Protocol::Https);
-        let changes = speaks_http.then(|| member.subscribe());
+        // Whoever speaks another protocol than that of lines may watch.
+        let is_watched = |door: &Door<'_, Protocol>| {
+            !matches!(door.protocol, Protocol::Line | Protocol::LineTls | Protocol::Peer)
+        };
+        let changes = self.doors().iter().any(|(_, door)| is_watched(door)).then(|| member.subscribe());
         let service = Service::new(gate, {
             let shared = self.connections();
             move |accepted| frontend::serve(shared, accepted)
@@ -198,11 +206,12 @@ impl<'a> Serving<'a> {
 
     /// Where connections come in.
     fn doors(&self) -> Vec<(&'a TcpListener, Door<'a, Protocol>)> {
-        let Parts { clients, peers, http, encrypted, .. } = self.server;
+        let Parts { clients, peers, http, mqtt, encrypted, .. } = self.server;
         let plain = |listener, protocol, class| (listener, Door { protocol, class, tls: None });
         let mut doors =
             vec![plain(clients, Protocol::Line, Class::Client), plain(peers, Protocol::Peer, Class::Peer)];
         doors.extend(http.as_ref().map(|http| plain(http, Protocol::Http, Class::Client)));
+        doors.extend(mqtt.as_ref().map(|mqtt| plain(mqtt, Protocol::Mqtt, Class::Client)));
         for Encrypted { listener, protocol, config } in encrypted {
             let door = Door { protocol: *protocol, class: Class::Client, tls: Some(config) };
             doors.push((listener, door));
@@ -221,6 +230,8 @@ impl<'a> Serving<'a> {
                 Protocol::LineTls => format!("clients in TLS on {at}"),
                 Protocol::Http => format!("HTTP on {at} {whom}"),
                 Protocol::Https => format!("HTTPS on {at} {whom}"),
+                Protocol::Mqtt => format!("MQTT on {at} {whom}"),
+                Protocol::Mqtts => format!("MQTTS on {at} {whom}"),
                 Protocol::Peer => continue,
             });
         }
@@ -242,6 +253,7 @@ impl<'a> Serving<'a> {
             base_path,
             pages,
             drained,
+            sessions,
             ..
         } = self.server;
         connection::Shared {
@@ -257,6 +269,7 @@ impl<'a> Serving<'a> {
             base_path: base_path.as_str(),
             pages,
             stop: drained,
+            sessions,
         }
     }
 

@@ -30,6 +30,7 @@ mod lifetimes;
 mod limits;
 mod logging;
 mod merge;
+mod mqtt;
 mod mutants;
 mod peers;
 mod proxied;

@@ -31,7 +31,7 @@ const CHALLENGE: &str = "Basic realm=\"proxyherd\", charset=\"UTF-8\"";
 const TOKEN_KEYS: [&str; 2] = ["token", "api_key"];
 
 /// Who asks.
-pub(super) enum Asker {
+pub(in crate::frontend) enum Asker {
     /// A program on this machine, as there is no access file.
     Local,
     /// The user of this index.
@@ -82,13 +82,44 @@ impl Asker {
         }
     }
 
+    /// Who logs in with this user and this token, at a door without requests.
+    ///
+    /// # Errors
+    /// Why one may not who may not.
+    pub(in crate::frontend) fn of_login(
+        shared: Shared<'_>,
+        user: Option<&str>,
+        token: Option<&[u8]>,
+        remote: Remote,
+    ) -> Result<Asker, NotLoggedIn> {
+        let user = user.filter(|user| !user.is_empty());
+        // Where an app has but one field, the token stands in it.
+        let (user, token) = match token.filter(|token| !token.is_empty()) {
+            Some(token) => (user, Some(token)),
+            None => (None, user.map(str::as_bytes)),
+        };
+        let Some(control) = shared.access else {
+            // The link of a share must not do more without users than it does with them.
+            let is_share = token.is_some_and(Share::is_token);
+            let is_local = remote.from.ip().to_canonical().is_loopback();
+            return if is_local && !is_share { Ok(Asker::Local) } else { Err(NotLoggedIn::NoUsers) };
+        };
+        let Some(token) = token else { return Err(NotLoggedIn::NoToken) };
+        let (access, user) = (control.current(), user.map(str::to_owned));
+        match (Login { user, token: Cow::Borrowed(token) }).user_in(&access) {
+            Some((user, token)) => Ok(Asker::User(access, user, token)),
+            None if wait_after_failure(shared, control, remote) => Err(NotLoggedIn::WrongToken),
+            None => Err(NotLoggedIn::TooMany),
+        }
+    }
+
     /// Whether it is a program on this machine, which may do everything.
     pub(super) fn is_local(&self) -> bool {
         matches!(self, Asker::Local)
     }
 
     /// The user, if there are users.
-    pub(super) fn user(&self) -> Option<&User> {
+    pub(in crate::frontend) fn user(&self) -> Option<&User> {
         match self {
             Asker::Local | Asker::Guest(_) => None,
             Asker::User(access, user, _) => Some(access.user(*user)),
@@ -96,7 +127,7 @@ impl Asker {
     }
 
     /// The same asker with the users of `access`; `None` if the token is revoked, or another user's now.
-    pub(super) fn again(&self, access: &Arc<Access>) -> Option<Asker> {
+    pub(in crate::frontend) fn again(&self, access: &Arc<Access>) -> Option<Asker> {
         match self {
             Asker::Local => Some(Asker::Local),
             Asker::Guest(share) => Some(Asker::Guest(share.clone())),
@@ -117,7 +148,7 @@ impl Asker {
     }
 
     /// Whether the asker may report as this client.
-    pub(super) fn may_report(&self, client: &str) -> bool {
+    pub(in crate::frontend) fn may_report(&self, client: &str) -> bool {
         match self {
             Asker::Local => true,
             Asker::Guest(_) => false,
@@ -126,7 +157,7 @@ impl Asker {
     }
 
     /// Whether the asker may see where this client is.
-    pub(super) fn may_see(&self, client: &str) -> bool {
+    pub(in crate::frontend) fn may_see(&self, client: &str) -> bool {
         match self {
             Asker::Local => true,
             Asker::Guest(share) => share.client == client,
@@ -142,7 +173,7 @@ impl Asker {
     }
 
     /// The name of the person whose client this is, if there are users and it is known.
-    pub(super) fn name_of(&self, client: &str) -> Option<&str> {
+    pub(in crate::frontend) fn name_of(&self, client: &str) -> Option<&str> {
         match self {
             Asker::Local | Asker::Guest(_) => None,
             Asker::User(access, ..) => access.name_of(client),
@@ -150,7 +181,7 @@ impl Asker {
     }
 
     /// Who it is and from where, for the log.
-    pub(super) fn at(&self, remote: Remote) -> String {
+    pub(in crate::frontend) fn at(&self, remote: Remote) -> String {
         match self {
             Asker::Local => remote.to_string(),
             Asker::Guest(_) => format!("a guest at {remote}"),
@@ -159,7 +190,7 @@ impl Asker {
     }
 
     /// Whether the asker may ask how the server is, and forget clients.
-    pub(super) fn is_admin(&self) -> bool {
+    pub(in crate::frontend) fn is_admin(&self) -> bool {
         match self {
             Asker::Local => true,
             Asker::Guest(_) => false,
@@ -174,6 +205,23 @@ impl Asker {
             Asker::Local | Asker::User(..) => None,
         }
     }
+}
+
+/// Why one is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::frontend) enum NotLoggedIn {
+    /// It is another machine, and there are no users.
+    #[error("only programs on the same machine are served, because there are no users: see --access")]
+    NoUsers,
+    /// It shows none.
+    #[error("this needs the token of a user")]
+    NoToken,
+    /// It is wrong.
+    #[error("the token is wrong, or not this user's")]
+    WrongToken,
+    /// Too many wrong ones are being refused.
+    #[error("too many wrong tokens are being refused")]
+    TooMany,
 }
 
 impl Login<'_> {
@@ -199,16 +247,22 @@ fn has_ended(member: &Member, share: &Share) -> bool {
     clock::now().seconds >= share.until_s || era.is_some_and(|era| era != share.era)
 }
 
-/// The answer to a wrong token, which waits the longer the more of them have come from there.
+/// The answer to a wrong token.
 fn failed(shared: Shared<'_>, control: &AccessControl, remote: Remote) -> Response {
+    match wait_after_failure(shared, control, remote) {
+        true => unauthorised("the token is wrong, or not this user's"),
+        false => Response::problem(429, "too many wrong tokens are being refused").with("Retry-After", "5"),
+    }
+}
+
+/// Waits after a wrong token, the longer the more of them have come from there. Whether there was a place to wait.
+fn wait_after_failure(shared: Shared<'_>, control: &AccessControl, remote: Remote) -> bool {
     let what = format_args!("{remote} has shown a wrong token");
     shared.member.metrics.count_and_warn(Event::Login, remote.from, what);
     let wait = control.failed.wait_of(network(remote.from.ip()), clock::instant());
-    let Some(_place) = control.failed.place_to_wait() else {
-        return Response::problem(429, "too many wrong tokens are being refused").with("Retry-After", "5");
-    };
+    let Some(_place) = control.failed.place_to_wait() else { return false };
     shared.gate.open.pause(wait);
-    unauthorised("the token is wrong, or not this user's")
+    true
 }
 
 fn unauthorised(why: &str) -> Response {

@@ -1,6 +1,6 @@
 //! The door of HTTP/1.1: phones report, programs ask. One thread serves a connection, one request after the other.
 
-mod access;
+pub(super) mod access;
 mod answer;
 mod asked;
 mod backup;

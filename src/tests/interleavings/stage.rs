@@ -10,6 +10,7 @@ use super::model::{TcpListener, TcpStream};
 use crate::config::{self, Config, Durability, Herd, JournalOptions};
 use crate::frontend::page::Pages;
 use crate::frontend::protocol::Protocol;
+use crate::frontend::sessions::Sessions;
 use crate::frontend::{self, connection};
 use crate::journal::{Disk, RealDisk};
 use crate::member::finder::Finder;
@@ -126,6 +127,7 @@ impl Unserved {
             base_path: "",
             pages,
             stop: &stop,
+            sessions: &Sessions::default(),
         };
         frontend::serve(
             shared,

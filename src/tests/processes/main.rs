@@ -16,6 +16,7 @@ mod killing;
 mod limits;
 mod log;
 mod map;
+mod mqtt;
 mod programs;
 mod proxies;
 mod real;
