@@ -48,9 +48,9 @@
 //! place is asked of [`member::finder`], a follower of the change log with an index by place
 //! ([`proto::geo::spatial_index`]).
 //!
-//! A message of MQTT goes the way of a request: [`frontend::mqtt`] reads it with [`proto::mqtt::decode`], makes points of it
-//! as HTTP does, and acknowledges it when [`member::Member::report`] has made them durable. A subscriber is a follower of
-//! the change log as a stream is ([`member::watch`]), which waits for its socket and for a bell ([`os::bell`]) at once.
+//! A message of MQTT goes the way of a request: [`frontend::mqtt`] reads it with [`proto::mqtt::decode`], makes points
+//! of it as HTTP does, and acknowledges it when [`member::Member::report`] has made them durable. A subscriber follows
+//! the change log as a stream does ([`member::watch`]), and waits for its socket and a bell ([`os::bell`]) at once.
 //!
 //! The files of the map page, in `frontend/page`, are compressed by `src/build.rs` and sent by [`frontend::page`]. All
 //! that they show they ask for, as any program does.

@@ -115,9 +115,10 @@ impl Phone {
         let mut bytes = Vec::new();
         for at in from..from + count {
             let topic = format!("owntracks/p/{at}");
-            let body =
-                [&[0, topic.len() as u8][..], topic.as_bytes(), &[0, 1], location(1_700_000_000).as_bytes()];
-            let body = body.concat();
+            let mut body = vec![0, topic.len() as u8];
+            body.extend_from_slice(topic.as_bytes());
+            body.extend([0, 1]);
+            body.extend(location(1_700_000_000).into_bytes());
             bytes.extend([0x32, body.len() as u8]);
             bytes.extend(body);
         }
