@@ -108,7 +108,7 @@ fn a_wrong_herd_is_one_sentence_and_exit_code_2() {
         (toml.replace("\"Alford\", \"Parker\"", "\"Alford\", \"Nobody\""), "names \"Nobody\""),
         (toml.replace("\"Alford\", \"Powell\"", "\"Parker\", \"Alford\""), "is there twice"),
         (toml.clone() + server, "cannot reach Zoe: add a link between them"),
-        (toml.clone() + "[servers.Alford]\n", "line 38, column 10: this name is there twice"),
+        (toml.clone() + "[servers.Alford]\n", "line 43, column 10: this name is there twice"),
         (toml.replace("catch_up", "catchup"), "unknown field `catchup`"),
     ];
     for (text, sentence) in cases {
