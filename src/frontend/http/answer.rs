@@ -32,13 +32,14 @@ pub(super) enum Answer<'a> {
 
 /// Answers a request.
 pub(super) fn answer<'a>(asked: Asked<'a, '_>) -> Answer<'a> {
-    if Route::of(asked.request.path()) == Route::Events && Route::Events.allows(asked.request.method()) {
+    let route = Route::of(asked.request.path());
+    if route == Route::Events && route.allows(asked.request.method()) {
         return events::begin(&asked).map_or_else(Answer::Whole, Answer::Events);
     }
-    if Route::of(asked.request.path()) == Route::Export && Route::Export.allows(asked.request.method()) {
+    if route == Route::Export && route.allows(asked.request.method()) {
         return exported(&asked).map_or_else(Answer::Whole, Answer::Export);
     }
-    Answer::Whole(whole(asked))
+    Answer::Whole(whole(asked, route))
 }
 
 fn exported<'a>(asked: &Asked<'a, '_>) -> Result<Export<'a>, Response> {
@@ -50,9 +51,9 @@ fn exported<'a>(asked: &Asked<'a, '_>) -> Result<Export<'a>, Response> {
     Ok(Export::begin(asked, &asker))
 }
 
-fn whole(asked: Asked<'_, '_>) -> Response {
+fn whole(asked: Asked<'_, '_>, route: Route<'_>) -> Response {
     let request = asked.request;
-    let (route, method) = (Route::of(request.path()), request.method());
+    let method = request.method();
     // How the server is may be asked from anywhere that gets through, because it names no client.
     if route == Route::Health && route.allows(method) {
         return status::health(asked.shared);

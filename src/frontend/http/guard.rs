@@ -118,8 +118,8 @@ fn is_loopback(host: &[u8]) -> bool {
     if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
         return false;
     }
-    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    is_address || name.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+    let is_address = || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    name.trim_end_matches('.').eq_ignore_ascii_case("localhost") || is_address()
 }
 
 #[cfg(test)]

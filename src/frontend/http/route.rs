@@ -12,6 +12,9 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// part of a backup.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
+/// The most parts of a path that leads anywhere, with the slash that people write behind it.
+const PARTS_MAX: usize = 5;
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -67,11 +70,16 @@ pub(super) enum App<'a> {
 impl<'a> Route<'a> {
     /// The route of a path.
     pub(super) fn of(path: &'a [u8]) -> Route<'a> {
-        let path = without_token(path);
-        let parts: Vec<Cow<'a, str>> = path.split(|&byte| byte == b'/').skip(1).map(form::decode).collect();
-        let names: Vec<&str> = parts.iter().map(|part| &**part).collect();
+        let mut parts = [const { Cow::Borrowed("") }; PARTS_MAX];
+        let mut count = 0;
+        for part in without_token(path).split(|&byte| byte == b'/').skip(1) {
+            let Some(place) = parts.get_mut(count) else { return Route::Unknown };
+            *place = form::decode(part);
+            count += 1;
+        }
+        let names = parts.each_ref().map(|part| &**part);
         // People write a slash behind a path, too.
-        let names = match &names[..] {
+        let names = match &names[..count] {
             [rest @ .., ""] if !rest.is_empty() => rest,
             all => all,
         };
@@ -150,7 +158,8 @@ impl<'a> Route<'a> {
 
     /// Whether it may be asked for with this method.
     pub(super) fn allows(&self, method: &[u8]) -> bool {
-        !method.is_empty() && self.methods().split(", ").any(|allowed| allowed.as_bytes() == method)
+        !method.is_empty()
+            && self.methods().split(',').any(|allowed| allowed.trim_ascii_start().as_bytes() == method)
     }
 }
 

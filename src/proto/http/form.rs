@@ -13,7 +13,11 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// Undoes percent-encoding. What is no UTF-8 then is read as Latin-1, which has a character for each byte: no two names
 /// become one.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    let decoded: Cow<'_, [u8]> = percent_decode(bytes).into();
+    // Most have nothing that is encoded, which is seen sooner than each byte is looked at.
+    let decoded = match memchr::memchr(b'%', bytes) {
+        None => Cow::Borrowed(bytes),
+        Some(_) => percent_decode(bytes).into(),
+    };
     match decoded {
         Cow::Borrowed(bytes) => {
             std::str::from_utf8(bytes).map_or_else(|_| latin_1(bytes).into(), Cow::Borrowed)
@@ -72,9 +76,13 @@ pub fn to_base64_url(bytes: &[u8]) -> String {
 /// A text as a part of a client's name: encoded is what would end a field of a line, a part of a path or a topic of a
 /// broker, and the percent sign itself.
 pub fn name_part(text: &str) -> String {
+    let is_encoded = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'/' | b'%' | b'+' | b'#');
+    if !text.bytes().any(is_encoded) {
+        return text.to_owned();
+    }
     let mut name = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_ascii_control() || matches!(character, ' ' | '/' | '%' | '+' | '#') {
+        if u8::try_from(character).is_ok_and(is_encoded) {
             name += &format!("%{:02X}", u32::from(character));
         } else {
             name.push(character);

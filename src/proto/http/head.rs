@@ -3,6 +3,7 @@
 //! Requests that two servers could understand in two ways are refused, because a proxy before us may be the other one:
 //! more than one length, a length beside chunks, other transfer codings, folded lines, bare CR or LF. Source: RFC 9112.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The most header fields of a request. Real clients send under thirty, behind proxies a few more.
@@ -59,9 +60,9 @@ impl BadRequest {
 impl Head {
     /// Reads a whole head, which ends with an empty line, and all of whose line ends are right.
     pub(super) fn parse(bytes: &[u8]) -> Result<Head, BadRequest> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut request = httparse::Request::new(&mut headers);
-        match request.parse(bytes) {
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(bytes, &mut headers) {
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(bad("the head is cut off")),
             Err(httparse::Error::TooManyHeaders) => {
@@ -127,18 +128,22 @@ fn is_of_other_version(bytes: &[u8]) -> bool {
     version.starts_with(b"HTTP/") && !matches!(version, b"HTTP/1.1" | b"HTTP/1.0")
 }
 
-/// Every line must end with CRLF, and no CR or LF may stand elsewhere: others take such a byte for a line end, or not.
-pub(super) fn check_line_ends(bytes: &[u8]) -> Result<(), BadRequest> {
-    for at in memchr::memchr2_iter(b'\r', b'\n', bytes) {
-        let is_paired = match bytes[at] {
-            b'\r' => bytes.get(at + 1) == Some(&b'\n'),
-            _ => at > 0 && bytes[at - 1] == b'\r',
-        };
-        if !is_paired {
-            return Err(bad("a line of the head does not end with CR and LF"));
+/// Where the head ends, behind its empty line; `None` if that has not come. Every line must end with CRLF, and no CR or
+/// LF may stand elsewhere: others take such a byte for a line end, or not. That is said before the end is there, too: a
+/// client with other line ends would wait for an answer that never comes.
+pub(super) fn end_of(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
+    let mut line = 0;
+    while let Some(length) = memchr::memchr2(b'\r', b'\n', &bytes[line..]) {
+        let is_empty = length == 0 && line > 0;
+        match &bytes[line + length..] {
+            [b'\r', b'\n', ..] if is_empty => return Ok(Some(line + 2)),
+            [b'\r', b'\n', ..] => line += length + 2,
+            // What came last may be half of a line end.
+            [b'\r'] => return Ok(None),
+            _ => return Err(bad("a line of the head does not end with CR and LF")),
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 struct Fields<'a, 'b> {

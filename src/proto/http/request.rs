@@ -8,7 +8,7 @@
 
 use super::chunked::Chunked;
 use super::form;
-use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, check_line_ends};
+use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, end_of};
 
 /// The bytes that are read at once.
 const READ_BYTES: usize = 4 * 1024;
@@ -198,15 +198,9 @@ impl Reader {
         if line > REQUEST_LINE_BYTES_MAX {
             return Err(BadRequest::new(414, "the target is too long"));
         }
-        let is_end = |&at: &usize| bytes[..at].ends_with(b"\r") && bytes[at + 1..].starts_with(b"\r\n");
-        let end = memchr::memchr_iter(b'\n', bytes).find(is_end).map(|at| at - 1);
-        // Before the end is there, too: a client with other line ends would wait for an answer that never comes. What
-        // came last may be half of a line end.
-        let lines = end.map_or(bytes.strip_suffix(b"\r").unwrap_or(bytes), |end| &bytes[..end + 4]);
-        check_line_ends(lines)?;
-        match end {
-            Some(end) if end + 4 <= HEAD_BYTES_MAX => {
-                self.state = State::Head(Head::parse(&bytes[..end + 4])?, Coming::Unbounded);
+        match end_of(bytes)? {
+            Some(end) if end <= HEAD_BYTES_MAX => {
+                self.state = State::Head(Head::parse(&bytes[..end])?, Coming::Unbounded);
                 Ok(Progress::Head)
             }
             None if bytes.len() < HEAD_BYTES_MAX => Ok(Progress::More),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -13,7 +13,17 @@ use serde_json::value::RawValue;
 const ELEMENTS_MAX: usize = 10_000;
 
 /// A value that may be missing, null, or of another type than it should.
-pub(super) type Raw<'a> = Option<&'a RawValue>;
+pub(super) type Raw<'a> = Option<Value<'a>>;
+
+/// A value, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Value<'a>(pub &'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value<'a>, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|raw| Value(raw.get()))
+    }
+}
 
 /// A key, borrowed unless it has escapes.
 #[derive(Deserialize)]
@@ -58,7 +68,7 @@ macro_rules! last_value_counts {
 pub(super) use last_value_counts;
 
 /// Elements that are not read yet, [`ELEMENTS_MAX`] at most. Each takes more memory than its text may.
-pub(super) struct Elements<'a>(pub Vec<&'a RawValue>);
+pub(super) struct Elements<'a>(pub Vec<Value<'a>>);
 
 /// Reads an object; `None` for anything else. Without a look at its beginning an array would be read as one whose
 /// members have their places.
@@ -75,14 +85,75 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
     }
 }
 
+/// An object of which single values are looked at.
+pub(super) trait Members<'a>: Default {
+    /// Where the value of this key belongs; `None` if nobody looks at it.
+    fn place(&mut self, key: &str) -> Option<&mut Raw<'a>>;
+}
+
+/// Reads an object by its members; `None` for anything else. Of a key that is there twice the last value counts.
+pub(super) fn object_of<'a, T: Members<'a>>(text: &'a [u8]) -> Option<T> {
+    plain_object(text).or_else(|| object(text).map(|ByMembers(object, _)| object))
+}
+
+/// Reads an object as apps write it: without white space, and its values texts without escapes, numbers without an
+/// exponent, or words. Every other text, be it good or bad, is left to `serde_json`, which reads this one alike and
+/// takes four times as long.
+fn plain_object<'a, T: Members<'a>>(text: &'a [u8]) -> Option<T> {
+    let mut rest = std::str::from_utf8(text).ok()?.strip_prefix('{')?;
+    let mut object = T::default();
+    loop {
+        let key = plain_text(rest)?;
+        rest = rest[key.len()..].strip_prefix(':')?;
+        let value = match rest.as_bytes().first()? {
+            b'"' => plain_text(rest)?,
+            b'-' | b'0'..=b'9' => plain_number(rest)?,
+            _ => ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word))?,
+        };
+        let value = &rest[..value.len()];
+        if let Some(place) = object.place(&key[1..key.len() - 1]) {
+            *place = (value != "null").then_some(Value(value));
+        }
+        rest = &rest[value.len()..];
+        if rest == "}" {
+            return Some(object);
+        }
+        rest = rest.strip_prefix(',')?;
+    }
+}
+
+/// The text at the start, with its quotation marks, if it has no escapes.
+fn plain_text(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('"')?;
+    let end = inside.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
+    (inside.as_bytes()[end] == b'"').then(|| &text[..end + 2])
+}
+
+/// The number at the start, if nothing is wrong with it up to an exponent.
+fn plain_number(text: &str) -> Option<&str> {
+    let digits =
+        |from: usize| text.as_bytes()[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(text.starts_with('-'));
+    let whole = digits(sign);
+    let end = sign + whole;
+    if whole == 0 || whole > 1 && text[sign..].starts_with('0') {
+        return None;
+    }
+    if !text[end..].starts_with('.') {
+        return Some(&text[..end]);
+    }
+    let fraction = digits(end + 1);
+    (fraction > 0).then(|| &text[..end + 1 + fraction])
+}
+
 /// Reads a value as an object.
 pub(super) fn object_in<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
-    object(raw?.get().as_bytes())
+    object(raw?.0.as_bytes())
 }
 
 /// A number or a text, as text; `None` for anything else.
 pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    let value = raw?.get();
+    let Value(value) = raw?;
     match value.as_bytes().first()? {
         // Most have no escapes.
         b'"' if memchr::memchr(b'\\', value.as_bytes()).is_none() => {
@@ -96,10 +167,39 @@ pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
 
 /// Whether a value is true.
 pub(super) fn is_true(raw: Raw<'_>) -> Option<bool> {
-    match raw?.get() {
+    match raw?.0 {
         "true" | "1" | "\"true\"" => Some(true),
         "false" | "0" | "\"false\"" => Some(false),
         _ => None,
+    }
+}
+
+/// An object that `serde_json` reads by its members.
+struct ByMembers<'a, T>(T, PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a, T: Members<'a>> Deserialize<'de> for ByMembers<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByMembers<'a, T>, D::Error> {
+        deserializer.deserialize_map(ByMembers(T::default(), PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a, T: Members<'a>> Visitor<'de> for ByMembers<'a, T> {
+    type Value = ByMembers<'a, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<ByMembers<'a, T>, A::Error> {
+        while let Some(Key(key)) = members.next_key::<Key<'de>>()? {
+            match self.0.place(&key) {
+                Some(place) => *place = members.next_value()?,
+                None => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -115,7 +215,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Elements<'a>, A::Error> {
                 let mut elements = Vec::new();
-                while let Some(element) = values.next_element::<&'de RawValue>()? {
+                while let Some(element) = values.next_element()? {
                     if elements.len() == ELEMENTS_MAX {
                         return Err(A::Error::custom("too many elements"));
                     }
@@ -125,5 +225,78 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
             }
         }
         deserializer.deserialize_seq(Bounded(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All values of some keys.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Some3<'a>([Raw<'a>; 3]);
+
+    impl<'a> Members<'a> for Some3<'a> {
+        fn place(&mut self, key: &str) -> Option<&mut Raw<'a>> {
+            let at = ["a", "lat", "_type"].iter().position(|name| *name == key)?;
+            Some(&mut self.0[at])
+        }
+    }
+
+    fn by_serde(text: &[u8]) -> Option<Some3<'_>> {
+        object(text).map(|ByMembers(object, _)| object)
+    }
+
+    #[test]
+    fn plain_objects_are_read_as_serde_json_reads_them() {
+        let plain = [
+            r#"{"_type":"location","lat":-12.50,"b":true,"a":null,"x":"\u{e4}\u{7f}"}"#,
+            r#"{"a":0,"a":0.5,"lat":10,"_type":false,"":""}"#,
+            r#"{"a":1,"a":null}"#,
+        ];
+        let plain = plain.map(|text| text.replace("\\u{e4}\\u{7f}", "\u{e4}\u{7f}"));
+        for text in &plain {
+            assert!(plain_object::<Some3<'_>>(text.as_bytes()).is_some(), "{text}");
+            // Every one of these is one byte away from something else.
+            for at in 0..text.len() {
+                for byte in *b"\"\\{}[],:-+.01eE tfn\n\0\x80\xff" {
+                    let mut put = text.clone().into_bytes();
+                    put[at] = byte;
+                    let mut more = text.clone().into_bytes();
+                    more.insert(at, byte);
+                    let less = [&text.as_bytes()[..at], &text.as_bytes()[at + 1..]].concat();
+                    for text in [put, more, less] {
+                        if let Some(object) = plain_object::<Some3<'_>>(&text) {
+                            let shown = String::from_utf8_lossy(&text);
+                            assert_eq!(Some(object), by_serde(&text), "{shown}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_objects_are_left_to_serde_json() {
+        for (text, is_one) in [
+            ("{}", true),
+            (" {\"a\":1}", true),
+            ("{\"a\": 1}", true),
+            ("{\"a\":1e5}", true),
+            ("{\"a\":\"\\u00e4\"}", true),
+            ("{\"a\":[1]}", true),
+            ("{\"a\":{}}", true),
+            ("{\"a\":01}", false),
+            ("{\"a\":1.}", false),
+            ("{\"a\":-}", false),
+            ("{\"a\":\"\n\"}", false),
+            ("{\"a\":1,}", false),
+            ("{\"a\":nul}", false),
+            ("{\"a\":1}}", false),
+            ("[1]", false),
+        ] {
+            assert_eq!(plain_object::<Some3<'_>>(text.as_bytes()), None, "{text}");
+            assert_eq!(object_of::<Some3<'_>>(text.as_bytes()).is_some(), is_one, "{text}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Only `location` moves a client. Its other messages are understood, answered, and not kept. Speeds are in km/h,
 //! accuracies and altitudes in metres, the battery in percent. Source: booklet of OwnTracks, "JSON"; the apps' sources.
 
-use super::json::{Raw, last_value_counts, object, text};
+use super::json::{Members, Raw, object_of, text};
 use super::point::{KILOMETRE_PER_HOUR, Point, Said};
 use super::{NotUnderstood, Taken};
 use crate::proto::http::form;
@@ -64,27 +64,32 @@ struct Message<'a> {
     data: Raw<'a>,
 }
 
-last_value_counts!(Message {
-    "_type" => kind,
-    "lat" => lat,
-    "lon" => lon,
-    "tst" => tst,
-    "acc" => acc,
-    "alt" => alt,
-    "vac" => vac,
-    "vel" => vel,
-    "cog" => cog,
-    "batt" => batt,
-    "bs" => bs,
-    "tid" => tid,
-    "t" => trigger,
-    "topic" => topic,
-    "data" => data,
-});
+impl<'a> Members<'a> for Message<'a> {
+    fn place(&mut self, key: &str) -> Option<&mut Raw<'a>> {
+        Some(match key {
+            "_type" => &mut self.kind,
+            "lat" => &mut self.lat,
+            "lon" => &mut self.lon,
+            "tst" => &mut self.tst,
+            "acc" => &mut self.acc,
+            "alt" => &mut self.alt,
+            "vac" => &mut self.vac,
+            "vel" => &mut self.vel,
+            "cog" => &mut self.cog,
+            "batt" => &mut self.batt,
+            "bs" => &mut self.bs,
+            "tid" => &mut self.tid,
+            "t" => &mut self.trigger,
+            "topic" => &mut self.topic,
+            "data" => &mut self.data,
+            _ => return None,
+        })
+    }
+}
 
 /// Whether a body is a message of OwnTracks: an object with a `_type`.
 pub fn is_message(body: &[u8]) -> bool {
-    object::<Message<'_>>(body).is_some_and(|message| message.kind.is_some())
+    object_of::<Message<'_>>(body).is_some_and(|message| message.kind.is_some())
 }
 
 /// Reads a body. An empty one is what the app sends when a friend was deleted.
@@ -96,7 +101,7 @@ pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
         return Ok(Taken { sender: Message::default().client(whose), ..Taken::default() });
     }
     let message: Message<'_> =
-        object(body).ok_or(NotUnderstood("the body is no JSON object of OwnTracks"))?;
+        object_of(body).ok_or(NotUnderstood("the body is no JSON object of OwnTracks"))?;
     let sender = message.client(whose);
     match text(message.kind).as_deref() {
         Some("location") => {}

@@ -7,9 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
-
-use super::json::{Elements, Raw, is_true, last_value_counts, object, object_in, text};
+use super::json::{Elements, Raw, Value, is_true, last_value_counts, object, object_in, text};
 use super::point::{KNOT, Point, Said, time_or_now};
 use super::{NotUnderstood, Taken, Useless};
 use crate::proto::http::form::{self, value};
@@ -69,7 +67,7 @@ fn read_array(body: &[u8], query: &[(String, String)], now: Moment) -> Result<Ta
         .map_err(|_| NotUnderstood("the body is no JSON array of up to 10,000 points"))?;
     let (mut taken, mut not_understood) = (Taken::default(), None);
     for object in &objects {
-        match read_flat(object.get().as_bytes(), query, now) {
+        match read_flat(object.0.as_bytes(), query, now) {
             Ok(point) => taken.take(point),
             Err(why) => {
                 not_understood = Some(why);
@@ -89,14 +87,14 @@ fn read_flat(
     query: &[(String, String)],
     now: Moment,
 ) -> Result<Result<Point, Useless>, NotUnderstood> {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> =
+    let members: BTreeMap<Cow<'_, str>, Value<'_>> =
         object(body).ok_or(NotUnderstood("the body is no JSON object of Traccar Client"))?;
-    let flat = |raw: &RawValue| match raw.get() {
+    let flat = |value: Value<'_>| match value.0 {
         word @ ("true" | "false") => Some(word.to_owned()),
-        _ => text(Some(raw)).map(Cow::into_owned),
+        _ => text(Some(value)).map(Cow::into_owned),
     };
     let members: BTreeMap<&str, String> =
-        members.iter().filter_map(|(key, raw)| Some((&**key, flat(raw)?))).collect();
+        members.iter().filter_map(|(key, value)| Some((&**key, flat(*value)?))).collect();
     read_values(
         |keys: &[&'static str]| {
             let member = keys.iter().find_map(|key| members.get(key)).filter(|it| !it.is_empty());
