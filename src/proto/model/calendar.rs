@@ -53,20 +53,20 @@ pub fn date_time(moment: Moment) -> String {
     let (year, month, day) = date(moment.seconds / 86_400);
     let [hour, minute, second] = clock(moment);
     let parts = [year as u64, month as u64, day as u64, hour, minute, second];
-    filled("0000-00-00T00:00:00Z".to_owned(), parts, [4, 7, 10, 13, 16, 19])
+    let mut text = *b"0000-00-00T00:00:00Z";
+    fill(&mut text, parts, [4, 7, 10, 13, 16, 19]);
+    String::from_utf8(text.to_vec()).unwrap_or_default()
 }
 
-/// A text in which numbers stand, each in the place of zeros that end there. A list has a thousand dates, and every
-/// answer has one: formatting would take as long as much else.
-fn filled<const N: usize>(text: String, numbers: [u64; N], ends: [usize; N]) -> String {
-    let mut text = text.into_bytes();
+/// Puts numbers into a text, each in the place of zeros that end there. A list has a thousand dates, and every answer
+/// has one: formatting would take as long as much else.
+fn fill<const N: usize>(text: &mut [u8], numbers: [u64; N], ends: [usize; N]) {
     for (mut number, end) in numbers.into_iter().zip(ends) {
         for digit in text[..end].iter_mut().rev().take_while(|byte| byte.is_ascii_digit()) {
             *digit = b'0' + (number % 10) as u8;
             number /= 10;
         }
     }
-    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The moment as HTTP writes it: `Fri, 27 Nov 2026 10:30:00 GMT`.
@@ -78,8 +78,11 @@ pub fn http_date(moment: Moment) -> String {
     let (year, month, day) = date(days);
     let [hour, minute, second] = clock(moment);
     let (name, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
-    let text = [name, ", 00 ", month, " 0000 00:00:00 GMT"].concat();
-    filled(text, [day as u64, year as u64, hour, minute, second], [7, 16, 19, 22, 25])
+    let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    text[..3].copy_from_slice(name.as_bytes());
+    text[8..11].copy_from_slice(month.as_bytes());
+    fill(&mut text, [day as u64, year as u64, hour, minute, second], [7, 16, 19, 22, 25]);
+    String::from_utf8(text.to_vec()).unwrap_or_default()
 }
 
 fn clock(moment: Moment) -> [u64; 3] {
