@@ -101,8 +101,8 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
 /// Threads that refuse connections and keep some of them for a moment: one that accepts for each port, and the one that
 /// starts threads.
 fn refusers(config: &Config) -> u64 {
-    let Member { http, https, client_tls, .. } = config.member();
-    let ports = [http, https, client_tls].into_iter().flatten().count() as u64;
+    let Member { http, https, client_tls, mqtt, mqtts, .. } = config.member();
+    let ports = [http, https, client_tls, mqtt, mqtts].into_iter().flatten().count() as u64;
     2 + ports + 1
 }
 
