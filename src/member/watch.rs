@@ -2,13 +2,13 @@
 //!
 //! It is a position in the log, as a link is. It has no queue: one that reads slowly is told the newest of each client
 //! when it comes to that. What it costs beside its position is what it must know to say that a client is gone:
-//! - In a box, one bit for each client that it was told of there ([`RecordSet`]): some 30 bytes for one, and half a
+//! - In a box, one bit for each client that it was told of there (`record_set`): some 30 bytes for one, and half a
 //!   byte for each where they are many.
 //! - Without a box nothing, because all clients that it may see were told, or will be.
 //!
 //! A watcher that comes back with a position is told what has changed since. Which clients of its box it knew then is
 //! not known any more: until it has caught up it is told that each client which changed outside of the box is gone, and
-//! that is bounded by [`RESUMED_CHANGES_MAX`].
+//! that is bounded by `RESUMED_CHANGES_MAX`.
 
 use super::Member;
 use super::finder::{Finder, place};
