@@ -3,7 +3,7 @@
 # What happens: the command of osmtogeojson spreads an element's tags among the properties and writes the kind and the
 # number of the element as one id (`"name": …`, `"id": "node/1"`). Its library leaves them in `properties.tags`, with
 # `type` and a number as `id`: a reader that looks for `properties.name` finds no name in any place.
-# Whom it hurts: whoever reads files of places. Both forms are about, and nothing in a file says which one it is.
+# Whom it hurts: readers of files of places. Both forms are about, and nothing in a file says which one it is.
 #
 # Needs Node.js with npm. Takes some ten seconds.
 set -euo pipefail

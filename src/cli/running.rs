@@ -25,7 +25,7 @@ Examples:
   proxyherd share jane/phone --for 1day --url https://herd.example \\
       --token-file jane.token
 
-Whoever has the link sees this client until the end and nothing else,
+Everyone who has the link sees this client until the end and nothing else,
 on every server of the herd. It ends sooner if the client is
 forgotten. A herd without a secret has no links.";
 
@@ -62,7 +62,7 @@ First comes what is known, then each change as it comes. A stream
 that ends is resumed where it was, so that nothing is missed. With
 --json each line is {\"event\":...,\"data\":...} with the events of
 /v1/events: client, gone, reset and current. It ends with Ctrl-C, or
-when nobody reads its output any more.";
+when its output is not read any more.";
 
 pub(super) const EXPORT_EXAMPLES: &str = "\
 Examples:

@@ -74,7 +74,7 @@ impl Command {
         };
         let done = done.and_then(|done| outputs.replies.flush().map(|()| done).map_err(ClientError::Output));
         match done {
-            // Whoever was reading has seen enough.
+            // The reader has seen enough.
             Err(ClientError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Replies::Good),
             done => done,
         }

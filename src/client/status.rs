@@ -83,7 +83,7 @@ fn words(status: &Value, herd: &Value, ailment: Option<&str>, down: usize) -> St
         ),
     );
     let own = servers.iter().find(|server| server["is_self"] == true).unwrap_or(&Value::Null);
-    let doors = ["client", "client_tls", "http", "https", "peer"].into_iter();
+    let doors = ["client", "client_tls", "http", "https", "mqtt", "mqtts", "peer"].into_iter();
     let doors = doors.filter_map(|door| Some(format!("{door} {}", own[door].as_str()?)));
     line("doors", doors.collect::<Vec<_>>().join(", "));
     for link in list(&herd["links"]) {

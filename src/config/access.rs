@@ -1,7 +1,6 @@
 //! Who may what: the users of the access file, their tokens, and what they may report and see.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::iter;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -99,15 +98,7 @@ impl Access {
     /// If it cannot be read, or is not right.
     pub fn load(path: &Path) -> Result<Access, ConfigError> {
         let unreadable = |source| ConfigError::AccessFile { path: path.to_owned(), source };
-        let wrong = |what: String| unreadable(io::Error::new(io::ErrorKind::InvalidData, what));
-        let text = given_file::text(path, ACCESS_FILE_BYTES_MAX + 1).map_err(unreadable)?;
-        if text.len() as u64 > ACCESS_FILE_BYTES_MAX {
-            return Err(wrong(format!(
-                "it has more than {ACCESS_FILE_BYTES_MAX} bytes: is it the right file?"
-            )));
-        }
-        let text =
-            String::from_utf8(text).map_err(|_| wrong("it is not UTF-8: save it as such".to_owned()))?;
+        let text = given_file::utf8(path, ACCESS_FILE_BYTES_MAX).map_err(unreadable)?;
         Access::parse(path, &text)
             .map_err(|error| ConfigError::InFile { path: path.to_owned(), error: Box::new(error) })
     }
@@ -249,7 +240,7 @@ impl Access {
         Some(iter::once(user).chain(others).map(|user| &self.users[user]))
     }
 
-    /// The name of the person whose client this is. One that several may report as is nobody's own.
+    /// The name of the person whose client this is. A client that several users may report as has no owner.
     pub fn name_of(&self, client: &str) -> Option<&str> {
         let named = client.split_once('/').and_then(|(id, _)| self.index(id));
         let owner = named.or_else(|| match self.devices.get(client).map(Vec::as_slice) {

@@ -55,6 +55,19 @@ pub fn text(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(text.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(text))
 }
 
+/// A whole file of UTF-8 of at most `bytes_max` bytes, without a byte order mark.
+///
+/// # Errors
+/// Those of [`text`], or if it is longer or not UTF-8.
+pub fn utf8(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let text = text(path, bytes_max + 1)?;
+    if text.len() as u64 > bytes_max {
+        return Err(wrong(format!("it has more than {bytes_max} bytes: is it the right file?")));
+    }
+    String::from_utf8(text).map_err(|_| wrong("it is not UTF-8: save it as such".to_owned()))
+}
+
 /// The value of a secret or a key that stands alone in `text`: white space, line ends and quotes around it are what
 /// editors and shells put there.
 pub fn value(text: &[u8]) -> &[u8] {

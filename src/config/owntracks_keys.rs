@@ -1,7 +1,6 @@
 //! The secrets with which phones encrypt what they report: a file that names those of users and of single clients.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -32,15 +31,7 @@ impl OwnTracksKeys {
     /// If it cannot be read, or is not right.
     pub fn load(path: &Path) -> Result<OwnTracksKeys, ConfigError> {
         let unreadable = |source| ConfigError::KeysFile { path: path.to_owned(), source };
-        let wrong = |what: String| unreadable(io::Error::new(io::ErrorKind::InvalidData, what));
-        let text = given_file::text(path, ACCESS_FILE_BYTES_MAX + 1).map_err(unreadable)?;
-        if text.len() as u64 > ACCESS_FILE_BYTES_MAX {
-            return Err(wrong(format!(
-                "it has more than {ACCESS_FILE_BYTES_MAX} bytes: is it the right file?"
-            )));
-        }
-        let text =
-            String::from_utf8(text).map_err(|_| wrong("it is not UTF-8: save it as such".to_owned()))?;
+        let text = given_file::utf8(path, ACCESS_FILE_BYTES_MAX).map_err(unreadable)?;
         let keys = parse(&text)
             .map_err(|error| ConfigError::InFile { path: path.to_owned(), error: Box::new(error) })?;
         Ok(OwnTracksKeys { path: path.to_owned(), keys })

@@ -151,7 +151,7 @@ mod tests {
         let rings = |bell: &Bell| rustix::io::read(bell, &mut [0_u8; 8]).is_ok();
         let hung = watchers.hang(Arc::clone(&bell));
         watchers.notify();
-        assert!(!rings(&bell), "nobody listened");
+        assert!(!rings(&bell), "there was no listener");
         bell.listen();
         watchers.notify();
         watchers.notify();

@@ -75,7 +75,7 @@ pub enum BadPair {
     /// No key is in its file.
     #[error("{} has no private key in PEM", .0.display())]
     NoKey(PathBuf),
-    /// The key needs a passphrase, for which nobody can be asked.
+    /// The key needs a passphrase, and there is no one to ask for it.
     #[error(
         "the key in {path} has a passphrase: `openssl pkey -in {path} -out NEW` writes it without one",
         path = .0.display()
@@ -277,9 +277,9 @@ fn end_of(pair: &CertifiedKey) -> Option<Duration> {
 /// it, is for clients to judge.
 fn validity_at(pair: &CertifiedKey, since_1970: Duration) -> Option<CertificateError> {
     let certificate = ParsedCertificate::try_from(pair.end_entity_cert().ok()?).ok()?;
-    let (nobody, now) = (RootCertStore::empty(), UnixTime::since_unix_epoch(since_1970));
+    let (no_roots, now) = (RootCertStore::empty(), UnixTime::since_unix_epoch(since_1970));
     let algorithms = default_provider().signature_verification_algorithms.all;
-    match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], now, algorithms) {
+    match verify_server_cert_signed_by_trust_anchor(&certificate, &no_roots, &[], now, algorithms) {
         Err(rustls::Error::InvalidCertificate(why)) => Some(why),
         Ok(()) | Err(_) => None,
     }

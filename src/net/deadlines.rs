@@ -197,7 +197,7 @@ impl<'a> Deadlines<'a> {
     }
 
     /// Reads what is there, without waiting; `None` if nothing is. Where TLS is spoken it must be called until then
-    /// before a wait, because what has been decrypted wakes nobody.
+    /// before a wait, because decrypted bytes wake no reader.
     ///
     /// # Errors
     /// What the system says of the stream.

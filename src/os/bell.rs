@@ -15,7 +15,7 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Nobody listens yet.
+    /// There is no listener yet.
     ///
     /// # Errors
     /// If there is no descriptor for it.

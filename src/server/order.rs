@@ -128,7 +128,7 @@ impl<'a> Serving<'a> {
     fn serve(&self) -> Result<(), ServeError> {
         let Parts { member, finder, watchers, gate, links, .. } = self.server;
         let neighbours = self.neighbours();
-        // Whoever speaks another protocol than that of lines may watch.
+        // Clients of every protocol but that of lines may watch.
         let is_watched = |door: &Door<'_, Protocol>| {
             !matches!(door.protocol, Protocol::Line | Protocol::LineTls | Protocol::Peer)
         };

@@ -85,7 +85,7 @@ fn what_is_exported_is_imported_byte_for_byte_and_once() {
         assert_eq!(counts(&import(to_http, &stored.join("\n"))), [0, lines, 0]);
         assert_eq!(digest(&to), digest(&from));
 
-        // An old backup changes nothing that is newer, and whoever was forgotten since stays forgotten.
+        // An old backup changes nothing that is newer, and a client that was forgotten since stays forgotten.
         (0..rng.usize(..500)).for_each(|_| learn(&from.member, &line(&mut rng, 1_700_000_005)));
         for object in stored.iter().filter(|_| rng.u8(..10) == 0) {
             let value: Value = serde_json::from_str(object).unwrap();

@@ -55,7 +55,7 @@ fn encrypted_reports_are_kept_and_answered_encrypted() {
     let answers = [post(&mut talk, "jane", &lwt), post(&mut talk, "jane", &lwt)];
     assert!(answers.iter().all(|answer| opened("one", answer).contains("joe phone")));
     assert_ne!(answers[0].body, answers[1].body);
-    // A phone of which a key is known is told of nobody in plain text.
+    // A phone of which a key is known is told of no friends in plain text.
     assert_eq!(post(&mut talk, "jane", POINT).body, "[]");
     assert!(post(&mut talk, "ann", POINT).body.contains("jane phone"));
     assert_eq!(server.clients_known(), 3);
@@ -89,7 +89,7 @@ fn phones_keep_what_cannot_be_decrypted_and_lose_what_is_none() {
 }
 
 fn skipped(missing: &str) {
-    // Nobody may be there to read it.
+    // The other side may be gone.
     let _ =
         writeln!(std::io::stderr(), "skipped: this needs {missing} (Debian: apt-get install python3-nacl)");
 }

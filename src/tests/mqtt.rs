@@ -193,7 +193,7 @@ fn messages_of_all_versions_and_qualities_are_acknowledged_when_they_are_known()
 }
 
 #[test]
-fn nobody_gets_in_or_publishes_for_another() {
+fn strangers_stay_out_and_users_publish_for_themselves_alone() {
     let (server, mqtt) = with_users();
     let (wrong, of_another) = (Some(("jane", "wrong")), Some(("jane", "joe-token")));
     // Few of them, because each wrong one waits longer for its answer.

@@ -169,8 +169,8 @@ fn mistakes_in_shares_say_what_to_change() {
     std::fs::write(&file, "a b\n").unwrap();
     let program = Server { token_file: Some(file), ..program };
     assert!(program.open().err().unwrap().to_string().contains("it holds no token"));
-    let nobody = Server { url: format!("http://{}", free_address()), ..Server::default() };
-    assert!(nobody.open().unwrap().get("/v1/herd").unwrap_err().to_string().contains("is it running?"));
+    let absent = Server { url: format!("http://{}", free_address()), ..Server::default() };
+    assert!(absent.open().unwrap().get("/v1/herd").unwrap_err().to_string().contains("is it running?"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Who asks: without an access file a program on this machine, which may do all; with one a user, who shows a
-//! token. And with or without one whoever has the link of a share.
+//! token. And with or without one, guests who have the link of a share.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -73,7 +73,7 @@ fn whole(asked: Asked<'_, '_>, route: Route<'_>) -> Response {
         return Response::problem(405, "this path takes other methods").with("Allow", route.methods());
     }
     let member = asked.shared.member;
-    // Whoever has the link may look at one client, and do nothing else.
+    // A guest may look at one client, and do nothing else.
     if asker.share().is_some() && !matches!(route, Route::Client(_)) {
         return Response::problem(403, "a share link is for one client alone");
     }

@@ -22,6 +22,8 @@ pub(super) fn herd(shared: Shared<'_>) -> Response {
             "http": server.http.map(|address| address.to_string()),
             "https": server.https.map(|address| address.to_string()),
             "client_tls": server.client_tls.map(|address| address.to_string()),
+            "mqtt": server.mqtt.map(|address| address.to_string()),
+            "mqtts": server.mqtts.map(|address| address.to_string()),
         })
     });
     let ends = herd.links().iter().map(|(a, b)| json!([a.as_str(), b.as_str()]));

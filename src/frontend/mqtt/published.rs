@@ -114,7 +114,7 @@ impl<'a> Published<'a> {
             return Ok(reason::NOT_AUTHORISED);
         };
         if !topic.is_location {
-            // Events, cards, waypoints and answers to commands move nobody.
+            // Events, cards, waypoints and answers to commands move no client.
             return Ok(reason::SUCCESS);
         }
         if publish.payload.is_empty() {

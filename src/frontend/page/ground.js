@@ -192,7 +192,7 @@ export class Ground {
     this.#tiles.delete(address);
     if (!tile) {
       tile = { image: new Image(TILE_PIXELS, TILE_PIXELS), isThere: false };
-      // Servers of tiles want to know which site uses them, and the page itself tells nobody.
+      // Servers of tiles want to know which site uses them, and the page itself tells no one.
       tile.image.referrerPolicy = "origin";
       tile.image.onload = () => {
         tile.isThere = true;

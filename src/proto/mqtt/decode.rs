@@ -76,7 +76,7 @@ pub struct Publish<'a> {
     pub topic: &'a str,
     /// The alias of the topic.
     pub alias: Option<u16>,
-    /// Its identifier; 0 if nobody acknowledges it.
+    /// Its identifier; 0 if it is not acknowledged.
     pub id: u16,
     /// The message.
     pub payload: &'a [u8],

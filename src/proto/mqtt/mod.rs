@@ -25,7 +25,7 @@ pub enum Version {
 /// How often a message arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Qos {
-    /// At most once: nobody acknowledges it.
+    /// At most once: it is not acknowledged.
     AtMostOnce,
     /// At least once: PUBACK acknowledges it.
     AtLeastOnce,

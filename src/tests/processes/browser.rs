@@ -23,7 +23,7 @@ pub(crate) const TAB: char = '\u{e004}';
 /// A browser, which ends when it is dropped.
 pub(crate) struct Browser {
     driver: Child,
-    /// It could not print any more if nobody listened.
+    /// It could not print any more if its output were closed.
     _printed: Lines<BufReader<ChildStdout>>,
     agent: Agent,
     session: String,

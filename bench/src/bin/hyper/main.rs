@@ -1,7 +1,7 @@
 //! The door of HTTP as those write it who take a framework: axum on hyper on tokio, over the same member. It takes the
 //! reports of OwnTracks, which is what the doors are compared with.
 //!
-//! What it leaves out speaks for it: it asks nobody who they are, and refuses neither forwarded requests nor those of
+//! What it leaves out speaks for it: it asks no one who they are, and refuses neither forwarded requests nor those of
 //! web pages, for which the threaded door looks through the header fields of each request.
 
 mod door;

@@ -80,14 +80,14 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
     match std::str::from_utf8(text) {
         // The texts in it need not be checked one by one.
         Ok(text) => serde_json::from_str(text).ok(),
-        // What nobody asks for may be in another encoding.
+        // A value that is not asked for may be in another encoding.
         Err(_) => serde_json::from_slice(text).ok(),
     }
 }
 
 /// An object of which single values are looked at.
 pub(super) trait Members<'a>: Default {
-    /// Where the value of this key belongs; `None` if nobody looks at it.
+    /// Where the value of this key belongs; `None` if it is not read.
     fn place(&mut self, key: &str) -> Option<&mut Raw<'a>>;
 }
 

@@ -36,7 +36,7 @@ pub struct Whose {
 }
 
 impl Whose {
-    /// Who sends what was encrypted: whoever has sent it, no matter what it says itself.
+    /// The sender of an encrypted message: the outer one, whatever the message itself says.
     pub fn of(sender: Option<&str>) -> Whose {
         let parts = sender.and_then(|sender| sender.split_once('/'));
         let (user, device) = parts.unzip();
