@@ -21,7 +21,7 @@
 //! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
 //! | [`peering`] | links out: one dialer, one sender for each dialect, the reader of acknowledgements |
 //! | [`server`] | assembly: which threads start, and in which order they stop |
-//! | [`client`], [`cli`] | the command-line client; clap arguments, turned into checked values |
+//! | [`client`], [`cli`] | the command-line client and questions to running servers; clap arguments, checked |
 //! | [`sim`] | the rules and the conversation under virtual time, with faults, from a seed |
 //! | [`operating`] | no code: `OPERATING.md`, for those who run a herd |
 //! | `tests` | what concerns more than one room; `interleavings`, `mutants`, and `tidy` |
