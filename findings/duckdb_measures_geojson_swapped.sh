@@ -3,7 +3,7 @@
 # ST_Distance_Sphere of two points that it has read is the distance between them.
 # What happens: ST_GeomFromGeoJSON keeps longitude first, and ST_Distance_Sphere and ST_Distance_Spheroid take the first
 # number as the latitude. Paris and London are 403 km apart instead of 343, and nothing warns, because both numbers of
-# each point are possible latitudes. On the equator's meridian the error is 0, and a test there sees nothing.
+# each point are possible latitudes.
 # Whom it hurts: those who load tracks or places as GeoJSON and ask what is near, as with PostGIS, where the function of
 # the same name takes longitude first. `ST_FlipCoordinates` before measuring, or `SET geometry_always_xy = true`, mends it.
 #

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # What one would expect: what a search of Redis finds within 1,100 km, a search from the same place finds within
 # 1,200 km too.
-# What happens: at 80 degrees north and 0.5 degrees beside the date line a member that is 29 km away is found within
-# 1,100 km and is missing within 1,200 km, and so is everything else on the other side of the date line. The search
-# looks at nine cells of its grid, whose size follows from the radius; there one row of them does not reach far enough.
+# What happens: at 80 degrees north and 0.5 degrees beside the date line a member that is 29 km away, on the other side
+# of that line, is found within 1,100 km, is missing within 1,200 km, and is found again within 1,300 km.
 # Whom it hurts: ships, aircraft and buoys of high latitudes. Nothing says that the answer is not whole, and a search
 # "in growing circles until enough are found" can lose what it has seen already.
 #
