@@ -77,7 +77,8 @@
 //! - There is no queue of messages to a neighbour: the store, in the order in which its records last changed, is
 //!   the backlog, and a link is a position in it. A neighbour that is slow or down costs no memory.
 //! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only those
-//!   that wait for signals end with the process. No thread polls for the stop.
+//!   that wait for signals or for the system's resolver ([`net::lookup`]) end with the process. No thread polls for the
+//!   stop.
 //! - In a herd with a secret only a neighbour that has authenticated is believed, and a legacy one by its address. No
 //!   position moves before what it covers is merged.
 //! - No reply leaves before its sighting is merged and durable, and none to a client is formatted under the lock. A

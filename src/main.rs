@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         Job::Client(options) => Ok(client::run_on_stdout(&options)?.exit_code()),
         Job::Forget(dirs, client) => Ok(client::admin::forget(&dirs, &client)?.exit_code()),
         Job::Ask(server, command) => Ok(command.run(&server)?.exit_code()),
-        Job::Print(text) => print(&text),
+        Job::Print(text) => print(&text, ExitCode::SUCCESS),
+        Job::Found(found) => print(found.text.as_bytes(), found.exit_code()),
     });
     done.unwrap_or_else(|error: Box<dyn Error>| {
         // With standard error gone too, the exit code still says it.
@@ -59,11 +60,11 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(text: &[u8]) -> Result<ExitCode, Box<dyn Error>> {
+fn print(text: &[u8], code: ExitCode) -> Result<ExitCode, Box<dyn Error>> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         // The reader has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+        Ok(()) | Err(_) => Ok(code),
     }
 }

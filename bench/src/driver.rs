@@ -55,7 +55,7 @@ impl Driver {
         let neighbours = config.herd.neighbours(&config.name);
         Ok(Driver {
             member: Member::new(start, open_places(config)?, &config.limits),
-            neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
+            neighbours: neighbours.iter().map(|it| it.peer.resolve()).collect::<io::Result<_>>()?,
             config: config.clone(),
             output: Output::shared_out(config.limits.output_bytes_max),
             admission: Admission::default(),
@@ -142,8 +142,8 @@ impl Driver {
 /// With the address in the text, if it cannot be had.
 pub fn listen(config: &Config, class: Class, opened: Opened) -> io::Result<TcpListener> {
     let (address, input_bytes_max) = match class {
-        Class::Client => (config.member().client, Some(INPUT_BYTES_MAX)),
-        Class::Peer => (config.member().peer, None),
+        Class::Client => (config.member().client.resolve()?, Some(INPUT_BYTES_MAX)),
+        Class::Peer => (config.member().peer.resolve()?, None),
     };
     let listen = || {
         let socket = unbound(address, Output::shared_out(config.limits.output_bytes_max), input_bytes_max)?;
@@ -160,9 +160,10 @@ pub fn listen(config: &Config, class: Class, opened: Opened) -> io::Result<TcpLi
 /// # Errors
 /// Those of [`listen`], or if the herd file names no such port.
 pub fn listen_http(config: &Config) -> io::Result<TcpListener> {
-    let address = config.member().http.ok_or_else(|| {
+    let address = config.member().http.as_ref().ok_or_else(|| {
         io::Error::other("the herd file has no port for HTTP: add a line such as http = \"127.0.0.1:12750\"")
     })?;
+    let address = address.resolve()?;
     let output = Output::shared_out(config.limits.output_bytes_max);
     let listener = listen_on(unbound(address, output, Some(INPUT_BYTES_MAX))?, address)?;
     listener.set_nonblocking(true)?;

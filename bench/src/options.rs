@@ -87,6 +87,7 @@ impl Common {
             clock_lead_max: None,
             explains: false,
             secret_file: None,
+            herd_file: None,
             access: None,
             tls: None,
             owntracks_keys: None,

@@ -47,6 +47,7 @@ const HERD_EXAMPLES: &str = "\
 Examples:
   proxyherd herd > herd.toml              a file to start from
   proxyherd herd --check herd.toml        is it right? and draw it
+  proxyherd herd --check herd.toml --resolve   and look its names up
   proxyherd herd --list --herd herd.toml  one line a server, for scripts
   proxyherd herd --list | while read name client peer; do
       proxyherd client $name < requests.txt
@@ -269,6 +270,9 @@ pub(super) struct RawHerd {
     /// Check this file (or else the one of --herd, or else the built-in herd) and draw its links.
     #[arg(long, value_name = "FILE", conflicts_with = "list")]
     pub(super) check: Option<Option<PathBuf>>,
+    /// Look up the names in it from here, too, and say what each stands for; exit code 1 if one is not found.
+    #[arg(long, requires = "check")]
+    pub(super) resolve: bool,
     /// Print a line for each server, for scripts: NAME CLIENT_ADDRESS PEER_ADDRESS.
     #[arg(long)]
     pub(super) list: bool,

@@ -5,6 +5,7 @@
 mod args;
 mod common;
 mod limits;
+mod resolve;
 mod running;
 mod token;
 mod usage;
@@ -19,8 +20,8 @@ use clap_complete::Shell;
 
 use crate::client::{self, Ask, Target};
 use crate::config::{
-    Access, AddressUse, Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, MapOptions, Member,
-    OwnTracksKeys, PlacesArgs, SECRET_VARIABLE, TlsFiles,
+    Access, Auth, Config, ConfigError, Herd, JournalOptions, LogOptions, MapOptions, Member, OwnTracksKeys,
+    PlacesArgs, Purpose, SECRET_VARIABLE, TlsFiles,
 };
 use crate::proto::node::Dialect;
 use args::{Raw, RawAsk, RawClient, RawForget, RawHerd, RawJob, RawServe, RawToken};
@@ -39,6 +40,8 @@ pub enum Job {
     Ask(client::http::Server, client::Command),
     /// Print this text, and nothing else.
     Print(Vec<u8>),
+    /// Print what came of looking up names, and say by the exit code whether all were found.
+    Found(resolve::Found),
 }
 
 /// Reads and checks the command line of this process. A question for help ends the process with clap's own words and
@@ -60,7 +63,7 @@ fn checked(raw: Raw) -> Result<Job, ConfigError> {
     Ok(match raw.job {
         RawJob::Serve(raw) => Job::Serve(Box::new(config(*raw)?)),
         RawJob::Client(raw) => Job::Client(client_options(raw)?),
-        RawJob::Herd(raw) => Job::Print(herd_text(raw)?.into_bytes()),
+        RawJob::Herd(raw) => herd_job(raw)?,
         RawJob::Forget(raw) => forget(raw)?,
         RawJob::Status(raw) => asked(raw.checked()?),
         RawJob::Clients(raw) => asked(raw.checked()?),
@@ -103,6 +106,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         owntracks_keys: raw.owntracks_keys.as_deref().map(OwnTracksKeys::load).transpose()?,
         http_base_path: raw.http_base_path,
         map: MapOptions { tiles: raw.map_tiles, tiles_credit: raw.map_tiles_credit },
+        herd_file: raw.herd.path,
         herd,
         log: LogOptions {
             dir: raw.log_dir,
@@ -136,11 +140,9 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
 /// Without users all that get through may report and ask for all.
 fn check_doors(member: &Member, has_users: bool) -> Result<(), ConfigError> {
     // Lines in TLS are as open as lines without.
-    let has_logins = |whose: &AddressUse| !matches!(whose, AddressUse::ClientTls(_));
-    let mut exposed = member.optional_addresses().into_iter().filter(|(whose, address)| {
-        has_logins(whose) && !has_users && !address.ip().to_canonical().is_loopback()
-    });
-    match exposed.next() {
+    let with_logins = [Purpose::Http, Purpose::Mqtt, Purpose::Https, Purpose::Mqtts];
+    let mut doors = with_logins.into_iter().filter_map(|purpose| member.listens(purpose));
+    match doors.find(|(_, address)| !has_users && !address.is_loopback()) {
         None => Ok(()),
         Some((whose, address)) => Err(ConfigError::NeedsAccess { whose, address }),
     }
@@ -187,21 +189,27 @@ fn member(herd: &Herd, name: Option<&str>) -> Result<Target, ConfigError> {
         })?,
         None => &herd.members()[0],
     };
-    Ok(Target::Member(member.name.clone(), member.client))
+    Ok(Target::Member(member.name.clone(), member.client.clone()))
 }
 
-fn herd_text(raw: RawHerd) -> Result<String, ConfigError> {
-    let RawHerd { herd: RawHerdFile { path }, check, list } = raw;
+fn herd_job(raw: RawHerd) -> Result<Job, ConfigError> {
+    let RawHerd { herd: RawHerdFile { path }, check, resolve, list } = raw;
     let file = RawHerdFile { path: check.clone().flatten().or(path) };
     let is_built_in = file.path.is_none();
     let herd = file.load()?;
-    Ok(match (check, list) {
+    let text = match (check, list) {
         (Some(_), _) => format!("{}\n{}", crate::config::draw(&herd), summary(&herd)),
         (None, true) => listing(&herd),
         // Without a file this is where one begins, with what it should have.
         (None, false) if is_built_in => crate::config::to_toml(&Herd::suggested()),
         (None, false) => crate::config::to_toml(&herd),
-    })
+    };
+    if !resolve {
+        return Ok(Job::Print(text.into_bytes()));
+    }
+    let mut found = resolve::look_up(&herd);
+    found.text = format!("{text}\n{}", found.text);
+    Ok(Job::Found(found))
 }
 
 fn listing(herd: &Herd) -> String {

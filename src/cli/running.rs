@@ -296,7 +296,7 @@ fn url_of(herd: &Herd, name: Option<&str>) -> Result<String, ConfigError> {
         Some(name) => herd.known(name)?,
         None => &herd.members()[0],
     };
-    let (scheme, mut address) = match (member.http, member.https) {
+    let (scheme, address) = match (&member.http, &member.https) {
         (Some(address), _) => ("http", address),
         (None, Some(address)) => ("https", address),
         (None, None) => {
@@ -307,15 +307,11 @@ fn url_of(herd: &Herd, name: Option<&str>) -> Result<String, ConfigError> {
             )));
         }
     };
-    if address.ip().is_unspecified() {
-        let is_v4 = address.is_ipv4();
-        address.set_ip(if is_v4 {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
+    match address.literal().filter(|address| address.ip().is_unspecified()) {
+        Some(all) if all.is_ipv4() => Ok(format!("{scheme}://127.0.0.1:{}", all.port())),
+        Some(all) => Ok(format!("{scheme}://[::1]:{}", all.port())),
+        None => Ok(format!("{scheme}://{address}")),
     }
-    Ok(format!("{scheme}://{address}"))
 }
 
 fn checked_url(url: &str) -> Result<String, ConfigError> {

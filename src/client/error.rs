@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Address;
 use crate::proto::model::name::ServerName;
 
 /// How long connecting may take, all addresses of a host together.
@@ -116,7 +117,7 @@ pub enum ClientError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// A member of the herd.
-    Member(ServerName, SocketAddr),
+    Member(ServerName, Address),
     /// `HOST:PORT`, to be looked up.
     Host(String),
 }

@@ -21,7 +21,7 @@ mod watch;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -98,14 +98,14 @@ pub fn run(options: &Options, outputs: &mut Outputs<impl Write, impl Write>) -> 
 
 /// Connects to `server` within [`CONNECT_DEADLINE`].
 pub fn connect(server: &Target) -> Result<TcpStream, ClientError> {
-    let addresses: Vec<SocketAddr> = match server {
-        Target::Member(_, address) => vec![*address],
-        Target::Host(host) => host
-            .to_socket_addrs()
-            .map_err(|source| ClientError::Unknown { host: host.clone(), source })?
-            .take(ADDRESSES_MAX)
-            .collect(),
+    let unknown = |host: String, source| ClientError::Unknown { host, source };
+    let found = match server {
+        Target::Member(_, address) => {
+            address.to_socket_addrs().map_err(|error| unknown(address.to_string(), error))?
+        }
+        Target::Host(host) => host.to_socket_addrs().map_err(|error| unknown(host.clone(), error))?,
     };
+    let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
     let share = CONNECT_DEADLINE / addresses.len().max(1) as u32;
     let mut failure = io::Error::new(ErrorKind::NotFound, "it has no address");
     for address in addresses {

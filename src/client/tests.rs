@@ -317,7 +317,7 @@ fn a_refused_connection_is_explained() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let name = ServerName::parse("Alford").unwrap();
-    let message = connect(&Target::Member(name, address)).unwrap_err().to_string();
+    let message = connect(&Target::Member(name, address.into())).unwrap_err().to_string();
     assert!(message.starts_with(&format!("cannot connect to Alford at {address}: ")), "{message}");
     assert!(message.ends_with("is it running? `proxyherd serve Alford` starts it"), "{message}");
     let message = connect(&Target::Host("127.0.0.1:x".to_owned())).unwrap_err().to_string();

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::address::Address;
+use super::error::Purpose;
 use super::limits::{CLOCK_LEAD_SUGGESTED, EXPIRE_AFTER_SUGGESTED};
 use super::time::shown;
 
@@ -74,8 +76,11 @@ pub(super) fn advice(text: &str, at: usize, message: &str, keys: &Keys) -> Optio
 /// How a value is written that should have been in quotes.
 fn quoted(key: &str, bare: &str, keys: &Keys) -> Option<String> {
     let (value, what) = match key {
-        "client" | "peer" | "http" | "client_tls" | "https" | "mqtt" | "mqtts" => {
-            (address(bare), "an IP address and a port")
+        _ if Purpose::ALL.iter().any(|purpose| purpose.key() == key) => {
+            (address(bare), "an IP address or a name, and a port,")
+        }
+        _ if Purpose::ALL.iter().any(|purpose| purpose.bound_key() == key) => {
+            (literal(bare).to_string(), "an IP address and a port")
         }
         "expire_after" => (time(bare, EXPIRE_AFTER_SUGGESTED), "a time with its unit"),
         "max_clock_lead" => (time(bare, CLOCK_LEAD_SUGGESTED), "a time with its unit"),
@@ -91,10 +96,21 @@ fn quoted(key: &str, bare: &str, keys: &Keys) -> Option<String> {
 
 /// The address that was meant: this machine's or port 12550 where a part is missing.
 fn address(bare: &str) -> String {
+    let with_port = format!("{bare}:{PORT_SUGGESTED}");
+    let is_number = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let name = [bare, &with_port].into_iter().find_map(|text| text.parse::<Address>().ok());
+    match name.filter(|it| it.literal().is_none() && it.port() > 0 && !is_number && !is_like_boolean(bare)) {
+        Some(name) => name.to_string(),
+        None => literal(bare).to_string(),
+    }
+}
+
+/// The IP address that was meant.
+fn literal(bare: &str) -> SocketAddr {
     let ip = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT_SUGGESTED));
     let port = bare.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     let meant = bare.parse::<SocketAddr>().ok().or(ip.ok()).or(port.ok()).filter(|meant| meant.port() > 0);
-    meant.unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT_SUGGESTED))).to_string()
+    meant.unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT_SUGGESTED)))
 }
 
 /// The time that was meant, or else one that is usual.

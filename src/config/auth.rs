@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::error::{AddressUse, ConfigError};
+use super::address::Address;
+use super::error::{AddressUse, ConfigError, Purpose};
 use super::given_file;
 use super::herd::Member;
 use crate::proto::model::secret::{SECRET_BYTES_MAX, Secret};
@@ -59,12 +60,10 @@ impl Auth {
     }
 }
 
-/// The first address that other machines can reach.
-fn exposed(member: &Member) -> Option<(AddressUse, std::net::SocketAddr)> {
-    let uses = [AddressUse::Client(member.name.clone()), AddressUse::Peer(member.name.clone())];
-    let client_tls = member.client_tls.map(|address| (AddressUse::ClientTls(member.name.clone()), address));
-    let mut reachable = uses.into_iter().zip([member.client, member.peer]).chain(client_tls);
-    reachable.find(|(_, address)| !address.ip().to_canonical().is_loopback())
+/// The first address that other machines can reach. What a name stands for is not known before it is looked up.
+fn exposed(member: &Member) -> Option<(AddressUse, Address)> {
+    let ports = [Purpose::Client, Purpose::Peer, Purpose::ClientTls].into_iter();
+    ports.filter_map(|purpose| member.listens(purpose)).find(|(_, address)| !address.is_loopback())
 }
 
 fn secret_text(path: &Path) -> Result<Vec<u8>, ConfigError> {
@@ -82,7 +81,8 @@ mod tests {
     fn an_exposed_address_needs_a_secret() {
         let at = |client: &str, peer: &str| {
             let name = crate::proto::model::name::ServerName::parse("A").unwrap();
-            Member::herd(name, client.parse().unwrap(), peer.parse().unwrap())
+            let address = |text: &str| text.parse::<Address>().unwrap();
+            Member::herd(name, address(client), address(peer))
         };
         let home = at("127.0.0.1:1", "[::1]:2");
         let open = at("127.0.0.1:1", "10.0.0.1:2");

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::address::Address;
 use super::limits::{HERD_FILE_BYTES_MAX, SERVERS_MAX};
 use crate::proto::model::name::{BadServerName, ServerName};
 use crate::proto::model::secret::BadSecret;
@@ -74,7 +75,7 @@ pub enum ConfigError {
     #[error("there are two servers named {0}: rename one of them")]
     DuplicateName(ServerName),
     /// Not an address that can be listened on and dialled.
-    #[error("{whose} is {}: {why}, as in \"127.0.0.1:12550\"", quoted(address))]
+    #[error("{whose} is {}: {why}", quoted(address))]
     Address {
         /// Which address.
         whose: AddressUse,
@@ -92,8 +93,16 @@ pub enum ConfigError {
     #[error("{0} is classic, so its neighbours talk to its client address: remove the peer address")]
     LegacyPeerAddress(ServerName),
     /// A legacy server with an address for what it does not speak for the herd.
-    #[error("{} is classic, so nothing of ours listens there: remove its {} address", .0.server(), .0.key())]
+    #[error("{} is classic, so nothing of ours listens there: remove its {} address", .0.server, .0.key())]
     LegacyAddress(AddressUse),
+    /// A place to listen for what others cannot reach.
+    #[error(
+        "{} has {} and no {}: add that too, the address where it is reached",
+        .0.server,
+        .0.key(),
+        .0.purpose.key()
+    )]
+    OnlyBound(AddressUse),
     /// A legacy server was to be started.
     #[error(
         "{0} is marked classic in the herd file: start the implementation that it is, or remove the mark"
@@ -108,7 +117,7 @@ pub enum ConfigError {
         /// Which address.
         whose: AddressUse,
         /// The address.
-        address: SocketAddr,
+        address: Address,
     },
     /// The file with the herd's secret cannot be read.
     #[error("cannot read the secret file {}: {source}; `openssl rand -hex 32` makes a secret", path.display())]
@@ -135,7 +144,7 @@ pub enum ConfigError {
         /// Which address.
         whose: AddressUse,
         /// The address.
-        address: SocketAddr,
+        address: Address,
     },
     /// An address of TLS, and no certificate or no key.
     #[error(
@@ -145,7 +154,7 @@ pub enum ConfigError {
         /// Which address.
         whose: AddressUse,
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// The option that is missing.
         missing: &'static str,
     },
@@ -186,7 +195,7 @@ pub enum ConfigError {
     #[error("{first} and {second} are both {address}: give each an address of its own")]
     DuplicateAddress {
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// Its first use.
         first: AddressUse,
         /// Its second use.
@@ -254,62 +263,83 @@ pub enum ConfigError {
 
 /// The use of an address: `the client address of Alford`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AddressUse {
-    /// The port that clients talk to.
-    Client(ServerName),
-    /// The port that the other servers talk to.
-    Peer(ServerName),
-    /// The port where HTTP is spoken.
-    Http(ServerName),
-    /// The port for clients that encrypt.
-    ClientTls(ServerName),
-    /// The port where HTTP is spoken in TLS.
-    Https(ServerName),
-    /// The port where MQTT is spoken.
-    Mqtt(ServerName),
-    /// The port where MQTT is spoken in TLS.
-    Mqtts(ServerName),
+pub struct AddressUse {
+    /// The server whose address it is.
+    pub server: ServerName,
+    /// What is spoken there.
+    pub purpose: Purpose,
+    /// Whether it is where the server listens alone, and others reach it elsewhere.
+    pub is_bound: bool,
 }
 
-impl AddressUse {
-    /// The server whose address it is.
-    pub(super) fn server(&self) -> &ServerName {
+/// What an address of a server is for, in the order in which a herd file is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// The port that clients talk to.
+    Client,
+    /// The port that the other servers talk to.
+    Peer,
+    /// The port where HTTP is spoken.
+    Http,
+    /// The port where MQTT is spoken.
+    Mqtt,
+    /// The port for clients that encrypt.
+    ClientTls,
+    /// The port where HTTP is spoken in TLS.
+    Https,
+    /// The port where MQTT is spoken in TLS.
+    Mqtts,
+}
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Purpose; 7] = [
+        Purpose::Client,
+        Purpose::Peer,
+        Purpose::Http,
+        Purpose::Mqtt,
+        Purpose::ClientTls,
+        Purpose::Https,
+        Purpose::Mqtts,
+    ];
+
+    /// Its key in the herd file.
+    pub fn key(self) -> &'static str {
         match self {
-            AddressUse::Client(name)
-            | AddressUse::Peer(name)
-            | AddressUse::Http(name)
-            | AddressUse::ClientTls(name)
-            | AddressUse::Https(name)
-            | AddressUse::Mqtt(name)
-            | AddressUse::Mqtts(name) => name,
+            Purpose::Client => "client",
+            Purpose::Peer => "peer",
+            Purpose::Http => "http",
+            Purpose::ClientTls => "client_tls",
+            Purpose::Https => "https",
+            Purpose::Mqtt => "mqtt",
+            Purpose::Mqtts => "mqtts",
         }
     }
 
+    /// The key of where the server listens, if that is not where others reach it.
+    pub fn bound_key(self) -> String {
+        format!("listen_{}", self.key())
+    }
+}
+
+impl AddressUse {
     /// Its key in the herd file.
-    pub(super) fn key(&self) -> &'static str {
-        match self {
-            AddressUse::Client(_) => "client",
-            AddressUse::Peer(_) => "peer",
-            AddressUse::Http(_) => "http",
-            AddressUse::ClientTls(_) => "client_tls",
-            AddressUse::Https(_) => "https",
-            AddressUse::Mqtt(_) => "mqtt",
-            AddressUse::Mqtts(_) => "mqtts",
-        }
+    pub fn key(&self) -> String {
+        if self.is_bound { self.purpose.bound_key() } else { self.purpose.key().to_owned() }
     }
 }
 
 impl fmt::Display for AddressUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AddressUse::Client(name) => write!(f, "the client address of {name}"),
-            AddressUse::Peer(name) => write!(f, "the peer address of {name}"),
-            AddressUse::Http(name) => write!(f, "the HTTP address of {name}"),
-            AddressUse::ClientTls(name) => write!(f, "the client_tls address of {name}"),
-            AddressUse::Https(name) => write!(f, "the HTTPS address of {name}"),
-            AddressUse::Mqtt(name) => write!(f, "the MQTT address of {name}"),
-            AddressUse::Mqtts(name) => write!(f, "the MQTTS address of {name}"),
-        }
+        let name = match self.purpose {
+            _ if self.is_bound => return write!(f, "the {} address of {}", self.key(), self.server),
+            Purpose::Http => "HTTP",
+            Purpose::Https => "HTTPS",
+            Purpose::Mqtt => "MQTT",
+            Purpose::Mqtts => "MQTTS",
+            Purpose::Client | Purpose::Peer | Purpose::ClientTls => self.purpose.key(),
+        };
+        write!(f, "the {name} address of {}", self.server)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use super::address::Address;
 use super::advice::{Keys, advice};
-use super::error::{AddressUse, ConfigError};
+use super::error::{AddressUse, ConfigError, Purpose};
 use super::given_file;
 use super::herd::{Herd, Member};
 use super::limits::{EXPIRE_AFTER_CEILING, EXPIRE_AFTER_FLOOR, HERD_FILE_BYTES_MAX};
@@ -49,6 +49,13 @@ struct ServerFile {
     https: Option<String>,
     mqtt: Option<String>,
     mqtts: Option<String>,
+    listen_client: Option<String>,
+    listen_peer: Option<String>,
+    listen_http: Option<String>,
+    listen_client_tls: Option<String>,
+    listen_https: Option<String>,
+    listen_mqtt: Option<String>,
+    listen_mqtts: Option<String>,
     #[serde(default)]
     classic: bool,
 }
@@ -75,32 +82,7 @@ pub fn parse(text: &str) -> Result<Herd, ConfigError> {
     let file: HerdFile = toml::from_str(text).map_err(|error| not_a_herd(text, &error))?;
     let mut members = Vec::with_capacity(file.servers.len());
     for (key, server) in file.servers {
-        let name = name(key)?;
-        let client = address(AddressUse::Client(name.clone()), server.client)?;
-        let optional = |whose: fn(ServerName) -> AddressUse, text: Option<String>| {
-            text.map(|text| address(whose(name.clone()), text)).transpose()
-        };
-        let http = optional(AddressUse::Http, server.http)?;
-        let client_tls = optional(AddressUse::ClientTls, server.client_tls)?;
-        let https = optional(AddressUse::Https, server.https)?;
-        let mqtt = optional(AddressUse::Mqtt, server.mqtt)?;
-        let mqtts = optional(AddressUse::Mqtts, server.mqtts)?;
-        let mut member = match (server.peer, server.classic) {
-            (Some(peer), false) => {
-                let peer = address(AddressUse::Peer(name.clone()), peer)?;
-                Member::herd(name, client, peer)
-            }
-            (None, true) => Member::legacy(name, client),
-            (None, false) => return Err(ConfigError::NoPeerAddress(name)),
-            (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
-        };
-        member = Member { http, client_tls, https, mqtt, mqtts, ..member };
-        if member.dialect == Dialect::Legacy
-            && let Some((whose, _)) = member.optional_addresses().into_iter().next()
-        {
-            return Err(ConfigError::LegacyAddress(whose));
-        }
-        members.push(member);
+        members.push(member(name(key)?, server)?);
     }
     let links = file.links.into_iter().map(|link| ends(text, link)).collect::<Result<_, _>>()?;
     let mut herd = Herd::new(members, links, file.catch_up)?;
@@ -137,19 +119,24 @@ pub fn to_toml(herd: &Herd) -> String {
         );
         let _ = writeln!(text, "max_clock_lead = \"{}\"", shown(time));
     }
-    text.push_str("\n# Where clients talk to each server, and where the other servers do.\n");
+    text.push_str(
+        "\n# Where clients talk to each server, and where the other servers do: an IP address or a name, and a port. A \
+         name\n# is looked up at each dial. A server listens there too; where that must be elsewhere, listen_peer = \
+         \"[::]:12650\"\n# and the like say so.\n",
+    );
     for (at, member) in herd.members().iter().enumerate() {
         let separator = if at == 0 { "" } else { "\n" };
         // A dot would begin a table within the table.
         let quote = if member.name.as_str().contains('.') { "\"" } else { "" };
         let _ = writeln!(text, "{separator}[servers.{quote}{}{quote}]", member.name);
-        let _ = writeln!(text, "client = \"{}\"", member.client);
-        let _ = match member.dialect {
-            Dialect::Herd => writeln!(text, "peer = \"{}\"", member.peer),
-            Dialect::Legacy => writeln!(text, "classic = true"),
-        };
-        for (whose, address) in member.optional_addresses() {
+        for (whose, address) in member.addresses() {
             let _ = writeln!(text, "{} = \"{address}\"", whose.key());
+        }
+        for (purpose, address) in &member.bound {
+            let _ = writeln!(text, "{} = \"{address}\"", purpose.bound_key());
+        }
+        if member.dialect == Dialect::Legacy {
+            text.push_str("classic = true\n");
         }
     }
     text
@@ -159,12 +146,53 @@ fn name(text: String) -> Result<ServerName, ConfigError> {
     ServerName::parse(&text).map_err(|source| ConfigError::Name { name: text, source })
 }
 
-fn address(whose: AddressUse, text: String) -> Result<SocketAddr, ConfigError> {
-    text.parse().map_err(|_| ConfigError::Address {
-        whose,
-        address: text,
-        why: "it needs an IP address and a port from 1 to 65535",
-    })
+/// One server, from its table.
+fn member(name: ServerName, server: ServerFile) -> Result<Member, ConfigError> {
+    let whose = |purpose, is_bound| AddressUse { server: name.clone(), purpose, is_bound };
+    let address = |purpose, text: String| match text.parse::<Address>() {
+        Ok(address) => Ok(address),
+        Err(why) => Err(ConfigError::Address { whose: whose(purpose, false), address: text, why }),
+    };
+    let optional = |purpose, text: Option<String>| text.map(|text| address(purpose, text)).transpose();
+    let client = address(Purpose::Client, server.client)?;
+    let mut member = match (optional(Purpose::Peer, server.peer)?, server.classic) {
+        (Some(peer), false) => Member::herd(name.clone(), client, peer),
+        (None, true) => Member::legacy(name.clone(), client),
+        (None, false) => return Err(ConfigError::NoPeerAddress(name)),
+        (Some(_), true) => return Err(ConfigError::LegacyPeerAddress(name)),
+    };
+    member.http = optional(Purpose::Http, server.http)?;
+    member.client_tls = optional(Purpose::ClientTls, server.client_tls)?;
+    member.https = optional(Purpose::Https, server.https)?;
+    member.mqtt = optional(Purpose::Mqtt, server.mqtt)?;
+    member.mqtts = optional(Purpose::Mqtts, server.mqtts)?;
+    for (purpose, text) in [
+        (Purpose::Client, server.listen_client),
+        (Purpose::Peer, server.listen_peer),
+        (Purpose::Http, server.listen_http),
+        (Purpose::ClientTls, server.listen_client_tls),
+        (Purpose::Https, server.listen_https),
+        (Purpose::Mqtt, server.listen_mqtt),
+        (Purpose::Mqtts, server.listen_mqtts),
+    ] {
+        let Some(text) = text else { continue };
+        let bound = text.parse().map_err(|_| {
+            let why = "a server listens on an IP address of its machine and a port, or on all, as in \"[::]:12550\"";
+            ConfigError::Address { whose: whose(purpose, true), address: text, why }
+        })?;
+        member.bound.insert(purpose, bound);
+        if member.dialect == Dialect::Herd && member.address(purpose).is_none() {
+            return Err(ConfigError::OnlyBound(whose(purpose, true)));
+        }
+    }
+    if member.dialect == Dialect::Legacy {
+        let reached = member.addresses().map(|(whose, _)| whose).find(|it| it.purpose != Purpose::Client);
+        let bound = member.bound.keys().next().map(|purpose| whose(*purpose, true));
+        if let Some(whose) = reached.or(bound) {
+            return Err(ConfigError::LegacyAddress(whose));
+        }
+    }
+    Ok(member)
 }
 
 /// A time in quotes, with its unit.

@@ -4,6 +4,7 @@
 //! [`Config`], which no other room needs to check again.
 
 mod access;
+mod address;
 mod advice;
 mod auth;
 mod base_path;
@@ -21,17 +22,17 @@ mod time;
 mod tls;
 mod token_hash;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 pub use access::{Access, See, User, check_user_name};
+pub use address::Address;
 pub use auth::{Auth, SECRET_VARIABLE};
 pub use base_path::BasePath;
 pub use drawing::draw;
-pub use error::{AddressUse, ConfigError};
+pub use error::{AddressUse, ConfigError, Purpose};
 pub use file::{load, parse, to_toml};
 pub use herd::{Herd, Member};
 pub use journal::{Durability, JournalOptions};
@@ -44,7 +45,7 @@ pub use token_hash::TokenHash;
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::node::{Dialect, Identity, Neighbour};
+use crate::proto::node::{Identity, Neighbour};
 
 /// The default of bytes after which a log file is rotated: small enough to open in an editor.
 pub const LOG_FILE_BYTES_DEFAULT: u64 = 64 << 20;
@@ -84,6 +85,8 @@ pub struct Config {
     pub name: ServerName,
     /// All members and their links; [`Config::name`] is one of them.
     pub herd: Herd,
+    /// The file that the herd was read from, if it was.
+    pub herd_file: Option<PathBuf>,
     /// Where and how much to log.
     pub log: LogOptions,
     /// How durable reports are.
@@ -133,20 +136,6 @@ impl Config {
             explains: self.explains,
             ..Identity::new(self.name.clone(), neighbours, epoch)
         }
-    }
-
-    /// The addresses of neighbours of the legacy dialect, each with the indices of the neighbours there.
-    pub fn legacy_addresses(&self) -> Vec<(IpAddr, Vec<usize>)> {
-        let mut legacy: Vec<(IpAddr, Vec<usize>)> = Vec::new();
-        for (index, member) in self.herd.neighbours(&self.name).into_iter().enumerate() {
-            let address = member.client.ip().to_canonical();
-            match legacy.iter_mut().find(|(known, _)| *known == address) {
-                _ if member.dialect == Dialect::Herd => {}
-                Some((_, there)) => there.push(index),
-                None => legacy.push((address, vec![index])),
-            }
-        }
-        legacy
     }
 }
 

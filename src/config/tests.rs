@@ -152,11 +152,11 @@ fn names_are_checked() {
 #[test]
 fn addresses_are_checked() {
     let herd = |client: &str, peer: &str| format!("[servers.A]\nclient = {client:?}\npeer = {peer:?}");
-    for bad in ["", "localhost:12550", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:x", "::1:5"] {
+    for bad in ["", "localhost", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:x"] {
         assert_eq!(
             refusal(&herd(bad, "127.0.0.1:2")),
             format!(
-                "the client address of A is {bad:?}: it needs an IP address and a port from 1 to 65535, \
+                "the client address of A is {bad:?}: it needs an IP address or a name, and a port from 1 to 65535, \
                  as in \"127.0.0.1:12550\""
             )
         );
@@ -167,8 +167,8 @@ fn addresses_are_checked() {
     );
     assert_eq!(
         refusal(&herd("0.0.0.0:1", "0.0.0.0:2")),
-        "the peer address of A is \"0.0.0.0:2\": the other servers dial it, so it needs the address of an \
-         interface, as in \"127.0.0.1:12550\""
+        "the peer address of A is \"0.0.0.0:2\": the other servers dial it, so it needs a name or the address of an \
+         interface, as in \"127.0.0.1:12550\"; where it listens is listen_peer"
     );
     assert!(crate::config::parse(&herd("0.0.0.0:1", "[::1]:1")).is_ok());
 }
@@ -311,17 +311,17 @@ fn every_mistake_is_answered_by_what_to_do() {
     let server = |lines: &str| format!("[servers.A]\n{lines}");
     let table = |name: &str| format!("{name}\n{ADDRESSES}");
     let client = |value: &str| format!("[servers.A]\nclient = {value}\npeer = '127.0.0.1:2'\n");
-    let example = "column 10: write an IP address and a port in quotes, as in client = \"127.0.0.1:12550\"";
+    let example = "write an IP address or a name, and a port, in quotes, as in client = \"127.0.0.1:12550\"";
     let pairs = "links are pairs of names in quotes, as in links = [[\"Alford\", \"Bolden\"]]";
     let boolean = "write true or false, in small letters and without quotes";
     let of_its_own = "a server is a table of its own, as in [servers.Alford], with its addresses below";
     let cases = [
         (client("127.0.0.1:1"), "put the value in quotes, \" before and after: client = \"127.0.0.1:1\""),
-        (client("localhost:1"), example),
+        (client("alford.example"), "as in client = \"alford.example:12550\""),
         (client("12550"), example),
         (client("“127.0.0.1:1”"), "before and after: client = \"127.0.0.1:1\""),
         (client("[::1]:5"), "before and after: client = \"[::1]:5\""),
-        (client("'localhost:1'"), "it needs an IP address and a port from 1 to 65535"),
+        (client("'localhost'"), "it needs an IP address or a name, and a port from 1 to 65535"),
         (client("'224.0.0.1:1'"), "it needs the address of a machine, and not of many"),
         (client("'255.255.255.255:1'"), "it needs the address of a machine, and not of many"),
         (server(&format!("{ADDRESSES}catch_up = true")), "`catch_up` belongs at the top of the file"),

@@ -24,14 +24,14 @@ impl TlsFiles {
         key: Option<PathBuf>,
         member: &Member,
     ) -> Result<Option<TlsFiles>, ConfigError> {
-        let address = member.tls_addresses().into_iter().next();
+        let address = member.tls_address();
         match (address, cert, key) {
             (None, None, None) => Ok(None),
             (None, _, _) => Err(ConfigError::NoUseForPair(member.name.clone())),
             (Some(_), Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
             (Some((whose, address)), cert, _) => {
                 let missing = if cert.is_none() { "--tls-cert FILE" } else { "--tls-key FILE" };
-                Err(ConfigError::NeedsPair { whose, address, missing })
+                Err(ConfigError::NeedsPair { whose, address: address.clone(), missing })
             }
         }
     }

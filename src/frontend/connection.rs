@@ -1,7 +1,7 @@
 //! One connection from its first byte to its last: read, let the conversation decide, make it durable, write.
 
 use std::io;
-use std::net::{IpAddr, Shutdown as Half};
+use std::net::Shutdown as Half;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +26,9 @@ use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::LAST_READS_MAX;
 use crate::net::stream::{Stream, hang_up, is_hung_up};
+use crate::net::whereabouts::Whereabouts;
 use crate::os::clock;
-use crate::os::sync::Sender;
+use crate::os::sync::{RwLock, Sender};
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
 use crate::proto::line::reason::Reason;
@@ -40,16 +41,18 @@ pub struct Shared<'a> {
     pub member: &'a Member,
     /// Who finds clients by place.
     pub finder: &'a Finder,
-    /// All servers and their links.
-    pub herd: &'a Herd,
+    /// All servers and their links, as the herd file had them last.
+    pub herd: &'a RwLock<Arc<Herd>>,
     /// What those share that watch clients.
     pub watchers: &'a Watchers,
+    /// The names that the herd file gives this server for HTTP.
+    pub own_names: &'a [String],
     /// What they came in by.
     pub gate: &'a Gate,
     /// The bytes that may be owed to one of them.
     pub output: Output,
     /// Where neighbours of the legacy dialect may come from.
-    pub legacy: &'a [(IpAddr, Vec<usize>)],
+    pub legacy: &'a Whereabouts,
     /// Who may what, if there is an access file.
     pub access: Option<&'a AccessControl>,
     /// The secrets of phones, if there are any.

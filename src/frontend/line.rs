@@ -1,7 +1,6 @@
 //! The door of the line protocol: clients, and neighbours of the legacy dialect, which come to the same port.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::connection::{Connection, Shared};
@@ -23,7 +22,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let (member, limits) = (shared.member, &shared.gate.limits);
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
     // A proxy names any address that it is told: none of them makes a neighbour.
-    let legacy = if accepted.is_proxied { &[] } else { legacy_at(shared.legacy, accepted.from) };
+    let legacy = if accepted.is_proxied { Vec::new() } else { shared.legacy.at(accepted.from.ip()) };
     let phase = Phase::Messages {
         // A neighbour may have nothing to tell for days.
         idle_time_max: limits.idle_time_max.filter(|_| legacy.is_empty()),
@@ -42,14 +41,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         deadlines.linger();
         return Ok(());
     }
-    let conversation = Conversation::with_client(Arc::clone(&member.me), remote, legacy);
+    let conversation = Conversation::with_client(Arc::clone(&member.me), remote, &legacy);
     let framing = Framing::new(limits.line_bytes_max, CLIENT_READ_BYTES);
     Connection::begin(shared, &accepted.stream, accepted.admitted, deadlines, conversation, framing)?.run()
-}
-
-/// The legacy neighbours at an address, by their indices.
-fn legacy_at(legacy: &[(IpAddr, Vec<usize>)], from: SocketAddr) -> &[usize] {
-    let address = from.ip().to_canonical();
-    let there = legacy.iter().find(|(neighbour, _)| *neighbour == address);
-    there.map_or(&[], |(_, neighbours)| neighbours)
 }

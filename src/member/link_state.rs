@@ -1,8 +1,8 @@
 //! How each link is, for the status, and what wakes its sender.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,19 +29,20 @@ pub struct LinkState {
     /// What last went wrong, and when by [`clock::ticks`].
     error: Mutex<Option<(Duration, String)>>,
     /// What wakes its sender, once that follows the change log.
-    notifier: OnceLock<Arc<Notifier>>,
+    notifier: Mutex<Option<Arc<Notifier>>>,
+    /// Held by its sender: one that begins again waits for the end of the one before.
+    pub running: Mutex<()>,
 }
 
 impl LinkState {
     /// Its sender follows the change log.
     pub fn follows(&self, notifier: &Arc<Notifier>) {
-        // A member runs once, so a second sender of a link is none but a test's.
-        let _ = self.notifier.set(Arc::clone(notifier));
+        *self.notifier.lock() = Some(Arc::clone(notifier));
     }
 
     /// Wakes its sender.
     pub fn wake(&self, why: WakeUp) {
-        if let Some(notifier) = self.notifier.get() {
+        if let Some(notifier) = &*self.notifier.lock() {
             notifier.wake(why);
         }
     }

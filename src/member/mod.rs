@@ -16,6 +16,7 @@ pub mod link_log;
 pub mod link_state;
 pub mod located;
 pub mod metrics;
+pub mod neighbours;
 pub mod notifier;
 mod owners;
 pub mod peer_registry;
@@ -74,7 +75,7 @@ pub struct Member {
     /// The conversation of each neighbour that is here.
     pub peers: PeerRegistry,
     /// How each link is.
-    pub links: Vec<LinkState>,
+    pub links: boxcar::Vec<LinkState>,
     node: RwLock<Node>,
     wal: Option<GroupCommit>,
     places: Arc<dyn PlacesProvider>,
@@ -293,6 +294,10 @@ impl Member {
             self.metrics.log_connection(format_args!("neighbour {name} is here, from {from}"));
         }
         self.links[neighbour].wake(WakeUp::NeighbourIsBack);
+        // If it was removed between its hello and now, it was not here to be cut.
+        if !self.me.neighbours.is_linked(neighbour) {
+            self.peers.cut(neighbour);
+        }
         registration
     }
 

@@ -27,7 +27,7 @@ const HASTY_MAX: u32 = 10;
 /// By neighbour: its present conversation.
 #[derive(Debug)]
 pub struct PeerRegistry {
-    present: Vec<Mutex<Present>>,
+    present: boxcar::Vec<Mutex<Present>>,
 }
 
 /// How a conversation is ended from outside. Returns whether the other side had not ended it by itself.
@@ -89,6 +89,20 @@ impl PeerRegistry {
     /// None is here of so many neighbours.
     pub fn new(neighbours: usize) -> PeerRegistry {
         PeerRegistry { present: (0..neighbours).map(|_| Mutex::default()).collect() }
+    }
+
+    /// There is one more neighbour, which is not here.
+    pub fn add(&self) {
+        self.present.push(Mutex::default());
+    }
+
+    /// Ends the conversation of a neighbour, if it is here.
+    pub fn cut(&self, neighbour: usize) {
+        let cut = self.present[neighbour].lock().cut.take();
+        // Not under the lock, because it calls the system.
+        if let Some(cut) = cut {
+            cut();
+        }
     }
 
     /// Whether one that proves to be the neighbour may enter.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::Member;
+use super::{Member, neighbours};
 use crate::config::CLOCK_LEAD_SUGGESTED;
 use crate::logging::Escaped;
 use crate::os::clock;
@@ -60,7 +60,7 @@ pub fn report(member: &Member, connections_open: u32) {
         let behind = last_seq.saturating_sub(wal.durable_seq());
         log::info!("status: journal: {how}, {behind} changes not yet, {} KiB in {files} files", bytes >> 10);
     }
-    for (index, (neighbour, link)) in member.me.neighbours.iter().zip(&member.links).enumerate() {
+    for (index, neighbour, link) in neighbours::linked(member) {
         let flapping =
             if member.peers.is_flapping(index) { ", flapping: two servers have this name" } else { "" };
         log::info!("status: link to {}: {}{flapping}", neighbour.name, link.status(last_seq));

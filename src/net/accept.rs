@@ -113,7 +113,8 @@ impl<'a, P: Spoken> Acceptor<'a, P> {
             match self.listener.accept() {
                 Ok((stream, from)) => {
                     pause = ACCEPT_PAUSE;
-                    self.take(stream, from);
+                    // At `[::]` clients of IPv4 come from addresses that IPv6 maps, and have no others for us.
+                    self.take(stream, SocketAddr::new(from.ip().to_canonical(), from.port()));
                 }
                 Err(_) if open.is_stopping() => return,
                 Err(error) if is_about_one_connection(&error) => log_failure(&error, false),

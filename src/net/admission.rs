@@ -1,8 +1,9 @@
 //! Admission control: connection limits per class and per address, and who gives way when no place is left.
 //!
 //! When a client finds no place, one that has been idle for long gives way to it, of the address that holds most. On
-//! the peer port the oldest connection that has not authenticated gives way to the next, but each neighbour's address
-//! keeps its newest few: a flood of connections from elsewhere does not keep a neighbour out.
+//! the peer port the oldest connection that has not authenticated gives way to the next, but the addresses of each
+//! neighbour (those that its name was last found at) keep their newest few: a flood of connections from elsewhere does
+//! not keep a neighbour out.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::stream::Stream;
+use super::whereabouts::Whereabouts;
 use crate::config::Limits;
 pub use crate::os::resource_limits::{DISPLACED_MAX, NEIGHBOUR_PLACES, UNNAMED_MAX};
 
@@ -27,8 +29,8 @@ pub enum Class {
 /// The connections that were admitted, by class.
 #[derive(Debug, Default)]
 pub struct Admission {
-    /// By address of a neighbour, how many unauthenticated connections from there are kept.
-    neighbours: HashMap<IpAddr, u32>,
+    /// Where neighbours are: unauthenticated connections from there are kept.
+    pub neighbours: Whereabouts,
     open: Mutex<Open>,
 }
 
@@ -100,15 +102,6 @@ pub enum Overload {
 }
 
 impl Admission {
-    /// With places for neighbours that come from these addresses, each as often as a neighbour is there.
-    pub fn with_places_for(neighbours: impl IntoIterator<Item = IpAddr>) -> Admission {
-        let mut places = HashMap::new();
-        for address in neighbours {
-            *places.entry(address.to_canonical()).or_default() += NEIGHBOUR_PLACES;
-        }
-        Admission { neighbours: places, open: Mutex::default() }
-    }
-
     /// The clients that are connected.
     pub fn clients_open(&self) -> u32 {
         self.open.lock().clients
@@ -127,7 +120,8 @@ impl Admission {
             }
             Class::Peer => {
                 let address = from.ip().to_canonical();
-                let displaced = open.room_for_peer(address, &self.neighbours, limits.hello_pending_max)?;
+                let kept = kept_for(&self.neighbours.all());
+                let displaced = open.room_for_peer(address, kept, limits.hello_pending_max)?;
                 (Place::Unauthenticated(address, None), displaced)
             }
         };
@@ -189,10 +183,9 @@ impl Open {
     fn room_for_peer(
         &mut self,
         newcomer: IpAddr,
-        neighbours: &HashMap<IpAddr, u32>,
+        mut kept: HashMap<IpAddr, u32>,
         strangers_max: u32,
     ) -> Result<Option<Box<Displaced>>, Overload> {
-        let mut kept = neighbours.clone();
         let (mut strangers, mut oldest) = (0, None);
         let present = self.unauthenticated.iter().rev().map(|(key, (address, _))| (Some(*key), *address));
         for (key, address) in std::iter::once((None, newcomer)).chain(present) {
@@ -329,6 +322,19 @@ impl Drop for Admitted<'_> {
             Place::Unauthenticated(_, None) | Place::Peer => {}
         }
     }
+}
+
+/// By address, how many unauthenticated connections from there are kept: those of a neighbour are shared out among its
+/// addresses, of which each has one at least.
+fn kept_for(neighbours: &[Vec<IpAddr>]) -> HashMap<IpAddr, u32> {
+    let mut kept = HashMap::new();
+    for addresses in neighbours {
+        let each = (NEIGHBOUR_PLACES / addresses.len().max(1) as u32).max(1);
+        for address in addresses {
+            *kept.entry(*address).or_default() += each;
+        }
+    }
+    kept
 }
 
 /// What counts as one address: of IPv6 the first 64 bits, because one host there has all of these.
@@ -484,7 +490,8 @@ mod tests {
 
         #[test]
         fn strangers_give_way_to_each_other_and_leave_a_neighbour_its_places() {
-            let admission = Admission::with_places_for(["1.1.1.1".parse().unwrap()]);
+            let admission = Admission::default();
+            admission.neighbours.found(0, &["1.1.1.1:12650".parse().unwrap()]);
             let (mut neighbour, neighbour_stream) = peer(&admission, "1.1.1.1:1");
             let mut strangers = Vec::new();
             for port in 0..1_000 {

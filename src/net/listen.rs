@@ -89,6 +89,10 @@ pub fn listen(
 pub fn unbound(address: SocketAddr, output: Output, input_bytes_max: Option<usize>) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // Those of both families, whatever the system's default is.
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
     // Accepted sockets inherit it, and the kernel then does not let it grow to megabytes. It takes twice the number,
     // of which what it needs for its own records is a part.
     socket.set_send_buffer_size(output.kernel_bytes_max / 2)?;

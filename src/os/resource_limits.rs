@@ -31,8 +31,9 @@ pub const NEIGHBOUR_PLACES: u32 = 4;
 /// Threads of the server itself.
 const OWN_THREADS: u64 = 16;
 
-/// Threads for each neighbour: our link, its watcher, the conversation of its link, and those in its places.
-const NEIGHBOUR_THREADS: u64 = 3 + NEIGHBOUR_PLACES as u64;
+/// Threads for each neighbour: our link, its watcher, the lookup of its name, the conversation of its link, and those
+/// in its places.
+const NEIGHBOUR_THREADS: u64 = 4 + NEIGHBOUR_PLACES as u64;
 
 /// Mappings of memory of a thread: its stack, its signal stack, and a guard for each.
 const THREAD_MAPPINGS: u64 = 4;

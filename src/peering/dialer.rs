@@ -51,6 +51,7 @@ pub fn run<D: Dial>(mut dial: D, neighbour: &Neighbour<'_>) {
             }
             Err(error) => {
                 failures += 1;
+                neighbour.came_to_nothing();
                 dial.failed(failures, &error);
                 true
             }

@@ -9,12 +9,15 @@ use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
 use crate::logging::Escaped;
 use crate::member::link_log::CONNECT_WAIT_MAX;
-use crate::net::stream::{Stream, hang_up};
+use crate::net::stream::hang_up;
 use crate::proto::peering::legacy::LegacyLink;
 
 /// How long to wait for the neighbour to close after us. It says nothing, so this is all that shows that it has read;
 /// one that keeps its connections open must not slow down everything.
 const CLOSE_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// How often the name of a neighbour that is told nothing is looked up: it is believed by its address.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(30);
 
 /// One legacy link's thread.
 pub struct LegacySender<'a> {
@@ -35,8 +38,8 @@ pub fn run(neighbour: &Neighbour<'_>) {
 
 impl LegacySender<'_> {
     fn send(&self, line: &[u8]) -> io::Result<()> {
-        let Neighbour { shared, address, .. } = self.neighbour;
-        let stream = Arc::new(Stream::connect_timeout(address, CONNECT_WAIT_MAX)?);
+        let shared = &self.neighbour.shared;
+        let stream = self.neighbour.connect()?;
         let _registered = shared.live.register(&stream);
         stream.set_write_timeout(Some(CONNECT_WAIT_MAX))?;
         (&*stream).write_all(line)?;
@@ -58,6 +61,9 @@ impl Dial for LegacySender<'_> {
     fn dial(&mut self) -> io::Result<()> {
         let (member, state) = (self.neighbour.shared.member, self.neighbour.state());
         self.is_last = self.neighbour.subscription.is_stopping();
+        if self.neighbour.has_name() {
+            self.neighbour.look_up()?;
+        }
         self.neighbour.subscription.begin_look();
         let mut line = Vec::new();
         loop {
@@ -84,7 +90,8 @@ impl Dial for LegacySender<'_> {
             self.neighbour.state().turned(true);
         }
         if !self.is_last {
-            self.neighbour.subscription.wait(Duration::MAX);
+            let wait = if self.neighbour.has_name() { LOOK_UP_EVERY } else { Duration::MAX };
+            self.neighbour.subscription.wait(wait);
         }
         false
     }

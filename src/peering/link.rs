@@ -10,9 +10,7 @@ use socket2::SockRef;
 use super::ack_reader::AckReader;
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
-use crate::member::link_log::{
-    CONNECT_WAIT_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing,
-};
+use crate::member::link_log::{UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing};
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::{self, AtomicBool, Mutex};
 use crate::os::{clock, random};
@@ -136,8 +134,8 @@ impl Dial for LinkSender<'_> {
 
     /// Connects, and lets each side prove who it is.
     fn dial(&mut self) -> io::Result<(Arc<Stream>, Framing)> {
-        let Neighbour { shared, address, .. } = self.neighbour;
-        let stream = Arc::new(Stream::connect_timeout(address, CONNECT_WAIT_MAX)?);
+        let shared = &self.neighbour.shared;
+        let stream = self.neighbour.connect()?;
         let _registered = shared.dialling.register(&stream);
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PEER_TIMEOUT))?;

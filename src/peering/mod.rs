@@ -4,4 +4,5 @@ pub mod ack_reader;
 pub mod dialer;
 pub mod legacy;
 pub mod link;
+pub mod links;
 pub mod neighbour;

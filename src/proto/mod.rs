@@ -12,6 +12,7 @@
 //! | [`geo`] | distances, boxes of degrees, and an index by place |
 //! | [`store`] | records, updates and their total order, the log of changes and cursors in it, digests |
 //! | [`wal`] | what a journal record means, and what is believed of a journal after a crash |
+//! | [`neighbours`] | the members that a member has links to, which come and go |
 //! | [`node`] | what one member decides |
 //! | [`mod@line`] | the line protocol: framing, commands, a conversation with clients, the fast path |
 //! | [`http`] | HTTP/1.1: requests, answers, and what phones report in them |
@@ -26,6 +27,7 @@ pub mod http;
 pub mod line;
 pub mod model;
 pub mod mqtt;
+pub mod neighbours;
 pub mod node;
 pub mod peering;
 pub mod session;

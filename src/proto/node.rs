@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
+pub use crate::proto::neighbours::{Dialect, Neighbour, Neighbours};
 use crate::proto::store::bounds::Bounds;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::store::terms::{MemoryBounds, Terms};
@@ -25,13 +26,14 @@ pub const NO_WAL: u64 = u64::MAX;
 /// topic of a broker was seen with half of them, and each byte takes memory on every server.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1_024;
 
-/// The part of a member that never changes while it runs, so that it is shared without a lock.
+/// The part of a member that never changes while it runs, but for links that come and go, so that it is shared without
+/// a lock.
 #[derive(Debug)]
 pub struct Identity {
     /// Its own name.
     pub name: ServerName,
     /// The members it has links to; elsewhere a neighbour is its index in this list.
-    pub neighbours: Vec<Neighbour>,
+    pub neighbours: Neighbours,
     /// This life of its memory.
     pub epoch: Epoch,
     /// The secret that all members prove to each other; `None` where every server that gets through is believed.
@@ -48,24 +50,6 @@ pub struct Identity {
     pub expire_after: Option<Duration>,
     /// Whether error lines to clients say why.
     pub explains: bool,
-}
-
-/// A member that this one has a link to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// Its name.
-    pub name: ServerName,
-    /// How it is spoken to.
-    pub dialect: Dialect,
-}
-
-/// How two servers speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// As `PROTOCOL.md` says, on the peer port.
-    Herd,
-    /// As implementations of the original protocol do: bare `AT` lines to the client port, and never an answer.
-    Legacy,
 }
 
 /// One member of the herd.
@@ -105,7 +89,7 @@ impl Identity {
     pub fn new(name: ServerName, neighbours: Vec<Neighbour>, epoch: Epoch) -> Identity {
         Identity {
             name,
-            neighbours,
+            neighbours: neighbours.into(),
             epoch,
             secret: None,
             catch_up: true,
@@ -121,17 +105,10 @@ impl Identity {
         Source::neighbour(neighbour, epoch)
     }
 
-    /// The index of the neighbour with this name, if it speaks our dialect.
+    /// The index of the neighbour with this name, if there is a link to it and it speaks our dialect.
     pub fn neighbour(&self, name: &ServerName) -> Option<usize> {
         let is_it = |neighbour: &Neighbour| neighbour.name == *name && neighbour.dialect == Dialect::Herd;
-        self.neighbours.iter().position(is_it)
-    }
-}
-
-impl Neighbour {
-    /// One that speaks our dialect.
-    pub fn herd(name: ServerName) -> Neighbour {
-        Neighbour { name, dialect: Dialect::Herd }
+        self.neighbours.linked().find(|(_, neighbour)| is_it(neighbour)).map(|(index, _)| index)
     }
 }
 
@@ -236,7 +213,7 @@ impl Node {
 
     /// Appends records of how far the changes of all neighbours have been merged.
     pub fn record_received(&self, records: &mut Vec<u8>) {
-        for (received, neighbour) in self.received.iter().zip(&self.me.neighbours) {
+        for (received, neighbour) in self.received.iter().zip(self.me.neighbours.iter()) {
             if received.up_to > 0 {
                 let name = neighbour.name.as_str();
                 Record::ReceivedUpTo(name, received.epoch, received.up_to).push_to(records);
@@ -274,6 +251,19 @@ impl Node {
         let Some(expire_after) = self.me.expire_after else { return (0, false) };
         self.store.expiry.set_clock(now_s, expire_after);
         self.store.sweep()
+    }
+
+    /// Makes room for one more neighbour, which is about to get the next index.
+    pub fn add_neighbour(&mut self) {
+        self.received.push(ReceivedUpTo { epoch: self.me.epoch, up_to: 0 });
+        self.memory.add_neighbour();
+    }
+
+    /// A neighbour is one no longer: its bounds are not ours any more. What of its changes has been merged stays known,
+    /// because it may be one again.
+    pub fn forget_terms(&mut self, neighbour: usize) {
+        self.memory.forget(neighbour);
+        self.store.bounds.memory_bytes_max = self.memory.least();
     }
 
     fn hear_terms(&mut self, neighbour: usize, terms: Terms) {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::config::AddressUse;
 use crate::journal::OpenError;
 use crate::member::recover::StartError;
 use crate::net::certificate::BadPair;
@@ -16,6 +17,21 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
         /// What the system said.
+        error: io::Error,
+    },
+    /// One of its names is not found.
+    #[error(
+        "cannot find {whose}, {address}: {error}; mend the name, or say in the herd file where this server listens, \
+         such as {} = \"[::]:{}\"",
+        whose.purpose.bound_key(),
+        address.rsplit(':').next().unwrap_or_default()
+    )]
+    Name {
+        /// Whose it is.
+        whose: AddressUse,
+        /// The name and the port.
+        address: String,
+        /// What the resolver said.
         error: io::Error,
     },
     /// Its journal cannot be used.
@@ -40,8 +56,8 @@ fn what_to_do(kind: io::ErrorKind) -> &'static str {
     if kind == io::ErrorKind::AddrInUse {
         "stop what uses it, or choose another in the herd file"
     } else if kind == io::ErrorKind::AddrNotAvailable {
-        "this machine does not have it, so start this server on the one that has, or give it an address of this one in \
-         the herd file"
+        "this machine does not have it, so start this server on the one that has, or say in the herd file where it \
+         listens, with listen_client, listen_peer and the like"
     } else if kind == io::ErrorKind::PermissionDenied {
         "choose a port from 1024 on in the herd file"
     } else {

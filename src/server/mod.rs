@@ -10,10 +10,11 @@
 //! | peer | one per neighbour and one more | the same, for connections on the peer port |
 //! | link | one per neighbour | its channel of wake-ups, `write` |
 //! | acks | one per link that is up | `read` |
+//! | lookup | one per neighbour with a name that is being looked up | the resolver; it ends by itself |
 //! | finder | one, if HTTP or MQTT is spoken | its channel of wake-ups |
 //! | journal | one, if there is a journal | until something is written, the disk |
 //! | admin | one, if there is a journal | `accept` |
-//! | places | one, if they come from a file | until they are to be read again, the disk |
+//! | reload | one, if herd, places or secrets of phones come from files | until they are to be read again, the disk |
 //! | access | one, if there is an access file | until it is to be read again |
 //! | certificate | one, if TLS is spoken | a minute, or until it is to be read again |
 //!
@@ -21,6 +22,8 @@
 //! place and decide which goes on when. The thread that calls [`Server::run`] reports the status now and then.
 
 mod error;
+mod listening;
+mod live_herd;
 mod order;
 mod reload;
 
@@ -31,14 +34,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::order::{Encrypted, Parts, Serving};
+use self::live_herd::LiveHerd;
+use self::order::{Parts, Serving};
 use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::frontend::keys::PhoneKeys;
 use crate::frontend::page::Pages;
-use crate::frontend::protocol::Protocol;
 use crate::frontend::sessions::Sessions;
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
@@ -50,12 +53,12 @@ use crate::member::{recover, status};
 use crate::net::admission::{Admission, Class, Overload};
 use crate::net::certificate::Certificate;
 use crate::net::gate::{self, Gate};
-use crate::net::listen::{INPUT_BYTES_MAX, Output, Vanished, listen};
+use crate::net::listen::{Output, Vanished};
 use crate::net::shutdown::OpenStreams;
+use crate::net::whereabouts::Whereabouts;
 use crate::os::sync::{Sender, bounded};
 use crate::os::{clock, resource_limits};
 use crate::places::PlacesProvider;
-use crate::proto::node::Dialect;
 
 /// A server whose ports are open, not yet serving.
 pub struct Server {
@@ -139,32 +142,9 @@ impl Server {
         let mut start = recover::start(config, disk)?;
         let must_checkpoint = start.must_checkpoint;
         let vanished = Vanished::within(limits.vanished_time_max, limits.reply_time_max);
-        // Neighbours send in bulk, and have proved who they are.
-        let bind = |address, input_bytes_max| {
-            listen(address, output, input_bytes_max, vanished)
-                .map_err(|error| ServeError::Bind { address, error })
-        };
-        // A client that gets through to the client port finds the other one open too.
-        let peers = bind(configured.peer, None)?;
-        let clients = bind(configured.client, Some(INPUT_BYTES_MAX))?;
-        let http = configured.http.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
-        let mqtt = configured.mqtt.map(|address| bind(address, Some(INPUT_BYTES_MAX))).transpose()?;
         let certificate = config.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
-        let mut encrypted = Vec::new();
-        if let Some(certificate) = &certificate {
-            let addresses = [
-                (Protocol::LineTls, configured.client_tls),
-                (Protocol::Https, configured.https),
-                (Protocol::Mqtts, configured.mqtts),
-            ];
-            for (protocol, address) in addresses {
-                let Some(address) = address else { continue };
-                let listener = bind(address, Some(INPUT_BYTES_MAX))?;
-                let config = certificate.server_config(protocol.application_protocols())?;
-                encrypted.push(Encrypted { listener, protocol, config });
-            }
-        }
-        if http.is_some() || configured.https.is_some() {
+        let doors = listening::open(configured, certificate.as_ref(), output, vanished)?;
+        if configured.http.is_some() || configured.https.is_some() {
             start.node = start.node.with_index(finder::BYTES_PER_CLIENT);
         }
         let member = Arc::new(Member::new(start, places, &limits));
@@ -173,27 +153,22 @@ impl Server {
         status::warn_of_times_ahead(&member, clock::now());
         let admin = member.wal().and_then(|_| admin_in(&config.journal.dir));
         let (stop, stopped) = bounded(1);
-        let neighbours = config.herd.neighbours(&config.name);
-        let addresses = neighbours.iter().filter(|neighbour| neighbour.dialect == Dialect::Herd);
-        let admission = Admission::with_places_for(addresses.map(|neighbour| neighbour.peer.ip()));
+        let own_names =
+            [&configured.http, &configured.https].into_iter().flatten().filter_map(|it| it.name());
         let parts = Parts {
-            clients,
-            peers,
-            http,
-            mqtt,
+            doors,
+            own_names: own_names.map(str::to_owned).collect(),
             sessions: Sessions::default(),
             certificate,
-            encrypted,
-            neighbours: neighbours.iter().map(|neighbour| neighbour.peer).collect(),
             watchers: Watchers::new(limits.watchers_max()),
-            gate: Gate::new(limits, admission, config.proxy_from.clone(), report_to(&member)),
+            gate: Gate::new(limits, Admission::default(), config.proxy_from.clone(), report_to(&member)),
             member,
             finder: Finder::default(),
-            herd: config.herd.clone(),
+            herd: LiveHerd::new(config.herd_file.clone(), config.name.clone(), config.herd.clone()),
             dialling: OpenStreams::default(),
             links: OpenStreams::default(),
             output,
-            legacy: config.legacy_addresses(),
+            legacy: Whereabouts::default(),
             admin,
             access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
             keys: config.owntracks_keys.clone().map(PhoneKeys::new),
@@ -213,7 +188,7 @@ impl Server {
         Stopper { stop: self.stop.clone(), access: access.clone(), certificate: certificate.clone() }
     }
 
-    /// What makes this server read a file of places again.
+    /// What makes this server read its herd and its places again.
     pub fn reloader(&self) -> Reloader {
         self.parts.reloads.reloader.clone()
     }

@@ -1,14 +1,13 @@
 //! The life of a server that runs: which threads it starts, and in which order it stops.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
 use super::error::ServeError;
+use super::listening::Listening;
+use super::live_herd::LiveHerd;
 use super::reload::Reloads;
-use crate::config::{BasePath, Herd};
+use crate::config::{Address, BasePath};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::frontend::keys::PhoneKeys;
@@ -23,43 +22,35 @@ use crate::member::link_log::DRAIN_WAIT_MAX;
 use crate::member::watchers::Watchers;
 use crate::member::{flusher, status};
 use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
-use crate::net::admission::Class;
 use crate::net::certificate::Certificate;
 use crate::net::fair_queue::fair_queue;
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::{FINISH_WAIT_MAX, OpenStreams};
 use crate::net::thread_pool::{Service, ThreadPool};
+use crate::net::whereabouts::Whereabouts;
 use crate::os::clock;
 use crate::os::sync::{self, Receiver, Scope, Sender, TcpListener};
+use crate::peering::links::{self, Links};
 use crate::peering::neighbour::{Neighbour, Shared};
-use crate::peering::{legacy, link};
-use crate::proto::node::Dialect;
 
 /// How long conversations may take after that to send what became of a question whose provider was broken off.
 const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// What a server is made of.
 pub(super) struct Parts {
-    pub(super) clients: TcpListener,
-    pub(super) peers: TcpListener,
-    /// Where HTTP is spoken, if it is.
-    pub(super) http: Option<TcpListener>,
-    /// Where MQTT is spoken, if it is.
-    pub(super) mqtt: Option<TcpListener>,
+    pub(super) doors: Vec<Listening>,
+    /// The names that the herd file gives this server for HTTP.
+    pub(super) own_names: Vec<String>,
     /// The clients of MQTT that are connected.
     pub(super) sessions: Sessions,
     /// What the ports for TLS show, if there are any.
     pub(super) certificate: Option<Arc<Certificate>>,
-    /// Where TLS is spoken.
-    pub(super) encrypted: Vec<Encrypted>,
-    /// Where the neighbours listen, by their indices.
-    pub(super) neighbours: Vec<SocketAddr>,
     pub(super) member: Arc<Member>,
     /// Who finds clients by place, which is asked over HTTP alone.
     pub(super) finder: Finder,
     /// All servers and their links.
-    pub(super) herd: Herd,
+    pub(super) herd: LiveHerd,
     /// What those share that watch clients over HTTP.
     pub(super) watchers: Watchers,
     pub(super) gate: Gate,
@@ -69,7 +60,7 @@ pub(super) struct Parts {
     pub(super) links: OpenStreams,
     pub(super) output: Output,
     /// Where neighbours of the legacy dialect may come from.
-    pub(super) legacy: Vec<(IpAddr, Vec<usize>)>,
+    pub(super) legacy: Whereabouts,
     /// Where the operator tells the server what to do, if it has a journal.
     pub(super) admin: Option<Admin>,
     /// Who may what, if there is an access file.
@@ -88,28 +79,23 @@ pub(super) struct Parts {
     pub(super) drained: Sender<&'static str>,
 }
 
-/// A port for TLS.
-pub(super) struct Encrypted {
-    pub(super) listener: TcpListener,
-    pub(super) protocol: Protocol,
-    pub(super) config: Arc<ServerConfig>,
-}
-
 /// A server while it runs.
 pub(super) struct Serving<'a> {
     server: &'a Parts,
-    links: Shared<'a>,
+    links: Links<'a>,
 }
 
 impl<'a> Serving<'a> {
     pub(super) fn new(server: &'a Parts) -> Serving<'a> {
-        let links = Shared {
+        let shared = Shared {
             member: &server.member,
             conversations: &server.gate.open,
             dialling: &server.dialling,
             live: &server.links,
+            peers: &server.gate.admission.neighbours,
+            legacy: &server.legacy,
         };
-        Serving { server, links }
+        Serving { server, links: Links::new(shared) }
     }
 
     /// Serves until stopped, beside a thread that flushes the journal if there is one.
@@ -139,17 +125,18 @@ impl<'a> Serving<'a> {
         });
         sync::scope(|scope| {
             let _stop_links_whatever_happens = OnDrop(|| member.notifiers.stop());
-            for neighbour in &neighbours {
-                let name = format!("link-{}", neighbour.name());
-                match member.me.neighbours[neighbour.index].dialect {
-                    Dialect::Herd => spawn(scope, name, || link::run(neighbour))?,
-                    Dialect::Legacy => spawn(scope, name, || legacy::run(neighbour))?,
-                }
+            for neighbour in neighbours {
+                run_link(scope, neighbour)?;
             }
             if let Some(changes) = &changes {
                 spawn(scope, "finder".to_owned(), || finder.run(member, changes, watchers))?;
             }
-            sync::scope(|scope| self.serve_connections(scope, &service))?;
+            let add_link = |index, address| {
+                if let Err(error) = run_link(scope, self.links.add(index, address)) {
+                    log::warn!("a link cannot be made before the next start: {error}");
+                }
+            };
+            sync::scope(|scope| self.serve_connections(scope, &service, &add_link))?;
             member.notifiers.stop();
             finish(links, "links", DRAIN_WAIT_MAX);
             links.cut();
@@ -162,9 +149,11 @@ impl<'a> Serving<'a> {
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, Protocol>,
+        add_link: &'env (impl Fn(usize, Address) + Sync),
     ) -> Result<(), ServeError> {
-        let Parts { member, gate, admin, access, keys, certificate, status_every, reloads, stop, .. } =
-            self.server;
+        let Parts {
+            member, herd, gate, admin, access, keys, certificate, status_every, reloads, stop, ..
+        } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
         for (listener, door) in self.doors() {
@@ -176,8 +165,13 @@ impl<'a> Serving<'a> {
         if let Some(admin) = admin {
             spawn(scope, "admin".to_owned(), || admin.run(member))?;
         }
-        if member.places().has_file() || keys.is_some() {
-            spawn(scope, "reload".to_owned(), || reloads.run(member, keys.as_ref()))?;
+        if member.places().has_file() || keys.is_some() || herd.has_file() {
+            let reload = move || {
+                keys.iter().for_each(PhoneKeys::reload);
+                herd.reload(member, &self.links, add_link);
+                member.places().reload();
+            };
+            spawn(scope, "reload".to_owned(), move || reloads.run(reload))?;
         }
         if let Some(access) = access {
             spawn(scope, "access".to_owned(), || access.run(|| self.server.watchers.notify()))?;
@@ -206,17 +200,10 @@ impl<'a> Serving<'a> {
 
     /// Where connections come in.
     fn doors(&self) -> Vec<(&'a TcpListener, Door<'a, Protocol>)> {
-        let Parts { clients, peers, http, mqtt, encrypted, .. } = self.server;
-        let plain = |listener, protocol, class| (listener, Door { protocol, class, tls: None });
-        let mut doors =
-            vec![plain(clients, Protocol::Line, Class::Client), plain(peers, Protocol::Peer, Class::Peer)];
-        doors.extend(http.as_ref().map(|http| plain(http, Protocol::Http, Class::Client)));
-        doors.extend(mqtt.as_ref().map(|mqtt| plain(mqtt, Protocol::Mqtt, Class::Client)));
-        for Encrypted { listener, protocol, config } in encrypted {
-            let door = Door { protocol: *protocol, class: Class::Client, tls: Some(config) };
-            doors.push((listener, door));
-        }
-        doors
+        let doors = self.server.doors.iter();
+        let door =
+            |it: &'a Listening| Door { protocol: it.protocol, class: it.class(), tls: it.tls.as_ref() };
+        doors.map(|it| (&it.listener, door(it))).collect()
     }
 
     fn log_doors(&self) {
@@ -244,6 +231,7 @@ impl<'a> Serving<'a> {
             member,
             finder,
             herd,
+            own_names,
             watchers,
             gate,
             output,
@@ -259,7 +247,8 @@ impl<'a> Serving<'a> {
         connection::Shared {
             member,
             finder,
-            herd,
+            herd: &herd.current,
+            own_names,
             watchers,
             gate,
             output: *output,
@@ -274,9 +263,11 @@ impl<'a> Serving<'a> {
     }
 
     /// The neighbours, whose links follow the change log from now on.
-    fn neighbours(&self) -> Vec<Neighbour<'a>> {
-        let addresses = self.server.neighbours.iter().enumerate();
-        addresses.map(|(index, &address)| Neighbour::new(self.links, index, address)).collect()
+    fn neighbours(&self) -> Vec<Arc<Neighbour<'a>>> {
+        let Parts { member, herd, .. } = self.server;
+        let herd = Arc::clone(&herd.current.read());
+        let neighbours = herd.neighbours(&member.me.name);
+        neighbours.into_iter().enumerate().map(|(index, it)| self.links.add(index, it.peer.clone())).collect()
     }
 
     /// Wakes the threads that accept, and every conversation and every hello that waits for the other side.
@@ -298,6 +289,14 @@ impl<'a> Serving<'a> {
             certificate.stop();
         }
     }
+}
+
+/// Starts the thread of a link.
+fn run_link<'scope, 'env, 'a: 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    neighbour: Arc<Neighbour<'a>>,
+) -> Result<(), ServeError> {
+    spawn(scope, format!("link-{}", neighbour.name()), move || links::run(&neighbour))
 }
 
 /// What is not acknowledged may be missing, so a failure is no more than worth a warning.

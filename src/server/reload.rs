@@ -1,14 +1,12 @@
-//! Reading a file of places, of the key for them, or of the secrets of phones again, on a thread of its own: it may
-//! take seconds, in which the thread that hears signals must hear the next one.
+//! Reading the files of the herd, of places, of the key for them, or of the secrets of phones again, on a thread of its
+//! own: it may take seconds, in which the thread that hears signals must hear the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::frontend::keys::PhoneKeys;
-use crate::member::Member;
 use crate::os::sync::{AtomicBool, Receiver, Sender, bounded};
 
-/// Asks a server to read its places again, from any thread, as often as one likes.
+/// Asks a server to read its herd, its places and its secrets again, from any thread, as often as one likes.
 #[derive(Clone, Debug)]
 pub struct Reloader {
     wake_up: Sender<()>,
@@ -42,14 +40,13 @@ impl Reloads {
         Reloads { reloader: Reloader { wake_up, is_stopping: Arc::new(AtomicBool::new(false)) }, woken }
     }
 
-    /// Reads the places of a member and the secrets again, whenever that is asked for, until stopped.
-    pub(super) fn run(&self, member: &Member, keys: Option<&PhoneKeys>) {
+    /// Has all files read again, whenever that is asked for, until stopped.
+    pub(super) fn run(&self, read: impl Fn()) {
         while self.woken.recv().is_ok() {
             if self.reloader.is_stopping.load(Ordering::Acquire) {
                 return;
             }
-            keys.into_iter().for_each(PhoneKeys::reload);
-            member.places().reload();
+            read();
         }
     }
 }

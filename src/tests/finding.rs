@@ -108,7 +108,8 @@ pub(super) fn pair() -> ([TestServer; 2], [SocketAddr; 2]) {
     let plain = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
     let http = [free_address(), free_address()];
     let members = plain.members().iter().zip(http);
-    let members = members.map(|(member, http)| crate::config::Member { http: Some(http), ..member.clone() });
+    let members =
+        members.map(|(member, http)| crate::config::Member { http: Some(http.into()), ..member.clone() });
     let herd = Herd::new(members.collect(), plain.links().to_vec(), true).unwrap();
     let start = |name| TestServer::with(&Config { ..config(&herd, name) }, catalogue());
     ([start("Alford"), start("Bolden")], http)

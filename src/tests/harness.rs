@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::config::{
-    self, Auth, BasePath, Config, Herd, JournalOptions, Limits, LogOptions, MapOptions, PlacesArgs,
+    self, Auth, BasePath, Config, Herd, JournalOptions, Limits, LogOptions, MapOptions, PlacesArgs, Purpose,
 };
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
@@ -24,7 +24,7 @@ use crate::proto::store::cursor::Cursor;
 use crate::proto::store::digest::{Bucket, Digest, record_hash};
 use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_RECORDS_MAX, Store};
-use crate::server::{Server, Stopper};
+use crate::server::{Reloader, Server, Stopper};
 use crate::tests::free_address::free_address;
 
 /// How long a test waits for what must happen. Long enough for a machine that does ten other things.
@@ -43,6 +43,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
     Config {
         name: ServerName::parse(name).unwrap(),
         herd: herd.clone(),
+        herd_file: None,
         log: LogOptions::default(),
         journal: JournalOptions::default(),
         places: PlacesArgs::default(),
@@ -76,6 +77,7 @@ pub(crate) struct TestServer {
     pub(crate) peers: SocketAddr,
     pub(crate) member: Arc<Member>,
     pub(crate) stopper: Stopper,
+    pub(crate) reloader: Reloader,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,10 +92,13 @@ impl TestServer {
 
     pub(crate) fn on(disk: Arc<dyn Disk>, config: &Config, places: Arc<dyn PlacesProvider>) -> TestServer {
         let server = Server::bind_on(disk, config, places).unwrap();
-        let (stopper, member) = (server.stopper(), Arc::clone(server.member()));
+        let (stopper, reloader, member) = (server.stopper(), server.reloader(), Arc::clone(server.member()));
         let thread = Builder::new().spawn(move || server.run().unwrap()).unwrap();
-        let config::Member { client: clients, peer: peers, .. } = config.member().clone();
-        TestServer { clients, peers, member, stopper, thread: Some(thread) }
+        let [clients, peers] = [Purpose::Client, Purpose::Peer].map(|purpose| {
+            let (_, address) = config.member().listens(purpose).unwrap();
+            address.to_socket_addrs().unwrap().next().unwrap()
+        });
+        TestServer { clients, peers, member, stopper, reloader, thread: Some(thread) }
     }
 
     /// A conversation on the client port.

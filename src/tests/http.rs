@@ -26,7 +26,7 @@ pub(super) struct Answer {
 pub(super) fn server(changed: impl FnOnce(Config) -> Config) -> (TestServer, SocketAddr) {
     let name = &herd(&["Alford"], &[], true).members()[0].clone();
     let http = free_address();
-    let member = Member { http: Some(http), ..name.clone() };
+    let member = Member { http: Some(http.into()), ..name.clone() };
     let herd = Herd::new(vec![member], Vec::new(), true).unwrap();
     (TestServer::with(&changed(config(&herd, "Alford")), catalogue()), http)
 }

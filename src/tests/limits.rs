@@ -114,7 +114,7 @@ fn oldest_stranger_on_the_peer_port_gives_way_and_is_told() {
 fn neighbour_is_in_at_once_however_many_strangers_come() {
     let pair = herd(&["Alford", "Parker"], &[("Alford", "Parker")], true);
     let server = TestServer::start(&pair, "Alford", catalogue());
-    let parker = SocketAddr::new(pair.member("Parker").unwrap().peer.ip(), 0);
+    let parker = SocketAddr::new(pair.member("Parker").unwrap().peer.literal().unwrap().ip(), 0);
     let (held, is_over) = bounded::<()>(0);
     scope(|scope| {
         let held = held;
@@ -298,7 +298,7 @@ fn classic_neighbour_may_have_nothing_to_tell_for_ever() {
     let herd = Herd::new(members, vec![(name("Alford"), name("Classic"))], true).unwrap();
     let limits = Limits { idle_time_max: Some(SOON), ..Limits::default() };
     let server = TestServer::with(&Config { limits, ..config(&herd, "Alford") }, catalogue());
-    let at = herd.member("Classic").unwrap().client.ip();
+    let at = herd.member("Classic").unwrap().client.literal().unwrap().ip();
     let mut neighbour = Talk::from((at, 0).into(), server.clients);
     let mut elsewhere = Talk::from("127.0.0.9:0".parse().unwrap(), server.clients);
     assert_eq!(neighbour.ask("x"), "? x");

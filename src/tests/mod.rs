@@ -32,6 +32,7 @@ mod logging;
 mod merge;
 mod mqtt;
 mod mutants;
+mod names;
 mod peers;
 mod proxied;
 mod pure;

@@ -133,8 +133,8 @@ fn a_link_that_was_cut_carries_what_changed_meanwhile() {
     let name = |text| ServerName::parse(text).unwrap();
     let [alford, bolden] =
         ["Alford", "Bolden"].map(|n| Member::herd(name(n), free_address(), free_address()));
-    let relay = Relay::to(bolden.peer);
-    let behind_relay = Member { peer: relay.listener.local_addr().unwrap(), ..bolden.clone() };
+    let relay = Relay::to(bolden.peer.resolve().unwrap());
+    let behind_relay = Member { peer: relay.listener.local_addr().unwrap().into(), ..bolden.clone() };
     let herd_with = |bolden: Member| {
         Herd::new(vec![alford.clone(), bolden], vec![(name("Alford"), name("Bolden"))], true).unwrap()
     };

@@ -25,7 +25,7 @@ fn pair() -> ([TestServer; 2], [SocketAddr; 2]) {
     let plain = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
     let http = [free_address(), free_address()];
     let members = plain.members().iter().zip(http);
-    let members = members.map(|(member, http)| Member { http: Some(http), ..member.clone() });
+    let members = members.map(|(member, http)| Member { http: Some(http.into()), ..member.clone() });
     let herd = Herd::new(members.collect(), plain.links().to_vec(), true).unwrap();
     let start =
         |name| TestServer::with(&Config { auth: Auth::Secret(secret()), ..config(&herd, name) }, catalogue());

@@ -74,7 +74,7 @@ fn a_question_that_waits_for_its_provider_is_answered_when_the_server_stops() {
 #[test]
 fn a_neighbour_that_never_answers_hello_does_not_hold_up_stopping() {
     let pair = herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true);
-    let bolden = TcpListener::bind(pair.member("Bolden").unwrap().peer).unwrap();
+    let bolden = TcpListener::bind(&pair.member("Bolden").unwrap().peer).unwrap();
     let alford = TestServer::start(&pair, "Alford", catalogue());
     let (mut link, _) = bolden.accept().unwrap();
     link.set_read_timeout(Some(WAIT)).unwrap();

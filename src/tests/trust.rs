@@ -149,7 +149,7 @@ fn servers_with_one_secret_tell_each_other_and_those_with_two_do_not() {
 #[test]
 fn a_link_tells_nothing_to_one_that_cannot_prove_to_be_the_neighbour() {
     let herd = pair();
-    let impostor = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let impostor = TcpListener::bind(&herd.member("Bolden").unwrap().peer).unwrap();
     let alford = guarded(&herd, "Alford", "the secret of this herd");
     alford.client().ask("IAMAT kiwi +1+1 5");
     let challenge = format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}");
@@ -209,7 +209,7 @@ fn a_beat_is_answered_with_what_has_been_merged() {
 #[test]
 fn silence_ends_a_link_and_a_neighbours_conversation() {
     let herd = pair();
-    let bolden = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let bolden = TcpListener::bind(&herd.member("Bolden").unwrap().peer).unwrap();
     let server = TestServer::start(&herd, "Alford", catalogue());
     let mut conversation = call(server.peers, "Bolden", "Alford", Epoch(1));
     let mut link = Talk::of(bolden.accept().unwrap().0);
@@ -232,7 +232,7 @@ fn silence_ends_a_link_and_a_neighbours_conversation() {
 #[test]
 fn a_neighbour_that_answers_rubbish_is_left_and_dialled_less_and_less() {
     let herd = pair();
-    let bolden = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let bolden = TcpListener::bind(&herd.member("Bolden").unwrap().peer).unwrap();
     let server = TestServer::start(&herd, "Alford", catalogue());
     let begun = clock::instant();
     for _ in 0..7 {
@@ -252,7 +252,7 @@ fn a_neighbour_that_answers_rubbish_is_left_and_dialled_less_and_less() {
 #[test]
 fn a_bucket_that_stays_different_for_two_beats_is_told_again() {
     let herd = pair();
-    let bolden = TcpListener::bind(herd.member("Bolden").unwrap().peer).unwrap();
+    let bolden = TcpListener::bind(&herd.member("Bolden").unwrap().peer).unwrap();
     let server = TestServer::start(&herd, "Alford", catalogue());
     let kiwi = server.client().ask("IAMAT kiwi +1+1 5");
     let mut link = Talk::of(bolden.accept().unwrap().0);

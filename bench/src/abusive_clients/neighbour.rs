@@ -45,11 +45,11 @@ pub(crate) fn visits(server: &Member, neighbour: &Member, is_over: &AtomicBool) 
 
 /// Becomes a neighbour in a herd without a secret, and leaves.
 fn enter(server: &Member, neighbour: &Member) -> io::Result<()> {
-    let source = match neighbour.peer.ip() {
+    let source = match neighbour.peer.resolve()?.ip() {
         IpAddr::V4(source) => source,
         IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
     };
-    let mut conversation = Conversation::from(source, server.peer)?;
+    let mut conversation = Conversation::from(source, server.peer.resolve()?)?;
     let (from, to) = (neighbour.name.clone(), server.name.clone());
     let mut hello = Vec::new();
     Greeting { from, to, epoch: Epoch(1), nonce: Nonce([7; 32]) }.push_to("HELLO", &mut hello);

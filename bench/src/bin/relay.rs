@@ -35,8 +35,8 @@ fn main() -> ExitCode {
 fn serve(config: &Config) -> Result<(), Failure> {
     let member = config.member();
     let after = config.herd.members().iter().skip_while(|it| it.name != member.name).nth(1);
-    let relay =
-        Relay { next: after.map(|it| it.peer), onward: Mutex::new(None), known: Mutex::new(HashSet::new()) };
+    let next = after.map(|it| it.peer.resolve()).transpose()?;
+    let relay = Relay { next, onward: Mutex::new(None), known: Mutex::new(HashSet::new()) };
     let clients = listen(config, Class::Client, Opened::Once)?;
     let peers = listen(config, Class::Peer, Opened::Once)?;
     process::exit_on_signal()?;

@@ -54,7 +54,7 @@ impl Survey {
         Survey {
             questions: clients.iter().map(|client| format!("WHATSAT {client} 1 1\n")).collect(),
             clients: clients.len(),
-            askers: herd.members().iter().map(|member| asker(member.client)).collect(),
+            askers: herd.members().iter().filter_map(|member| member.client.literal()).map(asker).collect(),
         }
     }
 

@@ -161,7 +161,7 @@ pub(super) fn wait_until_linked(herd: &Herd) -> io::Result<()> {
     for from in herd.members() {
         let marker = format!("marker-{}", from.name);
         let mut conversation = loop {
-            match Conversation::with(from.client) {
+            match from.client.resolve().and_then(Conversation::with) {
                 Ok(conversation) => break conversation,
                 Err(error) if clock::monotonic_ns() > end_ns => return Err(error),
                 Err(_) => std::thread::sleep(LOOK),
@@ -170,7 +170,7 @@ pub(super) fn wait_until_linked(herd: &Herd) -> io::Result<()> {
         conversation.report(&marker)?;
     }
     for to in herd.members() {
-        let mut conversation = Conversation::with(to.client)?;
+        let mut conversation = Conversation::with(to.client.resolve()?)?;
         for from in herd.members() {
             conversation.wait_for(&format!("marker-{}", from.name))?;
         }

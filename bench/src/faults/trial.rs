@@ -168,7 +168,8 @@ impl<'a> Setting<'a> {
         let members = self.network.herd.members();
         let rate = f64::from(self.options.rate) / members.len() as f64;
         let spawn = |member: &'a Member| {
-            let (name, address) = (member.name.as_str(), member.client);
+            let address = member.client.resolve().map_err(|error| error.to_string())?;
+            let name = member.name.as_str();
             let reporter = Reporter { name, address, history, rate, over };
             let builder = Builder::new().name(format!("reports-{name}"));
             builder.spawn_scoped(scope, || reporter.run()).map_err(|error| format!("no thread: {error}"))

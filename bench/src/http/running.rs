@@ -48,7 +48,7 @@ impl Running {
         let folder = std::env::temp_dir().join(format!("proxyherd-http-{}-{}", http.ip(), http.port()));
         fs::create_dir_all(&folder)?;
         let member = Member::herd(ServerName::parse("Alford")?, free_address()?, free_address()?);
-        let herd = Herd::new(vec![Member { http: Some(http), ..member }], Vec::new(), true)?;
+        let herd = Herd::new(vec![Member { http: Some(http.into()), ..member }], Vec::new(), true)?;
         fs::write(folder.join("herd.toml"), to_toml(&herd))?;
         let text = |path: &Path| path.display().to_string();
         let own: Vec<String> = under.iter().map(|word| word.replace("{}", &text(&folder))).collect();

@@ -76,7 +76,7 @@ impl Shape {
     /// A herd of this shape on free addresses, whose servers have a port for HTTP too.
     pub(super) fn herd_with_http(&self) -> io::Result<Herd> {
         let herd = self.herd()?;
-        let with = |member: &Member| Ok(Member { http: Some(free_address()?), ..member.clone() });
+        let with = |member: &Member| Ok(Member { http: Some(free_address()?.into()), ..member.clone() });
         let members: io::Result<Vec<Member>> = herd.members().iter().map(with).collect();
         Herd::new(members?, herd.links().to_vec(), true).map_err(|error| io::Error::other(error.to_string()))
     }
@@ -114,7 +114,7 @@ mod tests {
         for shape in [ALONE, SEED, CHAIN, MESH] {
             let herd = shape.herd().unwrap();
             assert_eq!((herd.members().len(), herd.links().len()), (shape.servers, shape.links.len()));
-            assert!(herd.members().iter().all(|member| member.client.ip().is_loopback()));
+            assert!(herd.members().iter().all(|member| member.client.is_loopback()));
         }
     }
 }

@@ -221,14 +221,16 @@ impl Plan {
     fn stand_by(&self, servers: &Servers) -> Result<Sight, String> {
         let (pid, members) = (servers.pids()[0], servers.herd.members());
         let server = &members[0];
-        let crowded = if self.behaviour.is_at_peer_port() { server.peer } else { server.client };
+        let [client, peer] = [&server.client, &server.peer].map(|it| it.resolve().map_err(|e| e.to_string()));
+        let (client, peer) = (client?, peer?);
+        let crowded = if self.behaviour.is_at_peer_port() { peer } else { client };
         let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             let looks = scope.spawn(move || watch(pid, is_over));
             let neighbour =
                 members.get(1).map(|other| scope.spawn(|| neighbour::visits(server, other, is_over)));
             let dropped = Dropped::look();
-            let (sight, probes) = probe::beside(server.client, || {
+            let (sight, probes) = probe::beside(client, || {
                 thread::sleep(ALONE_FOR);
                 let crowd_ns = clock::monotonic_ns();
                 let crowd = FleetProcess::gather(self.behaviour, self.size, crowded)?;

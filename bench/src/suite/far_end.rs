@@ -40,8 +40,8 @@ fn measure(bench: &Bench<'_>, variant: &Variant) -> io::Result<Figures> {
     let servers =
         bench.start(variant, Start { shape: CHAIN, extra: &[], cpu: None }).map_err(io::Error::other)?;
     let members = servers.herd.members();
-    Conversation::with(members[0].client)?.report("linked")?;
-    Conversation::with(members[members.len() - 1].client)?.wait_for("linked")?;
+    Conversation::with(members[0].client.resolve()?)?.report("linked")?;
+    Conversation::with(members[members.len() - 1].client.resolve()?)?.wait_for("linked")?;
     let common = Options { warm_up: Duration::ZERO, duration: bench.window(), ..servers.options(0, variant) };
     let mut figures = Figures::new();
     let name = "moderate".to_owned();
@@ -69,7 +69,7 @@ fn beside(servers: &Servers, load: &Options, figures: &mut Figures) -> io::Resul
             outcome
         })?;
         std::thread::sleep(SETTLING);
-        let (first, last) = (members[0].client, members[members.len() - 1].client);
+        let (first, last) = (members[0].client.resolve()?, members[members.len() - 1].client.resolve()?);
         let marker = format!("{}-beside", load.name);
         let times = propagate_while(first, last, &marker, |_| !over.load(Ordering::Relaxed));
         loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(io::Error::other)?;

@@ -114,7 +114,8 @@ fn quiet(
     let mut updates = 1;
     for distance in 1..=distances.iter().copied().max().unwrap_or(0) {
         let Some(to) = distances.iter().position(|&it| it == distance) else { continue };
-        let times = propagate(members[0].client, members[to].client, &format!("quiet-{distance}"), count)?;
+        let (first, last) = (members[0].client.resolve()?, members[to].client.resolve()?);
+        let times = propagate(first, last, &format!("quiet-{distance}"), count)?;
         updates += count as u64;
         keep(figures, &format!("distance{distance}"), &times);
         // The last one is the farthest.
@@ -133,7 +134,7 @@ fn quiet(
     if let Some(before) = told_before {
         sent(figures, "messages_per_update", before, told(servers)?);
     }
-    let mut conversation = Conversation::with(members[members.len() - 1].client)?;
+    let mut conversation = Conversation::with(members[members.len() - 1].client.resolve()?)?;
     let mut asked = histogram();
     for _ in 0..count {
         let from_ns = clock::monotonic_ns();
@@ -163,9 +164,10 @@ fn loaded(
         duration: Duration::from_secs(1),
         ..servers.options(0, variant)
     };
+    let (first, last) = (members[0].client.resolve()?, members[far].client.resolve()?);
     scope(|scope| {
         let load = std::thread::Builder::new().spawn_scoped(scope, || load::run(&background))?;
-        let times = propagate(members[0].client, members[far].client, "loaded", count);
+        let times = propagate(first, last, "loaded", count);
         load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(io::Error::other)?;
         keep(figures, "far_loaded", &times?);
         Ok(())

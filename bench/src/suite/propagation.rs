@@ -129,8 +129,9 @@ pub(super) fn histogram() -> Histogram<u64> {
 /// Waits until news from the first server of a herd reaches all others: its links are up.
 pub(super) fn wait_until_linked(servers: &Servers, marker: &str) -> io::Result<()> {
     let members = servers.herd.members();
-    Conversation::with(members[0].client)?.report(marker)?;
-    members[1..].iter().try_for_each(|member| Conversation::with(member.client)?.wait_for(marker).map(|_| ()))
+    Conversation::with(members[0].client.resolve()?)?.report(marker)?;
+    let mut others = members[1..].iter();
+    others.try_for_each(|it| Conversation::with(it.client.resolve()?)?.wait_for(marker).map(|_| ()))
 }
 
 /// Reports `count` clients at one server, one after the other, and measures how long it takes until another

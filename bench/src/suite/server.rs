@@ -91,7 +91,8 @@ impl Servers {
     /// Options that drive the server with this number, and watch it.
     pub(super) fn options(&self, at: usize, variant: &Variant) -> Options {
         let member = &self.herd.members()[at];
-        let target = member.http.filter(|_| variant.protocol == Protocol::Http).unwrap_or(member.client);
+        let target =
+            member.http.as_ref().filter(|_| variant.protocol == Protocol::Http).unwrap_or(&member.client);
         Options {
             target: target.to_string(),
             protocol: variant.protocol,

@@ -110,12 +110,13 @@ impl Variant {
                 let neighbours = herd.neighbours(&member.name).into_iter();
                 let neighbours: Vec<String> =
                     neighbours.map(|it| format!("{}={}", it.name, it.client)).collect();
+                let address = member.client.literal();
                 let fill = |word: &String| match word.as_str() {
                     "{neighbours}" => neighbours.clone(),
                     word => vec![
                         word.replace("{name}", member.name.as_str())
                             .replace("{client}", &member.client.to_string())
-                            .replace("{host}", &member.client.ip().to_string())
+                            .replace("{host}", &address.map(|it| it.ip().to_string()).unwrap_or_default())
                             .replace("{port}", &member.client.port().to_string()),
                     ],
                 };

@@ -47,7 +47,11 @@ fn certificate_is_for_ports_of_tls_and_they_need_one() {
         ("https = '[::1]:2'", both, "are both [::1]:2"),
         ("https = '[::1]:0'", both, "it needs a port from 1 to 65535"),
         ("client_tls = '10.0.0.1:3'", both, "the client_tls address of A is 10.0.0.1:3, where any machine"),
-        ("https = 443", both, "write an IP address and a port in quotes, as in https = \"127.0.0.1:443\""),
+        (
+            "https = 443",
+            both,
+            "write an IP address or a name, and a port, in quotes, as in https = \"127.0.0.1:443\"",
+        ),
     ] {
         let refused = refused(keys, options);
         assert!(refused.contains(expected), "{keys} {options}: {refused}");
@@ -58,4 +62,53 @@ fn certificate_is_for_ports_of_tls_and_they_need_one() {
     assert_eq!(config.tls.unwrap().key, PathBuf::from("k.pem"));
     assert_eq!(crate::config::parse(&crate::config::to_toml(&config.herd)).unwrap(), config.herd);
     assert!(served("proxyherd serve Alford").tls.is_none());
+}
+
+#[test]
+fn name_may_stand_for_any_machine_unless_it_is_localhost_or_bound_at_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("herd.toml");
+    let job_with = |keys: &str| {
+        std::fs::write(&path, format!("[servers.A]\n{keys}\n")).unwrap();
+        job(&format!("proxyherd serve A --herd {}", path.display()))
+    };
+    for good in [
+        "client = 'localhost:1'\npeer = 'a.localhost:2'\nhttp = 'LOCALHOST:3'",
+        "client = 'a.example:1'\npeer = 'a.example:2'\nlisten_client = '127.0.0.1:1'\nlisten_peer = '[::1]:2'",
+        "client = '[::1]:1'\npeer = '[::1]:2'\nhttp = 'a.example:443'\nlisten_http = '127.0.0.1:3'",
+    ] {
+        assert!(matches!(job_with(good), Ok(Job::Serve(_))), "{good}");
+    }
+    for (bad, why) in [
+        (
+            "client = 'localhost:1'\npeer = 'a.example:2'",
+            "the peer address of A is a.example:2, where any machine",
+        ),
+        (
+            "client = 'localhost:1'\npeer = 'localhost:2'\nlisten_peer = '0.0.0.0:2'",
+            "the listen_peer address of A is 0.0.0.0:2, where any machine",
+        ),
+        (
+            "client = 'localhost:1'\npeer = 'localhost:2'\nmqtt = 'a.example:3'",
+            "the MQTT address of A is a.example:3, where any machine",
+        ),
+        (
+            "client = 'localhost:1'\npeer = 'localhost:2'\nhttp = '127.0.0.1:3'\nlisten_http = '[::]:3'",
+            "the listen_http address of A is [::]:3, where any machine",
+        ),
+    ] {
+        let refused = job_with(bad).unwrap_err().to_string();
+        assert!(refused.contains(why), "{bad}: {refused}");
+    }
+}
+
+#[test]
+fn names_are_looked_up_when_a_check_asks_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("herd.toml");
+    std::fs::write(&path, "[servers.A]\nclient = 'localhost:1'\npeer = 'herd.invalid:2'\n").unwrap();
+    let line = format!("proxyherd herd --check {} --resolve", path.display());
+    let Ok(Job::Found(found)) = job(&line) else { panic!() };
+    assert!(found.text.starts_with("A\n\n1 server, 0 links;"), "{}", found.text);
+    assert!(found.text.contains("\nherd.invalid is not found: "), "{}", found.text);
 }

@@ -73,7 +73,7 @@ impl Asker {
             }
         }
         let Some(control) = shared.access else {
-            let checked = guard::check(request, remote.from);
+            let checked = guard::check(request, remote.from, shared.own_names);
             return checked.map(|()| Asker::Local).map_err(|(status, why)| Response::problem(status, why));
         };
         match logins.is_empty() {

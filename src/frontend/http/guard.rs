@@ -31,7 +31,7 @@ const REFUSED: Result<(), Refused> = Err((403, "a web page of another origin may
 ///
 /// # Errors
 /// If it comes from another machine, or was meant for another server.
-pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refused> {
+pub(super) fn check(request: &Request<'_>, from: SocketAddr, own: &[String]) -> Result<(), Refused> {
     if !from.ip().to_canonical().is_loopback() {
         return Err((
             403,
@@ -46,8 +46,8 @@ pub(super) fn check(request: &Request<'_>, from: SocketAddr) -> Result<(), Refus
     }
     // A foreign name that resolves to an address of this machine brings a web page past its browser's guard.
     match request.authority().or(request.header("host")) {
-        Some(host) if !is_loopback(host) => {
-            Err((421, "the Host is not this machine: use localhost or 127.0.0.1"))
+        Some(host) if !is_own(host, own) => {
+            Err((421, "the Host is not this machine: use localhost, 127.0.0.1, or its name in the herd file"))
         }
         _ => Ok(()),
     }
@@ -107,8 +107,9 @@ fn is_forwarded(name: &[u8]) -> bool {
     FORWARDED.iter().any(|wanted| wanted.first() == Some(&first) && begins(wanted))
 }
 
-/// Whether a `Host` names this machine: `localhost` or an address of the loopback interface, perhaps with a port.
-fn is_loopback(host: &[u8]) -> bool {
+/// Whether a `Host` names this machine: `localhost`, an address of the loopback interface, or one of these names, which
+/// the herd file gives it; perhaps with a port.
+fn is_own(host: &[u8], own: &[String]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').unwrap_or_default(),
@@ -119,7 +120,10 @@ fn is_loopback(host: &[u8]) -> bool {
         return false;
     }
     let is_address = || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    name.trim_end_matches('.').eq_ignore_ascii_case("localhost") || is_address()
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    bare.eq_ignore_ascii_case("localhost")
+        || own.iter().any(|own| bare.eq_ignore_ascii_case(own))
+        || is_address()
 }
 
 #[cfg(test)]
@@ -131,11 +135,14 @@ mod tests {
         for host in
             ["localhost", "LocalHost:12750", "localhost.", "127.0.0.1:80", "127.9.9.9", "[::1]:80", "[::1]"]
         {
-            assert!(is_loopback(host.as_bytes()), "{host}");
+            assert!(is_own(host.as_bytes(), &[]), "{host}");
         }
         for host in [
             "",
             "evil.example",
+            "evil.alford.example",
+            "alford.example.evil.example",
+            "alford.example..",
             "localhost.evil.example",
             "10.0.0.1",
             "0.0.0.0",
@@ -147,7 +154,11 @@ mod tests {
             "localhost:80@evil.example",
             "\u{e9}",
         ] {
-            assert!(!is_loopback(host.as_bytes()), "{host}");
+            assert!(!is_own(host.as_bytes(), &["alford.example".to_owned()]), "{host}");
+        }
+        for host in ["alford.example", "Alford.Example:12750", "alford.example.", "alford.example.:80"] {
+            assert!(is_own(host.as_bytes(), &["alford.example".to_owned()]), "{host}");
+            assert!(!is_own(host.as_bytes(), &["bolden.example".to_owned()]), "{host}");
         }
     }
 }

@@ -1,16 +1,21 @@
 //! A picture of the herd from this server's own view: its servers, and how its links are. Addresses are those of the
 //! herd file; nothing of the secret is in it.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
+use crate::config::Address;
 use crate::frontend::connection::Shared;
+use crate::member::neighbours;
 use crate::os::clock;
 use crate::proto::http::response::Response;
 use crate::proto::node::Dialect;
 
 /// The herd as this server sees it.
 pub(super) fn herd(shared: Shared<'_>) -> Response {
-    let (member, herd) = (shared.member, shared.herd);
+    let (member, herd) = (shared.member, Arc::clone(&shared.herd.read()));
+    let shown = |address: &Option<Address>| address.as_ref().map(Address::to_string);
     let me = &member.me;
     let servers = herd.members().iter().map(|server| {
         json!({
@@ -19,11 +24,11 @@ pub(super) fn herd(shared: Shared<'_>) -> Response {
             "is_legacy": server.dialect == Dialect::Legacy,
             "client": server.client.to_string(),
             "peer": server.peer.to_string(),
-            "http": server.http.map(|address| address.to_string()),
-            "https": server.https.map(|address| address.to_string()),
-            "client_tls": server.client_tls.map(|address| address.to_string()),
-            "mqtt": server.mqtt.map(|address| address.to_string()),
-            "mqtts": server.mqtts.map(|address| address.to_string()),
+            "http": shown(&server.http),
+            "https": shown(&server.https),
+            "client_tls": shown(&server.client_tls),
+            "mqtt": shown(&server.mqtt),
+            "mqtts": shown(&server.mqtts),
         })
     });
     let ends = herd.links().iter().map(|(a, b)| json!([a.as_str(), b.as_str()]));
@@ -40,8 +45,7 @@ pub(super) fn herd(shared: Shared<'_>) -> Response {
 fn links(shared: Shared<'_>) -> Vec<Value> {
     let member = shared.member;
     let (last_seq, now) = (member.read(|node| node.store().last_seq()), clock::ticks());
-    let links = member.me.neighbours.iter().zip(&member.links).enumerate();
-    let links = links.map(|(index, (neighbour, link))| {
+    let links = neighbours::linked(member).map(|(index, neighbour, link)| {
         let ((sent, sent_rate), (received, received_rate)) =
             (link.sent_updates.at(now), link.received_updates.at(now));
         let (behind, unacknowledged) = link.lag(last_seq);

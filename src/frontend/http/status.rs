@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::frontend::connection::Shared;
+use crate::member::neighbours;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 
@@ -29,8 +30,7 @@ pub(super) fn health(shared: Shared<'_>) -> Response {
 pub(super) fn status(shared: Shared<'_>) -> Response {
     let member = shared.member;
     let (digest, last_seq) = member.read(|node| (node.store().digest().total(), node.store().last_seq()));
-    let links = member.me.neighbours.iter().zip(&member.links).enumerate();
-    let links = links.map(|(index, (neighbour, link))| {
+    let links = neighbours::linked(member).map(|(index, neighbour, link)| {
         json!({
             "neighbour": neighbour.name.as_str(),
             "is_up": link.is_up(),
@@ -92,7 +92,7 @@ fn gauges(shared: Shared<'_>) -> [Gauge; 10] {
         let (clients, tombstones) = (store.len() as u64, store.tombstones() as u64);
         (clients, tombstones, store.memory_bytes(), node.memory_bytes_max(), store.last_seq())
     });
-    let links_up = member.links.iter().filter(|link| link.is_up()).count() as u64;
+    let links_up = neighbours::linked(member).filter(|(_, _, link)| link.is_up()).count() as u64;
     let is_durable = member.wal().is_none_or(|wal| wal.failure().is_none());
     [
         ("clients", "Clients that are known.", clients),

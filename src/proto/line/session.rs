@@ -63,7 +63,7 @@ impl Session {
                 return Err(Reason::OtherProtocol);
             }
         }
-        if !self.legacy.is_empty()
+        if self.legacy.iter().any(|&index| self.me.neighbours.is_linked(index))
             && let Ok((sighting, sender)) = at_line(line)
         {
             self.legacy_line(&sighting, sender, batch);

@@ -40,6 +40,16 @@ impl MemoryBounds {
         self.told[neighbour] = (bound.hops < HOPS_MAX).then_some(bound);
     }
 
+    /// There is one more neighbour.
+    pub(crate) fn add_neighbour(&mut self) {
+        self.told.push(None);
+    }
+
+    /// What a neighbour has told counts no more.
+    pub(crate) fn forget(&mut self, neighbour: usize) {
+        self.told[neighbour] = None;
+    }
+
     /// The least bound that is known, in bytes.
     pub(crate) fn least(&self) -> u64 {
         self.told.iter().flatten().map(|bound| bound.bytes_max).fold(self.own_bytes_max, u64::min)

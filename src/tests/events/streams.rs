@@ -196,7 +196,7 @@ fn streams_are_resumed_where_they_ended() {
 /// A herd of one server, and its port for HTTP.
 fn alone_with_http() -> (Herd, SocketAddr) {
     let http = free_address();
-    let member = Member { http: Some(http), ..herd(&["Alford"], &[], true).members()[0].clone() };
+    let member = Member { http: Some(http.into()), ..herd(&["Alford"], &[], true).members()[0].clone() };
     (Herd::new(vec![member], Vec::new(), true).unwrap(), http)
 }
 

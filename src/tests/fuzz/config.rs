@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{ConfigError, Herd};
+use crate::config::{Address, ConfigError, Herd};
 
 /// More characters than a sentence needs that quotes a name or two and lists a dozen.
 const ERROR_CHARS_MAX: usize = 2_000;
@@ -25,15 +25,15 @@ fn good(herd: &Herd) {
     assert_eq!(&crate::config::parse(&printed).unwrap(), herd, "{printed}");
     assert_eq!(crate::config::to_toml(&crate::config::parse(&printed).unwrap()), printed);
 
-    // An IPv4 address in the clothes of an IPv6 one is the same to the kernel.
-    let addresses: BTreeSet<_> = herd
-        .members()
-        .iter()
-        .flat_map(|member| [member.client, member.peer])
-        .map(|address| (address.ip().to_canonical(), address.port()))
-        .collect();
-    assert_eq!(addresses.len(), 2 * herd.members().len(), "an address has two uses");
-    assert!(addresses.iter().all(|(_, port)| *port != 0));
+    // An IPv4 address in the clothes of an IPv6 one is the same to the kernel, and a dot ends a name or not.
+    let all = || herd.members().iter().flat_map(|member| member.addresses()).map(|(_, address)| address);
+    let host = |address: &Address| match address.literal() {
+        Some(literal) => literal.ip().to_canonical().to_string(),
+        None => address.name().unwrap().to_owned(),
+    };
+    let addresses: BTreeSet<_> = all().map(|address| (host(address), address.port())).collect();
+    assert_eq!(addresses.len(), all().count(), "an address has two uses");
+    assert!(all().all(|address| address.port() != 0));
 
     let mut reached = BTreeSet::from([&herd.members()[0].name]);
     let mut to_visit = vec![&herd.members()[0].name];

@@ -99,7 +99,7 @@ fn legacy(stage: &Stage) {
 fn stop(stage: &Stage) {
     let port = stage.peer_port("Bolden");
     let server = stage.server("Alford");
-    let (stopper, address) = (server.stopper(), stage.config("Alford").member().client);
+    let (stopper, address) = (server.stopper(), stage.config("Alford").member().client.literal().unwrap());
     let acknowledged = &Mutex::new(Vec::new());
     let mut bolden = scope(|scope| {
         scope.spawn(move || server.run().unwrap());
@@ -251,7 +251,7 @@ fn herd(stage: &Stage) {
     let stoppers = [servers[0].stopper(), servers[1].stopper()];
     scope(|scope| {
         for ((server, name), clients) in servers.into_iter().zip(["Alford", "Bolden"]).zip(CLIENTS) {
-            let address = stage.config(name).member().client;
+            let address = stage.config(name).member().client.literal().unwrap();
             scope.spawn(move || server.run().unwrap());
             scope.spawn(move || {
                 let socket = TcpStream::connect(address).unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::model::{TcpListener, TcpStream};
-use crate::config::{self, Config, Durability, Herd, JournalOptions};
+use crate::config::{self, Address, Config, Durability, Herd, JournalOptions};
 use crate::frontend::page::Pages;
 use crate::frontend::protocol::Protocol;
 use crate::frontend::sessions::Sessions;
@@ -21,7 +21,8 @@ use crate::net::admission::{Admission, Class};
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::OpenStreams;
-use crate::os::sync::bounded;
+use crate::net::whereabouts::Whereabouts;
+use crate::os::sync::{RwLock, bounded};
 use crate::peering::neighbour::{Neighbour, Shared};
 use crate::places::PlacesProvider;
 use crate::proto::model::name::ServerName;
@@ -39,12 +40,13 @@ pub(super) struct Stage {
 pub(super) struct Unserved {
     pub(super) member: Member,
     finder: Finder,
-    herd: Herd,
+    herd: RwLock<Arc<Herd>>,
     watchers: Watchers,
     gate: Gate,
     dialling: OpenStreams,
     live: OpenStreams,
-    neighbours: Vec<SocketAddr>,
+    neighbours: Vec<Address>,
+    legacy: Whereabouts,
     pages: Pages,
 }
 
@@ -81,9 +83,10 @@ impl Stage {
         Unserved {
             member: self.member(&config, Arc::new(RealDisk)),
             finder: Finder::default(),
-            herd: config.herd.clone(),
+            herd: RwLock::new(Arc::new(config.herd.clone())),
             watchers: Watchers::new(1),
-            neighbours: config.herd.neighbours(&config.name).iter().map(|neighbour| neighbour.peer).collect(),
+            neighbours: config.herd.neighbours(&config.name).iter().map(|it| it.peer.clone()).collect(),
+            legacy: Whereabouts::default(),
             gate: Gate::new(config.limits, Admission::default(), Vec::new(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
             live: OpenStreams::default(),
@@ -93,7 +96,7 @@ impl Stage {
 
     /// The peer port of a server that the scenario plays.
     pub(super) fn peer_port(&self, name: &str) -> TcpListener {
-        TcpListener::bind(self.config(name).member().peer).unwrap()
+        TcpListener::bind(self.config(name).member().peer.literal().unwrap()).unwrap()
     }
 
     fn member(&self, config: &Config, disk: Arc<dyn Disk>) -> Member {
@@ -121,7 +124,8 @@ impl Unserved {
             watchers,
             gate,
             output,
-            legacy: &[],
+            own_names: &[],
+            legacy: &self.legacy,
             access: None,
             keys: None,
             base_path: "",
@@ -137,9 +141,10 @@ impl Unserved {
 
     /// The neighbour with this index, whose link follows the change log from now on.
     pub(super) fn neighbour(&self, index: usize) -> Neighbour<'_> {
-        let Unserved { member, gate, dialling, live, neighbours, .. } = self;
-        let shared = Shared { member, conversations: &gate.open, dialling, live };
-        Neighbour::new(shared, index, neighbours[index])
+        let Unserved { member, gate, dialling, live, neighbours, legacy, .. } = self;
+        let peers = &gate.admission.neighbours;
+        let shared = Shared { member, conversations: &gate.open, dialling, live, peers, legacy };
+        Neighbour::new(shared, index, neighbours[index].clone())
     }
 }
 

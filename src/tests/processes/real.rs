@@ -71,26 +71,29 @@ impl RealHerd {
         http: impl Fn() -> Option<SocketAddr>,
     ) -> RealHerd {
         let name = |text: &str| ServerName::parse(text).unwrap();
-        let member =
-            |text: &&str| Member { http: http(), ..Member::herd(name(text), free_address(), free_address()) };
+        let member = |text: &&str| Member {
+            http: http().map(Into::into),
+            ..Member::herd(name(text), free_address(), free_address())
+        };
         let links = links.iter().map(|(a, b)| (name(a), name(b))).collect();
         let herd = config::Herd::new(names.iter().map(member).collect(), links, true).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("herd.toml"), proxyherd::config::to_toml(&herd)).unwrap();
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let addresses = herd.members().iter().map(|member| (member.name.to_string(), member.client));
+        let addresses =
+            herd.members().iter().map(|member| (member.name.to_string(), member.client.literal().unwrap()));
         let addresses = Addresses::new(addresses);
         RealHerd { herd, folder, options, running: BTreeMap::new(), addresses }
     }
 
     /// Where a server is for its clients.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
-        self.herd.member(name).unwrap().client
+        self.herd.member(name).unwrap().client.literal().unwrap()
     }
 
     /// Where a server speaks HTTP.
     pub(crate) fn http(&self, name: &str) -> SocketAddr {
-        self.herd.member(name).unwrap().http.unwrap()
+        self.herd.member(name).unwrap().http.as_ref().unwrap().literal().unwrap()
     }
 
     /// Starts a server with options of its own.
@@ -105,6 +108,14 @@ impl RealHerd {
     pub(crate) fn spawn_through(&mut self, name: &str, program: &str) {
         let mut command = Command::new(program);
         command.arg(env!("CARGO_BIN_EXE_proxyherd"));
+        self.spawn_with(name, command);
+    }
+
+    /// Starts a server whose hosts file is this one, in a namespace of its own. It takes root.
+    pub(crate) fn spawn_with_hosts(&mut self, name: &str, hosts: &str) {
+        let mut command = Command::new("unshare");
+        let script = format!("mount --bind {hosts} /etc/hosts && exec \"$@\"");
+        command.args(["--mount", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_proxyherd")]);
         self.spawn_with(name, command);
     }
 
@@ -336,7 +347,8 @@ impl Herd for RealHerd {
     }
 
     fn connect_as_peer(&mut self, server: &str) -> Result<Connection, String> {
-        Connection::to(self.herd.member(server).ok_or_else(|| format!("no server is named {server}"))?.peer)
+        let member = self.herd.member(server).ok_or_else(|| format!("no server is named {server}"))?;
+        Connection::to(member.peer.literal().unwrap())
     }
 
     fn ask_again(&mut self, times: u64) -> bool {

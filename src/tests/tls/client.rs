@@ -26,8 +26,8 @@ pub(super) fn pair() -> (String, String) {
 /// The herd with ports for TLS.
 pub(super) fn with_tls(herd: &Herd) -> Herd {
     let member = |member: &Member| Member {
-        client_tls: Some(free_address()),
-        https: Some(free_address()),
+        client_tls: Some(free_address().into()),
+        https: Some(free_address().into()),
         ..member.clone()
     };
     Herd::new(herd.members().iter().map(member).collect(), herd.links().to_vec(), herd.catch_up).unwrap()
@@ -66,8 +66,8 @@ impl TlsServer {
         let member = config.member();
         TlsServer {
             server: TestServer::with(&config, catalogue()),
-            client_tls: member.client_tls.unwrap(),
-            https: member.https.unwrap(),
+            client_tls: member.client_tls.as_ref().unwrap().literal().unwrap(),
+            https: member.https.as_ref().unwrap().literal().unwrap(),
             files,
             first_cert: CertificateDer::from_pem_slice(cert.as_bytes()).unwrap(),
             _dir: dir,

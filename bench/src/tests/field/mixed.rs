@@ -49,7 +49,7 @@ impl Mixed {
                 .into_iter()
                 .map(|member| format!("{}={}", member.name, member.client))
                 .collect();
-            Process::start(variant, their, herd.member(their).unwrap().client, &neighbours)
+            Process::start(variant, their, herd.member(their).unwrap().client.resolve().unwrap(), &neighbours)
         });
         let theirs = theirs.collect();
         let mixed = Mixed { herd, ours, theirs, _folder: folder };
@@ -63,7 +63,7 @@ impl Mixed {
     }
 
     fn address(&self, server: &str) -> SocketAddr {
-        self.herd.member(server).unwrap().client
+        self.herd.member(server).unwrap().client.resolve().unwrap()
     }
 
     fn talk(&self, server: &str) -> Talk {

@@ -82,7 +82,7 @@ impl Served {
     fn start(kind: Kind) -> Served {
         let (dir, http) = (tempfile::tempdir().unwrap(), free_address());
         let member = Member::herd(ServerName::parse("Alford").unwrap(), free_address(), free_address());
-        let herd = Herd::new(vec![Member { http: Some(http), ..member }], Vec::new(), true).unwrap();
+        let herd = Herd::new(vec![Member { http: Some(http.into()), ..member }], Vec::new(), true).unwrap();
         let file = dir.path().join("herd.toml");
         std::fs::write(&file, to_toml(&herd)).unwrap();
         let mut command = kind.command("Alford");

@@ -94,7 +94,7 @@ impl Processes {
             let neighbours = self.herd.neighbours(&self.herd.member(from).unwrap().name);
             let mut members = self.herd.members().to_vec();
             for member in members.iter_mut().filter(|member| neighbours.contains(&&**member)) {
-                member.peer = dialled(from, member.name.as_str(), member.peer);
+                member.peer = dialled(from, member.name.as_str(), member.peer.resolve().unwrap()).into();
             }
             let herd = Herd::new(members, self.herd.links().to_vec(), self.herd.catch_up).unwrap();
             std::fs::write(self.dir.path().join(format!("{from}.toml")), proxyherd::config::to_toml(&herd))

@@ -1,0 +1,107 @@
+//! Looking names up. The resolver of the system may block for half a minute, and nothing ends that: so each lookup has
+//! a thread, which ends by itself or with the process, and who waits for it may give up sooner.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config::Address;
+
+/// How long a dial waits for a name: a resolver that is there answers within a second, or asks its second server within
+/// five.
+pub const LOOKUP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Addresses of one name that are used: a machine has a few, and each that is silent takes a second of a dial.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// All that a lookup needs of a stack.
+const STACK_BYTES: usize = 512 * 1024;
+
+type Found = Option<io::Result<Vec<SocketAddr>>>;
+
+/// The lookup of one name at a time.
+#[derive(Default)]
+pub struct Lookup {
+    under_way: Option<(Address, Arc<Mutex<Found>>)>,
+}
+
+impl Lookup {
+    /// Begins to look an address up, unless that is under way, and calls `done` when it is over: then [`Lookup::take`]
+    /// has what was found.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn begin(&mut self, address: &Address, done: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        if self.under_way.as_ref().is_some_and(|(other, _)| other == address) {
+            return Ok(());
+        }
+        let found = Arc::new(Mutex::new(None));
+        self.under_way = Some((address.clone(), Arc::clone(&found)));
+        let address = address.clone();
+        let work = move || {
+            *found.lock() = Some(addresses(&address));
+            done();
+        };
+        let thread = Builder::new().name("lookup".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn(work).map(drop).inspect_err(|_| self.under_way = None)
+    }
+
+    /// What was found, once, if the lookup is over.
+    pub fn take(&mut self) -> Found {
+        let found = self.under_way.as_ref().and_then(|(_, found)| found.lock().take());
+        if found.is_some() {
+            self.under_way = None;
+        }
+        found
+    }
+}
+
+/// The addresses of a name, in the order in which the system would try them. It blocks.
+///
+/// # Errors
+/// If there are none, or the resolver fails.
+pub fn addresses(address: &Address) -> io::Result<Vec<SocketAddr>> {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for ip in address.to_socket_addrs()? {
+        if !found.contains(&ip) && found.len() < ADDRESSES_MAX {
+            found.push(ip);
+        }
+    }
+    Ok(found)
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup").field("is_under_way", &self.under_way.is_some()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn name_is_looked_up_once_at_a_time_and_again_afterwards() {
+        let (done, over) = mpsc::channel();
+        let mut lookup = Lookup::default();
+        for text in ["localhost:7", "localhost:7", "herd.invalid:7"] {
+            let address: Address = text.parse().unwrap();
+            for _ in 0..2 {
+                let done = done.clone();
+                lookup.begin(&address, move || done.send(()).unwrap()).unwrap();
+            }
+            over.recv().unwrap();
+            let found = lookup.take().unwrap();
+            assert_eq!(found.is_ok(), text.starts_with("localhost"), "{found:?}");
+            assert!(lookup.take().is_none());
+        }
+        drop((lookup, done));
+        assert!(over.try_recv().is_err(), "no lookup was made twice");
+    }
+}
