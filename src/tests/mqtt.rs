@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::harness::{FailingDisk, TestServer, WAIT, catalogue, config, eventually, herd};
+use super::harness::{FailingDisk, Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use super::http_access::file;
 use crate::config::{Access, Config, Durability, JournalOptions, Limits, Member};
 use crate::proto::mqtt::reason;
@@ -141,7 +141,7 @@ impl Mqtt {
 fn server(changed: impl FnOnce(Config) -> Config) -> (TestServer, SocketAddr) {
     let of = herd(&["Alford"], &[], true);
     let mqtt = crate::tests::free_address::free_address();
-    let member = Member { mqtt: Some(mqtt), ..of.members()[0].clone() };
+    let member = Member { mqtt: Some(mqtt.into()), ..of.members()[0].clone() };
     let of = crate::config::Herd::new(vec![member], vec![], true).unwrap();
     (TestServer::with(&changed(config(&of, "Alford")), catalogue()), mqtt)
 }
@@ -364,7 +364,7 @@ fn what_is_not_durable_is_not_acknowledged() {
     let disk = Arc::new(FailingDisk::default());
     let of = herd(&["Alford"], &[], true);
     let mqtt = crate::tests::free_address::free_address();
-    let member = Member { mqtt: Some(mqtt), ..of.members()[0].clone() };
+    let member = Member { mqtt: Some(mqtt.into()), ..of.members()[0].clone() };
     let of = crate::config::Herd::new(vec![member], vec![], true).unwrap();
     let journal = JournalOptions { durability: Durability::Sync, dir: folder.path().to_owned() };
     let config = Config { journal, ..config(&of, "Alford") };
@@ -463,6 +463,41 @@ fn aliases_stand_for_topics() {
         client.send(&publish(topic, alias, "1700000003"));
         assert_eq!(client.read(), Some((0xe0, vec![why])));
     }
+}
+
+#[test]
+fn a_server_that_is_drained_sends_its_clients_elsewhere_and_takes_no_others() {
+    let http = crate::tests::free_address::free_address();
+    let (server, mqtt) = server(|config| {
+        let member = Member { http: Some(http.into()), ..config.member().clone() };
+        Config { herd: crate::config::Herd::new(vec![member], vec![], true).unwrap(), ..config }
+    });
+    let mut line = server.client();
+    assert_eq!(line.ask("x"), "? x");
+    let mut publisher = Mqtt::connect(mqtt, 5, "x", None).0;
+    let mut watcher = Mqtt::connect(mqtt, 5, "y", None).0;
+    watcher.subscribe(&["#"], 1);
+    let mut older = Mqtt::connect(mqtt, 4, "z", None).0;
+    // One that has not said who it is.
+    let mut unknown = Mqtt::open(mqtt, 5);
+    publisher.is_answered();
+    let mut drain = Talk::with(http);
+    let body = "{\"for\":\"1h\"}";
+    drain.send(format!(
+        "POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    for client in [&mut publisher, &mut watcher] {
+        assert_eq!(client.read(), Some((0xe0, vec![reason::STOPPING])));
+        assert_eq!(client.read(), None);
+    }
+    assert_eq!((older.read(), unknown.read()), (None, None));
+    let mut refused = Mqtt::open(mqtt, 5);
+    assert_eq!(refused.read(), Some((0x20, vec![0, 3])), "server unavailable");
+    assert!(line.ask("IAMAT kiwi +1+1 1700000000").starts_with("AT "));
+    drop(line);
+    assert!(drain.line().starts_with("HTTP/1.1 200 "));
+    server.joined();
 }
 
 #[test]

@@ -338,6 +338,27 @@ fn proxies_name_clients_before_the_handshake_and_the_access_file_counts() {
 }
 
 #[test]
+fn drained_server_takes_no_more_clients_in_tls() {
+    let server = TlsServer::alone(|config| config);
+    let mut line = server.connect(server.client_tls, |_| ()).unwrap();
+    assert_eq!(line.ask("x"), "? x");
+    let mut drain = server.connect(server.https, |_| ()).unwrap();
+    let request = "POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{\"for\":\"1h\"}";
+    std::thread::scope(|scope| {
+        let drained = scope.spawn(move || drain.ask_http(request));
+        for port in [server.client_tls, server.https] {
+            eventually("no more are let in", || {
+                let refused = server.connect(port, |_| ()).err()?;
+                refused.contains("InternalError").then_some(())
+            });
+        }
+        assert_eq!(line.ask("y"), "? y");
+        drop(line);
+        assert_eq!(drained.join().unwrap().0, 200);
+    });
+}
+
+#[test]
 fn one_too_many_gets_an_alert() {
     let limits = Limits { connections_max: 1, ..Limits::default() };
     let server = TlsServer::alone(|config| Config { limits, ..config });

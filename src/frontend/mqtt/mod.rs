@@ -150,7 +150,7 @@ impl Connection<'_> {
         } else if !self.held.grow_to(held) {
             return Ok(After::Close(reason::QUOTA));
         }
-        if after == After::GoOn && self.shared.gate.open.is_stopping() {
+        if after == After::GoOn && self.is_stopping() {
             return Ok(After::Close(reason::STOPPING));
         }
         Ok(if after == After::GoOn && !keeps_place { After::Close(reason::QUOTA) } else { after })
@@ -228,7 +228,11 @@ impl Connection<'_> {
             Some(Told::Bell) => subscriber.as_ref().map(|it| it.bell().as_fd()),
             Some(Told::More | Told::Acknowledgement | Told::Until(_)) | None => None,
         };
-        match self.deadlines.wait(bell, by)? {
+        // While nothing of it is under way it may be sent to another server: a drain ends it, and says so.
+        let resting = (!is_mid_packet).then(|| self.shared.gate.resting.register(self.stream));
+        let woken = self.deadlines.wait(bell, by)?;
+        drop(resting);
+        match woken {
             Woken::Bytes => return Ok(None),
             Woken::Bell => {
                 subscriber.iter_mut().for_each(|it| Subscriber::rung(it));
@@ -262,7 +266,7 @@ impl Connection<'_> {
         let is_taken_over = self.client.as_ref().is_some_and(Client::is_taken_over);
         match is_taken_over {
             true => self.say(reason::TAKEN_OVER),
-            false if self.shared.gate.open.is_stopping() => self.say(reason::STOPPING),
+            false if self.is_stopping() => self.say(reason::STOPPING),
             false => {}
         }
         self.flush()?;
@@ -283,6 +287,11 @@ impl Connection<'_> {
             self.deadlines.linger();
         }
         Ok(())
+    }
+
+    /// Whether the server is stopping, or drained before it stops.
+    fn is_stopping(&self) -> bool {
+        self.shared.gate.open.is_stopping() || self.shared.gate.is_draining()
     }
 
     fn say(&mut self, why: u8) {
