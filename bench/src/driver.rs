@@ -102,9 +102,9 @@ impl Driver {
         match class {
             Class::Client => Ok(Conversation::with_client(me, remote, &[])),
             Class::Peer => {
-                let nonce = random::nonce()
+                let key = random::ephemeral_key()
                     .inspect_err(|error| remote.log_disconnected(&self.member.metrics, Some(error)))?;
-                Ok(Conversation::with_peer(me, remote, nonce))
+                Ok(Conversation::with_peer(me, remote, key))
             }
         }
     }

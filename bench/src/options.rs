@@ -54,6 +54,13 @@ pub struct Common {
 )]
 struct NotSpoken(ServerName);
 
+/// The environment asks a variant for links that are encrypted.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{SECRET_VARIABLE} is set, and links of this variant are not encrypted: unset it, or use proxyherd serve"
+)]
+struct NotEncrypted;
+
 impl Common {
     /// The configuration that these options give, checked.
     ///
@@ -67,7 +74,10 @@ impl Common {
         if let Some(classic) = spoken.find(|member| member.dialect == Dialect::Legacy) {
             return Err(NotSpoken(classic.name.clone()).into());
         }
-        let auth = Auth::of(None, std::env::var_os(SECRET_VARIABLE), false)?;
+        if std::env::var_os(SECRET_VARIABLE).is_some() {
+            return Err(Box::new(NotEncrypted));
+        }
+        let auth = Auth::Loopback;
         auth.allows(member)?;
         Ok(Config {
             name: member.name.clone(),
@@ -86,7 +96,7 @@ impl Common {
             proxy_from: Vec::new(),
             clock_lead_max: None,
             explains: false,
-            secret_file: None,
+            secret_files: Vec::new(),
             herd_file: None,
             access: None,
             tls: None,

@@ -214,11 +214,13 @@ pub(super) struct RawServe {
     /// How often to log the status: clients known, the state of each link, all counters and the limits that were hit.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = time)]
     pub(super) status_every: Duration,
-    /// A file with the secret that all servers of the herd share; without it, the secret is taken from the environment
-    /// variable PROXYHERD_SECRET. Without either, only addresses of this machine (127.0.0.1, ::1) can be used.
-    #[arg(long, value_name = "PATH")]
-    pub(super) secret_file: Option<PathBuf>,
-    /// Use any address without a secret: any machine that can reach the peer port can then forge reports.
+    /// A file with the secret that all servers of the herd share, by which links are encrypted; without it, the secret
+    /// is taken from the environment variable PROXYHERD_SECRET. Without either, only addresses of this machine
+    /// (127.0.0.1, ::1) can be used. Said twice: the first is used, both are accepted, to change it.
+    #[arg(long = "secret-file", value_name = "PATH")]
+    pub(super) secret_files: Vec<PathBuf>,
+    /// Use any address without a secret: any machine that can reach the peer port can then forge reports, and links are
+    /// not encrypted.
     #[arg(long)]
     pub(super) insecure: bool,
     /// A TOML file of users, whose phones and programs may then use HTTP from any address; it is read again on SIGHUP.

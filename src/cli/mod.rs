@@ -90,8 +90,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
     if member.dialect == Dialect::Legacy {
         return Err(ConfigError::NotOurKind(member.name.clone()));
     }
-    let secret_file = raw.secret_file.clone();
-    let auth = Auth::of(raw.secret_file.as_deref(), env::var_os(SECRET_VARIABLE), raw.insecure)?;
+    let auth = Auth::of(&raw.secret_files, env::var_os(SECRET_VARIABLE), raw.insecure)?;
     auth.allows(member)?;
     let access = raw.access.as_deref().map(Access::load).transpose()?;
     check_doors(member, access.is_some())?;
@@ -100,7 +99,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         name: member.name.clone(),
         proxy_from: raw.proxy_from,
         auth,
-        secret_file,
+        secret_files: raw.secret_files,
         access,
         tls,
         owntracks_keys: raw.owntracks_keys.as_deref().map(OwnTracksKeys::load).transpose()?,

@@ -119,6 +119,9 @@ pub enum ConfigError {
         /// The address.
         address: Address,
     },
+    /// More secrets than a change of one takes.
+    #[error("--secret-file is there more than twice: name the one to use, and at most one more to accept")]
+    TooManySecrets,
     /// The file with the herd's secret cannot be read.
     #[error("cannot read the secret file {}: {source}; `openssl rand -hex 32` makes a secret", path.display())]
     SecretFile {

@@ -103,8 +103,8 @@ pub struct Config {
     pub explains: bool,
     /// How the servers of the herd authenticate each other.
     pub auth: Auth,
-    /// The file that the secret was read from, if it was.
-    pub secret_file: Option<PathBuf>,
+    /// The files that the secrets were read from, if they were.
+    pub secret_files: Vec<PathBuf>,
     /// Who may what, if a file says it.
     pub access: Option<Access>,
     /// Its certificate and key, if it has a port for TLS.
@@ -128,7 +128,7 @@ impl Config {
         let neighbour = |member: &Member| Neighbour { name: member.name.clone(), dialect: member.dialect };
         let neighbours = self.herd.neighbours(&self.name).into_iter().map(neighbour).collect();
         Identity {
-            secret: self.auth.secret().cloned(),
+            secrets: self.auth.secrets().to_vec(),
             catch_up: self.herd.catch_up,
             clock_lead_max: self.clock_lead_max.or(self.herd.clock_lead_max),
             client_name_bytes_max: self.limits.client_name_bytes_max,

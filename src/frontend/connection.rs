@@ -10,6 +10,7 @@ use socket2::SockRef;
 use super::access::AccessControl;
 use super::keys::PhoneKeys;
 use super::page::Pages;
+use super::sealed::Sealed;
 use super::sessions::Sessions;
 use crate::config::Herd;
 use crate::member::Member;
@@ -124,6 +125,19 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// Why it ended, if neither side meant it to.
     pub fn run(mut self) -> io::Result<()> {
+        let ended = self.converse();
+        // An error of the stream has another kind, and clients have no frames.
+        if let (Err(error), false) = (&ended, self.conversation.is_client())
+            && error.kind() == io::ErrorKind::InvalidData
+        {
+            let remote = self.conversation.remote();
+            let what = format_args!("{remote} is cut: {error}");
+            self.shared.member.metrics.count_and_warn(Event::PeerTampered, remote.from, what);
+        }
+        ended
+    }
+
+    fn converse(&mut self) -> io::Result<()> {
         let mut last_reads = 0;
         loop {
             let is_mid_line = self.framing.is_mid_line();
@@ -192,6 +206,11 @@ impl<'a> Connection<'a> {
             match pause {
                 Pause::Empty => return Ok(After::GoOn),
                 Pause::Full => self.flush()?,
+                Pause::Secured(frames) => {
+                    // The reply is the last that is in clear.
+                    self.flush()?;
+                    self.deadlines.secure(Box::new(Sealed::new(frames)));
+                }
                 Pause::Authenticated(neighbour) => self.authenticated(neighbour),
                 Pause::Heartbeat(heartbeat) => {
                     member.acknowledge(&mut self.conversation, &mut self.turn, &heartbeat);

@@ -11,6 +11,7 @@ pub mod mqtt;
 pub mod page;
 pub mod peer;
 pub mod protocol;
+mod sealed;
 pub mod sessions;
 
 use std::io;

@@ -18,7 +18,7 @@ use crate::proto::line::framing::Framing;
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let member = shared.member;
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
-    let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::nonce()?);
+    let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::ephemeral_key()?);
     let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
     let framing = Framing::for_unauthenticated();
     let deadlines = Deadlines::new(&accepted.stream, accepted.tls, phase, shared.gate.limits.reply_time_max)?;

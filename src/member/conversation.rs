@@ -25,8 +25,9 @@ use crate::proto::line::query::Query;
 use crate::proto::line::reason::Reason;
 use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
-use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::frames::Frames;
 use crate::proto::peering::grammar::Heartbeat;
+use crate::proto::peering::noise::EphemeralKey;
 use crate::proto::peering::session as peer;
 use crate::proto::session::{Refusal, Session, Step};
 
@@ -57,6 +58,8 @@ pub enum Pause {
     Empty,
     /// The replies have become long: send them.
     Full,
+    /// Send the replies. From then on read and write in these frames.
+    Secured(Box<Frames>),
     /// A neighbour, by its index, has authenticated: end its older conversation, and wake the link to it. The replies
     /// welcome it.
     Authenticated(usize),
@@ -79,9 +82,9 @@ impl Conversation {
         Conversation::new(remote, true, session)
     }
 
-    /// With a neighbour that has yet to authenticate. The nonce must be one that no outsider can foretell.
-    pub fn with_peer(me: Arc<Identity>, remote: Remote, nonce: Nonce) -> Conversation {
-        Conversation::new(remote, false, Session::peer(me, nonce))
+    /// With a neighbour that has yet to authenticate. The key must be one that no outsider can foretell.
+    pub fn with_peer(me: Arc<Identity>, remote: Remote, key: EphemeralKey) -> Conversation {
+        Conversation::new(remote, false, Session::peer(me, key))
     }
 
     fn new(remote: Remote, is_client: bool, session: Session) -> Conversation {
@@ -109,7 +112,7 @@ impl Conversation {
         self.neighbour
     }
 
-    /// The server that says to be a neighbour, with a proof or not.
+    /// The server that says to be a neighbour, whether it has shown that or not.
     pub fn claimant(&self) -> Option<Claimant> {
         self.session.peer_epoch().map(|epoch| Claimant { epoch, from: self.remote.from })
     }
@@ -140,10 +143,18 @@ impl Conversation {
                 };
             };
             if let Some(pause) = self.line(host, turn, line, received) {
-                if matches!(pause, Pause::Authenticated(_)) {
-                    framing.authenticated();
+                match pause {
+                    Pause::Authenticated(_) => framing.authenticated(),
+                    // It would be taken for what is in the frames.
+                    Pause::Secured(_) if framing.is_mid_line() => {
+                        return Pause::Close(Refusal::Peer(peer::Refusal::InClear));
+                    }
+                    _ => {}
                 }
                 return pause;
+            }
+            if self.session.expects_message() {
+                framing.expect_message();
             }
             if turn.batch.replies().len() >= replies_bytes_max {
                 return Pause::Full;
@@ -163,8 +174,9 @@ impl Conversation {
         turn.counts.lines += 1;
         let (Line::Whole(text) | Line::TooLong(text)) = line;
         let reply = turn.batch.replies().len();
-        if self.verbose {
-            log::log!(level_of(text), "{} <- {}", self.remote, Shown(text));
+        // Guesses at a secret could be tried on a message of the handshake.
+        if self.verbose && !self.session.expects_message() {
+            log::log!(level_of(text), "{} <- {}", self.remote, Escaped(text));
         }
         let pause = match self.session.line(line, received, &mut turn.batch) {
             Step::Next => None,
@@ -173,6 +185,8 @@ impl Conversation {
                 log::debug!("{} said what is not understood: {why}", self.remote);
                 None
             }
+            // The reply is no line.
+            Step::Secured => return self.session.take_frames().map(Pause::Secured),
             Step::Ask(ask) => {
                 turn.apply(host);
                 match host.read(|node| Query::of(node.store(), &ask)) {
@@ -236,7 +250,7 @@ impl Conversation {
     fn log_replies_from(&self, turn: &Turn, start: usize) {
         let replies = &turn.batch.replies()[start..];
         if self.verbose && !replies.is_empty() {
-            log::log!(level_of(replies), "{} -> {}", self.remote, Shown(replies.trim_ascii_end()));
+            log::log!(level_of(replies), "{} -> {}", self.remote, Escaped(replies.trim_ascii_end()));
         }
     }
 }
@@ -261,27 +275,6 @@ impl fmt::Display for Remote {
         write!(f, "{} {}", self.door, self.from)
     }
 }
-
-/// A line as the log shows it: escaped, and without the bytes of a proof, on which guesses at the secret could be
-/// tried.
-#[derive(Clone, Copy, Debug)]
-pub struct Shown<'a>(pub &'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for word in PROOF_WORDS {
-            let Some(rest) = self.0.strip_prefix(word.as_bytes()) else { continue };
-            let proof = rest.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(rest.len());
-            if rest[..proof] != *b"-" {
-                return write!(f, "{word}(hidden){}", Escaped(&rest[proof..]));
-            }
-        }
-        Escaped(self.0).fmt(f)
-    }
-}
-
-/// What stands before a proof in a line. One without a secret is `-`.
-const PROOF_WORDS: [&str; 4] = ["PROOF ", "? PROOF ", "WELCOME ", "? WELCOME "];
 
 /// The level at which a line is logged. Heartbeats and their answers say nothing that a reader of the log would miss.
 pub fn level_of(line: &[u8]) -> log::Level {

@@ -5,15 +5,18 @@ use std::io;
 use std::time::Duration;
 
 use super::Member;
-use super::conversation::{Shown, level_of};
+use super::conversation::level_of;
 use super::link_state::LinkState;
 use super::metrics::Event;
 use super::notifier::{Notifier, WakeUp};
 use super::warnings::Source;
 use crate::logging::Escaped;
 use crate::os::clock;
+use crate::proto::model::fields::ParseError;
 use crate::proto::model::name::ServerName;
+pub use crate::proto::peering::frames::LINK_BYTES_MAX;
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
+use crate::proto::peering::noise::Differs;
 
 /// How long connecting to a neighbour may take: one that is there answers within a round trip.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -24,6 +27,10 @@ pub const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 /// What the kernel may hold that is not on its way yet: more would keep heartbeats waiting behind it. What is on its
 /// way is not bounded by us, because on a long way it is much.
 pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// How long a link in a herd with a secret lives before another one with new keys takes its place: one who comes by the
+/// keys of a running server can read no more than that. [`LINK_BYTES_MAX`] bounds what it carries.
+pub const LINK_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long links may take to send what is due when the server stops.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -107,26 +114,48 @@ impl<'a> LinkLog<'a> {
     /// # Errors
     /// If it cannot come up.
     pub fn proved(self, text: &[u8], answered: Result<Answered, LinkError>) -> io::Result<Answered> {
-        let answered = answered.map_err(|error| match text {
-            // It wants a secret from one that has shown none.
-            b"? PROOF -" => LinkError::NoSecretHere,
-            _ if text.starts_with(b"? PROOF ") => LinkError::ProofRefused,
-            _ => error,
+        let answered = answered.map_err(|error| match error {
+            _ if text.starts_with(b"? HELLO ") => LinkError::HelloRefused,
+            // It complains of something else, such as too many connections.
+            LinkError::Differs if text.starts_with(b"? ") && text != format!("? {Differs}").as_bytes() => {
+                LinkError::NotAnAnswer(ParseError::UnknownWord)
+            }
+            error => error,
         });
-        let unproved = |error: &LinkError| {
-            matches!(error, LinkError::WrongProof | LinkError::ProofRefused | LinkError::NoSecretHere)
-        };
-        if let Some(error) = answered.as_ref().err().copied().filter(unproved) {
+        answered.map_err(|error| self.unproved(error, text))
+    }
+
+    /// It has ended the connection before it has welcomed us.
+    pub fn ended_early(self, link: &Link) -> io::Error {
+        if link.expects_message() {
+            self.unproved(LinkError::ClosedEarly, b"")
+        } else {
+            io::ErrorKind::UnexpectedEof.into()
+        }
+    }
+
+    fn unproved(self, error: LinkError, text: &[u8]) -> io::Error {
+        if matches!(error, LinkError::Differs | LinkError::HelloRefused | LinkError::ClosedEarly) {
             self.warn(Event::LinkUnproved, format_args!("link to {}: {error}", self.name()));
         }
-        answered.map_err(|error| complaint(&error, text))
+        complaint(&error, text)
+    }
+
+    /// What has come is not what the neighbour has sealed.
+    pub fn tampered(self, error: &io::Error) {
+        self.warn(Event::LinkTampered, format_args!("link to {} is closed: {error}", self.name()));
+    }
+
+    /// The link has carried so much, or is so old, that another one with new keys takes its place.
+    pub fn worn(self) {
+        log::info!("link to {} is replaced by one with new keys", self.name());
     }
 
     /// What the line comes to if the link is up; `None` if it is of no use, which must end the link: a neighbour that
     /// is understood no longer would go on for ever.
     pub fn heard(self, text: &[u8], answered: Result<Answered, LinkError>) -> Option<Answered> {
         let name = self.name();
-        log::log!(level_of(text), "link to {name} <- {}", Shown(text));
+        log::log!(level_of(text), "link to {name} <- {}", Escaped(text));
         if let Ok(Answered::Differs(buckets)) = answered {
             let what = format_args!(
                 "{name} knows other things than we do in {buckets} of 256 buckets: they are sent again"
@@ -200,11 +229,11 @@ pub fn does_not_answer() -> io::Error {
 /// Why a line of the neighbour is of no use, in its words if it complains.
 fn complaint(error: &LinkError, text: &[u8]) -> io::Error {
     match error {
-        LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Shown(text))),
+        LinkError::NotAnAnswer(_) => io::Error::other(format!("it says {}", Escaped(text))),
         LinkError::OutOfPlace
         | LinkError::WrongServer
-        | LinkError::WrongProof
-        | LinkError::ProofRefused
-        | LinkError::NoSecretHere => io::Error::other(*error),
+        | LinkError::Differs
+        | LinkError::ClosedEarly
+        | LinkError::HelloRefused => io::Error::other(*error),
     }
 }

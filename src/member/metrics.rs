@@ -184,8 +184,10 @@ metrics! {
     links_garbled: LinkGarbled,
     /// Links whose neighbour has said nothing for too long.
     links_timed_out: LinkTimedOut,
-    /// Links whose neighbour did not prove that it knows the secret.
+    /// Links whose neighbour did not show that it knows the secret, or refused our greeting.
     links_unproved: LinkUnproved,
+    /// Links closed because what came was not what the neighbour had encrypted.
+    links_tampered: LinkTampered,
     /// Connections of neighbours on which nothing has come for too long.
     peers_timed_out: PeerTimedOut,
     /// Connections of a neighbour that a newer one has replaced.
@@ -198,8 +200,10 @@ metrics! {
     peers_misdirected: PeerMisdirected,
     /// Peers that are no neighbours.
     peers_unknown: PeerUnknown,
-    /// Peers that did not prove that they know the secret.
+    /// Peers that did not show that they know the secret.
     peers_unproved: PeerUnproved,
+    /// Connections of peers closed because what came was not what the neighbour had encrypted.
+    peers_tampered: PeerTampered,
     /// Buckets that anti-entropy found to differ, and sent again.
     buckets_repaired: BucketsDiffer,
     /// `AT` lines written to neighbours.
@@ -288,12 +292,13 @@ impl Event {
             Refusal::TooLong => Some(Event::LineBytes),
             Refusal::Peer(why) => match why {
                 peer::Refusal::NameTaken => None,
-                peer::Refusal::Version => Some(Event::PeerVersion),
+                peer::Refusal::Version { .. } => Some(Event::PeerVersion),
                 peer::Refusal::NotMe => Some(Event::PeerMisdirected),
                 peer::Refusal::NotANeighbour => Some(Event::PeerUnknown),
-                peer::Refusal::WrongProof | peer::Refusal::NoSecretThere | peer::Refusal::NoSecretHere => {
+                peer::Refusal::Differs | peer::Refusal::NoSecretThere | peer::Refusal::NoSecretHere => {
                     Some(Event::PeerUnproved)
                 }
+                peer::Refusal::InClear => Some(Event::PeerTampered),
                 peer::Refusal::Parse(_) | peer::Refusal::NotProved | peer::Refusal::SecondHello => {
                     Some(Event::Refused)
                 }

@@ -58,6 +58,7 @@ use crate::proto::line::query::NearbyQuery;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
 use crate::proto::peering::grammar::Heartbeat;
 use crate::proto::peering::link::PEER_TIMEOUT;
+use crate::proto::peering::session as peer;
 use crate::proto::session::Refusal;
 use crate::proto::store::update::{self, Reject, Update, Updates};
 
@@ -311,7 +312,11 @@ impl Member {
     /// Counts and warns that a conversation is closed because of what was said.
     pub fn closed(&self, remote: Remote, why: Refusal) {
         let Some(event) = Event::of_refusal(why) else { return };
-        self.metrics.count_and_warn(event, remote.from, format_args!("{remote} is turned away: {why}"));
+        let mut who = remote.to_string();
+        if let Refusal::Peer(peer::Refusal::Version { neighbour: Some(neighbour), .. }) = why {
+            who = format!("neighbour {}, from {}", self.me.neighbours[neighbour].name, remote.from);
+        }
+        self.metrics.count_and_warn(event, remote.from, format_args!("{who} is turned away: {why}"));
     }
 
     /// A conversation has panicked. Part of what it applied may be stored, which it alone would have made durable and

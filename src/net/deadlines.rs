@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use super::secured::Secured;
 use super::stream::{self, Stream};
 use super::tls::Tls;
 use crate::os::clock;
@@ -17,7 +18,7 @@ use crate::os::clock;
 pub struct Deadlines<'a> {
     stream: &'a Stream,
     /// What encrypts it, if anything does.
-    tls: Option<Tls>,
+    secured: Option<Box<dyn Secured>>,
     /// How long a read of the stream waits as it is set now: setting it is a system call.
     read_wait: Option<Duration>,
     write_time_max: Duration,
@@ -106,13 +107,18 @@ impl<'a> Deadlines<'a> {
         stream.set_write_timeout(Some(write_time_max))?;
         Ok(Deadlines {
             stream,
-            tls,
+            secured: tls.map(|tls| Box::new(tls) as Box<dyn Secured>),
             read_wait: None,
             write_time_max,
             phase,
             message_by: None,
             is_idle: false,
         })
+    }
+
+    /// From now on what is read and written is encrypted by this.
+    pub fn secure(&mut self, secured: Box<dyn Secured>) {
+        self.secured = Some(secured);
     }
 
     /// From now on something else is waited for.
@@ -139,12 +145,12 @@ impl<'a> Deadlines<'a> {
 
     fn read_in_time(&mut self, space: &mut [u8], is_mid_message: bool) -> io::Result<Received> {
         loop {
-            if let Some(tls) = &mut self.tls
-                && let Some(count) = tls.decrypted(space)?
+            if let Some(secured) = &mut self.secured
+                && let Some(count) = secured.decrypted(space)?
             {
                 return Ok(Received::Bytes(count));
             }
-            let is_mid_record = self.tls.as_ref().is_some_and(Tls::is_mid_record);
+            let is_mid_record = self.is_mid_record();
             let is_mid_message = is_mid_message || is_mid_record;
             if !is_mid_message {
                 // The rest of a record may have been of no message.
@@ -202,7 +208,7 @@ impl<'a> Deadlines<'a> {
     /// # Errors
     /// What the system says of the stream.
     pub fn read_now(&mut self, space: &mut [u8]) -> io::Result<Option<Received>> {
-        let decrypted = self.tls.as_mut().map_or(Ok(None), |tls| tls.decrypted(space));
+        let decrypted = self.secured.as_mut().map_or(Ok(None), |secured| secured.decrypted(space));
         let read = match decrypted {
             Ok(None) => self.read_at_once(space),
             decrypted => decrypted,
@@ -245,7 +251,7 @@ impl<'a> Deadlines<'a> {
 
     /// Whether a part of a record of TLS has come.
     pub fn is_mid_record(&self) -> bool {
-        self.tls.as_ref().is_some_and(Tls::is_mid_record)
+        self.secured.as_ref().is_some_and(|secured| secured.is_mid_record())
     }
 
     /// Writes all replies within the time for that, however little of them the other side takes at a time.
@@ -290,30 +296,30 @@ impl<'a> Deadlines<'a> {
     }
 
     fn end(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.end(self.stream);
+        if let Some(secured) = &mut self.secured {
+            secured.end(self.stream);
         }
     }
 
     /// Waits for bytes; `None` if what came was TLS's alone.
     fn read_once(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         let mut stream = self.stream;
-        match &mut self.tls {
+        match &mut self.secured {
             None => stream.read(space).map(Some),
-            Some(tls) => tls.read(stream, space, RecvFlags::empty()),
+            Some(secured) => secured.read(stream, space, RecvFlags::empty()),
         }
     }
 
     /// Writes what the other side takes, and says whether nothing is left.
     fn write_once(&mut self, rest: &mut &[u8]) -> io::Result<bool> {
         let mut stream = self.stream;
-        match &mut self.tls {
+        match &mut self.secured {
             None => {
                 let count = stream.write(rest)?;
                 *rest = &rest[count..];
                 if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(rest.is_empty()) }
             }
-            Some(tls) => tls.write(stream, rest),
+            Some(secured) => secured.write(stream, rest),
         }
     }
 
@@ -321,11 +327,11 @@ impl<'a> Deadlines<'a> {
     /// deadline. `None` if nothing is.
     fn read_at_once(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
-            let read = match &mut self.tls {
+            let read = match &mut self.secured {
                 None => recv(self.stream, &mut *space, RecvFlags::DONTWAIT)
                     .map(|(count, _)| Some(count))
                     .map_err(io::Error::from),
-                Some(tls) => tls.read(self.stream, space, RecvFlags::DONTWAIT),
+                Some(secured) => secured.read(self.stream, space, RecvFlags::DONTWAIT),
             };
             match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -18,6 +18,7 @@ pub mod lookup;
 pub mod proxied;
 pub mod proxy_header;
 pub mod refuse;
+pub mod secured;
 pub mod shutdown;
 pub mod stream;
 pub mod thread_pool;

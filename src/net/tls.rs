@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::{ServerConfig, ServerConnection};
 
+use super::secured::Secured;
 use super::stream::Stream;
 
 /// What is encrypted and waits for the socket, in bytes: one record. A client that takes nothing costs no more, because
@@ -41,32 +42,6 @@ impl Tls {
         self.session.is_handshaking()
     }
 
-    /// Whether a part of a record has come. Its rest has a deadline, as that of a message has.
-    pub fn is_mid_record(&self) -> bool {
-        self.records.is_mid_record()
-    }
-
-    /// What has been decrypted already, because no socket becomes readable for that. `None` if nothing is.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` if the stream was cut: the other side has not said that it is the end.
-    pub fn decrypted(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.session.reader().read(space) {
-            Ok(count) => Ok(Some(count)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Reads once from the socket, and decrypts into `space`; `None` if no message's bytes were in what came.
-    ///
-    /// # Errors
-    /// What the system says of the stream, `InvalidData` if what came is no TLS, or `UnexpectedEof` if it was cut.
-    pub fn read(&mut self, socket: &Stream, space: &mut [u8], flags: RecvFlags) -> io::Result<Option<usize>> {
-        self.receive(socket, flags)?;
-        self.decrypted(space)
-    }
-
     /// Reads once, and does what the protocol asks for. Whether anything came.
     pub(super) fn receive(&mut self, socket: &Stream, flags: RecvFlags) -> io::Result<bool> {
         let count = self.session.read_tls(&mut Incoming { socket, flags, records: &mut self.records })?;
@@ -93,11 +68,31 @@ impl Tls {
         Ok(())
     }
 
-    /// Encrypts of `rest` what fits, writes once, and returns whether all is with the kernel.
-    ///
-    /// # Errors
-    /// What the system says of the stream.
-    pub fn write(&mut self, mut socket: &Stream, rest: &mut &[u8]) -> io::Result<bool> {
+    fn write_what_fits(&mut self, socket: &Stream) {
+        // A connection that ends waits for nothing.
+        while self.session.wants_write() && matches!(self.session.write_tls(&mut AtOnce(socket)), Ok(1..)) {}
+    }
+}
+
+impl Secured for Tls {
+    fn is_mid_record(&self) -> bool {
+        self.records.is_mid_record()
+    }
+
+    fn decrypted(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.session.reader().read(space) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&mut self, socket: &Stream, space: &mut [u8], flags: RecvFlags) -> io::Result<Option<usize>> {
+        self.receive(socket, flags)?;
+        self.decrypted(space)
+    }
+
+    fn write(&mut self, mut socket: &Stream, rest: &mut &[u8]) -> io::Result<bool> {
         // It takes nothing while the record before has not left.
         if !self.session.wants_write() {
             let count = self.session.writer().write(rest)?;
@@ -109,15 +104,9 @@ impl Tls {
         Ok(rest.is_empty() && !self.session.wants_write())
     }
 
-    /// Says that nothing more will be sent, so that the other side knows its end from a cut. It is tried once.
-    pub fn end(&mut self, socket: &Stream) {
+    fn end(&mut self, socket: &Stream) {
         self.session.send_close_notify();
         self.write_what_fits(socket);
-    }
-
-    fn write_what_fits(&mut self, socket: &Stream) {
-        // A connection that ends waits for nothing.
-        while self.session.wants_write() && matches!(self.session.write_tls(&mut AtOnce(socket)), Ok(1..)) {}
     }
 }
 

@@ -5,14 +5,14 @@ use std::io;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::proto::model::epoch::Epoch;
-use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::noise::EphemeralKey;
 
-/// A nonce for one connection.
+/// The key of one handshake between servers.
 ///
 /// # Errors
 /// If the system has none to give; without one no other side can be believed.
-pub fn nonce() -> io::Result<Nonce> {
-    Ok(Nonce(bytes()?))
+pub fn ephemeral_key() -> io::Result<EphemeralKey> {
+    Ok(EphemeralKey(bytes()?))
 }
 
 /// The epoch of a memory that begins now.

@@ -1,9 +1,10 @@
 //! The thread that reads what the neighbour says on a link while its sender sends.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::Shutdown as Half;
 use std::sync::atomic::Ordering;
 
+use super::channel::{Incoming, is_tampered};
 use super::neighbour::Neighbour;
 use crate::member::notifier::WakeUp;
 use crate::net::stream::{Stream, hang_up};
@@ -25,15 +26,14 @@ pub struct AckReader<'a> {
 
 impl AckReader<'_> {
     /// Reads until the connection ends or nothing comes any more.
-    pub fn run(self, mut framing: Framing) {
-        let mut stream = self.stream;
+    pub(super) fn run(self, mut incoming: Incoming<'_>, mut framing: Framing) {
         'lines: loop {
             while let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
                 if !self.line(text) {
                     break 'lines;
                 }
             }
-            match stream.read(framing.space()) {
+            match incoming.read(framing.space()) {
                 Ok(0) => break,
                 Ok(count) => framing.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -41,7 +41,12 @@ impl AckReader<'_> {
                     self.neighbour.log().timed_out();
                     break;
                 }
-                Err(_) => break,
+                Err(error) => {
+                    if is_tampered(&error) {
+                        self.neighbour.log().tampered(&error);
+                    }
+                    break;
+                }
             }
         }
         self.hung_up.store(true, Ordering::Release);

@@ -1,6 +1,6 @@
 //! The sender thread of one link: dial, say hello, send what is due, and again when the neighbour is back.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown as Half;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,14 +8,20 @@ use std::sync::atomic::Ordering;
 use socket2::SockRef;
 
 use super::ack_reader::AckReader;
+use super::channel::{Incoming, Outgoing, Wear, is_tampered};
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
-use crate::member::link_log::{UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing};
+use crate::member::link_log::{
+    LINK_AGE_MAX, LINK_BYTES_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing,
+};
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::{self, AtomicBool, Mutex};
 use crate::os::{clock, random};
 use crate::proto::line::framing::{Framing, Line};
+use crate::proto::peering::frames::{Frames, Opener, Sealer};
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
+
+const WEAR: Wear = Wear { age_max: LINK_AGE_MAX, bytes_max: LINK_BYTES_MAX };
 
 /// One link's thread.
 pub struct LinkSender<'a> {
@@ -37,7 +43,12 @@ impl<'a> LinkSender<'a> {
         LinkSender { neighbour, link: Mutex::new(Link::new(me, neighbour.index)) }
     }
 
-    fn next_answer(&self, mut stream: &Stream, framing: &mut Framing) -> io::Result<Answered> {
+    fn next_answer(
+        &self,
+        stream: &Stream,
+        incoming: &mut Incoming<'_>,
+        framing: &mut Framing,
+    ) -> io::Result<Answered> {
         let log = self.neighbour.log();
         let deadline = clock::ticks() + WELCOME_WAIT_MAX;
         loop {
@@ -50,8 +61,8 @@ impl<'a> LinkSender<'a> {
                 return Err(does_not_answer());
             }
             stream.set_read_timeout(Some(left))?;
-            match stream.read(framing.space()) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            match incoming.read(framing.space()) {
+                Ok(0) => return Err(log.ended_early(&self.link.lock())),
                 Ok(count) => framing.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -60,22 +71,26 @@ impl<'a> LinkSender<'a> {
     }
 
     /// Sends until the connection ends or the server stops, while another thread reads acknowledgements.
-    fn send_beside_reader(&self, stream: &Arc<Stream>, framing: Framing) -> io::Result<()> {
+    fn send_beside_reader(&self, dialled: Dialled) -> io::Result<()> {
+        let Dialled { stream, sealer, opener, framing } = dialled;
+        let stream = &stream;
         let Neighbour { shared, .. } = self.neighbour;
         let _registered = shared.live.register(stream);
         let hung_up = AtomicBool::new(false);
         sync::scope(|scope| {
+            let incoming = Incoming::new(stream, opener);
             let reader = AckReader { neighbour: self.neighbour, link: &self.link, stream, hung_up: &hung_up };
             let name = format!("acks-{}", self.neighbour.name());
-            sync::spawn(scope, name, move || reader.run(framing))?;
-            let ended = self.send(stream, &hung_up);
+            sync::spawn(scope, name, move || reader.run(incoming, framing))?;
+            let ended = self.send(Outgoing::new(stream, sealer), &hung_up);
             hang_up(stream, Half::Both);
             ended
         })
     }
 
-    fn send(&self, mut stream: &Stream, hung_up: &AtomicBool) -> io::Result<()> {
+    fn send(&self, mut outgoing: Outgoing<'_>, hung_up: &AtomicBool) -> io::Result<()> {
         let (member, subscription) = (self.neighbour.shared.member, &self.neighbour.subscription);
+        let began = clock::ticks();
         let mut lines = Vec::new();
         let mut asked = false;
         loop {
@@ -88,13 +103,17 @@ impl<'a> LinkSender<'a> {
                     member.read(|node| link.due(node, durable_seq, clock::ticks(), &mut lines))
                 };
                 let Some(due) = due else { break };
-                stream.write_all(&lines).map_err(named)?;
+                outgoing.write_all(&lines).map_err(named)?;
                 let position = {
                     let mut link = self.link.lock();
                     link.written(due, clock::ticks());
                     link.position()
                 };
                 self.neighbour.log().sent(&lines, due.lines(), position);
+                if outgoing.is_worn(clock::ticks().saturating_sub(began), WEAR) {
+                    self.neighbour.log().worn();
+                    return Ok(());
+                }
             }
             if hung_up.load(Ordering::Acquire) {
                 return Ok(());
@@ -128,27 +147,50 @@ impl<'a> LinkSender<'a> {
     }
 }
 
-impl Dial for LinkSender<'_> {
-    /// The framing has read on: more may have come with the welcome.
-    type Session = (Arc<Stream>, Framing);
+/// A connection that has come up.
+pub struct Dialled {
+    stream: Arc<Stream>,
+    /// What encrypts it, if anything does.
+    sealer: Option<Sealer>,
+    opener: Option<Opener>,
+    /// It has read on: more may have come with the welcome.
+    framing: Framing,
+}
 
-    /// Connects, and lets each side prove who it is.
-    fn dial(&mut self) -> io::Result<(Arc<Stream>, Framing)> {
+impl Dial for LinkSender<'_> {
+    type Session = Dialled;
+
+    /// Connects, and lets each side show who it is.
+    fn dial(&mut self) -> io::Result<Dialled> {
         let shared = &self.neighbour.shared;
         let stream = self.neighbour.connect()?;
         let _registered = shared.dialling.register(&stream);
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PEER_TIMEOUT))?;
         SockRef::from(&*stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-        let hello = self.link.lock().hello(random::nonce()?);
+        let hello = self.link.lock().hello(random::ephemeral_key()?);
         (&*stream).write_all(&hello)?;
         let mut framing = Framing::for_peer_replies();
+        if self.link.lock().expects_message() {
+            framing.expect_message();
+        }
+        let (mut outgoing, mut incoming) = (Outgoing::new(&stream, None), Incoming::new(&stream, None));
         loop {
-            match self.next_answer(&stream, &mut framing)? {
-                Answered::Reply(line) => (&*stream).write_all(&line)?,
+            match self.next_answer(&stream, &mut incoming, &mut framing)? {
+                Answered::Reply(line) => {
+                    if let Some(frames) = self.link.lock().take_frames() {
+                        let Frames { sealer, opener } = *frames;
+                        outgoing = Outgoing::new(&stream, Some(sealer));
+                        incoming = Incoming::new(&stream, Some(opener));
+                        // What has come in clear with the message would be taken for what is in the frames.
+                        framing = Framing::for_peer_replies();
+                    }
+                    outgoing.write_all(&line)?;
+                }
                 Answered::Up => {
                     stream.set_read_timeout(Some(PEER_TIMEOUT))?;
-                    return Ok((stream, framing));
+                    let (sealer, opener) = (outgoing.into_sealer(), incoming.into_opener());
+                    return Ok(Dialled { stream, sealer, opener, framing });
                 }
                 Answered::Acknowledged | Answered::Differs(_) => {
                     return Err(io::Error::other(LinkError::OutOfPlace));
@@ -157,16 +199,19 @@ impl Dial for LinkSender<'_> {
         }
     }
 
-    fn converse(&mut self, (stream, framing): (Arc<Stream>, Framing), _was_away: bool) -> bool {
+    fn converse(&mut self, dialled: Dialled, _was_away: bool) -> bool {
         let log = self.neighbour.log();
         log.up();
-        log.down(self.send_beside_reader(&stream, framing));
+        log.down(self.send_beside_reader(dialled));
         self.link.get_mut().hung_up();
         true
     }
 
     fn failed(&mut self, failures: u64, error: &io::Error) {
         self.link.get_mut().hung_up();
+        if is_tampered(error) {
+            self.neighbour.log().tampered(error);
+        }
         self.neighbour.log().failed(failures, error);
     }
 

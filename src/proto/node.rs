@@ -36,8 +36,9 @@ pub struct Identity {
     pub neighbours: Neighbours,
     /// This life of its memory.
     pub epoch: Epoch,
-    /// The secret that all members prove to each other; `None` where every server that gets through is believed.
-    pub secret: Option<Secret>,
+    /// The secrets of the herd: the first is used, and all are accepted. With none, every server that gets through is
+    /// believed.
+    pub secrets: Vec<Secret>,
     /// Whether a neighbour is sent what it missed. If not, a new connection starts at the present.
     pub catch_up: bool,
     /// How far a client's clock may be ahead of ours; `None` if any time is taken. A report from a far future would
@@ -85,13 +86,13 @@ pub struct Applied {
 }
 
 impl Identity {
-    /// A member that takes any time, sends what was missed, and asks for no proof.
+    /// A member that takes any time, sends what was missed, and has no secret.
     pub fn new(name: ServerName, neighbours: Vec<Neighbour>, epoch: Epoch) -> Identity {
         Identity {
             name,
             neighbours: neighbours.into(),
             epoch,
-            secret: None,
+            secrets: Vec::new(),
             catch_up: true,
             clock_lead_max: None,
             client_name_bytes_max: CLIENT_NAME_BYTES_MAX,

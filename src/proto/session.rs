@@ -6,10 +6,11 @@
 //! 2. [`Step::Ask`]: apply the batch, make a [`crate::proto::line::query::Query`] of the store, ask the provider with
 //!    no lock held, and let [`crate::proto::line::query::Query::finish`] append the reply; [`Batch::refuse`] the line
 //!    if the store does not know the client.
-//! 3. [`Step::Authenticated`]: call [`Session::authenticate`] under the write lock, end the older conversation of that
+//! 3. [`Step::Secured`]: send the replies, and read and write frames from then on.
+//! 4. [`Step::Authenticated`]: call [`Session::authenticate`] under the write lock, end the older conversation of that
 //!    neighbour if there is one, and wake the link to it.
-//! 4. [`Step::Heartbeat`]: apply the batch, and call [`Session::heartbeat`] under the read lock.
-//! 5. [`Step::Close`]: apply the batch, send the replies, close the connection.
+//! 5. [`Step::Heartbeat`]: apply the batch, and call [`Session::heartbeat`] under the read lock.
+//! 6. [`Step::Close`]: apply the batch, send the replies, close the connection.
 //!
 //! Before a turn the driver tells the batch whether original lines must be retained ([`Batch::retain_originals`]).
 //! When no complete line is left it applies the batch under the write lock, sends the replies, and wakes
@@ -27,8 +28,9 @@ use crate::proto::line::{session, turn};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Node};
-use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::frames::Frames;
 use crate::proto::peering::grammar::Heartbeat;
+use crate::proto::peering::noise::{self, EphemeralKey};
 use crate::proto::peering::session as peer;
 
 /// One conversation.
@@ -50,7 +52,9 @@ pub enum Step<'a> {
     Refused(Refusal),
     /// A question that needs the store and a provider.
     Ask(WhatsAt<'a>),
-    /// A neighbour, by its index, has proved that it is here.
+    /// Send the replies; all that comes after them, in both directions, is in [`Session::take_frames`].
+    Secured,
+    /// A neighbour, by its index, has shown that it is here.
     Authenticated(usize),
     /// A neighbour's sign of life, which wants to be answered.
     Heartbeat(Heartbeat),
@@ -84,9 +88,25 @@ impl Session {
         Session(Port::Client(session::Session::new(me, neighbours)))
     }
 
-    /// A conversation on the peer port. The nonce must be unpredictable.
-    pub fn peer(me: Arc<Identity>, nonce: Nonce) -> Session {
-        Session(Port::Peer(peer::Session::new(me, nonce)))
+    /// A conversation on the peer port. The key must be unpredictable.
+    pub fn peer(me: Arc<Identity>, key: EphemeralKey) -> Session {
+        Session(Port::Peer(peer::Session::new(me, key)))
+    }
+
+    /// Whether a message of a handshake comes next, for which [`Framing::expect_message`] must be called.
+    pub fn expects_message(&self) -> bool {
+        match &self.0 {
+            Port::Client(_) => false,
+            Port::Peer(session) => session.expects_message(),
+        }
+    }
+
+    /// What encrypts all that comes after [`Step::Secured`].
+    pub fn take_frames(&mut self) -> Option<Box<Frames>> {
+        match &mut self.0 {
+            Port::Client(_) => None,
+            Port::Peer(session) => session.take_frames(),
+        }
     }
 
     /// Takes canonical lines that came in at `received` from the front of what has been read, until a line has another
@@ -137,6 +157,10 @@ impl Session {
         step.unwrap_or_else(|refusal| {
             match refusal {
                 Refusal::Client(reason) => batch.refuse_because(text, reason),
+                // Not a copy: the message is no text.
+                Refusal::Peer(peer::Refusal::Differs) => {
+                    batch.reply().extend_from_slice(format!("? {}\n", noise::Differs).as_bytes());
+                }
                 Refusal::TooLong | Refusal::Peer(_) => batch.refuse(text),
             }
             if self.ends(refusal) { Step::Close(refusal) } else { Step::Refused(refusal) }
@@ -161,7 +185,7 @@ impl Session {
         match refusal {
             Refusal::TooLong => true,
             Refusal::Client(refusal) => refusal == Reason::OtherProtocol,
-            Refusal::Peer(refusal) => !self.is_peer() || refusal == peer::Refusal::Version,
+            Refusal::Peer(_) => !self.is_peer(),
         }
     }
 
@@ -210,6 +234,7 @@ impl From<peer::Step> for Step<'_> {
     fn from(step: peer::Step) -> Self {
         match step {
             peer::Step::Next => Step::Next,
+            peer::Step::Secured => Step::Secured,
             peer::Step::Authenticated(neighbour) => Step::Authenticated(neighbour),
             peer::Step::Heartbeat(heartbeat) => Step::Heartbeat(heartbeat),
         }

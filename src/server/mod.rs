@@ -133,9 +133,7 @@ impl Server {
                 configured.peer
             );
         }
-        if let Some(path) =
-            config.secret_file.as_deref().filter(|path| given_file::is_readable_by_others(path))
-        {
+        for path in config.secret_files.iter().filter(|path| given_file::is_readable_by_others(path)) {
             let path = path.display();
             log::warn!("other users can read the secret file {path}: chmod 600 {path}");
         }

@@ -11,7 +11,7 @@ use crate::member::turn::{Lsn, Turn};
 use crate::proto::line::framing::{Framing, LINE_BYTES_MAX, PEER_LINE_BYTES_MAX};
 use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
-use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::noise::EphemeralKey;
 
 /// Bytes read at once: as few as framing allows, for a herd of 200 has tens of thousands of conversations.
 const READ_BYTES: usize = 1;
@@ -52,8 +52,12 @@ impl Conversation {
         Conversation::new(conversation, Framing::new(LINE_BYTES_MAX, READ_BYTES), member)
     }
 
-    pub(super) fn with_peer(me: &Arc<Identity>, nonce: Nonce, member: &SimulatedMember<'_>) -> Conversation {
-        let conversation = conversation::Conversation::with_peer(me.clone(), remote("peer"), nonce);
+    pub(super) fn with_peer(
+        me: &Arc<Identity>,
+        key: EphemeralKey,
+        member: &SimulatedMember<'_>,
+    ) -> Conversation {
+        let conversation = conversation::Conversation::with_peer(me.clone(), remote("peer"), key);
         let framing = Framing::new(PEER_LINE_BYTES_MAX, READ_BYTES).whole_lines_only();
         Conversation::new(conversation, framing, member)
     }
@@ -94,6 +98,8 @@ impl Conversation {
             match conversation.lines(member, turn, framing, received, usize::MAX) {
                 Pause::Empty => break,
                 Pause::Full => {}
+                // Simulated herds have no secret.
+                Pause::Secured(_) => {}
                 Pause::Authenticated(neighbour) => heard.authenticated = Some(neighbour),
                 // The answer waits with all other replies until what it covers is durable.
                 Pause::Heartbeat(heartbeat) => conversation.acknowledge(member, turn, &heartbeat, true),

@@ -12,10 +12,10 @@ use super::event::{End, Event, SenderId, Step};
 use super::network::FarEnd;
 use super::timeline::{from_ms, from_us};
 use crate::proto::node::{Identity, Node};
-use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::backoff::Backoff;
 use crate::proto::peering::grammar::{Answer, answer};
 use crate::proto::peering::link::{Answered, Due, Link};
+use crate::proto::peering::noise::EphemeralKey;
 
 /// How long an initiator waits for each answer until it is welcomed.
 const ANSWER_MS_MAX: u64 = 2_000;
@@ -88,7 +88,7 @@ impl Sender {
         &mut self,
         conversation: Option<Conversation>,
         random: f32,
-        nonce: Nonce,
+        key: EphemeralKey,
         env: &mut Environment,
     ) {
         let Some(conversation) = conversation else {
@@ -97,7 +97,7 @@ impl Sender {
             let wait = self.backoff.wait(random);
             return self.dial_after(wait.as_nanos() as u64 + connect_ns, env);
         };
-        let hello = self.link.hello(nonce);
+        let hello = self.link.hello(key);
         let conn = env.network.connect(self.id, self.far, conversation, env.timeline.now_ns);
         self.conn = Some(conn);
         env.transmit(conn, End::Responder, &hello);

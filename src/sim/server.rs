@@ -17,11 +17,10 @@ use crate::proto::http::phones::Point;
 use crate::proto::http::reports::{Reports, Taking};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::model::secret::Secret;
 use crate::proto::model::stored_line::at_part;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{CLIENT_NAME_BYTES_MAX, Identity, NO_WAL, Neighbour, Node};
-use crate::proto::peering::auth::Nonce;
+use crate::proto::peering::noise::EphemeralKey;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::store::update::{Source, Update, Updates, forget};
 use crate::proto::wal::record::records;
@@ -33,9 +32,6 @@ const SLOW_ONE_IN: u32 = 12;
 /// What a server's clock may be wrong by: as a rule a minute, and now and then a day.
 const CLOCK_ERROR_NS: i64 = 60_000_000_000;
 const LARGE_CLOCK_ERROR_NS: i64 = 86_400_000_000_000;
-
-/// The secret of every simulated herd.
-const SECRET: &[u8] = b"a secret of this world alone";
 
 /// A server, running or not.
 #[derive(Debug)]
@@ -141,7 +137,6 @@ impl Server {
         let neighbours = self.links.iter().map(named).collect();
         Identity {
             catch_up: env.options.catch_up,
-            secret: Some(Secret::parse(SECRET).expect("it has 28 bytes")),
             expire_after: env.options.expire_after,
             clock_lead_max: env.options.clock_lead_max,
             ..Identity::new(self.name.clone(), neighbours, self.epoch)
@@ -227,9 +222,9 @@ impl Server {
     }
 
     /// Greets a neighbour that dials; nothing if it is down.
-    pub(super) fn greet(&mut self, nonce: Nonce) -> Option<Conversation> {
+    pub(super) fn greet(&mut self, key: EphemeralKey) -> Option<Conversation> {
         let Incarnation { me, node, wal, .. } = self.incarnation.as_mut()?;
-        Some(Conversation::with_peer(me, nonce, &SimulatedMember::new(node, wal.as_mut())))
+        Some(Conversation::with_peer(me, key, &SimulatedMember::new(node, wal.as_mut())))
     }
 
     /// Bytes, or the end of the stream, reach it as the responder of a connection.

@@ -14,8 +14,8 @@ use super::network::{Conn, FarEnd, Network};
 use super::server::Server;
 use super::timeline::Timeline;
 use crate::proto::http::phones::Point;
-use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::link::HEARTBEAT_EVERY;
+use crate::proto::peering::noise::EphemeralKey;
 
 /// If nothing but heartbeats has happened for this long, nothing else will, because every wait of a link is shorter.
 const IDLE_NS: u64 = 10_000_000_000;
@@ -306,7 +306,7 @@ impl World {
     fn dial(&mut self, id: SenderId, attempt: u64) {
         let rng = &mut self.env.timeline.rng;
         let random = rng.f32();
-        let [greeting, hello] = [(); 2].map(|()| Nonce(std::array::from_fn(|_| rng.u8(..))));
+        let [greeting, hello] = [(); 2].map(|()| EphemeralKey(std::array::from_fn(|_| rng.u8(..))));
         let FarEnd { server, link } = self.servers[id.server].links[id.neighbour];
         let wire = &self.env.network.wires[link];
         let is_reached = wire.is_up && !wire.is_blackholed;

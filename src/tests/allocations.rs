@@ -19,7 +19,7 @@ use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::link::Link;
 use crate::proto::session::{Session, Step};
-use crate::tests::peers::{NONCE, met};
+use crate::tests::peers::{KEY, met};
 
 const CLIENTS: usize = 1_000;
 const LINES: usize = 50_000;
@@ -110,10 +110,10 @@ impl Server {
     fn link_to(&mut self, neighbour: usize) -> Link {
         let me = self.node.identity().clone();
         let name = &me.neighbours[neighbour].name;
-        let challenge = format!("CHALLENGE 4 {name} {} 3 {NONCE}", me.name);
+        let challenge = format!("HELLO 5 {name} {} 3", me.name);
         let mut link = Link::new(me.clone(), neighbour);
-        link.hello(NONCE);
-        for answer in [challenge.as_str(), "WELCOME - 0"] {
+        link.hello(KEY);
+        for answer in [challenge.as_str(), "WELCOME 0"] {
             link.answered(&self.node, answer.as_bytes(), Duration::ZERO).unwrap();
         }
         link
@@ -151,9 +151,11 @@ impl Conversation {
                 let Some(line) = self.framing.next_line() else { break };
                 match self.session.line(line, received, &mut self.batch) {
                     Step::Next | Step::Refused(_) => {}
-                    step @ (Step::Ask(_) | Step::Authenticated(_) | Step::Heartbeat(_) | Step::Close(_)) => {
-                        panic!("{step:?}")
-                    }
+                    step @ (Step::Secured
+                    | Step::Ask(_)
+                    | Step::Authenticated(_)
+                    | Step::Heartbeat(_)
+                    | Step::Close(_)) => panic!("{step:?}"),
                 }
             }
             news += node.apply(&mut self.batch, None).applied;

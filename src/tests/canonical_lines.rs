@@ -14,11 +14,11 @@ use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::time::Moment;
 use crate::proto::node::{Identity, Neighbour, Node};
-use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::PEER_VERSION;
 use crate::proto::session::{Session, Step};
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
+use crate::tests::peers::KEY;
 
 const RECEIVED: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 
@@ -192,10 +192,10 @@ fn usual(speaker: Speaker) -> Conduct {
 
 /// A conversation with a neighbour that has been welcomed.
 fn met(me: Arc<Identity>, node: &mut Node) -> Session {
-    let hello = format!("HELLO {PEER_VERSION} Parker {} {:016x} {}", me.name, EPOCH.0, Nonce([1; 32]));
-    let (mut session, mut batch) = (Session::peer(me, Nonce([2; 32])), Batch::default());
+    let hello = format!("HELLO {PEER_VERSION} Parker {} {:016x}", me.name, EPOCH.0);
+    let (mut session, mut batch) = (Session::peer(me, KEY), Batch::default());
     session.line(Line::Whole(hello.as_bytes()), RECEIVED, &mut batch);
-    assert_eq!(session.line(Line::Whole(b"PROOF -"), RECEIVED, &mut batch), Step::Authenticated(0));
+    assert_eq!(session.line(Line::Whole(b"READY"), RECEIVED, &mut batch), Step::Authenticated(0));
     session.authenticate(node, &mut batch);
     session
 }

@@ -27,9 +27,11 @@ fn batch_of(node: &mut Node, session: &mut Session, batch: &mut Batch, lines: &[
     for line in lines {
         match session.line(Line::Whole(line.as_bytes()), NOON, batch) {
             Step::Next | Step::Refused(_) => {}
-            step @ (Step::Ask(_) | Step::Authenticated(_) | Step::Heartbeat(_) | Step::Close(_)) => {
-                panic!("{step:?}")
-            }
+            step @ (Step::Secured
+            | Step::Ask(_)
+            | Step::Authenticated(_)
+            | Step::Heartbeat(_)
+            | Step::Close(_)) => panic!("{step:?}"),
         }
     }
     node.apply(batch, None);

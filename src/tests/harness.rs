@@ -52,7 +52,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         clock_lead_max: None,
         explains: false,
         auth: Auth::Loopback,
-        secret_file: None,
+        secret_files: Vec::new(),
         access: None,
         tls: None,
         owntracks_keys: None,
@@ -267,6 +267,13 @@ impl Talk {
         let mut bytes = vec![0; count];
         self.replies.read_exact(&mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// So many bytes.
+    pub(crate) fn raw(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.replies.read_exact(&mut bytes).unwrap();
+        bytes
     }
 
     /// Everything until the server closes.

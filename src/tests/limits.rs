@@ -106,7 +106,7 @@ fn oldest_stranger_on_the_peer_port_gives_way_and_is_told() {
         assert_eq!(rest(talk), "? too many connections without a hello; try again later\n");
     }
     for talk in &mut staying {
-        assert!(talk.ask(&hello("Parker", "Alford", Epoch(1))).starts_with("CHALLENGE"));
+        assert!(talk.ask(&hello("Parker", "Alford", Epoch(1))).starts_with("HELLO"));
     }
 }
 
@@ -142,8 +142,8 @@ fn neighbour_is_in_soon_even_if_strangers_come_from_its_address() {
         eventually("it is in", || {
             let mut talk = server.peer();
             talk.socket.write_all(format!("{}\n", hello("Parker", "Alford", Epoch(1))).as_bytes()).ok()?;
-            talk.line_or_end()?.starts_with("CHALLENGE").then_some(())?;
-            talk.socket.write_all(b"PROOF -\n").ok()?;
+            talk.line_or_end()?.starts_with("HELLO").then_some(())?;
+            talk.socket.write_all(b"READY\n").ok()?;
             talk.line_or_end()?.starts_with("WELCOME").then_some(())
         });
         drop(held);

@@ -37,6 +37,7 @@ mod peers;
 mod proxied;
 mod pure;
 mod resend;
+mod secrets;
 mod shares;
 mod stopping;
 mod tidy;

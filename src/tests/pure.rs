@@ -18,7 +18,7 @@ use crate::proto::node::NO_WAL;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::peering::link::{Answered, Link};
 use crate::proto::session::{Session, Step};
-use crate::tests::peers::NONCE;
+use crate::tests::peers::KEY;
 
 /// What a provider finds: as many as it is asked for.
 const RESULTS: usize = 20;
@@ -186,7 +186,7 @@ impl Wire {
     /// Each side says all it must until the link is up.
     fn greet(&mut self, from: &Node, to: &mut Node) {
         self.far_end = Conversation::with_neighbour(to.identity());
-        let mut line = self.link.hello(NONCE);
+        let mut line = self.link.hello(KEY);
         while !self.link.is_live() {
             self.far_end.receive(to, &line);
             let answer = self.far_end.line().unwrap().unwrap();
@@ -205,7 +205,7 @@ impl Conversation {
     }
 
     fn with_neighbour(me: &Arc<Identity>) -> Conversation {
-        Conversation::new(Session::peer(Arc::clone(me), NONCE), Framing::for_peer())
+        Conversation::new(Session::peer(Arc::clone(me), KEY), Framing::for_peer())
     }
 
     fn new(session: Session, framing: Framing) -> Conversation {
@@ -246,7 +246,7 @@ impl Conversation {
             };
             let (Line::Whole(text) | Line::TooLong(text)) = line;
             match self.session.line(line, received, &mut self.batch) {
-                Step::Next | Step::Refused(_) => {}
+                Step::Next | Step::Secured | Step::Refused(_) => {}
                 Step::Ask(ask) => {
                     node.apply(&mut self.batch, None);
                     match Query::of(node.store(), &ask) {

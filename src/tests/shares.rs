@@ -27,8 +27,9 @@ fn pair() -> ([TestServer; 2], [SocketAddr; 2]) {
     let members = plain.members().iter().zip(http);
     let members = members.map(|(member, http)| Member { http: Some(http.into()), ..member.clone() });
     let herd = Herd::new(members.collect(), plain.links().to_vec(), true).unwrap();
-    let start =
-        |name| TestServer::with(&Config { auth: Auth::Secret(secret()), ..config(&herd, name) }, catalogue());
+    let start = |name| {
+        TestServer::with(&Config { auth: Auth::Secrets(vec![secret()]), ..config(&herd, name) }, catalogue())
+    };
     ([start("Alford"), start("Bolden")], http)
 }
 
@@ -177,7 +178,7 @@ fn mistakes_in_shares_say_what_to_change() {
 fn users_share_what_they_may_see_and_links_end_before_forgotten_clients_are_no_more() {
     let (server, http, _dir) = with_users("", |mut config| {
         config.herd.expire_after = Some(Duration::from_secs(3_600));
-        Config { auth: Auth::Secret(secret()), ..config }
+        Config { auth: Auth::Secrets(vec![secret()]), ..config }
     });
     let line = "IAMAT joe/phone +1+1 ";
     let now = crate::os::clock::now().seconds;

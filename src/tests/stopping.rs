@@ -80,7 +80,7 @@ fn a_neighbour_that_never_answers_hello_does_not_hold_up_stopping() {
     link.set_read_timeout(Some(WAIT)).unwrap();
     let mut hello = String::new();
     BufReader::new(&mut link).read_line(&mut hello).unwrap();
-    assert!(hello.starts_with("HELLO 4 Alford Bolden "), "{hello}");
+    assert!(hello.starts_with("HELLO 5 Alford Bolden "), "{hello}");
     // Waiting for the answer to the hello would take 5 s.
     let deadline = clock::deadline(Duration::from_secs(4));
     alford.stop();

@@ -1,17 +1,16 @@
-//! Who is believed, on real sockets: only a neighbour that proves the herd's secret, for one connection at a time.
+//! Who is believed in a herd without a secret, on real sockets: each neighbour in one connection at a time. What a
+//! secret adds is in `secrets.rs`.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
-use super::peers::{NONCE, call, hello};
-use crate::config::{self, Auth, Config, Herd};
+use super::harness::{Talk, TestServer, WAIT, catalogue, eventually, herd};
+use super::peers::{call, hello};
+use crate::config::{self, Herd};
 use crate::os::clock;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::model::secret::Secret;
-use crate::proto::peering::auth::{Handshake, Nonce, Role, prove};
 use crate::tests::free_address::free_address;
 
 const NEWS: &str = "AT Bolden +0.5 kiwi +1+1 5";
@@ -20,70 +19,8 @@ fn pair() -> Herd {
     herd(&["Alford", "Bolden"], &[("Alford", "Bolden")], true)
 }
 
-fn secret(text: &str) -> Secret {
-    Secret::parse(text.as_bytes()).unwrap()
-}
-
-fn guarded(herd: &Herd, name: &str, text: &str) -> TestServer {
-    let config = Config { auth: Auth::Secret(secret(text)), ..config(herd, name) };
-    TestServer::with(&config, catalogue())
-}
-
-/// What a test that knows a secret, or none, answers to the challenge of Alford, as Bolden.
-fn proof(text: &str, role: Role, challenge: &str) -> String {
-    let name = |name| ServerName::parse(name).unwrap();
-    let theirs = Nonce::parse(challenge.rsplit(' ').next().unwrap()).unwrap();
-    let handshake = Handshake {
-        initiator: name("Bolden"),
-        responder: name("Alford"),
-        initiator_nonce: NONCE,
-        responder_nonce: theirs,
-    };
-    format!("PROOF {}", prove(Some(&secret(text)), role, &handshake).unwrap())
-}
-
-fn challenged(server: &TestServer) -> (Talk, String) {
-    let mut talk = server.peer();
-    let challenge = talk.ask(&hello("Bolden", "Alford", Epoch(1)));
-    assert!(challenge.starts_with("CHALLENGE 4 Alford Bolden "), "{challenge}");
-    (talk, challenge)
-}
-
 fn knows_kiwi(server: &TestServer) -> bool {
     server.client().ask("WHATSAT kiwi 1 1").starts_with("AT ")
-}
-
-/// Sends a last line that is refused: it comes back, and the connection is closed.
-fn refused(mut talk: Talk, line: &str) {
-    let rest = talk.send(format!("{line}\n{NEWS}\n")).rest();
-    assert_eq!(String::from_utf8(rest).unwrap(), format!("? {line}\n"));
-}
-
-#[test]
-fn only_a_neighbour_that_proves_the_secret_is_believed() {
-    let server = guarded(&pair(), "Alford", "the secret of this herd");
-    let right = "the secret of this herd";
-
-    let (talk, challenge) = challenged(&server);
-    refused(talk, &proof("the secret of another", Role::Initiator, &challenge));
-    let (talk, challenge) = challenged(&server);
-    refused(talk, &proof(right, Role::Responder, &challenge));
-    let (talk, _) = challenged(&server);
-    refused(talk, "PROOF -");
-    // A proof that was good on another connection, as an eavesdropper could have it.
-    let (mut first, challenge) = challenged(&server);
-    let good = proof(right, Role::Initiator, &challenge);
-    let (talk, _) = challenged(&server);
-    refused(talk, &good);
-    // News between the hello and the proof.
-    let (mut hasty, _) = challenged(&server);
-    assert_eq!(hasty.ask(NEWS), format!("? {NEWS}"));
-    assert!(!knows_kiwi(&server));
-
-    let welcome = first.ask(&good);
-    assert!(welcome.starts_with("WELCOME ") && welcome.ends_with(" 0"), "{welcome}");
-    first.send(format!("{NEWS}\n"));
-    eventually("the neighbour is believed", || knows_kiwi(&server).then_some(()));
 }
 
 #[test]
@@ -95,8 +32,8 @@ fn two_servers_with_one_name_do_not_cut_each_other_for_ever() {
     assert_eq!(first.rest(), b"");
     let comes_back = || {
         let mut talk = server.peer();
-        assert!(talk.ask(&hello("Bolden", "Alford", Epoch(1))).starts_with("CHALLENGE"));
-        let answer = talk.ask("PROOF -");
+        assert!(talk.ask(&hello("Bolden", "Alford", Epoch(1))).starts_with("HELLO"));
+        let answer = talk.ask("READY");
         answer.starts_with("WELCOME").then_some(talk).ok_or(answer)
     };
     let why =
@@ -131,48 +68,6 @@ fn two_real_servers_with_one_name_are_told_and_one_of_them_stays() {
 }
 
 #[test]
-fn servers_with_one_secret_tell_each_other_and_those_with_two_do_not() {
-    let herd = pair();
-    let alford = guarded(&herd, "Alford", "the secret of this herd");
-    let stranger = guarded(&herd, "Bolden", "the secret of another");
-    alford.client().ask("IAMAT kiwi +1+1 5");
-    stranger.client().ask("IAMAT emu +1+1 5");
-    // Both have tried: each has refused the other's proof.
-    let herd_again = herd.clone();
-    assert!(!knows_kiwi(&stranger));
-    stranger.stop();
-    let bolden = guarded(&herd_again, "Bolden", "the secret of this herd");
-    eventually("the herd has found together", || knows_kiwi(&bolden).then_some(()));
-    assert_eq!(alford.client().ask("WHATSAT emu 1 1"), "? WHATSAT emu 1 1");
-}
-
-#[test]
-fn a_link_tells_nothing_to_one_that_cannot_prove_to_be_the_neighbour() {
-    let herd = pair();
-    let impostor = TcpListener::bind(&herd.member("Bolden").unwrap().peer).unwrap();
-    let alford = guarded(&herd, "Alford", "the secret of this herd");
-    alford.client().ask("IAMAT kiwi +1+1 5");
-    let challenge = format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}");
-    for welcome in [
-        // No proof, a made-up one, and the initiator's own, reflected.
-        "WELCOME - 0".to_owned(),
-        format!("WELCOME {NONCE} 0"),
-        "reflect".to_owned(),
-    ] {
-        let mut talk = Talk::of(impostor.accept().unwrap().0);
-        assert!(talk.line().starts_with("HELLO 4 Alford Bolden "));
-        let proof = talk.ask(&challenge);
-        let welcome = match proof.strip_prefix("PROOF ") {
-            Some(proof) if welcome == "reflect" => format!("WELCOME {proof} 0"),
-            Some(_) => welcome,
-            None => panic!("{proof}"),
-        };
-        talk.send(format!("{welcome}\n"));
-        assert_eq!(String::from_utf8(talk.rest()).unwrap(), "", "it has told an impostor something");
-    }
-}
-
-#[test]
 fn a_newer_connection_of_a_neighbour_replaces_the_older() {
     let server = TestServer::start(&pair(), "Alford", catalogue());
     let mut older = call(server.peers, "Bolden", "Alford", Epoch(1));
@@ -182,7 +77,7 @@ fn a_newer_connection_of_a_neighbour_replaces_the_older() {
     });
     let mut newer = server.peer();
     newer.ask(&hello("Bolden", "Alford", Epoch(1)));
-    assert_eq!(newer.ask("PROOF -"), "WELCOME - 7", "it goes on where the older has stopped");
+    assert_eq!(newer.ask("READY"), "WELCOME 7", "it goes on where the older has stopped");
     assert_eq!(older.rest(), b"");
     newer.send(format!("{NEWS}\n"));
     eventually("the newer is believed", || knows_kiwi(&server).then_some(()));
@@ -203,7 +98,7 @@ fn a_beat_is_answered_with_what_has_been_merged() {
     // Another memory has told nothing yet.
     let mut reborn = server.peer();
     reborn.ask(&hello("Bolden", "Alford", Epoch(2)));
-    assert_eq!(reborn.ask("PROOF -"), "WELCOME - 0");
+    assert_eq!(reborn.ask("READY"), "WELCOME 0");
 }
 
 #[test]
@@ -213,9 +108,9 @@ fn silence_ends_a_link_and_a_neighbours_conversation() {
     let server = TestServer::start(&herd, "Alford", catalogue());
     let mut conversation = call(server.peers, "Bolden", "Alford", Epoch(1));
     let mut link = Talk::of(bolden.accept().unwrap().0);
-    assert!(link.line().starts_with("HELLO 4 "));
-    link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
-    link.send("WELCOME - 0\n");
+    assert!(link.line().starts_with("HELLO 5 "));
+    link.ask("HELLO 5 Bolden Alford 0000000000000001");
+    link.send("WELCOME 0\n");
     // Neither says a word from here on, and no packet ends the connections.
     let beats = String::from_utf8(link.rest()).unwrap();
     assert!(beats.lines().count() >= 2 && beats.lines().all(|line| line.starts_with("BEAT 0 ")), "{beats:?}");
@@ -237,9 +132,9 @@ fn a_neighbour_that_answers_rubbish_is_left_and_dialled_less_and_less() {
     let begun = clock::instant();
     for _ in 0..7 {
         let mut link = Talk::of(bolden.accept().unwrap().0);
-        assert!(link.line().starts_with("HELLO 4 "));
-        link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
-        link.send("WELCOME - 0\nHTTP/1.1 400 Bad Request\n");
+        assert!(link.line().starts_with("HELLO 5 "));
+        link.ask("HELLO 5 Bolden Alford 0000000000000001");
+        link.send("WELCOME 0\nHTTP/1.1 400 Bad Request\n");
         // It may have sent a heartbeat before.
         let rest = String::from_utf8(link.rest()).unwrap();
         assert!(rest.lines().all(|line| line.starts_with("BEAT ")), "{rest}");
@@ -257,8 +152,8 @@ fn a_bucket_that_stays_different_for_two_beats_is_told_again() {
     let kiwi = server.client().ask("IAMAT kiwi +1+1 5");
     let mut link = Talk::of(bolden.accept().unwrap().0);
     link.line();
-    link.ask(&format!("CHALLENGE 4 Bolden Alford 0000000000000001 {NONCE}"));
-    assert_eq!(link.ask("WELCOME - 0"), kiwi);
+    link.ask("HELLO 5 Bolden Alford 0000000000000001");
+    assert_eq!(link.ask("WELCOME 0"), kiwi);
     // It has merged all and has nothing to tell, and yet its digest is that of a server that knows no client.
     let nothing = "0".repeat(256 * 16);
     for _ in 0..2 {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use proxyherd::config::Member;
 use proxyherd::proto::model::epoch::Epoch;
-use proxyherd::proto::peering::auth::Nonce;
 use proxyherd::proto::peering::grammar::Greeting;
 
 use super::probe::Probe;
@@ -52,9 +51,9 @@ fn enter(server: &Member, neighbour: &Member) -> io::Result<()> {
     let mut conversation = Conversation::from(source, server.peer.resolve()?)?;
     let (from, to) = (neighbour.name.clone(), server.name.clone());
     let mut hello = Vec::new();
-    Greeting { from, to, epoch: Epoch(1), nonce: Nonce([7; 32]) }.push_to("HELLO", &mut hello);
+    Greeting { from, to, epoch: Some(Epoch(1)) }.push_to(&mut hello);
     let hello = String::from_utf8_lossy(&hello).into_owned();
-    for (line, answer) in [(hello.as_str(), "CHALLENGE "), ("PROOF -\n", "WELCOME ")] {
+    for (line, answer) in [(hello.as_str(), "HELLO "), ("READY\n", "WELCOME ")] {
         if !conversation.tell(line)?.starts_with(answer.as_bytes()) {
             return Err(conversation.odd());
         }

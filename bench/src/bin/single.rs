@@ -90,7 +90,7 @@ fn converse(
                     return Ok(());
                 }
                 // Only a neighbour comes to these, and there is no port for one.
-                Pause::Authenticated(_) | Pause::Heartbeat(_) => {}
+                Pause::Secured(_) | Pause::Authenticated(_) | Pause::Heartbeat(_) => {}
             }
         }
         flush(driver, conversation, socket, turn)?;

@@ -11,8 +11,8 @@ use proxyherd::proto::model::epoch::Epoch;
 use proxyherd::proto::model::name::ServerName;
 use proxyherd::proto::model::time::Moment;
 use proxyherd::proto::node::{Identity, Neighbour, Node};
-use proxyherd::proto::peering::auth::Nonce;
 use proxyherd::proto::peering::grammar::PEER_VERSION;
+use proxyherd::proto::peering::noise::EphemeralKey;
 use proxyherd::proto::session::{Session, Step};
 
 use super::stream::{Pass, Speaker};
@@ -91,6 +91,7 @@ impl Server {
                 Step::Next => {}
                 Step::Refused(_)
                 | Step::Ask(_)
+                | Step::Secured
                 | Step::Authenticated(_)
                 | Step::Heartbeat(_)
                 | Step::Close(_) => {
@@ -128,9 +129,9 @@ impl Server {
 /// A conversation with a neighbour that has been welcomed.
 fn met(me: Arc<Identity>, node: &mut Node) -> Result<Session, Failure> {
     let mut batch = Batch::default();
-    let hello = format!("HELLO {PEER_VERSION} {NEIGHBOUR} {NAME} {:016x} {}", 2, Nonce([3; 32]));
-    let mut session = Session::peer(me, Nonce([4; 32]));
-    for line in [&hello, "PROOF -"] {
+    let hello = format!("HELLO {PEER_VERSION} {NEIGHBOUR} {NAME} {:016x}", 2);
+    let mut session = Session::peer(me, EphemeralKey([4; 32]));
+    for line in [&hello, "READY"] {
         session.line(Line::Whole(line.as_bytes()), Moment::default(), &mut batch);
     }
     session.authenticate(node, &mut batch);

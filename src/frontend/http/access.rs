@@ -234,7 +234,7 @@ impl Login<'_> {
 
 /// The share of a token, if the herd has made it.
 fn share_of(member: &Member, token: &[u8]) -> Option<Share> {
-    Share::of_token(token, member.me.secret.as_ref()?)
+    member.me.secrets.iter().find_map(|secret| Share::of_token(token, secret))
 }
 
 /// Whether a share is over, or its client was forgotten since it was made.

@@ -30,7 +30,7 @@ struct Wanted {
 /// Makes a share.
 pub(super) fn make(asked: &Asked<'_, '_>, asker: &Asker) -> Response {
     let (member, request) = (asked.shared.member, asked.request);
-    let Some(secret) = &member.me.secret else {
+    let Some(secret) = member.me.secrets.first() else {
         let why = "this herd has no secret, so it cannot sign links: give all servers one with --secret-file";
         return Response::problem(409, why);
     };

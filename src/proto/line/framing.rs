@@ -31,6 +31,13 @@ pub const PEER_LINE_BYTES_MAX: usize = LINE_BYTES_CEILING + 160 + ATTRIBUTES_BYT
 /// connection that has proved nothing gets no larger buffer filled.
 pub const UNAUTHENTICATED_LINE_BYTES_MAX: usize = 1024;
 
+/// The most bytes of a message of the handshake between servers. Ours have 56; the bound leaves room for what a later
+/// version may add.
+pub const MESSAGE_BYTES_MAX: usize = 512;
+
+/// The bytes that such a message begins with: the length of the rest, the higher byte first.
+pub const MESSAGE_LENGTH_BYTES: usize = 2;
+
 /// The bytes that a buffer begins with, some five reports: most connections never have more on the way. It doubles each
 /// time that it has been filled.
 pub const FIRST_READ_BYTES: usize = 512;
@@ -54,6 +61,13 @@ pub enum Line<'a> {
     TooLong(&'a [u8]),
 }
 
+/// What stands where a message of a handshake should.
+enum Message {
+    Whole(Range<usize>),
+    Part,
+    Line,
+}
+
 /// Cuts a stream of bytes into lines that end in LF, CRLF or the end of the stream.
 #[derive(Debug)]
 pub struct Framing {
@@ -72,6 +86,8 @@ pub struct Framing {
     ended: bool,
     /// Whether part of a telnet sequence has come, whose end is to be waited for.
     is_mid_telnet: bool,
+    /// Whether a message of a handshake comes next.
+    expects_message: bool,
 }
 
 impl Framing {
@@ -88,6 +104,12 @@ impl Framing {
     /// The other side has proved to be a neighbour: its further lines may be as long as those of one.
     pub fn authenticated(&mut self) {
         self.line_bytes_max = PEER_LINE_BYTES_MAX;
+    }
+
+    /// A message of a handshake comes next: [`Framing::next_line`] gives it without its length. A line that complains
+    /// may come in its place: in the place of the length it has a number that no message has.
+    pub fn expect_message(&mut self) {
+        self.expects_message = true;
     }
 
     /// For the lines that a neighbour sends us.
@@ -115,6 +137,7 @@ impl Framing {
             end_ends_line: true,
             ended: false,
             is_mid_telnet: false,
+            expects_message: false,
         }
     }
 
@@ -170,6 +193,13 @@ impl Framing {
         if self.unread.is_empty() || (self.is_mid_telnet && !self.ended) {
             return None;
         }
+        if self.expects_message {
+            match self.message() {
+                Message::Whole(message) => return Some(Line::Whole(&self.buffer[message])),
+                Message::Part => return None,
+                Message::Line => {}
+            }
+        }
         let unread = &self.buffer[self.unread.clone()];
         let (text, used) = match memchr::memchr(b'\n', &unread[self.searched..]) {
             Some(at) => {
@@ -220,6 +250,25 @@ impl Framing {
     /// The part of a line that has come whose end has not. Once all complete lines were taken, that is.
     pub fn partial(&self) -> &[u8] {
         &self.buffer[self.unread.clone()]
+    }
+
+    /// The message at the front, which is taken.
+    #[cold]
+    fn message(&mut self) -> Message {
+        let Some(length) = self.buffer[self.unread.clone()].first_chunk::<MESSAGE_LENGTH_BYTES>() else {
+            return Message::Part;
+        };
+        let length = usize::from(u16::from_be_bytes(*length));
+        if length > MESSAGE_BYTES_MAX {
+            return Message::Line;
+        }
+        let begins = self.unread.start + MESSAGE_LENGTH_BYTES;
+        if begins + length > self.unread.end {
+            return Message::Part;
+        }
+        self.consume(MESSAGE_LENGTH_BYTES + length);
+        self.expects_message = false;
+        Message::Whole(begins..begins + length)
     }
 
     #[cold]

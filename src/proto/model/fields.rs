@@ -42,9 +42,6 @@ pub enum ParseError {
     /// Another version of the dialect between servers.
     #[error("it speaks another version: run the same release on both servers")]
     Version,
-    /// A nonce or a proof that is not 64 hexadecimal digits.
-    #[error("a nonce or a proof is not 64 hexadecimal digits")]
-    Proof,
 }
 
 /// The first word of a line and the fields after it.

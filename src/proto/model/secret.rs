@@ -1,4 +1,5 @@
-//! The secret of a herd, as a value. How it is proved is in [`crate::proto::peering::auth`].
+//! The secret of a herd, as a value. What is derived from it is in [`crate::proto::peering::noise`]
+//! and [`crate::proto::http::share`].
 
 use std::fmt;
 
@@ -7,6 +8,10 @@ pub const SECRET_BYTES_MIN: usize = 16;
 
 /// The most bytes of a secret: a key of 4096 bits, written in hexadecimal digits.
 pub const SECRET_BYTES_MAX: usize = 1024;
+
+/// The most secrets that a server knows at once: the one that is used, and one more that is accepted while the herd
+/// goes from one to the other.
+pub const SECRETS_MAX: usize = 2;
 
 /// What all servers of a herd know and no other program does.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,7 +32,7 @@ impl Secret {
         good.then(|| Secret(text.to_vec())).ok_or(BadSecret)
     }
 
-    /// The key of the proofs.
+    /// What keys are derived from.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -7,21 +7,23 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
 use crate::proto::model::stored_line::{ERA, FORGET, StoredLine, WITH};
 use crate::proto::node::Node;
-pub use crate::proto::peering::auth::PEER_VERSION;
-use crate::proto::peering::auth::{Nonce, Proof};
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
 use crate::proto::store::terms::{MemoryBound, Terms};
 
-/// Stands for a proof in a herd without a secret.
-const NO_PROOF: &str = "-";
+/// The version of the dialect that this implementation speaks.
+pub const PEER_VERSION: u32 = 5;
+
+/// What a greeting begins with, in any version.
+const HELLO: &str = "HELLO";
 
 /// A line that an initiator sends to our peer port.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call<'a> {
-    /// `HELLO <version> <from> <to> <epoch> <nonce>`: who has dialled, first of all.
+    /// `HELLO <version> <from> <to> [<epoch>]`: who has dialled, first of all.
     Hello(Greeting),
-    /// `PROOF <proof>`: the initiator is the server that it says.
-    Proof(Option<Proof>),
+    /// `READY`: the initiator has the answer to its greeting. In a herd with a secret it is the first line in a frame,
+    /// and shows by it that it knows the secret.
+    Ready,
     /// `AT <origin> <skew> <client> <location> <time>`: an update that the initiator has applied, now or once.
     At(Sighting<'a>),
     /// `WITH <attributes> AT ...`: the same, with attributes; `ERA <era> #<hash> ...`: either, in a later era; and
@@ -36,9 +38,9 @@ pub enum Call<'a> {
 /// A line that a responder answers on a link.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// `CHALLENGE <version> <from> <to> <epoch> <nonce>`, to `HELLO`: prove it.
-    Challenge(Greeting),
-    /// `WELCOME <proof> <position>`, to `PROOF`: so do I; and go on after this sequence number.
+    /// `HELLO <version> <from> <to> <epoch>`, to `HELLO`, in a herd without a secret.
+    Hello(Greeting),
+    /// `WELCOME <position>`, to `READY`: go on after this sequence number.
     Welcome(Welcome),
     /// `ACK <position> <number> <cut-off> [<sums>]`, to `BEAT`.
     Ack(Box<Ack>),
@@ -51,10 +53,9 @@ pub struct Greeting {
     pub from: ServerName,
     /// Which server the speaker believes to speak to.
     pub to: ServerName,
-    /// The epoch of the speaker's memory.
-    pub epoch: Epoch,
-    /// The speaker's number for this connection.
-    pub nonce: Nonce,
+    /// The epoch of the speaker's memory. In a herd with a secret it is in the messages of the handshake, which come
+    /// after the greeting.
+    pub epoch: Option<Epoch>,
 }
 
 /// A sign of life of an initiator.
@@ -71,8 +72,6 @@ pub struct Heartbeat {
 /// How a responder accepts an initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// The responder is the server that it says.
-    pub proof: Option<Proof>,
     /// The sequence number up to which the responder has merged the changes of the initiator in this epoch.
     pub received_up_to: u64,
 }
@@ -107,10 +106,10 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
             let terms = Terms { cutoff_s: decimal(cutoff)?, memory };
             Ok(Call::Heartbeat(Heartbeat { up_to: decimal(position)?, digest: hexadecimal(total)?, terms }))
         }
-        "HELLO" => Ok(Call::Hello(greeting(fields)?)),
-        "PROOF" => {
-            let [proof] = fields.exactly()?;
-            Ok(Call::Proof(parse_proof(proof)?))
+        HELLO => Ok(Call::Hello(greeting(fields)?)),
+        "READY" => {
+            let [] = fields.exactly()?;
+            Ok(Call::Ready)
         }
         _ => Err(ParseError::UnknownWord),
     }
@@ -127,27 +126,29 @@ pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
             let cutoff_s = decimal(cutoff)?;
             Ok(Answer::Ack(Box::new(Ack { received_up_to, last_seq, cutoff_s, buckets })))
         }
-        "CHALLENGE" => Ok(Answer::Challenge(greeting(fields)?)),
+        HELLO => Ok(Answer::Hello(greeting(fields)?)),
         "WELCOME" => {
-            let [proof, position] = fields.exactly()?;
-            Ok(Answer::Welcome(Welcome { proof: parse_proof(proof)?, received_up_to: decimal(position)? }))
+            let [position] = fields.exactly()?;
+            Ok(Answer::Welcome(Welcome { received_up_to: decimal(position)? }))
         }
         _ => Err(ParseError::UnknownWord),
     }
 }
 
 impl Greeting {
-    /// Appends the greeting as a line that begins with `word`.
-    pub fn push_to(&self, word: &str, out: &mut Vec<u8>) {
-        let Greeting { from, to, epoch, nonce } = self;
-        push(out, &format!("{word} {PEER_VERSION} {from} {to} {:016x} {nonce}", epoch.0));
+    /// Appends the line.
+    pub fn push_to(&self, out: &mut Vec<u8>) {
+        let Greeting { from, to, epoch } = self;
+        let mut line = format!("{HELLO} {PEER_VERSION} {from} {to}");
+        line.extend(epoch.map(|epoch| format!(" {:016x}", epoch.0)));
+        push(out, &line);
     }
 }
 
 impl Welcome {
     /// Appends the line.
     pub fn push_to(&self, out: &mut Vec<u8>) {
-        push(out, &format!("WELCOME {} {}", shown(self.proof), self.received_up_to));
+        push(out, &format!("WELCOME {}", self.received_up_to));
     }
 }
 
@@ -181,9 +182,16 @@ impl Ack {
     }
 }
 
-/// Appends the line that proves.
-pub fn push_proof(proof: Option<Proof>, out: &mut Vec<u8>) {
-    push(out, &format!("PROOF {}", shown(proof)));
+/// Appends the line that says that the initiator is ready.
+pub fn push_ready(out: &mut Vec<u8>) {
+    push(out, "READY");
+}
+
+/// The version of a greeting that is not ours, and who says to have sent it: that is all that is known of one.
+pub fn other_version(line: &[u8]) -> Option<(u64, &str)> {
+    let mut fields = Fields::of(line).ok().filter(|fields| fields.word == HELLO)?;
+    let version = decimal(fields.take()?).ok().filter(|&version| version != u64::from(PEER_VERSION))?;
+    Some((version, fields.take()?))
 }
 
 /// Appends the line that says up to which sequence number every change has been sent.
@@ -205,28 +213,17 @@ fn push(out: &mut Vec<u8>, line: &str) {
     out.push(b'\n');
 }
 
-fn shown(proof: Option<Proof>) -> String {
-    proof.map_or_else(|| NO_PROOF.to_owned(), |proof| proof.to_string())
-}
-
 /// The version is read first, because another one may have other fields.
 fn greeting(mut fields: Fields<'_>) -> Result<Greeting, ParseError> {
     let version = fields.take().ok_or(ParseError::FieldCount)?;
     if decimal(version)? != u64::from(PEER_VERSION) {
         return Err(ParseError::Version);
     }
-    let [from, to, epoch, nonce] = fields.exactly()?;
+    let ([from, to], epoch) = fields.exactly_or_one_more()?;
     let name = |text| ServerName::parse(text).map_err(|_| ParseError::ServerName);
     let (from, to) = (name(from)?, name(to)?);
-    let epoch = Epoch(hexadecimal(epoch)?);
-    Ok(Greeting { from, to, epoch, nonce: Nonce::parse(nonce).ok_or(ParseError::Proof)? })
-}
-
-fn parse_proof(text: &str) -> Result<Option<Proof>, ParseError> {
-    match text {
-        NO_PROOF => Ok(None),
-        _ => Proof::parse(text).map(Some).ok_or(ParseError::Proof),
-    }
+    let epoch = epoch.map(hexadecimal).transpose()?.map(Epoch);
+    Ok(Greeting { from, to, epoch })
 }
 
 /// Sixteen digits for each bucket.

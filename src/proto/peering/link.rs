@@ -1,9 +1,10 @@
 //! The sending side of a link: a cursor in the log of changes, and everything after it for one neighbour.
 //!
 //! A driver does this for each connection; `now` is the time since any moment that stays the same:
-//! 1. Send [`Link::hello`].
+//! 1. Send [`Link::hello`]. If then [`Link::expects_message`], tell the framing.
 //! 2. Give every line of the neighbour to [`Link::answered`]; send a [`Answered::Reply`]; on an error close, back off
-//!    and begin again. After [`Answered::Up`] go on.
+//!    and begin again. If [`Link::take_frames`] gives some, the reply and all after it is sent and read in frames.
+//!    After [`Answered::Up`] go on.
 //! 3. Send what [`Link::due`] yields, calling [`Link::written`] after each write, until it yields nothing; again
 //!    whenever an update has been applied, and at [`Link::heartbeat_at`].
 //! 4. If [`Link::is_silent`], or when the connection ends, close it and call [`Link::hung_up`].
@@ -16,11 +17,12 @@ use std::time::Duration;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::anti_entropy::{Compared, Repair};
-use crate::proto::peering::auth::{Handshake, Nonce, Role, is_proved, prove};
+use crate::proto::peering::frames::Frames;
 use crate::proto::peering::grammar::{
-    Ack, Answer, Greeting, Heartbeat, Welcome, answer, push_proof, push_up_to,
+    Ack, Answer, Greeting, Heartbeat, Welcome, answer, push_ready, push_up_to,
 };
 pub use crate::proto::peering::link_error::LinkError;
+use crate::proto::peering::noise::{self, Begun, EphemeralKey};
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::{Cursor, Scanned};
 
@@ -41,15 +43,19 @@ pub struct Link {
     me: Arc<Identity>,
     neighbour: usize,
     state: State,
+    /// What encrypts the link, from the handshake until the driver takes it.
+    frames: Option<Box<Frames>>,
 }
 
 #[derive(Debug)]
 enum State {
     Down,
-    /// We have said hello with this nonce.
-    Greeted(Nonce),
-    /// We have proved who we are to a neighbour that has the memory of this epoch.
-    Proved(Box<Handshake>, Epoch),
+    /// We have said hello.
+    Greeted,
+    /// We have said hello and begun a handshake.
+    Begun(Box<Begun>),
+    /// We are ready, and the neighbour has the memory of this epoch.
+    Ready(Epoch),
     Live(Box<Live>),
 }
 
@@ -104,7 +110,7 @@ pub enum Answered {
 impl Link {
     /// The link to the neighbour with this index, not yet up.
     pub fn new(me: Arc<Identity>, neighbour: usize) -> Link {
-        Link { me, neighbour, state: State::Down }
+        Link { me, neighbour, state: State::Down, frames: None }
     }
 
     /// The index of the neighbour.
@@ -117,23 +123,46 @@ impl Link {
         self.live().is_some()
     }
 
-    /// The line that opens a connection. The nonce must be unpredictable.
-    pub fn hello(&mut self, nonce: Nonce) -> Vec<u8> {
-        self.state = State::Greeted(nonce);
-        let to = self.me.neighbours[self.neighbour].name.clone();
-        let mut line = Vec::new();
-        Greeting { from: self.me.name.clone(), to, epoch: self.me.epoch, nonce }.push_to("HELLO", &mut line);
-        line
+    /// What opens a connection: a line, and in a herd with a secret the first message of a handshake. The key must be
+    /// unpredictable.
+    pub fn hello(&mut self, key: EphemeralKey) -> Vec<u8> {
+        let (from, to) = (self.me.name.clone(), self.me.neighbours[self.neighbour].name.clone());
+        let (mut opening, mut hello) = (Vec::new(), Greeting { from, to, epoch: None });
+        self.frames = None;
+        match self.me.secrets.first() {
+            None => {
+                hello.epoch = Some(self.me.epoch);
+                hello.push_to(&mut opening);
+                self.state = State::Greeted;
+            }
+            Some(secret) => {
+                let (begun, message) = noise::begin(secret, &hello, self.me.epoch, key);
+                hello.push_to(&mut opening);
+                opening.extend_from_slice(&message);
+                self.state = State::Begun(Box::new(begun));
+            }
+        }
+        opening
+    }
+
+    /// Whether the neighbour answers with a message of the handshake next, and not with a line.
+    pub fn expects_message(&self) -> bool {
+        matches!(self.state, State::Begun(_))
+    }
+
+    /// What encrypts all that comes after the answer that was just taken, if anything does.
+    pub fn take_frames(&mut self) -> Option<Box<Frames>> {
+        self.frames.take()
     }
 
     /// Takes a line of the neighbour.
     pub fn answered(&mut self, node: &Node, line: &[u8], now: Duration) -> Result<Answered, LinkError> {
+        if let State::Begun(_) = self.state {
+            return self.finished(line);
+        }
         match (answer(line)?, &self.state) {
-            (Answer::Challenge(challenge), State::Greeted(nonce)) => self.challenged(challenge, *nonce),
-            (Answer::Welcome(welcome), State::Proved(handshake, epoch)) => {
-                if !is_proved(self.me.secret.as_ref(), Role::Responder, handshake, welcome.proof) {
-                    return Err(LinkError::WrongProof);
-                }
+            (Answer::Hello(hello), State::Greeted) => self.greeted(hello),
+            (Answer::Welcome(welcome), State::Ready(epoch)) => {
                 self.state = State::Live(Box::new(Live::new(node, self.neighbour, *epoch, welcome, now)));
                 Ok(Answered::Up)
             }
@@ -209,6 +238,7 @@ impl Link {
     /// The connection has ended; the next one begins with a hello.
     pub fn hung_up(&mut self) {
         self.state = State::Down;
+        self.frames = None;
     }
 
     /// The sequence number up to which the neighbour has been sent our changes, if the link is up.
@@ -221,20 +251,28 @@ impl Link {
         self.live().map(|live| live.acknowledged)
     }
 
-    fn challenged(&mut self, challenge: Greeting, nonce: Nonce) -> Result<Answered, LinkError> {
-        if challenge.from != self.me.neighbours[self.neighbour].name || challenge.to != self.me.name {
+    fn greeted(&mut self, hello: Greeting) -> Result<Answered, LinkError> {
+        if hello.from != self.me.neighbours[self.neighbour].name || hello.to != self.me.name {
             return Err(LinkError::WrongServer);
         }
-        let handshake = Handshake {
-            initiator: self.me.name.clone(),
-            responder: challenge.from,
-            initiator_nonce: nonce,
-            responder_nonce: challenge.nonce,
+        Ok(self.ready(hello.epoch.ok_or(LinkError::OutOfPlace)?))
+    }
+
+    /// The neighbour has answered the handshake, or says why not: a handshake ends but once.
+    fn finished(&mut self, message: &[u8]) -> Result<Answered, LinkError> {
+        let State::Begun(begun) = std::mem::replace(&mut self.state, State::Down) else {
+            return Err(LinkError::OutOfPlace);
         };
+        let (frames, epoch) = begun.finish(message).map_err(|_| LinkError::Differs)?;
+        self.frames = Some(Box::new(frames));
+        Ok(self.ready(epoch))
+    }
+
+    fn ready(&mut self, epoch: Epoch) -> Answered {
+        self.state = State::Ready(epoch);
         let mut line = Vec::new();
-        push_proof(prove(self.me.secret.as_ref(), Role::Initiator, &handshake), &mut line);
-        self.state = State::Proved(Box::new(handshake), challenge.epoch);
-        Ok(Answered::Reply(line))
+        push_ready(&mut line);
+        Answered::Reply(line)
     }
 
     fn acknowledged(&mut self, node: &Node, ack: Ack, now: Duration) -> Answered {
@@ -259,7 +297,7 @@ impl Link {
     fn live(&self) -> Option<&Live> {
         match &self.state {
             State::Live(live) => Some(live),
-            State::Down | State::Greeted(_) | State::Proved(..) => None,
+            State::Down | State::Greeted | State::Begun(_) | State::Ready(_) => None,
         }
     }
 }

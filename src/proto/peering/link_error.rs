@@ -1,6 +1,8 @@
 //! Why a link comes to nothing: errors of the neighbour at the other end.
 
 use crate::proto::model::fields::ParseError;
+use crate::proto::peering::grammar::PEER_VERSION;
+use crate::proto::peering::noise;
 
 /// Why a connection to a neighbour is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,13 +16,16 @@ pub enum LinkError {
     /// Another server answers at the neighbour's address.
     #[error("another server answers there: compare the addresses in both herd files")]
     WrongServer,
-    /// It does not know the herd's secret, or we do not.
-    #[error("wrong secret: it proves another than ours, give both servers the same one")]
-    WrongProof,
-    /// It says that we do not know the herd's secret.
-    #[error("wrong secret: it refuses ours, give both servers the same one")]
-    ProofRefused,
-    /// It says that we have shown no secret.
-    #[error("one of us has no secret: we have none, give this server the other's")]
-    NoSecretHere,
+    /// It has another secret than we, or none, or is another server; or what it said was changed on its way.
+    #[error("{}: give both servers the same secret, herd file and release", noise::Differs)]
+    Differs,
+    /// It has closed the connection where it should answer the handshake, as an older release does.
+    #[error("closed before answering: secret, herd or version differs?")]
+    ClosedEarly,
+    /// It refuses our greeting.
+    #[error(
+        "it refuses our HELLO (version {PEER_VERSION}): run the same release on both servers, give both the secret or \
+         neither, and compare the links in both herd files"
+    )]
+    HelloRefused,
 }

@@ -1,10 +1,11 @@
-//! The protocol between servers: grammar, authentication, a neighbour in, links out, anti-entropy.
+//! The protocol between servers: grammar, handshake, frames, a neighbour in, links out, anti-entropy.
 
 pub(crate) mod anti_entropy;
-pub mod auth;
 pub mod backoff;
+pub mod frames;
 pub mod grammar;
 pub mod legacy;
 pub mod link;
 pub(crate) mod link_error;
+pub mod noise;
 pub mod session;

@@ -1,4 +1,5 @@
-//! A neighbour in: a conversation on the peer port. It says hello, proves who it is, and then sends its changes.
+//! A neighbour in: a conversation on the peer port. It says hello, shows in a herd with a secret
+//! that it knows that, and then sends its changes.
 
 use std::sync::Arc;
 
@@ -7,9 +8,13 @@ use crate::proto::line::fast::FastPath;
 use crate::proto::line::framing::Framing;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::fields::ParseError;
+use crate::proto::model::name::ServerName;
 use crate::proto::node::{Identity, Node};
-use crate::proto::peering::auth::{Handshake, Nonce, Role, is_proved, prove};
-use crate::proto::peering::grammar::{Ack, Call, Greeting, Heartbeat, Welcome, call};
+use crate::proto::peering::frames::Frames;
+use crate::proto::peering::grammar::{
+    Ack, Call, Greeting, Heartbeat, PEER_VERSION, Welcome, call, other_version,
+};
+use crate::proto::peering::noise::{self, Differs, EphemeralKey};
 use crate::proto::store::update::{MergeRule, Reached};
 
 /// A conversation on the peer port.
@@ -18,22 +23,25 @@ pub struct Session {
     me: Arc<Identity>,
     state: State,
     fast: FastPath,
+    /// Our key for the handshake.
+    key: EphemeralKey,
+    /// What encrypts the conversation, from the handshake until the driver takes it.
+    frames: Option<Box<Frames>>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// It has not said hello; with our nonce.
-    Unauthenticated(Nonce),
-    /// It has said hello and must prove it.
-    Challenged(Box<Initiator>),
+    /// It has not said hello.
+    Unauthenticated,
+    /// The neighbour with this index has said hello, and begins a handshake.
+    Greeted(usize, Box<Greeting>),
+    /// It has our answer, and must say that it is ready. In a herd with a secret it may be one who replays what another
+    /// has said, until a frame of its own has opened.
+    Answered {
+        index: usize,
+        epoch: Epoch,
+    },
     Authenticated(Neighbour),
-}
-
-#[derive(Debug)]
-struct Initiator {
-    neighbour: usize,
-    epoch: Epoch,
-    handshake: Handshake,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +58,9 @@ struct Neighbour {
 pub enum Step {
     /// Go on.
     Next,
-    /// A neighbour, by its index, has proved that it is here.
+    /// Send the reply; what comes after it, in both directions, is in [`Session::take_frames`].
+    Secured,
+    /// A neighbour, by its index, has shown that it is here.
     Authenticated(usize),
     /// A neighbour's sign of life, which wants to be answered.
     Heartbeat(Heartbeat),
@@ -62,18 +72,28 @@ pub enum Refusal {
     /// It is no line of a neighbour.
     #[error(transparent)]
     Parse(ParseError),
-    /// A line that only a neighbour may send, from a server that has not proved to be one.
-    #[error("it is not HELLO and PROOF that came first")]
+    /// A line that only a neighbour may send, from a server that has not shown to be one.
+    #[error("it is not HELLO and READY that came first")]
     NotProved,
     /// A greeting from a neighbour that has authenticated already.
-    #[error("a second HELLO or PROOF")]
+    #[error("a second HELLO or READY")]
     SecondHello,
-    /// A hello in a dialect of another version.
-    #[error("HELLO in another version: run the same release on both servers")]
-    Version,
-    /// It does not know the herd's secret, or we do not.
-    #[error("wrong secret: it proves another than ours, give both servers the same one")]
-    WrongProof,
+    /// A hello in a dialect of another version; the neighbour's index, if the name is one's.
+    #[error(
+        "it speaks version {version} and this release {PEER_VERSION}: run the same release on both servers"
+    )]
+    Version {
+        /// The version.
+        version: u64,
+        /// Who says to speak it.
+        neighbour: Option<usize>,
+    },
+    /// It has another secret than we, or means another server; or what it said was changed on its way.
+    #[error("{Differs}: give both servers the same secret, herd file and release")]
+    Differs,
+    /// It sent more than the first message of the handshake before it had the answer.
+    #[error("it has sent something in clear after the handshake had begun")]
+    InClear,
     /// It has no secret at all.
     #[error("one of us has no secret: it has none, give it ours")]
     NoSecretThere,
@@ -92,9 +112,9 @@ pub enum Refusal {
 }
 
 impl Session {
-    /// A conversation on the peer port. The nonce must be unpredictable.
-    pub(crate) fn new(me: Arc<Identity>, nonce: Nonce) -> Session {
-        Session { me, state: State::Unauthenticated(nonce), fast: FastPath::default() }
+    /// A conversation on the peer port. The key must be unpredictable.
+    pub(crate) fn new(me: Arc<Identity>, key: EphemeralKey) -> Session {
+        Session { me, state: State::Unauthenticated, fast: FastPath::default(), key, frames: None }
     }
 
     /// Takes canonical `AT` lines: see [`crate::proto::session::Session::canonical_lines`].
@@ -107,38 +127,57 @@ impl Session {
     /// Takes one line: its reply and its update go into the batch.
     pub(crate) fn line(&mut self, line: &[u8], batch: &mut Batch) -> Result<Step, Refusal> {
         match &self.state {
-            State::Unauthenticated(nonce) => {
-                let initiator = self.hello(*nonce, line, batch)?;
-                self.state = State::Challenged(Box::new(initiator));
+            State::Unauthenticated => {
+                self.state = self.hello(line, batch)?;
                 Ok(Step::Next)
             }
-            State::Challenged(initiator) => self.proof(initiator, line),
+            State::Greeted(index, hello) => {
+                let (frames, epoch, reply) =
+                    noise::answer(&self.me.secrets, hello, line, self.me.epoch, self.key)?;
+                batch.reply().extend_from_slice(&reply);
+                self.state = State::Answered { index: *index, epoch };
+                self.frames = Some(Box::new(frames));
+                Ok(Step::Secured)
+            }
+            State::Answered { index, .. } => match call(line)? {
+                Call::Ready => Ok(Step::Authenticated(*index)),
+                Call::Hello(_) => Err(Refusal::SecondHello),
+                Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) => Err(Refusal::NotProved),
+            },
             State::Authenticated(neighbour) => self.neighbour_line(*neighbour, line, batch),
         }
     }
 
-    /// Whether the other side has proved to be a neighbour.
+    /// Whether the other side sends a message of the handshake next, and not a line.
+    pub(crate) fn expects_message(&self) -> bool {
+        matches!(self.state, State::Greeted(..))
+    }
+
+    /// What encrypts all that comes after [`Step::Secured`].
+    pub(crate) fn take_frames(&mut self) -> Option<Box<Frames>> {
+        self.frames.take()
+    }
+
+    /// Whether the other side has shown to be a neighbour.
     pub(crate) fn is_authenticated(&self) -> bool {
         matches!(self.state, State::Authenticated(_))
     }
 
-    /// The epoch of the other side's memory, once it has said hello.
+    /// The epoch of the other side's memory, once it has said it.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         match &self.state {
-            State::Unauthenticated(_) => None,
-            State::Challenged(initiator) => Some(initiator.epoch),
+            State::Unauthenticated | State::Greeted(..) => None,
+            State::Answered { epoch, .. } => Some(*epoch),
             State::Authenticated(neighbour) => Some(neighbour.epoch),
         }
     }
 
-    /// Makes this the conversation of a neighbour that has proved it, and welcomes it.
+    /// Makes this the conversation of a neighbour that has shown that it is one, and welcomes it.
     pub(crate) fn authenticate(&mut self, node: &mut Node, batch: &mut Batch) {
-        let State::Challenged(initiator) = &self.state else { return };
-        let Initiator { neighbour: index, epoch, ref handshake } = **initiator;
+        let State::Answered { index, epoch } = self.state else { return };
         node.begin_epoch(index, epoch);
-        let proof = prove(self.me.secret.as_ref(), Role::Responder, handshake);
         let received_up_to = node.received_up_to(index, epoch);
-        Welcome { proof, received_up_to }.push_to(batch.reply());
+        Welcome { received_up_to }.push_to(batch.reply());
         self.state = State::Authenticated(Neighbour { index, epoch, acknowledged: received_up_to });
     }
 
@@ -159,44 +198,36 @@ impl Session {
         Ack { received_up_to: *acknowledged, ..ack }.push_to(batch.reply());
     }
 
-    fn hello(&self, nonce: Nonce, line: &[u8], batch: &mut Batch) -> Result<Initiator, Refusal> {
-        let hello = match call(line)? {
-            Call::Hello(hello) => hello,
-            Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) | Call::Proof(_) => {
+    /// What becomes of the conversation with this first line.
+    fn hello(&self, line: &[u8], batch: &mut Batch) -> Result<State, Refusal> {
+        let hello = match call(line) {
+            Ok(Call::Hello(hello)) => hello,
+            Ok(Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) | Call::Ready) => {
                 return Err(Refusal::NotProved);
             }
+            Err(error) => return Err(self.not_ours(line, error)),
         };
         if hello.to != self.me.name {
             return Err(Refusal::NotMe);
         }
-        let neighbour = self.me.neighbour(&hello.from).ok_or(Refusal::NotANeighbour)?;
-        let (from, to) = (self.me.name.clone(), hello.from.clone());
-        Greeting { from, to, epoch: self.me.epoch, nonce }.push_to("CHALLENGE", batch.reply());
-        let handshake = Handshake {
-            initiator: hello.from,
-            responder: hello.to,
-            initiator_nonce: hello.nonce,
-            responder_nonce: nonce,
-        };
-        Ok(Initiator { neighbour, epoch: hello.epoch, handshake })
+        let index = self.me.neighbour(&hello.from).ok_or(Refusal::NotANeighbour)?;
+        match (hello.epoch, self.me.secrets.is_empty()) {
+            (None, true) => Err(Refusal::NoSecretHere),
+            (Some(_), false) => Err(Refusal::NoSecretThere),
+            (None, false) => Ok(State::Greeted(index, Box::new(hello))),
+            (Some(epoch), true) => {
+                let (from, to) = (self.me.name.clone(), hello.from);
+                Greeting { from, to, epoch: Some(self.me.epoch) }.push_to(batch.reply());
+                Ok(State::Answered { index, epoch })
+            }
+        }
     }
 
-    fn proof(&self, initiator: &Initiator, line: &[u8]) -> Result<Step, Refusal> {
-        let proof = match call(line)? {
-            Call::Proof(proof) => proof,
-            Call::Hello(_) => return Err(Refusal::SecondHello),
-            Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) => {
-                return Err(Refusal::NotProved);
-            }
-        };
-        match (&self.me.secret, &proof) {
-            _ if is_proved(self.me.secret.as_ref(), Role::Initiator, &initiator.handshake, proof) => {
-                Ok(Step::Authenticated(initiator.neighbour))
-            }
-            (Some(_), None) => Err(Refusal::NoSecretThere),
-            (None, Some(_)) => Err(Refusal::NoSecretHere),
-            _ => Err(Refusal::WrongProof),
-        }
+    /// Why a first line is no hello of ours.
+    fn not_ours(&self, line: &[u8], error: ParseError) -> Refusal {
+        let Some((version, from)) = other_version(line) else { return Refusal::Parse(error) };
+        let neighbour = ServerName::parse(from).ok().and_then(|from| self.me.neighbour(&from));
+        Refusal::Version { version, neighbour }
     }
 
     fn neighbour_line(
@@ -223,13 +254,19 @@ impl Session {
                 batch.set_reached(reached(heartbeat.up_to, Some(heartbeat.terms)));
                 Ok(Step::Heartbeat(heartbeat))
             }
-            Call::Hello(_) | Call::Proof(_) => Err(Refusal::SecondHello),
+            Call::Hello(_) | Call::Ready => Err(Refusal::SecondHello),
         }
     }
 }
 
 impl From<ParseError> for Refusal {
     fn from(error: ParseError) -> Refusal {
-        if error == ParseError::Version { Refusal::Version } else { Refusal::Parse(error) }
+        Refusal::Parse(error)
+    }
+}
+
+impl From<Differs> for Refusal {
+    fn from(Differs: Differs) -> Refusal {
+        Refusal::Differs
     }
 }

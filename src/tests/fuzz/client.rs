@@ -122,7 +122,9 @@ pub(crate) fn answer(
                 None => batch.refuse(text),
             }
         }
-        step @ (Step::Authenticated(_) | Step::Heartbeat(_)) => panic!("{step:?} for a client's line"),
+        step @ (Step::Secured | Step::Authenticated(_) | Step::Heartbeat(_)) => {
+            panic!("{step:?} for a client's line")
+        }
     }
     let expected = expected(line, node.identity().clock_lead_max, model);
     let reply = &batch.replies()[begins..];

@@ -5,7 +5,7 @@ use crate::proto::line::commands::{ClientCommand, client_command};
 use crate::proto::model::fields::ParseError;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::{Skew, Timestamp};
-use crate::proto::peering::grammar::{Answer, Call, answer, call, push_proof, push_up_to};
+use crate::proto::peering::grammar::{Answer, Call, answer, call, push_ready, push_up_to};
 use crate::proto::store::update::{Source, Update};
 
 /// `data` is read as one line, for a line feed is white space like any other, and as lines.
@@ -25,8 +25,9 @@ pub(crate) fn check(data: &[u8]) {
 fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
     match call(line) {
         Ok(Call::At(sighting)) => Some(sighting),
-        Ok(Call::Stored(_) | Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_))
-        | Err(_) => None,
+        Ok(Call::Stored(_) | Call::Hello(_) | Call::Ready | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_) => {
+            None
+        }
     }
 }
 
@@ -64,8 +65,7 @@ fn at(line: &[u8]) {
             sighting
         }
         (
-            Ok(Call::Stored(_) | Call::Hello(_) | Call::Proof(_) | Call::UpTo(_) | Call::Heartbeat(_))
-            | Err(_),
+            Ok(Call::Stored(_) | Call::Hello(_) | Call::Ready | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_),
             None,
         ) => {
             return;
@@ -81,8 +81,8 @@ fn at(line: &[u8]) {
 fn words(line: &[u8]) {
     let mut printed = Vec::new();
     match call(line) {
-        Ok(Call::Hello(hello)) => hello.push_to("HELLO", &mut printed),
-        Ok(Call::Proof(proof)) => push_proof(proof, &mut printed),
+        Ok(Call::Hello(hello)) => hello.push_to(&mut printed),
+        Ok(Call::Ready) => push_ready(&mut printed),
         Ok(Call::UpTo(position)) => push_up_to(position, &mut printed),
         Ok(Call::Heartbeat(beat)) => beat.push_to(&mut printed),
         Ok(Call::Stored(stored)) => stored.push_to(&mut printed),
@@ -92,7 +92,7 @@ fn words(line: &[u8]) {
         return assert_eq!(call(&printed), call(line));
     }
     match answer(line) {
-        Ok(Answer::Challenge(challenge)) => challenge.push_to("CHALLENGE", &mut printed),
+        Ok(Answer::Hello(hello)) => hello.push_to(&mut printed),
         Ok(Answer::Welcome(welcome)) => welcome.push_to(&mut printed),
         Ok(Answer::Ack(ack)) => ack.push_to(&mut printed),
         Err(_) => return,

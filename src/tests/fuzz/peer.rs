@@ -10,23 +10,22 @@ use super::naive;
 use crate::proto::line::batch::Batch;
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::model::epoch::Epoch;
-use crate::proto::model::fields::ParseError;
 use crate::proto::node::{Identity, Node};
-use crate::proto::peering::auth::Nonce;
 use crate::proto::peering::grammar::{Call, PEER_VERSION, call};
+use crate::proto::peering::noise::EphemeralKey;
 use crate::proto::session::{Session, Step};
 use crate::proto::store::update::Source;
 
 /// The epoch of Bolden, who says hello first if the first byte is odd: the fuzzer then need not find it.
 const EPOCH: Epoch = Epoch(0xb0);
 
-/// What both sides say in place of a random number.
-const NONCE: Nonce = Nonce([7; 32]);
+/// In place of a random one.
+const KEY: EphemeralKey = EphemeralKey([7; 32]);
 
 /// The first byte chooses whether the neighbour has said hello, and the seed of the pieces in which the rest comes.
 pub(crate) fn check(data: &[u8]) {
     let [choice, said @ ..] = data else { return };
-    let hello = format!("HELLO {PEER_VERSION} Bolden Alford {:016x} {NONCE}\nPROOF -\n", EPOCH.0);
+    let hello = format!("HELLO {PEER_VERSION} Bolden Alford {:016x}\nREADY\n", EPOCH.0);
     let hello: &[u8] = if choice % 2 == 1 { hello.as_bytes() } else { b"" };
     let stream = [hello, said].concat();
     let pieces = || Pieces::new(u64::from(*choice), 1 + usize::from(choice / 4));
@@ -90,9 +89,9 @@ fn converse(mut stream: &[u8], mut pieces: Pieces, takes_several: bool) -> Vec<u
 struct Peer {
     me: Arc<Identity>,
     session: Session,
-    /// Who has said hello, and must prove it.
+    /// Who has said hello, and must be ready.
     said_hello: Option<(usize, Epoch)>,
-    /// As whom it tells things, once it has proved it.
+    /// As whom it tells things, once it is.
     met: Option<Source>,
     /// The furthest that it has said to have come.
     position: u64,
@@ -100,7 +99,7 @@ struct Peer {
 
 impl Peer {
     fn new(me: Arc<Identity>) -> Peer {
-        let session = Session::peer(me.clone(), NONCE);
+        let session = Session::peer(me.clone(), KEY);
         Peer { session, me, said_hello: None, met: None, position: 0 }
     }
 
@@ -145,7 +144,7 @@ impl Peer {
                 assert!(ack.starts_with(known.as_bytes()) && ack.len() == known.len() + sums + 1, "{ack:?}");
                 return (false, news);
             }
-            Step::Ask(_) => panic!("{step:?} on the peer port"),
+            Step::Ask(_) | Step::Secured => panic!("{step:?} on the peer port"),
         }
         same(&batch.replies()[begins..], &expected);
         (ends, news)
@@ -172,24 +171,22 @@ impl Peer {
                 self.position = self.position.max(beat.up_to);
                 (Vec::new(), false)
             }
-            (Ok(Call::Proof(proof)), Some((neighbour, epoch)), false) => {
-                if proof.is_some() {
-                    return (refused, true);
-                }
+            (Ok(Call::Ready), Some((neighbour, epoch)), false) => {
                 self.met = Some(Source::neighbour(neighbour, epoch));
-                (b"WELCOME - 0\n".to_vec(), false)
+                (b"WELCOME 0\n".to_vec(), false)
             }
             (Ok(Call::Hello(hello)), None, false) => {
                 let neighbour = self.me.neighbour(&hello.from).filter(|_| hello.to == self.me.name);
-                let Some(neighbour) = neighbour else { return (refused, true) };
-                self.said_hello = Some((neighbour, hello.epoch));
+                // Without an epoch it is the hello of a herd with a secret.
+                let (Some(neighbour), Some(theirs)) = (neighbour, hello.epoch) else {
+                    return (refused, true);
+                };
+                self.said_hello = Some((neighbour, theirs));
                 let Epoch(epoch) = self.me.epoch;
-                let challenge =
-                    format!("CHALLENGE {PEER_VERSION} Alford {} {epoch:016x} {NONCE}\n", hello.from);
-                (challenge.into_bytes(), false)
+                let answer = format!("HELLO {PEER_VERSION} Alford {} {epoch:016x}\n", hello.from);
+                (answer.into_bytes(), false)
             }
-            (Err(error), ..) => (refused, self.met.is_none() || error == ParseError::Version),
-            (Ok(_), ..) => (refused, self.met.is_none()),
+            (Err(_) | Ok(_), ..) => (refused, self.met.is_none()),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Neighbour {
 impl Neighbour {
     /// With what it remembers, at the other end of a link.
     pub(super) fn new(socket: TcpStream, node: Node) -> Neighbour {
-        let session = Session::peer(node.identity().clone(), random::nonce().unwrap());
+        let session = Session::peer(node.identity().clone(), random::ephemeral_key().unwrap());
         let framing = Framing::for_unauthenticated();
         Neighbour { socket, framing, session, batch: Batch::default(), node, received: Vec::new() }
     }
@@ -71,7 +71,9 @@ impl Neighbour {
                 Step::Authenticated(_) => (true, None),
                 Step::Heartbeat(heartbeat) => (false, Some(heartbeat)),
                 Step::Next => (false, None),
-                Step::Refused(_) | Step::Ask(_) | Step::Close(_) => panic!("a link says {step:?}"),
+                Step::Secured | Step::Refused(_) | Step::Ask(_) | Step::Close(_) => {
+                    panic!("a link says {step:?}")
+                }
             };
             if is_authenticated {
                 self.framing.authenticated();

@@ -274,6 +274,8 @@ impl Conversation {
             match self.conversation.lines(member, turn, framing, self.received, replies_bytes_max) {
                 Pause::Empty => break false,
                 Pause::Full => break true,
+                // A variant has no secret.
+                Pause::Secured(_) => {}
                 Pause::Authenticated(neighbour) => {
                     let cut = cut(&self.socket)?;
                     self.registration = Some(member.authenticated(&self.conversation, neighbour, cut));

@@ -97,7 +97,7 @@ impl Links {
         }
         match worked {
             Ok(progress) => {
-                let waits_for_answer = matches!(progress, Progress::Greeting | Progress::Proving);
+                let waits_for_answer = matches!(progress, Progress::Greeting | Progress::Ready);
                 if waits_for_answer && up.progress != Some(progress) {
                     up.wait(WELCOME_WAIT_MAX, timers);
                 }
@@ -121,7 +121,7 @@ impl Links {
         }
         match up.progress {
             None => self.dial(neighbour, registry, timers),
-            Some(Progress::Connecting | Progress::Greeting | Progress::Proving) => {
+            Some(Progress::Connecting | Progress::Greeting | Progress::Ready) => {
                 up.ended(does_not_answer(), timers);
             }
             Some(Progress::Idle | Progress::Blocked | Progress::More) => self.look_at(neighbour, timers),

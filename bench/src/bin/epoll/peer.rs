@@ -40,7 +40,7 @@ struct Connection {
     due: Option<Due>,
     connected: bool,
     /// Whether the neighbour has answered our hello.
-    challenged: bool,
+    answered: bool,
     /// When it last said what a neighbour says.
     last_heard_at: Duration,
     /// Whether it was asked to acknowledge all it was told, because we stop.
@@ -54,8 +54,8 @@ pub(crate) enum Progress {
     Connecting,
     /// It waits for the answer to the hello.
     Greeting,
-    /// It waits for the answer to the proof.
-    Proving,
+    /// It waits for the welcome.
+    Ready,
     /// All that was due is sent.
     Idle,
     /// It waits for the neighbour to read.
@@ -88,7 +88,7 @@ impl Peer {
             sent: 0,
             due: None,
             connected: false,
-            challenged: false,
+            answered: false,
             last_heard_at: Duration::ZERO,
             asked: false,
         });
@@ -145,7 +145,7 @@ impl Peer {
             }
             connection.socket.set_nodelay(true)?;
             SockRef::from(&connection.socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-            *lines = link.hello(random::nonce()?);
+            *lines = link.hello(random::ephemeral_key()?);
         }
         if heard {
             connection.read(*log, link, lines)?;
@@ -153,7 +153,7 @@ impl Peer {
         for _ in 0..BATCHES_PER_TURN_MAX {
             connection.sent += send(&connection.socket, &lines[connection.sent..])?;
             if !link.is_live() {
-                return Ok(if connection.challenged { Progress::Proving } else { Progress::Greeting });
+                return Ok(if connection.answered { Progress::Ready } else { Progress::Greeting });
             }
             if connection.sent < lines.len() {
                 return Ok(Progress::Blocked);
@@ -209,7 +209,7 @@ impl Connection {
                 }
                 match log.proved(text, answered)? {
                     Answered::Reply(line) => {
-                        self.challenged = true;
+                        self.answered = true;
                         lines.extend_from_slice(&line);
                     }
                     // What is due because of it is sent when all is read.

@@ -81,7 +81,7 @@ impl LinkTask {
         let mut socket = timeout(CONNECT_WAIT_MAX, TcpStream::connect(self.address)).await??;
         socket.set_nodelay(true)?;
         SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-        let hello = self.link.lock().hello(random::nonce()?);
+        let hello = self.link.lock().hello(random::ephemeral_key()?);
         socket.write_all(&hello).await?;
         let mut framing = Framing::for_peer_replies();
         loop {

@@ -47,7 +47,8 @@ pub(crate) async fn converse(
         let Some(text) = line_of(conversation, &line) else { return Ok(()) };
         let pause = conversation.line(member, &mut turn, text, clock::now());
         match &pause {
-            None | Some(Pause::Empty | Pause::Full) => {}
+            // A variant has no secret.
+            None | Some(Pause::Empty | Pause::Full | Pause::Secured(_)) => {}
             Some(Pause::Authenticated(neighbour)) => {
                 let cut = cut(writer.as_ref())?;
                 _registration = Some(member.authenticated(conversation, *neighbour, cut));

@@ -114,6 +114,8 @@ impl Connection<'_> {
             match self.conversation.lines(member, turn, framing, received, replies_bytes_max) {
                 Pause::Empty => return Ok(false),
                 Pause::Full => self.flush(turn).await?,
+                // A variant has no secret.
+                Pause::Secured(_) => {}
                 Pause::Authenticated(neighbour) => {
                     let cut = cut(&self.socket)?;
                     self.registration = Some(member.authenticated(self.conversation, neighbour, cut));

@@ -9,8 +9,7 @@ use crate::processes::Processes;
 use crate::talk::Talk;
 
 /// Bolden's, which is not running.
-const HELLO: &str = "HELLO 4 Bolden Alford 0000000000000001 \
-                     0707070707070707070707070707070707070707070707070707070707070707";
+const HELLO: &str = "HELLO 5 Bolden Alford 0000000000000001";
 
 #[test]
 fn threads_know_one_connection_of_a_neighbour() {
@@ -50,7 +49,7 @@ fn newer_connection_ends_the_older(kind: Kind) {
     );
 
     let mut stranger = Talk::with(address);
-    assert!(stranger.ask(HELLO).starts_with("CHALLENGE 4 Alford Bolden "));
+    assert!(stranger.ask(HELLO).starts_with("HELLO 5 Alford Bolden "));
     assert!(
         older.ask("BEAT 8 0000000000000000 0 1000000000 0").starts_with("ACK 8 1 "),
         "one that has proved nothing cut it"
@@ -67,10 +66,10 @@ fn newer_connection_ends_the_older(kind: Kind) {
 /// A connection on which Bolden has proved to be here.
 fn called(address: SocketAddr) -> Talk {
     let mut talk = Talk::with(address);
-    let challenge = talk.ask(HELLO);
-    assert!(challenge.starts_with("CHALLENGE 4 Alford Bolden "), "{challenge}");
-    let welcome = talk.ask("PROOF -");
-    assert!(welcome.starts_with("WELCOME - "), "{welcome}");
+    let answer = talk.ask(HELLO);
+    assert!(answer.starts_with("HELLO 5 Alford Bolden "), "{answer}");
+    let welcome = talk.ask("READY");
+    assert!(welcome.starts_with("WELCOME "), "{welcome}");
     talk
 }
 

@@ -140,12 +140,12 @@ impl Processes {
 
     /// Where clients talk to a server.
     pub(crate) fn clients(&self, name: &str) -> SocketAddr {
-        self.herd.member(name).unwrap().client
+        self.herd.member(name).unwrap().client.resolve().unwrap()
     }
 
     /// Where a server's neighbours talk to it.
     pub(crate) fn peers(&self, name: &str) -> SocketAddr {
-        self.herd.member(name).unwrap().peer
+        self.herd.member(name).unwrap().peer.resolve().unwrap()
     }
 
     /// A conversation with a server.

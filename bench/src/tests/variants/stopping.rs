@@ -59,10 +59,9 @@ fn waits_for_the_acknowledgement(kind: Kind) {
 fn welcomed(listener: &TcpListener) -> Talk {
     let mut link = Talk::over(listener.accept().unwrap().0);
     let hello = link.line();
-    assert!(hello.starts_with("HELLO 4 Alford Bolden "), "{hello}");
-    let challenge = format!("CHALLENGE 4 Bolden Alford 0000000000000001 {}", "07".repeat(32));
-    assert_eq!(link.ask(&challenge), "PROOF -");
-    link.send("WELCOME - 0\n");
+    assert!(hello.starts_with("HELLO 5 Alford Bolden "), "{hello}");
+    assert_eq!(link.ask("HELLO 5 Bolden Alford 0000000000000001"), "READY");
+    link.send("WELCOME 0\n");
     link
 }
 

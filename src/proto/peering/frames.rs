@@ -1,0 +1,275 @@
+//! Frames: what a link in a herd with a secret carries after its handshake, in each direction.
+//!
+//! A frame is the length of the rest in two bytes, the higher one first, and a message of Noise with lines in it. The
+//! number of a frame is its nonce: both sides count, and it is never sent. So a frame that was changed, left out,
+//! repeated or put elsewhere does not open, and nothing does after it.
+//!
+//! The two directions share nothing that changes: a thread that reads and one that writes need no lock.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use snow::StatelessTransportState;
+
+/// The most bytes of lines in a frame: larger ones are no faster, and each side holds one.
+pub const FRAME_LINES_BYTES_MAX: usize = 32 * 1024;
+
+/// The most bytes that one link seals before another takes its place, with new keys: a quarter of what one key of
+/// AES-GCM is good for (RFC 8446, section 5.5).
+pub const LINK_BYTES_MAX: u64 = 100_000_000_000;
+
+const LENGTH_BYTES: usize = 2;
+
+/// What shows that a frame is the one that was sealed.
+const TAG_BYTES: usize = 16;
+
+/// The bytes that a buffer begins with: a link that was never opened costs little.
+const FIRST_BYTES: usize = 1024;
+
+const FRAME_BYTES_MAX: usize = LENGTH_BYTES + FRAME_LINES_BYTES_MAX + TAG_BYTES;
+
+/// A frame that is not the next one which the other side has sealed. The link is of no use after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a frame was changed, repeated or left out on its way: secret, herd or version differs, or it is under attack"
+)]
+pub struct BadFrame;
+
+/// Both directions of a link.
+#[derive(Debug)]
+pub struct Frames {
+    /// To the other side.
+    pub sealer: Sealer,
+    /// From the other side.
+    pub opener: Opener,
+}
+
+/// Makes frames of lines.
+#[derive(Debug)]
+pub struct Sealer {
+    cipher: Arc<StatelessTransportState>,
+    next_frame: u64,
+    sealed_bytes: u64,
+}
+
+/// Makes lines of frames.
+#[derive(Debug)]
+pub struct Opener {
+    cipher: Arc<StatelessTransportState>,
+    next_frame: u64,
+    /// What has come, of which `unopened` is not opened yet.
+    buffer: Vec<u8>,
+    unopened: Range<usize>,
+    /// What was opened last, of which `unread` is not given out yet.
+    lines: Vec<u8>,
+    unread: Range<usize>,
+}
+
+impl Frames {
+    pub(super) fn new(cipher: StatelessTransportState) -> Frames {
+        let cipher = Arc::new(cipher);
+        Frames {
+            sealer: Sealer { cipher: Arc::clone(&cipher), next_frame: 0, sealed_bytes: 0 },
+            opener: Opener {
+                cipher,
+                next_frame: 0,
+                buffer: vec![0; FIRST_BYTES],
+                unopened: 0..0,
+                lines: Vec::new(),
+                unread: 0..0,
+            },
+        }
+    }
+}
+
+impl Sealer {
+    /// Appends frames with these lines to `out`.
+    pub fn seal(&mut self, lines: &[u8], out: &mut Vec<u8>) -> Result<(), BadFrame> {
+        for lines in lines.chunks(FRAME_LINES_BYTES_MAX) {
+            let begins = out.len();
+            let sealed_bytes = lines.len() + TAG_BYTES;
+            out.extend_from_slice(&(sealed_bytes as u16).to_be_bytes());
+            out.resize(begins + LENGTH_BYTES + sealed_bytes, 0);
+            let space = &mut out[begins + LENGTH_BYTES..];
+            self.cipher.write_message(self.next_frame, lines, space).map_err(|_| BadFrame)?;
+            self.next_frame += 1;
+            self.sealed_bytes += lines.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The bytes of lines that were sealed.
+    pub fn sealed_bytes(&self) -> u64 {
+        self.sealed_bytes
+    }
+}
+
+impl Opener {
+    /// Where to read into; it is not empty if [`Opener::read`] has given all that it had.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.unopened.start > 0 {
+            self.buffer.copy_within(self.unopened.clone(), 0);
+            self.unopened = 0..self.unopened.len();
+        }
+        if self.unopened.end == self.buffer.len() {
+            let bytes = (self.buffer.len() * 4).min(FRAME_BYTES_MAX);
+            self.buffer.resize(bytes, 0);
+        }
+        &mut self.buffer[self.unopened.end..]
+    }
+
+    /// Notes that so many bytes were read into [`Opener::space`].
+    pub fn filled(&mut self, count: usize) {
+        self.unopened.end += count;
+    }
+
+    /// Gives lines, and says how many bytes of them; `None` if more must be read first.
+    pub fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, BadFrame> {
+        while self.unread.is_empty() {
+            if !self.open_next()? {
+                return Ok(None);
+            }
+        }
+        let count = self.unread.len().min(space.len());
+        let end = self.unread.start + count;
+        space[..count].copy_from_slice(&self.lines[self.unread.start..end]);
+        self.unread.start = end;
+        Ok(Some(count))
+    }
+
+    /// Whether a part of a frame has come whose rest has not.
+    pub fn is_mid_frame(&self) -> bool {
+        !self.unopened.is_empty()
+    }
+
+    /// Opens the next frame. Whether it has come.
+    fn open_next(&mut self) -> Result<bool, BadFrame> {
+        let Some((length, rest)) = self.buffer[self.unopened.clone()].split_first_chunk() else {
+            return Ok(false);
+        };
+        let length = usize::from(u16::from_be_bytes(*length));
+        if !(TAG_BYTES..=FRAME_BYTES_MAX - LENGTH_BYTES).contains(&length) {
+            return Err(BadFrame);
+        }
+        let Some(sealed) = rest.get(..length) else { return Ok(false) };
+        // With less room than the sealed bytes take, the cipher would allocate.
+        self.lines.resize(self.lines.len().max(length), 0);
+        let opened = self.cipher.read_message(self.next_frame, sealed, &mut self.lines);
+        self.unread = 0..opened.map_err(|_| BadFrame)?;
+        self.next_frame += 1;
+        self.unopened.start += LENGTH_BYTES + length;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::line::framing::MESSAGE_LENGTH_BYTES;
+    use crate::proto::model::epoch::Epoch;
+    use crate::proto::model::name::ServerName;
+    use crate::proto::model::secret::Secret;
+    use crate::proto::peering::grammar::Greeting;
+    use crate::proto::peering::noise::{EphemeralKey, answer, begin};
+    use proptest::prelude::*;
+
+    fn pair() -> (Frames, Frames) {
+        let name = |text| ServerName::parse(text).unwrap();
+        let hello = Greeting { from: name("Alford"), to: name("Bolden"), epoch: None };
+        let secret = Secret::parse(b"the secret of this herd").unwrap();
+        let (begun, first) = begin(&secret, &hello, Epoch(1), EphemeralKey([1; 32]));
+        let first = &first[MESSAGE_LENGTH_BYTES..];
+        let (there, _, second) = answer(&[secret], &hello, first, Epoch(2), EphemeralKey([2; 32])).unwrap();
+        let (here, _) = begun.finish(&second[MESSAGE_LENGTH_BYTES..]).unwrap();
+        (here, there)
+    }
+
+    fn frame(sealer: &mut Sealer, lines: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        sealer.seal(lines, &mut frame).unwrap();
+        frame
+    }
+
+    /// All that opens of a stream that comes in pieces, and whether something did not open.
+    fn opened(opener: &mut Opener, mut stream: &[u8], piece: usize, room: usize) -> (Vec<u8>, bool) {
+        let (mut all, mut space) = (Vec::new(), vec![0; room]);
+        loop {
+            match opener.read(&mut space) {
+                Ok(Some(count)) => all.extend_from_slice(&space[..count]),
+                Ok(None) if stream.is_empty() => return (all, false),
+                Ok(None) => {
+                    let free = opener.space();
+                    let count = free.len().min(piece).min(stream.len());
+                    free[..count].copy_from_slice(&stream[..count]);
+                    opener.filled(count);
+                    stream = &stream[count..];
+                }
+                Err(BadFrame) => return (all, true),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_come_out_as_they_went_in(
+            writes in prop::collection::vec(0_usize..100_000, 1..4),
+            piece in 1_usize..70_000,
+            room in 1_usize..70_000,
+        ) {
+            let (mut here, mut there) = pair();
+            let (mut lines, mut stream) = (Vec::new(), Vec::new());
+            for bytes in writes {
+                let written: Vec<u8> = (0..bytes).map(|at| (at * 7 + bytes) as u8).collect();
+                stream.extend(frame(&mut here.sealer, &written));
+                lines.extend(written);
+            }
+            prop_assert_eq!(opened(&mut there.opener, &stream, piece, room), (lines, false));
+            prop_assert!(!there.opener.is_mid_frame());
+        }
+    }
+
+    #[test]
+    fn frames_that_are_dropped_repeated_swapped_changed_or_reflected_do_not_open() {
+        let frames = |sealer: &mut Sealer| [b"one\n", b"two\n", b"six\n"].map(|line| frame(sealer, line));
+        for (stream, good) in [
+            (vec![0, 1, 2], &b"one\ntwo\nsix\n"[..]),
+            (vec![1, 2], b""),
+            (vec![0, 2], b"one\n"),
+            (vec![0, 0, 1, 2], b"one\n"),
+            (vec![0, 1, 0, 2], b"one\ntwo\n"),
+            (vec![1, 0, 2], b""),
+        ] {
+            let (mut here, mut there) = pair();
+            let frames = frames(&mut here.sealer);
+            let bytes: Vec<u8> = stream.iter().flat_map(|&at| frames[at].clone()).collect();
+            let is_bad = stream != [0, 1, 2];
+            assert_eq!(opened(&mut there.opener, &bytes, 7, 100), (good.to_vec(), is_bad), "{stream:?}");
+        }
+        let (mut here, mut there) = pair();
+        let sealed = frame(&mut here.sealer, b"one\n");
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let (lines, is_bad) = opened(&mut pair().1.opener, &changed, 100, 100);
+            // A length that has grown waits for more.
+            assert!(lines.is_empty() && (is_bad || bit < 16), "{bit}");
+        }
+        assert_eq!(opened(&mut here.opener, &sealed, 100, 100), (Vec::new(), true), "it was reflected");
+        assert_eq!(opened(&mut there.opener, &sealed[..sealed.len() - 1], 100, 100), (Vec::new(), false));
+        assert!(there.opener.is_mid_frame(), "the half of a frame gives nothing");
+    }
+
+    #[test]
+    fn a_frame_has_a_bound() {
+        let (mut here, mut there) = pair();
+        let most = vec![b'x'; FRAME_LINES_BYTES_MAX];
+        let sealed = frame(&mut here.sealer, &most);
+        assert_eq!(sealed.len(), FRAME_BYTES_MAX);
+        assert_eq!(here.sealer.sealed_bytes(), FRAME_LINES_BYTES_MAX as u64);
+        assert_eq!(opened(&mut there.opener, &sealed, 100_000, 100_000), (most, false));
+        for length in [0, 15, (FRAME_LINES_BYTES_MAX + TAG_BYTES + 1) as u16, u16::MAX] {
+            let stream = [&length.to_be_bytes()[..], &[0; 20]].concat();
+            assert_eq!(opened(&mut pair().1.opener, &stream, 100, 100), (Vec::new(), true), "{length}");
+        }
+    }
+}
