@@ -39,18 +39,19 @@ fn main() -> ExitCode {
 fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> {
     let (logger, log) = logging::start(&config.name, &config.log)?;
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
-    let server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
+    let mut server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
+    let supervisor = server.tell_supervisor();
     let (stopper, reloader, reopener) = (server.stopper(), server.reloader(), log.reopener());
     let asked_before = AtomicBool::new(false);
     signals.answer(move |request| match request {
         Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
         // The server logs it: this thread must not wait for a disk, or it would not hear the second one.
         Request::Stop(signal) => stopper.stop_by(signal),
-        Request::Reopen => {
+        Request::Reopen => supervisor.reloading(|| {
             reopener.reopen("SIGHUP: the log is opened again, and files that options name are read again");
             reloader.reload();
             stopper.reload_files();
-        }
+        }),
     })?;
     server.run()?;
     let missing = log.stop().missing();

@@ -14,10 +14,10 @@ use crate::proto::model::time::Moment;
 /// How often is looked for what has expired: often enough for the shortest time after which a client can expire.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
-/// Reports the status every so often, and drops what has expired, until a stop is asked for; returns by what.
+/// Has the status reported every so often, and drops what has expired, until a stop is asked for; returns by what.
 pub fn report_every(
     member: &Member,
-    connections_open: impl Fn() -> u32,
+    report: impl Fn(),
     every: Duration,
     stop: &Receiver<&'static str>,
 ) -> Option<&'static str> {
@@ -31,7 +31,7 @@ pub fn report_every(
         }
         member.expire(clock::now().seconds);
         if clock::instant() >= report_at {
-            report(member, connections_open());
+            report();
             report_at = clock::deadline(every);
         }
     }
@@ -65,6 +65,18 @@ pub fn report(member: &Member, connections_open: u32) {
             if member.peers.is_flapping(index) { ", flapping: two servers have this name" } else { "" };
         log::info!("status: link to {}: {}{flapping}", neighbour.name, link.status(last_seq));
     }
+}
+
+/// The status in a few words, for those who see nothing but them.
+pub fn summary(member: &Member, connections_open: u32) -> String {
+    let clients = member.read(|node| node.store().len());
+    let links_up = member.links.iter().filter(|link| link.is_up()).count();
+    let failure = member.wal().and_then(|wal| wal.failure());
+    let journal = failure.map_or_else(String::new, |why| format!("; the journal: reports {why}"));
+    format!(
+        "clients known: {clients}, connected: {connections_open}; links up: {links_up} of {}{journal}",
+        member.links.len()
+    )
 }
 
 /// Warns of clients whose stored time is so far in the future that their reports are outdated until then.

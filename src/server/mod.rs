@@ -26,9 +26,11 @@ mod listening;
 mod live_herd;
 mod order;
 mod reload;
+mod supervisor;
 
 pub use error::ServeError;
 pub use reload::Reloader;
+pub use supervisor::Supervisor;
 
 use std::fmt;
 use std::path::Path;
@@ -175,6 +177,7 @@ impl Server {
             status_every: config.log.status_every,
             stop: stopped,
             drained: stop.clone(),
+            supervisor: Supervisor::default(),
             reloads: Reloads::new(),
         };
         Ok(Server { parts, must_checkpoint, stop })
@@ -189,6 +192,13 @@ impl Server {
     /// What makes this server read its herd and its places again.
     pub fn reloader(&self) -> Reloader {
         self.parts.reloads.reloader.clone()
+    }
+
+    /// Has the supervisor of this process told when the server is ready, how it is, and when it stops. A process has
+    /// one, and may have several servers, so this is for the one that is its purpose.
+    pub fn tell_supervisor(&mut self) -> Supervisor {
+        self.parts.supervisor = Supervisor::of_this_process();
+        self.parts.supervisor.clone()
     }
 
     /// The member that it serves.

@@ -7,6 +7,7 @@ use super::error::ServeError;
 use super::listening::Listening;
 use super::live_herd::LiveHerd;
 use super::reload::Reloads;
+use super::supervisor::Supervisor;
 use crate::config::{Address, BasePath};
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
@@ -72,6 +73,8 @@ pub(super) struct Parts {
     /// The files of the map page.
     pub(super) pages: Pages,
     pub(super) status_every: Duration,
+    /// What started this process, if it wants to know how the server is.
+    pub(super) supervisor: Supervisor,
     pub(super) reloads: Reloads,
     /// Says that a stop is asked for, and by what.
     pub(super) stop: Receiver<&'static str>,
@@ -152,7 +155,18 @@ impl<'a> Serving<'a> {
         add_link: &'env (impl Fn(usize, Address) + Sync),
     ) -> Result<(), ServeError> {
         let Parts {
-            member, herd, gate, admin, access, keys, certificate, status_every, reloads, stop, ..
+            member,
+            herd,
+            gate,
+            admin,
+            access,
+            keys,
+            certificate,
+            status_every,
+            reloads,
+            supervisor,
+            stop,
+            ..
         } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
         let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
@@ -185,10 +199,16 @@ impl<'a> Serving<'a> {
         spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
         self.log_doors();
         let connections_open = || gate.admission.clients_open();
-        if let Some(by) = status::report_every(member, connections_open, *status_every, stop) {
+        supervisor.ready(&status::summary(member, connections_open()));
+        let report = || {
+            status::report(member, connections_open());
+            supervisor.status(&status::summary(member, connections_open()));
+        };
+        if let Some(by) = status::report_every(member, report, *status_every, stop) {
             log::info!("asked to stop by {by}");
         }
         log::info!("stopping");
+        supervisor.stopping("stopping: finishes what is in hand, and sends neighbours what is due");
         status::report(member, connections_open());
         self.stop_accepting();
         finish(&gate.open, "conversations", FINISH_WAIT_MAX);

@@ -26,6 +26,7 @@ mod running;
 mod scripts;
 mod signals;
 mod stopping;
+mod supervised;
 mod tls;
 #[path = "../transcripts/mod.rs"]
 mod transcripts;
