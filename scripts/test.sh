@@ -2,12 +2,12 @@
 # Runs everything that can fail, each step even if one before it did, and says at the end what did.
 #
 #   scripts/test.sh          everything
-#   scripts/test.sh smoke    only the steps named: format clippy deny tests interleavings docs smoke
+#   scripts/test.sh smoke    only the steps named: format clippy deny tests interleavings docs smoke deploy
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-ALL=(format clippy deny tests interleavings docs smoke)
+ALL=(format clippy deny tests interleavings docs smoke deploy)
 # How long to wait for the database of advisories; to clone it takes a few seconds.
 ADVISORIES_SECONDS_MAX=60
 # The smoke step's own folder, while it has one.
@@ -64,6 +64,7 @@ tests() {
 PROGRAMS=(
     haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
     gpsbabel:gpsbabel openssl:openssl curl:curl mosquitto_pub:mosquitto-clients chromedriver:chromium-driver
+    systemd-analyze:systemd shellcheck:shellcheck ip:iproute2
 )
 # Those that make files of places, and bring hundreds of megabytes with them: they are used where they are there, and
 # installed if PROXYHERD_EXPORTERS is set.
@@ -148,6 +149,16 @@ smoke_in() {
     expect "Servers stopped: 5" scripts/kill.sh || return 1
     expect "No server is running" scripts/kill.sh || return 1
     expect "Removed" scripts/clean.sh
+}
+
+# The unit, what compose and Kubernetes start, and five hosts that are started as the package has it. Packages themselves
+# are made and tried by scripts/package.sh, because that builds more.
+deploy() {
+    install_programs || echo "apt-get could not install what is missing: what needs it is skipped."
+    scripts/deploy/check.sh || return
+    [ -n "${PROXYHERD_BIN:-}" ] || { build_release && PROXYHERD_BIN=$built; } || return
+    export PROXYHERD_BIN
+    scripts/deploy/hosts.sh || [ $? -eq 77 ]
 }
 
 client() { echo "$2" | timeout 10 "$PROXYHERD_BIN" client "$1"; }
