@@ -77,6 +77,7 @@ make_deb() {
     lacks lintian lintian || lintian --allow-root --fail-on error,warning --tag-display-limit 0 \
         --suppress-tags initial-upload-closes-no-bugs "$deb"
     installs "$deb"
+    scripts/deploy/booted.sh "$deb" || [ $? -eq 77 ]
     echo "made, checked, and a server ran from it: $deb"
 }
 
@@ -91,7 +92,7 @@ installs() {
     fi
     mkdir -p "$image"/{dev,tmp,var/lib/dpkg/{info,updates}}
     touch "$image/var/lib/dpkg/status" "$image/dev/null"
-    needs "$bin" /bin/sh /bin/rm /bin/rmdir /bin/cut | while read -r library; do
+    needs "$bin" /bin/sh /bin/mkdir /bin/rm /bin/rmdir | while read -r library; do
         cp --parents -L "$library" "$image"
     done
     dpkg --root="$image" --force-depends --install "$1" >/dev/null 2>"$scratch/dpkg" ||

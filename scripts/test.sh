@@ -151,8 +151,8 @@ smoke_in() {
     expect "Removed" scripts/clean.sh
 }
 
-# The unit, what compose and Kubernetes start, and five hosts that are started as the package has it. Packages themselves
-# are made and tried by scripts/package.sh, because that builds more.
+# The unit, what compose and Kubernetes start, and five hosts that are started as the package has it. Packages
+# themselves are made and tried by scripts/package.sh, because that builds more.
 deploy() {
     install_programs || echo "apt-get could not install what is missing: what needs it is skipped."
     scripts/deploy/check.sh || return
