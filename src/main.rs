@@ -41,7 +41,7 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
     logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
     let mut server = Server::bind(config, places::open(&places::Options::of(&config.places)?)?)?;
     let supervisor = server.tell_supervisor();
-    let (stopper, reloader, reopener) = (server.stopper(), server.reloader(), log.reopener());
+    let (stopper, reopener) = (server.stopper(), log.reopener());
     let asked_before = AtomicBool::new(false);
     signals.answer(move |request| match request {
         Request::Stop(_) if asked_before.swap(true, Ordering::Relaxed) => std::process::exit(STOPPED_AT_ONCE),
@@ -49,7 +49,6 @@ fn serve(config: &Config, signals: Signals) -> Result<ExitCode, Box<dyn Error>> 
         Request::Stop(signal) => stopper.stop_by(signal),
         Request::Reopen => supervisor.reloading(|| {
             reopener.reopen("SIGHUP: the log is opened again, and files that options name are read again");
-            reloader.reload();
             stopper.reload_files();
         }),
     })?;

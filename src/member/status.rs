@@ -70,12 +70,13 @@ pub fn report(member: &Member, connections_open: u32) {
 /// The status in a few words, for those who see nothing but them.
 pub fn summary(member: &Member, connections_open: u32) -> String {
     let clients = member.read(|node| node.store().len());
-    let links_up = member.links.iter().filter(|link| link.is_up()).count();
+    let links: Vec<bool> = neighbours::linked(member).map(|(_, _, link)| link.is_up()).collect();
+    let links_up = links.iter().filter(|&&is_up| is_up).count();
     let failure = member.wal().and_then(|wal| wal.failure());
     let journal = failure.map_or_else(String::new, |why| format!("; the journal: reports {why}"));
     format!(
         "clients known: {clients}, connected: {connections_open}; links up: {links_up} of {}{journal}",
-        member.links.len()
+        links.len()
     )
 }
 

@@ -69,10 +69,11 @@ pub struct Server {
     stop: Sender<&'static str>,
 }
 
-/// Stops a server from any thread, or has it read its access file and certificate again, as often as one likes.
+/// Stops a server from any thread, or has it read its files again, as often as one likes.
 #[derive(Clone, Debug)]
 pub struct Stopper {
     stop: Sender<&'static str>,
+    reloader: Reloader,
     access: Option<Arc<AccessControl>>,
     certificate: Option<Arc<Certificate>>,
 }
@@ -94,8 +95,9 @@ impl Stopper {
         self.certificate.iter().for_each(|certificate| certificate.ask_to_reload());
     }
 
-    /// Asks for all of that.
+    /// Asks for all of that, and for what [`Reloader`] reads.
     pub fn reload_files(&self) {
+        self.reloader.reload();
         self.reload_access();
         self.reload_certificate();
     }
@@ -185,8 +187,12 @@ impl Server {
 
     /// What stops this server.
     pub fn stopper(&self) -> Stopper {
-        let Parts { access, certificate, .. } = &self.parts;
-        Stopper { stop: self.stop.clone(), access: access.clone(), certificate: certificate.clone() }
+        Stopper {
+            stop: self.stop.clone(),
+            reloader: self.reloader(),
+            access: self.parts.access.clone(),
+            certificate: self.parts.certificate.clone(),
+        }
     }
 
     /// What makes this server read its herd and its places again.
