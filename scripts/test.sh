@@ -155,9 +155,9 @@ smoke_in() {
 # themselves are made and tried by scripts/package.sh, because that builds more.
 deploy() {
     install_programs || echo "apt-get could not install what is missing: what needs it is skipped."
-    scripts/deploy/check.sh || return
     [ -n "${PROXYHERD_BIN:-}" ] || { build_release && PROXYHERD_BIN=$built; } || return
     export PROXYHERD_BIN
+    scripts/deploy/check.sh || return
     scripts/deploy/hosts.sh || [ $? -eq 77 ]
 }
 

@@ -33,6 +33,16 @@ main() {
         check valid_kubernetes kubernetes.yaml 's/replicas:/replicaz:/' 's/maxUnavailable: 1/maxUnavailable: []/' \
             's/podManagementPolicy: .*/podManagementPolicy: 3/' 's/^kind: StatefulSet/kind: StatefulSad/'
     fi
+    if [ -n "${PROXYHERD_BIN:-}" ]; then
+        check valid_herd herd.toml 's/^client = /clint = /' 's/:12650/:99999/' 's/\["west-1", "west-2"\],//; s/"east-1"/"west-3"/'
+        if [ -x "$tools/bin/python" ]; then
+            check has_its_servers compose.yaml 's/^  east-1:/  east-2:/' 's/:12650"/:99999"/'
+            check has_its_servers kubernetes.yaml 's/replicas: 3/replicas: 4/' 's/:12650"/:99999"/' \
+                's/^  serviceName: .*/  serviceName: herd/'
+        fi
+    else
+        echo "skipped: to check the herd files needs PROXYHERD_BIN"
+    fi
     if need_tool shellcheck shellcheck; then
         local script
         for script in debian/postinst debian/prerm debian/postrm; do
@@ -76,6 +86,32 @@ valid_kubernetes() {
     said=$("$tools/bin/kubernetes-validate" --strict -k "$KUBERNETES" "$1" 2>&1) && [[ $said != *WARN* ]] && return
     echo "$said"
     return 1
+}
+
+valid_herd() { "$PROXYHERD_BIN" herd --check "$1"; }
+
+# has_its_servers FILE: the herd file in it is valid, and its servers are those that are started, each found where the
+# names of services say.
+has_its_servers() {
+    local herd=$scratch/herd.toml
+    "$tools/bin/python" - "$1" "$herd" >"$scratch/started" <<'END' || return
+import sys, yaml
+
+documents = [one for one in yaml.safe_load_all(open(sys.argv[1])) if one]
+if len(documents) == 1:
+    herd = documents[0]["configs"]["herd"]["content"]
+    started = {service["command"][0]: name for name, service in documents[0]["services"].items()}
+else:
+    kinds = {document["kind"]: document for document in documents}
+    herd = kinds["ConfigMap"]["data"]["herd.toml"]
+    stateful = kinds["StatefulSet"]
+    pods = [f"{stateful['metadata']['name']}-{n}" for n in range(stateful["spec"]["replicas"])]
+    started = {pod: f"{pod}.{stateful['spec']['serviceName']}" for pod in pods}
+open(sys.argv[2], "w").write(herd)
+for server, host in sorted(started.items()):
+    print(server, f"{host}:12550", f"{host}:12650")
+END
+    valid_herd "$herd" && "$PROXYHERD_BIN" herd --list --herd "$herd" | sort | diff - "$scratch/started"
 }
 
 valid_shell() { shellcheck --shell=sh "$1"; }
