@@ -101,6 +101,7 @@ impl Common {
             access: None,
             tls: None,
             owntracks_keys: None,
+            mqtt_relays: false,
             http_base_path: BasePath::default(),
             map: MapOptions::default(),
             auth,

@@ -242,6 +242,10 @@ pub(super) struct RawServe {
     /// are not found then.
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
     pub(super) http_base_path: BasePath,
+    /// Pass cards, commands, waypoints and other messages of OwnTracks on among the clients of MQTT that are connected
+    /// to this server; none of them is kept.
+    #[arg(long)]
+    pub(super) mqtt_relay: bool,
     /// Where the map page gets tiles, such as `https://tile.example/{z}/{x}/{y}.png`, from a server that allows it;
     /// without them it has the outline of the land and asks no other machine.
     #[arg(long, value_name = "URL")]

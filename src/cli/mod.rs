@@ -104,6 +104,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         tls,
         owntracks_keys: raw.owntracks_keys.as_deref().map(OwnTracksKeys::load).transpose()?,
         http_base_path: raw.http_base_path,
+        mqtt_relays: raw.mqtt_relay,
         map: MapOptions { tiles: raw.map_tiles, tiles_credit: raw.map_tiles_credit },
         herd_file: raw.herd.path,
         herd,

@@ -113,6 +113,8 @@ pub struct Config {
     pub owntracks_keys: Option<OwnTracksKeys>,
     /// What stands before every path of HTTP, because a proxy does not take it away.
     pub http_base_path: BasePath,
+    /// Whether clients of MQTT are told what others say that is no place.
+    pub mqtt_relays: bool,
     /// What the map page shows beside the herd.
     pub map: MapOptions,
 }

@@ -11,6 +11,7 @@ pub mod mqtt;
 pub mod page;
 pub mod peer;
 pub mod protocol;
+pub mod relay;
 mod sealed;
 pub mod sessions;
 

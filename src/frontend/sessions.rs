@@ -1,11 +1,12 @@
-//! Who is connected over MQTT, so that a client that connects again takes the place of its older connection: a phone
-//! that has changed networks is not to wait until the old one is given up.
+//! Who is connected over MQTT: what they tell each other, and that a client which connects again takes the place of its
+//! older connection, because a phone that has changed networks is not to wait until the old one is given up.
 
 use std::collections::HashMap;
 use std::net::Shutdown as Half;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::relay::Relay;
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::Mutex;
 
@@ -16,6 +17,8 @@ type Key = (String, String);
 #[derive(Debug, Default)]
 pub struct Sessions {
     open: Mutex<HashMap<Key, Arc<Holder>>>,
+    /// What they tell each other, if that is passed on.
+    pub relay: Option<Relay>,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,11 @@ pub(super) struct Session<'a> {
 }
 
 impl Sessions {
+    /// Nobody is connected yet. Whether messages are passed on is an option.
+    pub fn new(relays: bool) -> Sessions {
+        Sessions { relay: relays.then(Relay::default), ..Sessions::default() }
+    }
+
     /// A client is here. Says whether an older connection of it must go, whose thread sees the end of its stream.
     pub(super) fn begin(&self, user: &str, client_id: &str, stream: &Arc<Stream>) -> (Session<'_>, bool) {
         let key = (user.to_owned(), client_id.to_owned());

@@ -142,6 +142,10 @@ metrics! {
     mqtt_published,
     /// Messages of MQTT on topics that are not kept here, or that their user may not publish.
     mqtt_not_allowed: MqttTopic,
+    /// Messages of MQTT that were passed on to those who are connected.
+    mqtt_relayed,
+    /// Times that a subscriber was too slow for messages that are passed on.
+    mqtt_relay_late,
     /// Messages of MQTT that were in no shape of OwnTracks.
     mqtt_not_understood,
     /// Connections of MQTT closed because of what came: no packet of it, one too long, or one that may not come.

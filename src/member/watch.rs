@@ -134,7 +134,10 @@ impl Watch {
     pub fn from_now(member: &Member, finder: &Finder, sees: Sees<'_>) -> Watch {
         let durable = member.durable_seq();
         let last = member.read(|node| node.store().last_seq().min(durable));
-        Watch::begin(member, finder, Wants::default(), Some(last), sees)
+        let mut watch = Watch::begin(member, finder, Wants::default(), Some(last), sees);
+        // What has expired since the last change is gone already.
+        watch.departed = member.read(|node| node.store().expiry.departed.count());
+        watch
     }
 
     fn resume(&mut self, after: u64, departed: u64) {

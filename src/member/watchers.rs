@@ -95,6 +95,11 @@ impl Watchers {
         self.changed.notify_all();
     }
 
+    /// Rings all bells, for what only their owners hear of.
+    pub fn ring(&self) {
+        self.state.lock().bells.values().for_each(|bell| bell.ring());
+    }
+
     /// How often they were woken, to be asked before a look: what comes after that wakes again.
     pub fn woken(&self) -> u64 {
         self.state.lock().woken

@@ -160,7 +160,7 @@ impl Server {
         let parts = Parts {
             doors,
             own_names: own_names.map(str::to_owned).collect(),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(config.mqtt_relays),
             certificate,
             watchers: Watchers::new(limits.watchers_max()),
             gate: Gate::new(limits, Admission::default(), config.proxy_from.clone(), report_to(&member)),

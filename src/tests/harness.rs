@@ -56,6 +56,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         access: None,
         tls: None,
         owntracks_keys: None,
+        mqtt_relays: false,
         http_base_path: BasePath::default(),
         map: MapOptions::default(),
     }

@@ -31,6 +31,7 @@ mod limits;
 mod logging;
 mod merge;
 mod mqtt;
+mod mqtt_changes;
 mod mutants;
 mod names;
 mod peers;

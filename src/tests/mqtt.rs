@@ -12,20 +12,20 @@ use super::http_access::file;
 use crate::config::{Access, Config, Durability, JournalOptions, Limits, Member};
 use crate::proto::mqtt::reason;
 
-const LOCATION: &str =
+pub(super) const LOCATION: &str =
     "{\"_type\":\"location\",\"lat\":1.5,\"lon\":2,\"tst\":1700000000,\"tid\":\"ph\",\"acc\":5}";
 
 /// A client of a version, written by hand.
-struct Mqtt {
+pub(super) struct Mqtt {
     socket: TcpStream,
     level: u8,
 }
 
-fn text(text: &str) -> Vec<u8> {
+pub(super) fn text(text: &str) -> Vec<u8> {
     [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat()
 }
 
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut length = vec![];
     let mut left = body.len();
     loop {
@@ -39,13 +39,18 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
 }
 
 impl Mqtt {
-    fn open(address: SocketAddr, level: u8) -> Mqtt {
+    pub(super) fn open(address: SocketAddr, level: u8) -> Mqtt {
         let socket = TcpStream::connect_timeout(&address, WAIT).unwrap();
         socket.set_read_timeout(Some(WAIT)).unwrap();
         Mqtt { socket, level }
     }
 
-    fn connect(address: SocketAddr, level: u8, id: &str, login: Option<(&str, &str)>) -> (Mqtt, Vec<u8>) {
+    pub(super) fn connect(
+        address: SocketAddr,
+        level: u8,
+        id: &str,
+        login: Option<(&str, &str)>,
+    ) -> (Mqtt, Vec<u8>) {
         let mut client = Mqtt::open(address, level);
         client.hello(id, login, None, 60);
         let (first, body) = client.read().unwrap();
@@ -53,7 +58,13 @@ impl Mqtt {
         (client, body)
     }
 
-    fn hello(&mut self, id: &str, login: Option<(&str, &str)>, will: Option<&str>, keep_alive_s: u16) {
+    pub(super) fn hello(
+        &mut self,
+        id: &str,
+        login: Option<(&str, &str)>,
+        will: Option<&str>,
+        keep_alive_s: u16,
+    ) {
         let name = if self.level == 3 { "MQIsdp" } else { "MQTT" };
         let flags = 2 | if login.is_some() { 0xc0 } else { 0 } | if will.is_some() { 4 } else { 0 };
         let mut body = [text(name), vec![self.level, flags], keep_alive_s.to_be_bytes().to_vec()].concat();
@@ -72,11 +83,11 @@ impl Mqtt {
         if self.level == 5 { bytes.to_vec() } else { Vec::new() }
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).unwrap();
     }
 
-    fn read(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(super) fn read(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut byte = [0];
         self.socket.read_exact(&mut byte).ok()?;
         let first = byte[0];
@@ -94,13 +105,13 @@ impl Mqtt {
         Some((first, body))
     }
 
-    fn publish(&mut self, qos: u8, topic: &str, payload: &str) {
+    pub(super) fn publish(&mut self, qos: u8, topic: &str, payload: &str) {
         let id: &[u8] = if qos > 0 { &[0, 7] } else { &[] };
         let body = [&text(topic)[..], id, &self.v5(&[0]), payload.as_bytes()].concat();
         self.send(&packet(0x31 | qos << 1, &body));
     }
 
-    fn subscribe(&mut self, filters: &[&str], qos: u8) -> Vec<u8> {
+    pub(super) fn subscribe(&mut self, filters: &[&str], qos: u8) -> Vec<u8> {
         let mut body = [&[0, 9][..], &self.v5(&[0])].concat();
         filters.iter().for_each(|filter| body.extend([text(filter), vec![qos]].concat()));
         self.send(&packet(0x82, &body));
@@ -110,7 +121,7 @@ impl Mqtt {
     }
 
     /// The next message: whether it is retained, its topic, its identifier, and what it says.
-    fn message(&mut self) -> (bool, String, Option<u16>, String) {
+    pub(super) fn message(&mut self) -> (bool, String, Option<u16>, String) {
         let (first, body) = self.read().expect("a message");
         assert_eq!(first >> 4, 3, "{first:#x} {body:?}");
         let length = usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -125,20 +136,20 @@ impl Mqtt {
         (first & 1 == 1, topic, id, String::from_utf8(rest).unwrap())
     }
 
-    fn acknowledge(&mut self, id: u16) {
+    pub(super) fn acknowledge(&mut self, id: u16) {
         let [high, low] = id.to_be_bytes();
         self.send(&[0x40, 2, high, low]);
     }
 
     /// That it has an answer to a ping, and nothing before it.
-    fn is_answered(&mut self) {
+    pub(super) fn is_answered(&mut self) {
         self.send(&[0xc0, 0]);
         assert_eq!(self.read(), Some((0xd0, vec![])));
     }
 }
 
 /// A server with a port for MQTT.
-fn server(changed: impl FnOnce(Config) -> Config) -> (TestServer, SocketAddr) {
+pub(super) fn server(changed: impl FnOnce(Config) -> Config) -> (TestServer, SocketAddr) {
     let of = herd(&["Alford"], &[], true);
     let mqtt = crate::tests::free_address::free_address();
     let member = Member { mqtt: Some(mqtt.into()), ..of.members()[0].clone() };
@@ -151,11 +162,11 @@ fn with_users() -> (TestServer, SocketAddr) {
     server(|config| Config { access, ..config })
 }
 
-fn login(user: &str) -> (&str, String) {
+pub(super) fn login(user: &str) -> (&str, String) {
     (user, format!("{user}-token"))
 }
 
-fn joined(address: SocketAddr, level: u8, id: &str, user: &str) -> Mqtt {
+pub(super) fn joined(address: SocketAddr, level: u8, id: &str, user: &str) -> Mqtt {
     let (user, token) = login(user);
     let (client, body) = Mqtt::connect(address, level, id, Some((user, &token)));
     assert_eq!(body[..2], [0, 0], "level {level}");
@@ -249,6 +260,102 @@ fn strangers_stay_out_and_users_publish_for_themselves_alone() {
     jane.publish(1, "owntracks/jane/phone", "{\"_type\":\"lwt\",\"tst\":1700000009}");
     assert_eq!(jane.read(), Some((0x40, vec![0, 7])));
     assert_eq!(server.member.locate(b"jane/phone").unwrap(), before);
+}
+
+#[test]
+fn topics_that_are_too_long_are_refused_as_others_are() {
+    let (server, mqtt) = server(|config| config);
+    let topic = "x/".repeat(17) + "y";
+    for level in [3, 4, 5] {
+        let mut client = Mqtt::open(mqtt, level);
+        client.hello("x", None, Some(&topic), 60);
+        let is_refused = level == 5;
+        assert_eq!(client.read().unwrap().1[1], if is_refused { reason::NOT_AUTHORISED } else { 0 });
+        let mut client = Mqtt::connect(mqtt, level, "y", None).0;
+        client.publish(1, &topic, LOCATION);
+        let why = if level == 5 { vec![0, 7, reason::NOT_AUTHORISED] } else { vec![0, 7] };
+        assert_eq!(client.read(), Some((0x40, why)));
+        client.is_answered();
+    }
+    assert_eq!((server.clients_known(), server.member.metrics.mqtt_refused.get()), (0, 0));
+}
+
+/// The next message, acknowledged: whether it is retained, its topic, and what it says.
+pub(super) fn told(client: &mut Mqtt) -> (bool, String, String) {
+    let (is_retained, topic, id, payload) = client.message();
+    id.into_iter().for_each(|id| client.acknowledge(id));
+    (is_retained, topic, payload)
+}
+
+#[test]
+fn messages_are_passed_on_to_those_who_may_have_them() {
+    let access = Some(Access::parse(Path::new("access.toml"), &file("")).unwrap());
+    let (server, mqtt) = server(|config| Config { access, mqtt_relays: true, ..config });
+    for level in [3, 4, 5] {
+        let mut joe = joined(mqtt, level, "joe", "joe");
+        let [mut jane, mut bob, mut phone] = [("jane", "jane"), ("bob", "bob"), ("phone", "joe")]
+            .map(|(id, user)| joined(mqtt, level, id, user));
+        for client in [&mut jane, &mut bob, &mut phone] {
+            client.subscribe(&["owntracks/+/+/+"], 1);
+            client.is_answered();
+        }
+        let mut publish = |qos: u8, topic: &str, payload: &str, is_allowed: bool| {
+            joe.publish(qos, topic, payload);
+            if qos > 0 {
+                let why =
+                    if level == 5 && !is_allowed { vec![0, 7, reason::NOT_AUTHORISED] } else { vec![0, 7] };
+                assert_eq!(joe.read(), Some((0x40, why)), "{topic}");
+            }
+        };
+        publish(1, "owntracks/jane/phone/cmd", "{\"cmd\":\"restart\"}", false);
+        for (at, (below, is_private)) in
+            [("info", false), ("waypoints", false), ("cmd", true), ("dump", true), ("event", false)]
+                .into_iter()
+                .enumerate()
+        {
+            let topic = format!("owntracks/joe/car/{below}");
+            let payload = format!("{{\"at\":{at}}}");
+            publish(u8::from(at > 0), &topic, &payload, true);
+            assert_eq!(told(&mut phone), (false, topic.clone(), payload.clone()));
+            // Jane sees Joe, and may not command his car.
+            if !is_private {
+                assert_eq!(told(&mut jane), (false, topic, payload));
+            }
+        }
+        [&mut jane, &mut bob, &mut phone].into_iter().for_each(Mqtt::is_answered);
+        // Nothing is kept.
+        let mut late = joined(mqtt, level, "late", "joe");
+        late.subscribe(&["owntracks/joe/car/event"], 1);
+        late.is_answered();
+    }
+    assert_eq!(server.member.metrics.mqtt_relayed.get(), 15);
+    assert_eq!(server.clients_known(), 0);
+    // One that acknowledges nothing costs nothing, and places are told beside a flood of messages.
+    let mut joe = joined(mqtt, 4, "joe", "joe");
+    let mut jane = joined(mqtt, 4, "jane", "jane");
+    jane.subscribe(&["owntracks/#"], 1);
+    let flood = "x".repeat(10_000);
+    for _ in 0..500 {
+        joe.publish(0, "owntracks/joe/car/info", &flood);
+    }
+    joe.publish(1, "owntracks/joe/car", LOCATION);
+    joe.read().unwrap();
+    let mut count = 0;
+    while told(&mut jane).1 != "owntracks/joe/car" {
+        count += 1;
+    }
+    assert!(count < 500, "{count}");
+}
+
+#[test]
+fn without_the_option_nothing_is_passed_on() {
+    let (server, mqtt) = server(|config| config);
+    let mut client = Mqtt::connect(mqtt, 4, "x", None).0;
+    client.subscribe(&["owntracks/#"], 1);
+    client.publish(1, "owntracks/a/b/cmd", "{}");
+    assert_eq!(client.read(), Some((0x40, vec![0, 7])));
+    client.is_answered();
+    assert_eq!(server.member.metrics.mqtt_relayed.get(), 0);
 }
 
 #[test]
@@ -378,6 +485,13 @@ fn what_is_not_durable_is_not_acknowledged() {
         let end = client.read();
         assert_eq!(end, (level == 5).then(|| (0xe0, vec![reason::UNSPECIFIED])));
         assert_eq!(client.read(), None);
+        // What is asked beside it changes nothing.
+        let mut client = Mqtt::connect(mqtt, level, "z", None).0;
+        let payload = LOCATION.replace("1700000000", "1720000000");
+        let body = [&text("owntracks/a/d")[..], &[0, 7], &client.v5(&[0]), payload.as_bytes()].concat();
+        client.send(&[&packet(0x32, &body)[..], &[0xc0, 0]].concat());
+        let end = client.read();
+        assert!(matches!(end, None | Some((0xe0, _))), "{end:?}");
         disk.fails.store(false, Ordering::Relaxed);
         eventually("the journal is whole again", || {
             let mut client = Mqtt::connect(mqtt, 4, "y", None).0;

@@ -103,8 +103,9 @@ impl<'a> Client<'a> {
         let packet_bytes_max = connect.properties.packet_bytes_max.map_or(usize::MAX, |most| most as usize);
         let mut teller = Teller::new(version, of_client.min(limits.mqtt_in_flight_max), packet_bytes_max);
         // The will of OwnTracks is on the topic of its own places. It says nothing of a place, and is not told.
-        let own = connect.will_topic.and_then(Topic::parse).filter(|topic| topic.is_location);
-        own.iter().for_each(|topic| teller.is_of(&topic.client()));
+        let own = connect.will_topic.and_then(Topic::parse).filter(Topic::is_location);
+        let own = own.map(|topic| topic.client()).filter(|client| asker.may_report(client));
+        own.iter().for_each(|client| teller.is_of(client));
         let silence_max = Duration::from_millis(u64::from(connect.keep_alive_s) * 1_500);
         Some(Client {
             version,

@@ -15,6 +15,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use self::client::{After, Client};
 use self::input::Input;
 use self::subscriber::{Subscriber, Told};
@@ -310,6 +312,8 @@ impl Connection<'_> {
             let why = format!("it has not taken what it is told within {wait}");
             let what = format_args!("{}: {why}", self.remote);
             self.shared.member.metrics.count_and_warn(Event::ReplyTime, self.remote.from, what);
+            // What the kernel has of it is not kept for a client that takes nothing.
+            SockRef::from(&**self.stream).set_linger(Some(Duration::ZERO))?;
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
         self.out.clear();

@@ -5,6 +5,7 @@ use crate::config::CLOCK_LEAD_SUGGESTED;
 use crate::frontend::connection::Shared;
 use crate::frontend::http::access::Asker;
 use crate::frontend::keys::PhoneKeys;
+use crate::frontend::relay::Relayed;
 use crate::logging::Escaped;
 use crate::member::ForgetError;
 use crate::member::conversation::Remote;
@@ -15,7 +16,7 @@ use crate::proto::http::phones::{Taken, Useless};
 use crate::proto::http::reports::{Reports, Taking};
 use crate::proto::mqtt::decode::Publish;
 use crate::proto::mqtt::encode::{Acknowledgement, push_acknowledgement};
-use crate::proto::mqtt::topic::Topic;
+use crate::proto::mqtt::topic::{Topic, is_topic};
 use crate::proto::mqtt::{Qos, Version, reason};
 
 /// The messages whose places are applied together, at most. Each waits until all of them are durable.
@@ -87,6 +88,8 @@ impl<'a> Published<'a> {
             if let Some(reason) = failed
                 && !self.owed.is_empty()
             {
+                // Whatever else is asked before the connection ends, they are not acknowledged.
+                self.owed.clear();
                 return Err(MustComeAgain(reason));
             }
         }
@@ -107,15 +110,16 @@ impl<'a> Published<'a> {
         let (shared, remote) = (self.shared, self.remote);
         let metrics = &shared.member.metrics;
         let named = Topic::parse(topic).map(|topic| (topic, topic.client()));
+        let named_topic = topic;
         let Some((topic, client)) = named.filter(|(_, client)| asker.may_report(client)) else {
-            let topic = Escaped(topic.as_bytes());
+            let topic = Escaped(named_topic.as_bytes());
             let what = format_args!("{} may not publish on {topic}", asker.at(remote));
             metrics.count_and_warn(Event::MqttTopic, remote.from, what);
             return Ok(reason::NOT_AUTHORISED);
         };
-        if !topic.is_location {
+        if !topic.is_location() {
             // Events, cards, waypoints and answers to commands move no client.
-            return Ok(reason::SUCCESS);
+            return Ok(self.relay(asker, publish, named_topic, client, teller.connection));
         }
         if publish.payload.is_empty() {
             if publish.is_retained && asker.is_admin() {
@@ -150,6 +154,39 @@ impl<'a> Published<'a> {
             }
         };
         Ok(self.push(taken, &client))
+    }
+
+    /// Passes on a message that is no place, if that is done here. Returns what is to be said of it.
+    fn relay(
+        &self,
+        asker: &Asker,
+        publish: &Publish<'_>,
+        topic: &str,
+        client: String,
+        connection: u64,
+    ) -> u8 {
+        let Some(relay) = &self.shared.sessions.relay else { return reason::SUCCESS };
+        if !is_topic(topic) {
+            return reason::TOPIC;
+        }
+        // Each is told what its own key opens, if it has one.
+        let keys = self.shared.keys.map(PhoneKeys::current);
+        let whose = Whose { user: Some(client.clone()), device: Some(client.clone()) };
+        let sealed = keys.as_ref().and_then(|_| owntracks::read(publish.payload, &whose).ok()?.sealed);
+        let key = keys.as_ref().and_then(|keys| keys.key_of(&client));
+        let opened = sealed.as_ref().zip(key).and_then(|(data, key)| key.open(data).ok());
+        relay.push(Relayed {
+            connection,
+            user: asker.user().map_or_else(String::new, |user| user.id.clone()),
+            topic: topic.to_owned(),
+            client,
+            qos: publish.qos,
+            is_sealed: sealed.is_some() && opened.is_none(),
+            payload: opened.unwrap_or_else(|| publish.payload.to_vec()),
+        });
+        self.shared.member.metrics.mqtt_relayed.add(1);
+        self.shared.watchers.ring();
+        reason::SUCCESS
     }
 
     fn push(&mut self, taken: Taken, client: &str) -> u8 {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::told::{Message, Teller};
 use crate::frontend::connection::Shared;
 use crate::frontend::http::access::Asker;
+use crate::frontend::relay::Relay;
 use crate::member::located::Located;
 use crate::member::watch::{Event, Looked, Wants, Watch};
 use crate::member::watchers::Hung;
@@ -33,6 +34,8 @@ pub(super) struct Subscriber<'a> {
     filters: Vec<Filter>,
     /// What changes.
     live: Watch,
+    /// Up to where it was told what is passed on.
+    heard: u64,
     /// What is there, for filters that are new.
     scan: Option<Scan>,
     /// Filters for which that follows.
@@ -85,6 +88,7 @@ impl<'a> Subscriber<'a> {
             bell,
             filters: Vec::new(),
             live: Watch::from_now(shared.member, shared.finder, &|client| asker.may_see(client)),
+            heard: shared.sessions.relay.as_ref().map_or(0, Relay::position),
             scan: None,
             waiting: Vec::new(),
             before: None,
@@ -156,8 +160,7 @@ impl<'a> Subscriber<'a> {
 
     /// Appends what is to be told now, as far as the client takes it.
     pub(super) fn tell(&mut self, asker: &Asker, teller: &mut Teller, out: &mut Vec<u8>) -> Told {
-        let is_acknowledged = self.filters.iter().any(|filter| filter.qos > Qos::AtMostOnce);
-        let records_max = if is_acknowledged { teller.free() } else { SCAN_RECORDS_MAX };
+        let records_max = self.messages_max(teller);
         if self.scan.is_none() && !self.waiting.is_empty() {
             self.scan = Some(self.begin_scan(asker));
         }
@@ -173,7 +176,58 @@ impl<'a> Subscriber<'a> {
             Next::Look if clock::instant() < self.rests_until => return Told::Until(self.rests_until),
             Next::Look => {}
         }
-        self.tell_changes(asker, teller, records_max, out)
+        // Before the look, so that no change is missed.
+        self.bell.listen();
+        // No more than half of it, so that a flood of messages delays places and does not keep them back.
+        let is_all_relayed = self.tell_relayed(asker, teller, records_max.div_ceil(2), out);
+        match self.messages_max(teller) {
+            0 => Told::Acknowledgement,
+            records_max => self.tell_changes(asker, teller, records_max, is_all_relayed, out),
+        }
+    }
+
+    /// How many messages may be told now.
+    fn messages_max(&self, teller: &Teller) -> usize {
+        let is_acknowledged = self.filters.iter().any(|filter| filter.qos > Qos::AtMostOnce);
+        if is_acknowledged { teller.free() } else { SCAN_RECORDS_MAX }
+    }
+
+    /// Tells what is passed on, and whether that was all.
+    fn tell_relayed(
+        &mut self,
+        asker: &Asker,
+        teller: &mut Teller,
+        messages_max: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(relay) = &self.shared.sessions.relay else { return true };
+        let heard = relay.since(self.heard, messages_max);
+        self.heard = heard.position;
+        if heard.is_late {
+            self.shared.member.metrics.mqtt_relay_late.add(1);
+        }
+        for message in &heard.messages {
+            let is_echo = message.connection == teller.connection;
+            let takes = |filter: &&Filter| {
+                !(is_echo && filter.no_local) && matches(&filter.text, &message.topic, None)
+            };
+            let Some(qos) = self.filters.iter().filter(takes).map(|filter| filter.qos).max() else {
+                continue;
+            };
+            let client = &message.client;
+            if !(if message.is_private() { asker.may_report(client) } else { asker.may_see(client) }) {
+                continue;
+            }
+            let message = Message {
+                topic: &message.topic,
+                qos: qos.min(message.qos),
+                is_retained: false,
+                payload: &message.payload,
+                is_sealed: message.is_sealed,
+            };
+            teller.tell(self.shared, &message, out);
+        }
+        heard.messages.len() < messages_max
     }
 
     fn tell_changes(
@@ -181,12 +235,11 @@ impl<'a> Subscriber<'a> {
         asker: &Asker,
         teller: &mut Teller,
         records_max: usize,
+        is_all_relayed: bool,
         out: &mut Vec<u8>,
     ) -> Told {
         let Subscriber { shared, live, before, events, .. } = self;
         let member = shared.member;
-        // Before the look, so that no change is missed.
-        self.bell.listen();
         let sees = |client: &str| asker.may_see(client);
         let then = |client: &str| before.as_ref().is_some_and(|before| before.may_see(client));
         let looked = live.look_at(records_max, member, &sees, before.is_some().then_some(&then), events);
@@ -204,7 +257,7 @@ impl<'a> Subscriber<'a> {
             };
             tell_place(*shared, &self.filters, &client, located.as_ref(), false, teller, out);
         }
-        if looked != Looked::All {
+        if looked != Looked::All || !is_all_relayed {
             return Told::More;
         }
         self.next = Next::Listen;
@@ -227,8 +280,14 @@ impl<'a> Subscriber<'a> {
                 if filters.iter().any(|filter| matches(&filter.text, &topic, Some(INFO))) {
                     let (topic, payload) =
                         (topic + "/" + INFO, friends::card(client, located.attributes(), name));
-                    let (qos, is_retained) = (Qos::AtMostOnce, true);
-                    teller.tell(shared, &Message { topic: &topic, qos, is_retained, payload: &payload }, out);
+                    let message = Message {
+                        topic: &topic,
+                        qos: Qos::AtMostOnce,
+                        is_retained: true,
+                        payload: &payload,
+                        is_sealed: false,
+                    };
+                    teller.tell(shared, &message, out);
                 }
             }
         }
@@ -279,5 +338,6 @@ fn tell_place(
     };
     // What is gone stays gone.
     let is_retained = is_retained || payload.is_empty();
-    teller.tell(shared, &Message { topic: &topic, qos, is_retained, payload: &payload }, out);
+    let message = Message { topic: &topic, qos, is_retained, payload: &payload, is_sealed: false };
+    teller.tell(shared, &message, out);
 }

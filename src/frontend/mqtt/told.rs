@@ -10,6 +10,8 @@ use crate::proto::mqtt::{Qos, Version};
 /// Tells a client.
 #[derive(Debug)]
 pub(super) struct Teller {
+    /// Which connection it is, among all of them.
+    pub(super) connection: u64,
     version: Version,
     /// The bits of the messages that wait for their acknowledgement; the identifier is the bit's number and one.
     in_flight: u32,
@@ -26,11 +28,14 @@ pub(super) struct Message<'a> {
     pub(super) qos: Qos,
     pub(super) is_retained: bool,
     pub(super) payload: &'a [u8],
+    /// Whether it is encrypted already.
+    pub(super) is_sealed: bool,
 }
 
 impl Teller {
     pub(super) fn new(version: Version, in_flight_max: u32, packet_bytes_max: usize) -> Teller {
         Teller {
+            connection: fastrand::u64(..),
             version,
             in_flight: 0,
             in_flight_max: in_flight_max.min(u32::BITS),
@@ -64,8 +69,8 @@ impl Teller {
 
     /// Appends a message. One that is longer than the client takes is not told.
     pub(super) fn tell(&mut self, shared: Shared<'_>, message: &Message<'_>, out: &mut Vec<u8>) {
-        let Message { topic, qos, is_retained, payload } = *message;
-        let sealed = self.sealed(shared, payload);
+        let Message { topic, qos, is_retained, payload, is_sealed } = *message;
+        let sealed = if is_sealed { None } else { self.sealed(shared, payload) };
         let payload = sealed.as_deref().unwrap_or(payload);
         // The header, the length of the topic, the identifier, and no properties.
         if topic.len() + payload.len() + 10 > self.packet_bytes_max {

@@ -31,8 +31,8 @@ const NOT_IN_LEVELS: &AsciiSet = &CONTROLS.add(b'+').add(b'#').add(b'/');
 pub struct Topic<'a> {
     user: &'a str,
     device: &'a str,
-    /// Whether it is the one of the client's places, and none of those below.
-    pub is_location: bool,
+    /// The first level below the one of the client's places, if it is not that.
+    below: Option<&'a str>,
 }
 
 impl<'a> Topic<'a> {
@@ -40,9 +40,19 @@ impl<'a> Topic<'a> {
     pub fn parse(topic: &'a str) -> Option<Topic<'a>> {
         let mut levels = topic.split('/');
         let (first, user, device) = (levels.next()?, levels.next()?, levels.next()?);
-        let is_location = levels.next().is_none();
+        let below = levels.next();
         let is_named = !user.trim().is_empty() && !device.trim().is_empty();
-        (first == FIRST && is_named).then_some(Topic { user, device, is_location })
+        (first == FIRST && is_named).then_some(Topic { user, device, below })
+    }
+
+    /// Whether it is the one of the client's places, and none of those below.
+    pub fn is_location(&self) -> bool {
+        self.below.is_none()
+    }
+
+    /// The first level below the one of the client's places.
+    pub fn below(&self) -> Option<&'a str> {
+        self.below
     }
 
     /// The name of its client.
@@ -77,7 +87,12 @@ fn level(part: &str) -> Cow<'_, str> {
 
 /// Whether a text is a topic: not empty, without wildcards, and not too long.
 pub fn is_topic(text: &str) -> bool {
-    is_bounded(text) && !text.contains(['+', '#'])
+    is_bounded(text) && !has_wildcards(text)
+}
+
+/// Whether a text has what only filters may have.
+pub fn has_wildcards(text: &str) -> bool {
+    text.contains(['+', '#'])
 }
 
 /// Whether a text is a filter: wildcards stand alone in their levels, and `#` in the last one.
@@ -145,7 +160,7 @@ mod tests {
             ("jane/50%25", "owntracks/jane/50%"),
         ] {
             let parsed = Topic::parse(topic).unwrap();
-            assert!(parsed.is_location);
+            assert!(parsed.is_location());
             if client != "jane/a%2Fb" {
                 assert_eq!((of_client(client).as_str(), parsed.client().as_str()), (topic, client));
             }
@@ -160,7 +175,7 @@ mod tests {
             assert_eq!(of_client(client), topic);
         }
         let below = Topic::parse("owntracks/jane/phone/event").unwrap();
-        assert_eq!((below.client().as_str(), below.is_location), ("jane/phone", false));
+        assert_eq!((below.client().as_str(), below.below()), ("jane/phone", Some("event")));
         for other in
             ["owntracks", "owntracks/jane", "owntracks//x", "owntracks/a/", "/owntracks/a/b", "x/a/b"]
         {

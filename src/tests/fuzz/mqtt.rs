@@ -50,10 +50,10 @@ fn written_back(packet: &Packet<'_>, version: Version) {
         assert!(filters.len() <= BOUNDS.filters_max);
     }
     let Packet::Publish(publish) = packet else { return };
-    if let Some(topic) = Topic::parse(publish.topic).filter(|topic| topic.is_location) {
+    if let Some(topic) = Topic::parse(publish.topic).filter(|topic| topic.is_location()) {
         let told = of_client(&topic.client());
         assert!(is_filter(&told) && matches("owntracks/+/+", &told, None), "{told}");
-        assert_eq!(Topic::parse(&told).map(|topic| topic.is_location), Some(true));
+        assert_eq!(Topic::parse(&told).map(|topic| topic.is_location()), Some(true));
     }
     if publish.topic.is_empty() || publish.alias.is_some() || publish.qos == Qos::ExactlyOnce {
         return;

@@ -199,7 +199,6 @@ proptest! {
         topic in "[a-z/\u{e9}]{1,20}", id in prop::option::of(1_u16..), is_retained: bool, length in 0_usize..40_000,
         version in prop::sample::select(&[Version::V31, Version::V311, Version::V5]),
     ) {
-        prop_assume!(is_topic(&topic));
         let payload = vec![b'x'; length];
         let mut out = Vec::new();
         encode::push_publish(version, &topic, id, is_retained, &payload, &mut out);
