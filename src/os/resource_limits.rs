@@ -8,7 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::{Config, Member};
 
 /// Descriptors of the server itself: standard streams, log and its successor, five listeners, what each keeps in
-/// spare, what `accept` takes before a connection is there, and a few that libraries open.
+/// spare, what `accept` takes before a connection is there, the bell that all subscribers of MQTT share and the one
+/// before, and a few that libraries open.
 const OWN_DESCRIPTORS: u64 = 32;
 
 /// Descriptors for each neighbour: our link, its link, of ours one more that is being made again, and its places.
@@ -96,13 +97,7 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
         + extra(config)
         + refusers(config) * REFUSED_MAX as u64
         + calls;
-    // A subscriber of MQTT has a bell, and any client there may subscribe.
-    let Member { mqtt, mqtts, .. } = config.member();
-    let (what, each) = match mqtt.or(*mqtts) {
-        None => ("open files (raise the limit: ulimit -n)", 1),
-        Some(_) => ("open files, two for each client where MQTT is spoken (raise the limit: ulimit -n)", 2),
-    };
-    Some(Room { what, granted, reserved, each })
+    Some(Room { what: "open files (raise the limit: ulimit -n)", granted, reserved, each: 1 })
 }
 
 /// Threads that refuse connections and keep some of them for a moment: one that accepts for each port, and the one that
@@ -213,9 +208,6 @@ fn threads_left(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Vec<u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Herd;
-    use crate::tests::free_address::free_address;
-    use crate::tests::harness;
 
     #[test]
     fn what_is_kept_for_others_is_not_given_to_clients() {
@@ -223,19 +215,6 @@ mod tests {
         assert_eq!(room(20_000, 140, 1), 19_860);
         assert_eq!(room(65_530, 600, 4), 16_232);
         assert_eq!(room(100, 140, 1), 0);
-    }
-
-    #[test]
-    fn subscribers_of_mqtt_take_two_descriptors() {
-        let herd = harness::herd(&["Alford"], &[], true);
-        let each = |member: Member| {
-            let herd = Herd::new(vec![member], vec![], true).unwrap();
-            descriptors(&harness::config(&herd, "Alford"), false).unwrap().each
-        };
-        let (plain, at) = (herd.members()[0].clone(), Some(free_address()));
-        assert_eq!(each(plain.clone()), 1);
-        assert_eq!(each(Member { mqtt: at, ..plain.clone() }), 2);
-        assert_eq!(each(Member { mqtts: at, ..plain }), 2);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod logging;
 mod merge;
 mod mqtt;
 mod mqtt_changes;
+mod mqtt_second_opinion;
 mod mutants;
 mod names;
 mod peers;

@@ -1,4 +1,4 @@
-//! What subscribers of MQTT are told when a client is gone, when its user may do less or more, and in encrypted messages.
+//! What subscribers of MQTT are told when a client is gone, when users may do less or more, and in encrypted messages.
 
 use std::fs;
 

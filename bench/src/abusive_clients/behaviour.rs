@@ -29,6 +29,14 @@ pub enum Behaviour {
     Rubbish,
     /// A question that costs the server money, on one connection after the other.
     Paid,
+    /// Subscribers of MQTT that publish every second and read nothing.
+    MqttDeaf,
+    /// Half a packet of MQTT, and a byte a second of the rest.
+    MqttHalf,
+    /// Packets of MQTT that are announced and never whole: longer than any may be, or all but their last byte.
+    MqttGiant,
+    /// Phones after an outage: all connect at the same moment, and publish a hundred places each.
+    MqttStorm,
 }
 
 impl Behaviour {
@@ -46,6 +54,10 @@ impl Behaviour {
             Behaviour::LongNames => "long names",
             Behaviour::Rubbish => "rubbish",
             Behaviour::Paid => "paid calls",
+            Behaviour::MqttDeaf => "MQTT: never read",
+            Behaviour::MqttHalf => "MQTT: half packets",
+            Behaviour::MqttGiant => "MQTT: giant lengths",
+            Behaviour::MqttStorm => "MQTT: phones after an outage",
         }
     }
 
@@ -57,13 +69,17 @@ impl Behaviour {
     /// How often each client has its turn: to connect if it is not connected, else to say more.
     pub(super) fn turn(self) -> Duration {
         match self {
-            Behaviour::Drip | Behaviour::Deaf => Duration::from_secs(1),
-            // On one turn they come, on the next they go.
-            Behaviour::Storm | Behaviour::Vanished => Duration::from_secs(2),
-            Behaviour::Strangers => Duration::from_millis(500),
-            Behaviour::Endless | Behaviour::Noise | Behaviour::LongNames | Behaviour::Rubbish => {
-                Duration::from_millis(100)
+            Behaviour::Drip | Behaviour::Deaf | Behaviour::MqttDeaf | Behaviour::MqttHalf => {
+                Duration::from_secs(1)
             }
+            // On one turn they come, on the next they go.
+            Behaviour::Storm | Behaviour::Vanished | Behaviour::MqttStorm => Duration::from_secs(2),
+            Behaviour::Strangers => Duration::from_millis(500),
+            Behaviour::Endless
+            | Behaviour::Noise
+            | Behaviour::LongNames
+            | Behaviour::Rubbish
+            | Behaviour::MqttGiant => Duration::from_millis(100),
             Behaviour::Paid => Duration::from_millis(250),
             Behaviour::Split => Duration::from_millis(25),
         }
@@ -71,7 +87,7 @@ impl Behaviour {
 
     /// Whether all have it at the same moment, and not one after the other.
     pub(super) fn is_at_once(self) -> bool {
-        self == Behaviour::Storm
+        matches!(self, Behaviour::Storm | Behaviour::MqttStorm)
     }
 
     /// Whether its clients connect to the peer port.
@@ -86,6 +102,19 @@ impl Behaviour {
 
     /// Whether its clients do nothing wrong, so that each must be answered.
     pub(crate) fn must_be_answered(self) -> bool {
-        matches!(self, Behaviour::Storm | Behaviour::Split)
+        matches!(self, Behaviour::Storm | Behaviour::Split | Behaviour::MqttStorm)
+    }
+
+    /// Whether its clients read nothing, and have as little room for it as there can be.
+    pub(super) fn is_deaf(self) -> bool {
+        matches!(self, Behaviour::Deaf | Behaviour::MqttDeaf)
+    }
+
+    /// Whether its clients speak MQTT.
+    pub(crate) fn is_of_mqtt(self) -> bool {
+        matches!(
+            self,
+            Behaviour::MqttDeaf | Behaviour::MqttHalf | Behaviour::MqttGiant | Behaviour::MqttStorm
+        )
     }
 }

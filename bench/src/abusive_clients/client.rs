@@ -19,6 +19,9 @@ const DEAF_BUFFER_BYTES: usize = 4096;
 /// What is kept of a line from the server: it is told apart by then.
 const LINE_BYTES_KEPT: usize = 256;
 
+/// The bytes of an acknowledgement of MQTT.
+const ANSWER_BYTES: usize = 4;
+
 /// Writes of one turn, at most: a server that takes everything must not keep one client busy.
 const WRITES_MAX: u32 = 8;
 
@@ -95,7 +98,7 @@ impl Client {
                 self.speak(count);
             }
         }
-        if self.behaviour == Behaviour::Deaf {
+        if self.behaviour.is_deaf() {
             if event.is_error() || event.is_read_closed() {
                 self.cut(count);
             }
@@ -132,7 +135,7 @@ impl Client {
                 Ok(bytes) => {
                     count.bytes_sent += bytes as u64;
                     self.script.went(bytes);
-                    if self.behaviour != Behaviour::Deaf {
+                    if !self.behaviour.is_deaf() {
                         return;
                     }
                 }
@@ -161,6 +164,9 @@ impl Client {
     }
 
     fn hear(&mut self, bytes: &[u8], count: &mut Count) {
+        if self.behaviour.is_of_mqtt() {
+            return self.hear_packets(bytes, count);
+        }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, is_whole) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
             let room = LINE_BYTES_KEPT - self.partial.len();
@@ -181,6 +187,23 @@ impl Client {
         }
     }
 
+    /// All answers that such clients are given have four bytes.
+    fn hear_packets(&mut self, bytes: &[u8], count: &mut Count) {
+        self.partial.extend_from_slice(bytes);
+        let whole = self.partial.len() / ANSWER_BYTES * ANSWER_BYTES;
+        for answer in self.partial[..whole].chunks(ANSWER_BYTES) {
+            match self.script.hear_packet(answer) {
+                Heard::Right => count.right += 1,
+                Heard::Refused => count.refused += 1,
+                Heard::Wrong => {
+                    count.wrong += 1;
+                    count.wrong_line.get_or_insert_with(|| answer.escape_ascii().to_string());
+                }
+            }
+        }
+        self.partial.drain(..whole);
+    }
+
     /// The server has ended the connection.
     fn cut(&mut self, count: &mut Count) {
         count.cut += 1;
@@ -192,7 +215,7 @@ fn connect(behaviour: Behaviour, target: SocketAddr, source: IpAddr) -> io::Resu
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    if behaviour == Behaviour::Deaf {
+    if behaviour.is_deaf() {
         socket.set_recv_buffer_size(DEAF_BUFFER_BYTES)?;
         socket.set_send_buffer_size(DEAF_BUFFER_BYTES)?;
     }

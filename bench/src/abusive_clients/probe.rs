@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use proxyherd::config::Member;
+
 use super::script::{is_answer, report};
 use crate::load::clock;
+use crate::load::mqtt;
 use crate::suite::propagation::Conversation;
 
 /// Between two fresh clients.
@@ -47,14 +50,15 @@ pub(crate) struct Probes {
 }
 
 /// Does `work` while probes visit `server`.
-pub(crate) fn beside<T>(server: SocketAddr, work: impl FnOnce() -> T) -> (T, Probes) {
+pub(crate) fn beside<T>(server: &Member, work: impl FnOnce() -> T) -> (T, Probes) {
     let is_over = &AtomicBool::new(false);
+    let (lines, mqtt) = (server.client, server.mqtt);
     let began_ns = clock::monotonic_ns();
     thread::scope(|scope| {
         let turns: Vec<_> = (0..THREADS)
-            .map(|number| scope.spawn(move || fresh(server, number, began_ns, is_over)))
+            .map(|number| scope.spawn(move || fresh(lines, mqtt, number, began_ns, is_over)))
             .collect();
-        let steady = scope.spawn(move || steady(server, is_over));
+        let steady = scope.spawn(move || steady(lines, is_over));
         // Others must end whatever happens here, or the scope would wait for them for ever.
         let _end = OnDrop(|| is_over.store(true, Ordering::Relaxed));
         let done = work();
@@ -64,7 +68,13 @@ pub(crate) fn beside<T>(server: SocketAddr, work: impl FnOnce() -> T) -> (T, Pro
     })
 }
 
-fn fresh(server: SocketAddr, number: u32, began_ns: u64, is_over: &AtomicBool) -> Vec<Probe> {
+fn fresh(
+    lines: SocketAddr,
+    mqtt: Option<SocketAddr>,
+    number: u32,
+    began_ns: u64,
+    is_over: &AtomicBool,
+) -> Vec<Probe> {
     let source = Ipv4Addr::from(u32::from(FIRST_SOURCE) + number);
     let every_ns = clock::ns(EVERY) * u64::from(THREADS);
     let mut due_ns = began_ns + clock::ns(EVERY) * u64::from(number);
@@ -80,7 +90,10 @@ fn fresh(server: SocketAddr, number: u32, began_ns: u64, is_over: &AtomicBool) -
             None => due_ns,
         };
         let name = format!("probe-{number}");
-        let visited = Conversation::from(source, server).and_then(|mut it| report_checked(&mut it, &name));
+        let visited = match mqtt {
+            None => Conversation::from(source, lines).and_then(|mut it| report_checked(&mut it, &name)),
+            Some(mqtt) => Conversation::from(source, mqtt).and_then(|mut it| publish_checked(&mut it, &name)),
+        };
         probes.push(Probe::over(began_ns, visited));
         due_ns += every_ns;
     }
@@ -116,6 +129,20 @@ impl Probe {
 fn report_checked(conversation: &mut Conversation, name: &str) -> io::Result<()> {
     let report = report(name, clock::wall_ns());
     match is_answer(conversation.tell(&report)?.trim_ascii_end(), &report) {
+        true => Ok(()),
+        false => Err(conversation.odd()),
+    }
+}
+
+/// Says who it is, publishes, and checks both answers.
+fn publish_checked(conversation: &mut Conversation, name: &str) -> io::Result<()> {
+    let time_s = clock::wall_ns() / clock::NS_PER_SECOND;
+    let message = format!("{{\"_type\":\"location\",\"lat\":34.0689,\"lon\":-118.4451,\"tst\":{time_s}}}");
+    let mut out = Vec::new();
+    mqtt::push_connect(name.as_bytes(), &mut out);
+    mqtt::push_publish(format!("owntracks/probe/{name}").as_bytes(), 1, message.as_bytes(), &mut out);
+    let wanted = mqtt::answer_to(&out);
+    match conversation.exchange(&out, wanted.len())? == wanted {
         true => Ok(()),
         false => Err(conversation.odd()),
     }

@@ -1,6 +1,8 @@
 //! What a client of a fleet says, and what may be answered to it.
 
 use super::behaviour::Behaviour;
+use crate::load::clock::NS_PER_SECOND;
+use crate::load::mqtt;
 
 /// What a server says to a connection that it has no room for.
 const REFUSALS: [&[u8]; 2] = [b"? too many connections", b"? no "];
@@ -16,6 +18,15 @@ const NOISE_BYTES: usize = 1024;
 
 /// A line that is no command.
 const RUBBISH: &str = "what a client says that has lost its way\n";
+
+/// The places that a phone publishes after an outage.
+const QUEUED: u64 = 100;
+
+/// The most bytes that a packet of MQTT may have by default.
+const PACKET_BYTES: usize = 64 * 1024;
+
+/// How long ago the first of them was: phones say whole seconds.
+const QUEUED_BEGAN_S: u64 = 1_000_000;
 
 /// Where everybody is; a catalogue of places has much to say about it.
 const SPOT: &str = "+34.068930-118.445127";
@@ -35,6 +46,8 @@ pub(super) struct Script {
     said: usize,
     /// Whether it has been answered.
     is_answered: bool,
+    /// Answers of MQTT on this connection.
+    answers: u64,
 }
 
 /// What a line from the server means.
@@ -54,12 +67,22 @@ impl Script {
         let random = fastrand::Rng::with_seed(number as u64);
         let (name, piece) = (format!("crowd-{number}"), Vec::new());
         let place = format!("+{}.{number:05}-118.4", number % 80);
-        Script { behaviour, name, place, time_ns: now_ns, random, piece, said: 0, is_answered: false }
+        Script {
+            behaviour,
+            name,
+            place,
+            time_ns: now_ns,
+            random,
+            piece,
+            said: 0,
+            is_answered: false,
+            answers: 0,
+        }
     }
 
     /// A new connection: nothing has been said on it.
     pub(super) fn begin(&mut self) {
-        (self.said, self.is_answered) = (0, false);
+        (self.said, self.is_answered, self.answers) = (0, false, 0);
         self.time_ns += 1;
         self.piece = match self.behaviour {
             Behaviour::Drip | Behaviour::Endless => vec![b'x'; PIECE_BYTES],
@@ -73,6 +96,8 @@ impl Script {
                 let report = report_from(name, place, *time_ns);
                 format!("{report}WHATSAT {name} 50 20\n").into_bytes()
             }
+            Behaviour::MqttHalf => [&b"\x10\xff\xff\x03"[..], &vec![b'x'; PIECE_BYTES]].concat(),
+            Behaviour::MqttDeaf | Behaviour::MqttGiant | Behaviour::MqttStorm => self.packets(),
         };
     }
 
@@ -80,8 +105,23 @@ impl Script {
     pub(super) fn turn(&mut self) -> &[u8] {
         let left = self.piece.len() - self.said;
         let count = match self.behaviour {
-            Behaviour::Drip | Behaviour::Split => left.min(1),
-            Behaviour::Storm | Behaviour::Vanished | Behaviour::Strangers | Behaviour::Paid => left,
+            // The length that the first packet has is announced at once.
+            Behaviour::MqttHalf if self.said == 0 => 4,
+            Behaviour::Drip | Behaviour::Split | Behaviour::MqttHalf => left.min(1),
+            Behaviour::Storm
+            | Behaviour::Vanished
+            | Behaviour::Strangers
+            | Behaviour::Paid
+            | Behaviour::MqttGiant
+            | Behaviour::MqttStorm => left,
+            Behaviour::MqttDeaf => {
+                if left == 0 {
+                    self.time_ns += NS_PER_SECOND;
+                    self.piece = self.place_of(0);
+                    self.said = 0;
+                }
+                self.piece.len() - self.said
+            }
             Behaviour::Endless | Behaviour::Rubbish => {
                 self.said = 0;
                 self.piece.len()
@@ -124,6 +164,54 @@ impl Script {
         lines
     }
 
+    /// What a client of MQTT says when it has come.
+    fn packets(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        mqtt::push_connect(self.name.as_bytes(), &mut out);
+        if self.behaviour == Behaviour::MqttStorm {
+            (0..QUEUED).for_each(|at| out.extend(self.place_of(at)));
+        } else if self.behaviour == Behaviour::MqttDeaf {
+            mqtt::push_subscribe(b"owntracks/#", 0, &mut out);
+        } else if self.name.ends_with(['0', '2', '4', '6', '8']) {
+            out.extend(b"\x32\xff\xff\xff\x7f");
+        } else {
+            let mut packet = Vec::new();
+            mqtt::push_publish(b"owntracks/crowd/giant", 1, &vec![b'x'; PACKET_BYTES - 64], &mut packet);
+            out.extend(&packet[..packet.len() - 1]);
+        }
+        out
+    }
+
+    /// A place that is published.
+    fn place_of(&self, at: u64) -> Vec<u8> {
+        let time_s = self.time_ns / NS_PER_SECOND - QUEUED_BEGAN_S + at;
+        let topic = format!("owntracks/crowd/{}", self.name);
+        let message = format!(
+            "{{\"_type\":\"location\",\"acc\":12,\"batt\":85,\"lat\":34.0689,\"lon\":-118.4451,\"tid\":\"ph\",\
+             \"tst\":{time_s}}}"
+        );
+        let mut out = Vec::new();
+        mqtt::push_publish(topic.as_bytes(), at as u16 + 1, message.as_bytes(), &mut out);
+        out
+    }
+
+    /// An answer of MQTT has come.
+    pub(super) fn hear_packet(&mut self, answer: &[u8]) -> Heard {
+        let wanted = match self.answers {
+            0 => mqtt::ACCEPTED,
+            at => [0x40, 2, (at >> 8) as u8, at as u8],
+        };
+        if self.answers == 0 && answer == [0x20, 2, 0, 3] {
+            return Heard::Refused;
+        }
+        if answer != wanted {
+            return Heard::Wrong;
+        }
+        self.answers += 1;
+        self.is_answered = self.answers > QUEUED;
+        Heard::Right
+    }
+
     /// `count` bytes of it went out.
     pub(super) fn went(&mut self, count: usize) {
         self.said += count;
@@ -147,6 +235,8 @@ impl Script {
             // Some are taken, the others are refused.
             Behaviour::LongNames => line.starts_with(b"AT ") || line.starts_with(b"? IAMAT "),
             Behaviour::Deaf => true,
+            // They are told packets, and no lines.
+            Behaviour::MqttDeaf | Behaviour::MqttHalf | Behaviour::MqttGiant | Behaviour::MqttStorm => false,
             Behaviour::Vanished => is_answer(line, &report(&self.name, self.time_ns)),
             // There is nothing to answer.
             Behaviour::Strangers => false,
@@ -166,7 +256,11 @@ impl Script {
             | Behaviour::Split
             | Behaviour::LongNames
             | Behaviour::Rubbish
-            | Behaviour::Paid => {
+            | Behaviour::Paid
+            | Behaviour::MqttDeaf
+            | Behaviour::MqttHalf
+            | Behaviour::MqttGiant
+            | Behaviour::MqttStorm => {
                 self.is_answered |= is_right;
             }
         }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::mqtt::answer_to;
 use super::options::Protocol;
 use super::request::{Kind, Request, SPOTS, Script};
 
@@ -70,6 +71,7 @@ impl Known {
             (Protocol::Redis, _) => exactly(b":1\r\n", got, "0 or 1"),
             (Protocol::Memcached, _) => exactly(b"STORED\r\n", got, "STORED"),
             (Protocol::Http, _) => self.check_taken(got),
+            (Protocol::Mqtt, _) => exactly(&answer_to(sent), got, "its acknowledgement"),
         };
         match verdict {
             Verdict::Unfinished if got.len() > REPLY_BYTES_MAX => {

@@ -18,6 +18,7 @@
 
 pub mod clock;
 pub mod machine;
+pub(crate) mod mqtt;
 pub mod options;
 pub mod outcome;
 pub(crate) mod owntracks;

@@ -122,6 +122,8 @@ pub enum Protocol {
     Memcached,
     /// Reports of OwnTracks to the herd's door of HTTP.
     Http,
+    /// The same over MQTT 3.1.1, each to be acknowledged, to the herd or to a broker.
+    Mqtt,
 }
 
 /// How requests follow one another.
@@ -178,6 +180,9 @@ impl Options {
         }
         if self.mix != Mix::default() && self.protocol != Protocol::Herd {
             return refuse("--mix needs --protocol herd: no other protocol has WHATSAT".to_owned());
+        }
+        if self.churn && self.protocol == Protocol::Mqtt {
+            return refuse("--churn needs another protocol: clients of MQTT stay".to_owned());
         }
         if self.name.is_empty() || self.name.bytes().any(|byte| byte.is_ascii_whitespace()) {
             return refuse("--name must be a word without white space".to_owned());

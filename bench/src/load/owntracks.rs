@@ -1,4 +1,4 @@
-//! A report as OwnTracks for Android sends it in its HTTP mode: its header fields, and the fields of its message.
+//! A report as OwnTracks for Android sends it: the header fields of its HTTP mode, and the fields of its message.
 
 /// Where the length of the message stands before that is known: it has three digits.
 const LENGTH: &[u8] = b"\r\nContent-Length: 000\r\n\r\n";
@@ -32,6 +32,15 @@ pub(crate) fn push_report(phone: Phone<'_>, place: (&str, &str), time_s: &[u8], 
     );
     out.extend_from_slice(LENGTH);
     let body = out.len();
+    push_message(phone, place, time_s, out);
+    let length = out.len() - body;
+    for (at, unit) in [(3, 100), (2, 10), (1, 1)] {
+        out[body - b"\r\n\r\n".len() - at] = b'0' + (length / unit % 10) as u8;
+    }
+}
+
+/// Appends the message alone.
+pub(crate) fn push_message(phone: Phone<'_>, place: (&str, &str), time_s: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(
         br#"{"_type":"location","acc":12,"alt":40,"batt":85,"bs":1,"BSSID":"02:00:00:00:00:00","cog":90,"conn":"w""#,
     );
@@ -48,10 +57,6 @@ pub(crate) fn push_report(phone: Phone<'_>, place: (&str, &str), time_s: &[u8], 
     out.extend_from_slice(br#"","tst":"#);
     out.extend_from_slice(time_s);
     out.extend_from_slice(br#","vac":3,"vel":18,"_id":"0a1b2c3d"}"#);
-    let length = out.len() - body;
-    for (at, unit) in [(3, 100), (2, 10), (1, 1)] {
-        out[body - b"\r\n\r\n".len() - at] = b'0' + (length / unit % 10) as u8;
-    }
 }
 
 #[cfg(test)]

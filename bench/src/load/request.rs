@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::clock::NS_PER_SECOND;
+use super::mqtt;
 use super::options::{Mix, Options, Protocol};
 use super::owntracks::{self, Phone};
 
@@ -68,7 +69,7 @@ impl Script {
             clients: options.clients,
             name: match options.protocol {
                 // Its times go no further than those of an earlier run, so its clients are others.
-                Protocol::Http => format!("{}-{}", options.name, base_ns / NS_PER_SECOND),
+                Protocol::Http | Protocol::Mqtt => format!("{}-{}", options.name, base_ns / NS_PER_SECOND),
                 Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => {
                     options.name.clone()
                 }
@@ -129,6 +130,7 @@ impl Writer {
             (Protocol::Redis, _) => self.push_geoadd(client, spot, out),
             (Protocol::Memcached, _) => self.push_set(client, spot, out),
             (Protocol::Http, _) => self.push_owntracks(client, spot, out),
+            (Protocol::Mqtt, _) => self.push_mqtt(client, spot, out),
         }
         Request { kind, client, spot, bytes: (out.len() - start) as u32 }
     }
@@ -204,6 +206,25 @@ impl Writer {
 
     /// The report of a phone whose user is this connection.
     fn push_owntracks(&self, client: u32, spot: u8, out: &mut Vec<u8>) {
+        self.as_phone(client, spot, |phone, place, time| owntracks::push_report(phone, place, time, out));
+    }
+
+    /// The message of a phone. Before its first one it says who it is.
+    fn push_mqtt(&self, client: u32, spot: u8, out: &mut Vec<u8>) {
+        if self.written == 1 {
+            mqtt::push_connect(self.name.as_bytes(), out);
+        }
+        let id = (self.written % u64::from(u16::MAX)) as u16 + 1;
+        self.as_phone(client, spot, |phone, place, time| {
+            let topic = [b"owntracks/", phone.user, b"/", phone.device].concat();
+            let mut message = Vec::with_capacity(384);
+            owntracks::push_message(phone, place, time, &mut message);
+            mqtt::push_publish(&topic, id, &message, out);
+        });
+    }
+
+    /// What a phone says of itself, its place and its time.
+    fn as_phone(&self, client: u32, spot: u8, push: impl FnOnce(Phone<'_>, (&str, &str), &[u8])) {
         let (latitude, longitude) = &self.script.spots[usize::from(spot)];
         // JSON knows neither plus signs nor leading zeros.
         let place = (latitude.trim_start_matches(['+', '0']), longitude.as_str());
@@ -211,7 +232,7 @@ impl Writer {
         push_number(client.into(), &mut device);
         push_number(self.script.base_ns / NS_PER_SECOND - PHONES_BEGAN_S + self.written, &mut time);
         let user = self.name.trim_end_matches('-').as_bytes();
-        owntracks::push_report(Phone { user, device: &device, login: None }, place, &time, out);
+        push(Phone { user, device: &device, login: None }, place, &time);
     }
 
     fn push_name(&self, client: u32, out: &mut Vec<u8>) {
@@ -293,5 +314,15 @@ mod tests {
         assert!(http.starts_with("POST /pub HTTP/1.1\r\n"), "{http}");
         assert!(http.contains("X-Limit-U: client-1700000000-3\r\nX-Limit-D: 0\r\n"), "{http}");
         assert!(http.contains("\"tst\":1690000001,"), "{http}");
+        let script = Script::new(
+            &Options { protocol: Protocol::Mqtt, ..Options::default() },
+            1_700_000_000_000_000_000,
+        );
+        let (mut writer, mut sent) = (Writer::new(&Arc::new(script), 3), Vec::new());
+        writer.push(&mut sent);
+        assert_eq!(mqtt::answer_to(&sent), [0x20, 2, 0, 0, 0x40, 2, 0, 2]);
+        sent.clear();
+        writer.push(&mut sent);
+        assert_eq!(mqtt::answer_to(&sent), [0x40, 2, 0, 3]);
     }
 }

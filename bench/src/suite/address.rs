@@ -8,6 +8,8 @@ use proxyherd::config::{Herd, Member};
 use proxyherd::proto::model::name::ServerName;
 use socket2::{Domain, Socket, Type};
 
+use crate::load::Protocol;
+
 /// The names of the default herd, in the order of their numbers in a [`Shape`].
 pub(crate) const NAMES: [&str; 5] = ["Alford", "Bolden", "Hamilton", "Parker", "Powell"];
 
@@ -73,10 +75,17 @@ impl Shape {
         Herd::new(members?, links, true).map_err(|error| io::Error::other(error.to_string()))
     }
 
-    /// A herd of this shape on free addresses, whose servers have a port for HTTP too.
-    pub(super) fn herd_with_http(&self) -> io::Result<Herd> {
+    /// A herd of this shape on free addresses, whose servers have a port for what is spoken with them.
+    pub(super) fn herd_for(&self, protocol: Protocol) -> io::Result<Herd> {
         let herd = self.herd()?;
-        let with = |member: &Member| Ok(Member { http: Some(free_address()?.into()), ..member.clone() });
+        let with = |member: &Member| {
+            let member = member.clone();
+            Ok(match protocol {
+                Protocol::Http => Member { http: Some(free_address()?.into()), ..member },
+                Protocol::Mqtt => Member { mqtt: Some(free_address()?.into()), ..member },
+                Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => member,
+            })
+        };
         let members: io::Result<Vec<Member>> = herd.members().iter().map(with).collect();
         Herd::new(members?, herd.links().to_vec(), true).map_err(|error| io::Error::other(error.to_string()))
     }

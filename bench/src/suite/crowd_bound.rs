@@ -1,7 +1,10 @@
 //! What a crowd may cost a server at most, where that has a bound of its own.
 
+use std::collections::BTreeMap;
+
 use super::results::Figures;
 use crate::abusive_clients::behaviour::Behaviour;
+use crate::abusive_clients::count::Count;
 
 /// What clients with long names may take, and what the server may take besides: connections, and the journal's buffers.
 pub(super) const NAMES_MIB: u64 = 64;
@@ -16,6 +19,18 @@ const NEIGHBOUR_SECONDS_MAX: f64 = 2.0;
 /// What the log may grow by: a thousand lines about connections and the warnings of a minute are less, and history is
 /// rotated away only by the 512 MiB that the log keeps by default.
 const LOG_MIB_MAX: f64 = 1.0;
+
+/// What a subscriber of MQTT may take that reads nothing: its thread, and what is told at once, some 64 places.
+const DEAF_KIB_MAX: f64 = 96.0;
+
+/// What half a packet may take: a thread, and the room for what has come.
+const HALF_KIB_MAX: f64 = 48.0;
+
+/// What a packet may take whose last byte does not come: a thread, and twice the packet.
+const GIANT_KIB_MAX: f64 = 192.0;
+
+/// How soon a fresh phone must be acknowledged beside ten thousand that come back.
+const PHONE_SECONDS_MAX: f64 = 1.0;
 
 /// A figure and the most that it may be.
 pub(super) struct Bound {
@@ -33,6 +48,10 @@ impl Bound {
             Behaviour::Strangers => ("neighbour_seconds_max", NEIGHBOUR_SECONDS_MAX, "s for a neighbour"),
             Behaviour::Rubbish => ("log_mib", LOG_MIB_MAX, "MiB of log"),
             Behaviour::Paid => ("paid_calls", PAID_CALLS_MAX, "paid calls"),
+            Behaviour::MqttDeaf => ("kib_per_member", DEAF_KIB_MAX, "KiB for each"),
+            Behaviour::MqttHalf => ("kib_per_member", HALF_KIB_MAX, "KiB for each"),
+            Behaviour::MqttGiant => ("kib_per_member", GIANT_KIB_MAX, "KiB for each"),
+            Behaviour::MqttStorm => ("fresh_max_seconds", PHONE_SECONDS_MAX, "s for a fresh phone"),
             Behaviour::Drip
             | Behaviour::Endless
             | Behaviour::Deaf
@@ -62,6 +81,15 @@ impl Bound {
         let digits = if self.most.fract() == 0.0 && self.most > 10.0 { 0 } else { 3 };
         format!("{figure:.digits$} of {} {}", self.most, self.words)
     }
+}
+
+/// What was acknowledged to phones after an outage, and is not known.
+pub(super) fn lost(behaviour: Behaviour, count: &Count, counters: &BTreeMap<String, u64>) -> Option<String> {
+    // The first answer to each says that it is let in.
+    let acknowledged = count.right.saturating_sub(count.connected);
+    let known: u64 = ["applied", "outdated"].iter().filter_map(|name| counters.get(*name)).sum();
+    (behaviour == Behaviour::MqttStorm && known < acknowledged)
+        .then(|| format!("{acknowledged} were acknowledged, and {known} are known"))
 }
 
 #[cfg(test)]

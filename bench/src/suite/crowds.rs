@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::address::{ALONE, ONE_OF_TWO};
 use super::bench::Bench;
-use super::crowd_bound::{Bound, NAMES_MIB};
+use super::crowd_bound::{Bound, NAMES_MIB, lost};
 use super::limits::connections_max;
 use super::options::Name;
 use super::results::{Figures, Record, label, point};
@@ -144,6 +144,10 @@ fn plans(bench: &Bench<'_>) -> Vec<Plan> {
         ),
         plan(Behaviour::Rubbish, size / BUSY_SHARE, seconds(3, 10), &[]),
         plan(Behaviour::Paid, ASKERS, seconds(5, 17), &["--places", "google-legacy"]),
+        plan(Behaviour::MqttDeaf, size, seconds(5, 25), &reply_time),
+        plan(Behaviour::MqttHalf, size, seconds(5, 25), &line_time),
+        plan(Behaviour::MqttGiant, size / BUSY_SHARE, seconds(3, 10), &[]),
+        plan(Behaviour::MqttStorm, size, seconds(5, 30), &[]),
     ];
     plans.retain(|plan| bench.wants(plan.behaviour));
     plans
@@ -203,6 +207,7 @@ impl Plan {
         paid_calls: impl FnOnce() -> Option<u64>,
     ) -> Result<(Figures, Verdict), String> {
         let shape = if self.behaviour.is_at_peer_port() { ONE_OF_TWO } else { ALONE };
+        let variant = if self.behaviour.is_of_mqtt() { &variant.at_mqtt() } else { variant };
         let servers = bench.start(variant, Start { shape, extra, cpu: None })?;
         let sight = self.stand_by(&servers)?;
         let last = look(servers.pids()[0]).ok_or("the server has ended")?;
@@ -221,16 +226,19 @@ impl Plan {
     fn stand_by(&self, servers: &Servers) -> Result<Sight, String> {
         let (pid, members) = (servers.pids()[0], servers.herd.members());
         let server = &members[0];
-        let [client, peer] = [&server.client, &server.peer].map(|it| it.resolve().map_err(|e| e.to_string()));
-        let (client, peer) = (client?, peer?);
-        let crowded = if self.behaviour.is_at_peer_port() { peer } else { client };
+        let crowded = match &server.mqtt {
+            Some(mqtt) => mqtt,
+            None if self.behaviour.is_at_peer_port() => &server.peer,
+            None => &server.client,
+        };
+        let crowded = crowded.resolve().map_err(|error| error.to_string())?;
         let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             let looks = scope.spawn(move || watch(pid, is_over));
             let neighbour =
                 members.get(1).map(|other| scope.spawn(|| neighbour::visits(server, other, is_over)));
             let dropped = Dropped::look();
-            let (sight, probes) = probe::beside(client, || {
+            let (sight, probes) = probe::beside(server, || {
                 thread::sleep(ALONE_FOR);
                 let crowd_ns = clock::monotonic_ns();
                 let crowd = FleetProcess::gather(self.behaviour, self.size, crowded)?;
@@ -307,6 +315,12 @@ impl Plan {
         }
         let grown_mib = (figures["rss_peak_kib"] - figures["rss_before_kib"]) / 1024.0;
         figures.insert("grown_mib".to_owned(), grown_mib);
+        figures.insert("kib_per_member".to_owned(), grown_mib * 1024.0 / f64::from(self.size));
+        figures.insert(
+            "fresh_max_seconds".to_owned(),
+            figures.get("fresh_max_us").copied().unwrap_or(0.0) / 1e6,
+        );
+        verdict.failed.extend(lost(self.behaviour, count, counters));
         // A visit that began before the crowd came may last until it is there.
         let met = neighbour.iter().filter(|visit| visit.began_ns + visit.took_ns >= *crowd_ns);
         if let Some(longest_ns) = met.map(|visit| visit.took_ns).max() {

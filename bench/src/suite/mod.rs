@@ -32,6 +32,7 @@ mod idle;
 mod limits;
 mod line;
 mod memory;
+mod mqtt;
 mod open;
 mod paired_run;
 mod places;
@@ -72,6 +73,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Durability => settings::durability(&mut bench)?,
             Name::Line => line::run(&mut bench)?,
             Name::Http => http::run(&mut bench)?,
+            Name::Mqtt => mqtt::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
             // They stand for several.
             Name::Quick | Name::Full => {}

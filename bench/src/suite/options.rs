@@ -34,6 +34,8 @@ pub enum Name {
     Line,
     /// The door of HTTP against hyper: requests a second, instructions of one, and a question by place.
     Http,
+    /// The door of MQTT against mosquitto: messages a second, fan-out, and memory.
+    Mqtt,
     /// Abusive clients, and what a probe notices of them.
     Crowds,
     /// All suites but the crowds and the instructions in a small form, under three minutes.

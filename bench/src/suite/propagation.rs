@@ -56,6 +56,14 @@ impl Conversation {
         Ok(&self.reply)
     }
 
+    /// Sends bytes and returns so many that come back.
+    pub(crate) fn exchange(&mut self, bytes: &[u8], count: usize) -> io::Result<&[u8]> {
+        self.socket.write_all(bytes)?;
+        self.reply.resize(count, 0);
+        self.socket.read_exact(&mut self.reply)?;
+        Ok(&self.reply)
+    }
+
     /// Reports a client as seen now, and returns when that was sent.
     pub(crate) fn report(&mut self, client: &str) -> io::Result<u64> {
         let line = report(client, clock::wall_ns());

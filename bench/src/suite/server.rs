@@ -54,10 +54,7 @@ impl Servers {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = scratch.join(format!("{}-{}-{number}", variant.name, std::process::id()));
         let unwritable = |error: io::Error| format!("cannot write {}: {error}", folder.display());
-        let herd = match variant.protocol {
-            Protocol::Http => start.shape.herd_with_http(),
-            Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => start.shape.herd(),
-        };
+        let herd = start.shape.herd_for(variant.protocol);
         let herd = herd.map_err(|error| format!("no free addresses: {error}"))?;
         fs::create_dir_all(&folder).map_err(unwritable)?;
         let herd_file = folder.join("herd.toml");
@@ -91,8 +88,12 @@ impl Servers {
     /// Options that drive the server with this number, and watch it.
     pub(super) fn options(&self, at: usize, variant: &Variant) -> Options {
         let member = &self.herd.members()[at];
-        let target =
-            member.http.as_ref().filter(|_| variant.protocol == Protocol::Http).unwrap_or(&member.client);
+        let door = match variant.protocol {
+            Protocol::Http => member.http.as_ref(),
+            Protocol::Mqtt => member.mqtt.as_ref(),
+            Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => None,
+        };
+        let target = door.unwrap_or(&member.client);
         Options {
             target: target.to_string(),
             protocol: variant.protocol,

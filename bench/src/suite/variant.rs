@@ -66,6 +66,11 @@ struct FieldVariant {
     version: Vec<String>,
 }
 
+/// Starts mosquitto without persistence and without a log, for as many clients as come; its host, its port and its file
+/// follow. It keeps the user, because it would lose the bond to who has started it with that.
+const MOSQUITTO: &str = "printf 'listener %s %s\\nallow_anonymous true\\npersistence false\\nlog_type error\\n\
+     set_tcp_nodelay true\\nuser root\\n' \"$1\" \"$0\" >\"$2\" && exec mosquitto -c \"$2\"";
+
 /// The file, in the root of the project, that names the servers of other makers.
 const FIELD_FILE: &str = "bench/field/variants.toml";
 
@@ -110,19 +115,27 @@ impl Variant {
                 let neighbours = herd.neighbours(&member.name).into_iter();
                 let neighbours: Vec<String> =
                     neighbours.map(|it| format!("{}={}", it.name, it.client)).collect();
-                let address = member.client.literal();
+                let at = member.mqtt.as_ref().unwrap_or(&member.client);
+                let address = at.literal();
+                let folder = herd_file.parent().unwrap_or(Path::new("."));
                 let fill = |word: &String| match word.as_str() {
                     "{neighbours}" => neighbours.clone(),
                     word => vec![
                         word.replace("{name}", member.name.as_str())
                             .replace("{client}", &member.client.to_string())
+                            .replace("{folder}", &folder.display().to_string())
                             .replace("{host}", &address.map(|it| it.ip().to_string()).unwrap_or_default())
-                            .replace("{port}", &member.client.port().to_string()),
+                            .replace("{port}", &at.port().to_string()),
                     ],
                 };
                 words.iter().flat_map(fill).collect()
             }
         }
+    }
+
+    /// The variant at the door of MQTT.
+    pub(super) fn at_mqtt(&self) -> Variant {
+        Variant { protocol: Protocol::Mqtt, ..self.clone() }
     }
 
     /// The version of what it is made with; empty for what is of this project.
@@ -174,6 +187,27 @@ pub(super) fn of_http(programs: &Path) -> (Vec<Variant>, Vec<(String, String)>) 
     let (ready, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|variant| variant.missing().is_none());
     let why = |variant: Variant| Some((variant.name.clone(), variant.missing()?));
     (ready, missing.into_iter().filter_map(why).collect())
+}
+
+/// The servers at the door of MQTT, that of this project first, and why mosquitto is not among them if it is missing.
+pub(super) fn of_mqtt(programs: &Path) -> (Vec<Variant>, Vec<(String, String)>) {
+    let variant = |name: &str, launch: Launch, version: &[&str]| {
+        let version = version.iter().map(ToString::to_string).collect();
+        Variant { name: name.to_owned(), protocol: Protocol::Mqtt, launch, able: Able::default(), version }
+    };
+    let ours = Launch::Ours { program: programs.join("proxyherd"), before: vec!["serve"], after: Vec::new() };
+    let mosquitto = ["sh", "-c", MOSQUITTO, "{host}", "{port}", "{folder}/mosquitto.conf"];
+    let mosquitto = Launch::Template(mosquitto.map(str::to_owned).to_vec());
+    let all = [variant("threads", ours, &[]), variant("mosquitto", mosquitto, &["mosquitto", "-h"])];
+    let why = |variant: &Variant| match variant.missing() {
+        None if variant.name == "mosquitto" && !is_program(Path::new("mosquitto")) => {
+            Some("it is not installed (Debian: apt-get install mosquitto)".to_owned())
+        }
+        why => why,
+    };
+    let (ready, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|variant| why(variant).is_none());
+    let missing = missing.into_iter().filter_map(|variant| Some((variant.name.clone(), why(&variant)?)));
+    (ready, missing.collect())
 }
 
 fn ours(programs: &Path) -> Vec<Variant> {

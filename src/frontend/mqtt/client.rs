@@ -165,13 +165,9 @@ impl<'a> Client<'a> {
                 push_acknowledgement(Acknowledgement::PubComp, id, self.version, reason::SUCCESS, out);
             }
             Packet::Subscribe(id, filters) => {
-                if self.subscriber.is_none() {
-                    self.subscriber = Subscriber::new(self.shared, &self.asker);
-                }
-                let subscriber = &mut self.subscriber;
-                let mut subscribe =
-                    |filter| subscriber.as_mut().map_or(reason::QUOTA, |it| it.subscribe(filter));
-                let codes: Vec<u8> = filters.iter().map(&mut subscribe).collect();
+                let new = || Subscriber::new(self.shared, &self.asker);
+                let subscriber = self.subscriber.get_or_insert_with(new);
+                let codes: Vec<u8> = filters.iter().map(|filter| subscriber.subscribe(filter)).collect();
                 push_sub_ack(id, self.version, &codes, out);
                 self.drop_empty_subscriber();
             }
@@ -199,10 +195,6 @@ impl<'a> Client<'a> {
     pub(super) fn tell(&mut self, out: &mut Vec<u8>) -> Option<Told> {
         let Client { asker, teller, subscriber, .. } = self;
         subscriber.as_mut().map(|subscriber| subscriber.tell(asker, teller, out))
-    }
-
-    pub(super) fn subscriber(&mut self) -> Option<&mut Subscriber<'a>> {
-        self.subscriber.as_mut()
     }
 
     fn drop_empty_subscriber(&mut self) {

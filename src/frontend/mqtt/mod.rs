@@ -19,7 +19,7 @@ use socket2::SockRef;
 
 use self::client::{After, Client};
 use self::input::Input;
-use self::subscriber::{Subscriber, Told};
+use self::subscriber::Told;
 use super::connection::Shared;
 use super::protocol::Protocol;
 use crate::member::conversation::Remote;
@@ -221,13 +221,12 @@ impl Connection<'_> {
         let gives_way_by = (!self.may_give_way).then(|| self.heard + limits.idle_time_when_full);
         let told_by = match told {
             Some(Told::Until(until)) => Some(until),
-            Some(Told::More | Told::Acknowledgement | Told::Bell) | None => None,
+            Some(Told::More | Told::Acknowledgement | Told::Bell(_)) | None => None,
         };
         let all = [packet_by, greets_by, silent_by, gives_way_by, told_by];
         let by = all.into_iter().flatten().min().unwrap_or_else(|| clock::deadline(WAIT_MAX));
-        let mut subscriber = self.client.as_mut().and_then(Client::subscriber);
-        let bell = match told {
-            Some(Told::Bell) => subscriber.as_ref().map(|it| it.bell().as_fd()),
+        let bell = match &told {
+            Some(Told::Bell(bell)) => Some(bell.as_fd()),
             Some(Told::More | Told::Acknowledgement | Told::Until(_)) | None => None,
         };
         // While nothing of it is under way it may be sent to another server: a drain ends it, and says so.
@@ -235,11 +234,7 @@ impl Connection<'_> {
         let woken = self.deadlines.wait(bell, by)?;
         drop(resting);
         match woken {
-            Woken::Bytes => return Ok(None),
-            Woken::Bell => {
-                subscriber.iter_mut().for_each(|it| Subscriber::rung(it));
-                return Ok(None);
-            }
+            Woken::Bytes | Woken::Bell => return Ok(None),
             Woken::Late => {}
         }
         let now = clock::instant();

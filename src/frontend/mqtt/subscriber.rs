@@ -13,7 +13,7 @@ use crate::frontend::http::access::Asker;
 use crate::frontend::relay::Relay;
 use crate::member::located::Located;
 use crate::member::watch::{Event, Looked, Wants, Watch};
-use crate::member::watchers::Hung;
+use crate::member::watchers::Listener;
 use crate::os::bell::Bell;
 use crate::os::clock;
 use crate::proto::http::phones::friends;
@@ -29,8 +29,7 @@ const INFO: &str = "info";
 /// A client's subscriptions.
 pub(super) struct Subscriber<'a> {
     shared: Shared<'a>,
-    bell: Arc<Bell>,
-    _hung: Hung<'a>,
+    _listener: Listener<'a>,
     filters: Vec<Filter>,
     /// What changes.
     live: Watch,
@@ -42,6 +41,8 @@ pub(super) struct Subscriber<'a> {
     waiting: Vec<Filter>,
     /// Who the client was, until it has been told what it may not see any more.
     before: Option<Asker>,
+    /// How often watchers had been woken before the last look.
+    woken: u64,
     next: Next,
     /// Until then it does not look again.
     rests_until: Instant,
@@ -73,39 +74,28 @@ pub(super) enum Told {
     /// The client's acknowledgements.
     Acknowledgement,
     /// The bell.
-    Bell,
+    Bell(Arc<Bell>),
     /// A moment.
     Until(Instant),
 }
 
 impl<'a> Subscriber<'a> {
-    /// No filters yet; `None` if there is no descriptor for its bell.
-    pub(super) fn new(shared: Shared<'a>, asker: &Asker) -> Option<Subscriber<'a>> {
-        let bell = Arc::new(Bell::new().ok()?);
-        Some(Subscriber {
+    /// No filters yet.
+    pub(super) fn new(shared: Shared<'a>, asker: &Asker) -> Subscriber<'a> {
+        Subscriber {
             shared,
-            _hung: shared.watchers.hang(Arc::clone(&bell)),
-            bell,
+            _listener: shared.watchers.listen(),
             filters: Vec::new(),
             live: Watch::from_now(shared.member, shared.finder, &|client| asker.may_see(client)),
             heard: shared.sessions.relay.as_ref().map_or(0, Relay::position),
             scan: None,
             waiting: Vec::new(),
             before: None,
+            woken: 0,
             next: Next::Look,
             rests_until: clock::instant(),
             events: Vec::new(),
-        })
-    }
-
-    pub(super) fn bell(&self) -> &Bell {
-        &self.bell
-    }
-
-    /// The bell has rung.
-    pub(super) fn rung(&mut self) {
-        self.bell.silence();
-        self.next = Next::Look;
+        }
     }
 
     /// Whether there are no filters.
@@ -171,13 +161,17 @@ impl<'a> Subscriber<'a> {
             self.tell_scanned(asker, teller, records_max, out);
             return Told::More;
         }
-        match self.next {
-            Next::Listen => return Told::Bell,
-            Next::Look if clock::instant() < self.rests_until => return Told::Until(self.rests_until),
-            Next::Look => {}
+        if let Next::Listen = self.next
+            && let Some(bell) = self.shared.watchers.bell(self.woken)
+        {
+            return Told::Bell(bell);
+        }
+        self.next = Next::Look;
+        if clock::instant() < self.rests_until {
+            return Told::Until(self.rests_until);
         }
         // Before the look, so that no change is missed.
-        self.bell.listen();
+        self.woken = self.shared.watchers.woken();
         // No more than half of it, so that a flood of messages delays places and does not keep them back.
         let is_all_relayed = self.tell_relayed(asker, teller, records_max.div_ceil(2), out);
         match self.messages_max(teller) {
@@ -262,7 +256,9 @@ impl<'a> Subscriber<'a> {
         }
         self.next = Next::Listen;
         self.rests_until = clock::deadline(shared.watchers.rest());
-        Told::Bell
+        // The bell is not held while one is told something, because that may take long.
+        let bell = if out.is_empty() { shared.watchers.bell(self.woken) } else { None };
+        bell.map_or(Told::More, Told::Bell)
     }
 
     fn tell_scanned(&mut self, asker: &Asker, teller: &mut Teller, records_max: usize, out: &mut Vec<u8>) {

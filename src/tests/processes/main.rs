@@ -17,6 +17,7 @@ mod limits;
 mod log;
 mod map;
 mod mqtt;
+mod mqtt_paho;
 mod names;
 mod programs;
 mod proxies;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::free_address::free_address;
 use crate::programs::{Running, program};
@@ -102,9 +103,10 @@ fn mosquitto_publishes_at_one_server_and_is_told_at_the_other() {
 struct Phone(TcpStream);
 
 impl Phone {
-    fn at(address: SocketAddr) -> Option<Phone> {
+    fn at(address: SocketAddr, id: u8) -> Option<Phone> {
         let mut socket = TcpStream::connect(address).ok()?;
-        socket.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01p").ok()?;
+        socket.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01").ok()?;
+        socket.write_all(&[id]).ok()?;
         let mut answer = [0; 4];
         socket.read_exact(&mut answer).ok()?;
         (answer == [0x20, 2, 0, 0]).then_some(Phone(socket))
@@ -139,7 +141,7 @@ fn what_is_acknowledged_survives_a_server_that_is_killed() {
         herd.start_one("Alford");
         std::thread::scope(|scope| {
             let publishes = scope.spawn(|| {
-                let mut phone = Phone::at(mqtt[0]).unwrap();
+                let mut phone = Phone::at(mqtt[0], b'p').unwrap();
                 let mut taken = Vec::new();
                 loop {
                     let count = phone.publish(next, 20);
@@ -167,4 +169,77 @@ fn what_is_acknowledged_survives_a_server_that_is_killed() {
         while !crate::real::line(&mut near).is_empty() {}
     }
     assert!(acknowledged.len() >= 400);
+}
+
+/// How many places must be acknowledged; more if this variable says so.
+const ACKNOWLEDGED: u64 = 2_000;
+const ACKNOWLEDGED_VARIABLE: &str = "PROXYHERD_MQTT_ACKNOWLEDGED";
+
+/// The places that a phone publishes at once.
+const AT_ONCE: u64 = 20;
+
+/// Publishes until so many have been acknowledged to all phones, at the other server whenever one is gone. What was not
+/// acknowledged is published again.
+fn publishes(number: u8, mqtt: [SocketAddr; 2], next: &AtomicU64, acknowledged: &AtomicU64, most: u64) {
+    let (mut phone, mut at) = (None, usize::from(number) % 2);
+    while acknowledged.load(Ordering::SeqCst) < most {
+        let (from, mut done) = (next.fetch_add(AT_ONCE, Ordering::SeqCst), 0);
+        while done < AT_ONCE {
+            let Some(mut connected) = phone.take().or_else(|| Phone::at(mqtt[at], b'a' + number)) else {
+                at = 1 - at;
+                std::thread::yield_now();
+                continue;
+            };
+            let count = connected.publish(from + done, AT_ONCE - done);
+            done += count;
+            acknowledged.fetch_add(count, Ordering::SeqCst);
+            match done == AT_ONCE {
+                true => phone = Some(connected),
+                false => at = 1 - at,
+            }
+        }
+    }
+}
+
+#[test]
+fn phones_fail_over_to_another_server_and_nothing_acknowledged_is_lost() {
+    let most = std::env::var(ACKNOWLEDGED_VARIABLE).ok().and_then(|text| text.parse().ok());
+    let most: u64 = most.unwrap_or(ACKNOWLEDGED);
+    let (mut herd, mqtt) = herd();
+    let names = ["Alford", "Bolden"];
+    names.iter().for_each(|name| herd.start_one(name));
+    let (next, acknowledged) = (&AtomicU64::new(0), &AtomicU64::new(0));
+    let mut kills = 0;
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            scope.spawn(move || publishes(number, mqtt, next, acknowledged, most));
+        }
+        let more = |count: u64| {
+            let goal = (acknowledged.load(Ordering::SeqCst) + count).min(most);
+            eventually("more are acknowledged", || {
+                (acknowledged.load(Ordering::SeqCst) >= goal).then_some(())
+            });
+        };
+        while acknowledged.load(Ordering::SeqCst) < most {
+            let name = names[kills % 2];
+            more(most / 20);
+            herd.kill_one(name);
+            kills += 1;
+            // The other one takes all of them.
+            more(most / 20);
+            herd.start_one(name);
+        }
+    });
+    assert!(kills >= 4, "{kills}");
+    let mut talks = names.map(|name| herd.client(name));
+    // Every batch that was begun was acknowledged in the end.
+    for at in 0..next.load(Ordering::SeqCst) {
+        let near = &mut talks[at as usize % 2];
+        eventually("what was acknowledged is known", || {
+            let is_known = ask(near, &format!("WHATSAT p/{at} 1 1")).starts_with("AT ");
+            while is_known && !crate::real::line(near).is_empty() {}
+            is_known.then_some(())
+        });
+    }
+    crate::real::note(format_args!("{} acknowledged, {kills} kills", acknowledged.load(Ordering::SeqCst)));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::process::Signal;
@@ -12,12 +12,21 @@ use crate::free_address::free_address;
 use crate::real::{RealHerd, eventually, note};
 
 /// Whether a program is there; if not, the test says so and is over.
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let is_there = Command::new(program).arg("--version").output().is_ok();
     if !is_there {
         note(format_args!("skipped: it takes {program} (Debian: apt-get install {program})"));
     }
     is_there
+}
+
+/// Makes a certificate and its key as `OPERATING.md` has it.
+pub(crate) fn make_pair(cert: &Path, key: &Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    openssl.args(["-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+    let made = openssl.arg("-keyout").arg(key).arg("-out").arg(cert).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// One server with ports for TLS.
@@ -49,11 +58,7 @@ impl Secured {
 
     fn make_pair(&self, cert: &str, key: &str) {
         let [cert, key] = [cert, key].map(|file| self.herd.path(file));
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
-        openssl.args(["-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
-        let made = openssl.arg("-keyout").arg(&key).arg("-out").arg(&cert).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        make_pair(&cert, &key);
     }
 
     fn cert(&self) -> PathBuf {
