@@ -51,6 +51,7 @@
 //! A message of MQTT goes the way of a request: [`frontend::mqtt`] reads it with [`proto::mqtt::decode`], makes points
 //! of it as HTTP does, and acknowledges it when [`member::Member::report`] has made them durable. A subscriber follows
 //! the change log as a stream does ([`member::watch`]), and waits for its socket and a bell ([`os::bell`]) at once.
+//! What is no place is passed on through one ring ([`frontend::relay`]), if that is asked for.
 //!
 //! The files of the map page, in `frontend/page`, are compressed by `src/build.rs` and sent by [`frontend::page`]. All
 //! that they show they ask for, as any program does.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Finds redis-server and memcached, the reference points, and installs Debian's packages where that is allowed.
-# What cannot be had is named in a sentence and skipped. Nothing is left running, and nothing behind but the packages.
+# Finds redis-server, memcached and mosquitto, the reference points, and installs Debian's packages where that is
+# allowed. What cannot be had is named in a sentence and skipped. Nothing is left running, and nothing behind but the
+# packages.
 #
 #     bench/field/redis_memcached.sh
 set -euo pipefail
@@ -24,7 +25,7 @@ install_quietly() {
 }
 
 missing=()
-for server in redis-server memcached; do
+for server in redis-server memcached mosquitto; do
     command -v "$server" > /dev/null || missing+=("$server")
 done
 if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get > /dev/null; then
@@ -40,4 +41,9 @@ if command -v memcached > /dev/null; then
     echo "memcached: ready, $(memcached -V)."
 else
     echo "memcached: skipped, memcached is missing (Debian: apt-get install memcached)."
+fi
+if command -v mosquitto > /dev/null; then
+    echo "mosquitto: ready, $(mosquitto -h | grep -o -m 1 'version [0-9.]*')."
+else
+    echo "mosquitto: skipped, mosquitto is missing (Debian: apt-get install mosquitto)."
 fi

@@ -219,6 +219,20 @@ impl<'a> Deadlines<'a> {
         }
     }
 
+    /// Waits in a read for bytes, no longer than this. The wait should be the same most times, because to change it is
+    /// a system call. `None` if nothing has come, or what is TLS's alone.
+    ///
+    /// # Errors
+    /// What the system says of the stream.
+    pub fn read_within(&mut self, space: &mut [u8], wait: Duration) -> io::Result<Option<Received>> {
+        self.wait_in_reads(Some(wait))?;
+        match self.read_once(space) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Some(Received::Cut)),
+            read => Ok(read?.map(Received::Bytes)),
+        }
+    }
+
     /// Waits for bytes, for a bell if there is one, or until then.
     ///
     /// # Errors
@@ -247,6 +261,12 @@ impl<'a> Deadlines<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether a read that left room in its space has left nothing to be read either. Where TLS is spoken it says
+    /// nothing.
+    pub fn is_drained_by_short_reads(&self) -> bool {
+        self.tls.is_none()
     }
 
     /// Whether a part of a record of TLS has come.

@@ -44,12 +44,13 @@ const ASKERS: u32 = 40;
 const PLACES_DELAY: Duration = Duration::from_millis(10);
 
 /// How the names begin of the server's counters of refused and cut off clients.
-const REASONS: [&str; 5] = [
+const REASONS: [&str; 6] = [
     "server_over_",
     "server_out_of_",
     "server_turned_away",
     "server_idle_displaced",
     "server_unauthenticated_displaced",
+    "server_mqtt_refused",
 ];
 
 const TITLES: [&str; 10] = [

@@ -198,7 +198,10 @@ pub(super) fn of_mqtt(programs: &Path) -> (Vec<Variant>, Vec<(String, String)>) 
     let ours = Launch::Ours { program: programs.join("proxyherd"), before: vec!["serve"], after: Vec::new() };
     let mosquitto = ["sh", "-c", MOSQUITTO, "{host}", "{port}", "{folder}/mosquitto.conf"];
     let mosquitto = Launch::Template(mosquitto.map(str::to_owned).to_vec());
-    let all = [variant("threads", ours, &[]), variant("mosquitto", mosquitto, &["mosquitto", "-h"])];
+    let all = [
+        variant("threads", ours, &[]),
+        variant("mosquitto", mosquitto, &["sh", "-c", "mosquitto -h | head -n 1"]),
+    ];
     let why = |variant: &Variant| match variant.missing() {
         None if variant.name == "mosquitto" && !is_program(Path::new("mosquitto")) => {
             Some("it is not installed (Debian: apt-get install mosquitto)".to_owned())

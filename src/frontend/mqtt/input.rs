@@ -32,6 +32,11 @@ impl Input {
         &mut self.buffer[self.end..]
     }
 
+    /// The length of that room.
+    pub(super) fn room(&self) -> usize {
+        self.buffer.len() - self.end
+    }
+
     /// So many bytes have come.
     pub(super) fn filled(&mut self, count: usize) {
         self.end += count;

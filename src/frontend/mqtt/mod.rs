@@ -53,6 +53,8 @@ struct Connection<'a> {
     deadlines: Deadlines<'a>,
     bounds: Bounds,
     input: Input,
+    /// Whether nothing has come since the last read: to look for it is a system call.
+    is_drained: bool,
     /// The room for a packet that is coming.
     held: Held<'a>,
     out: Vec<u8>,
@@ -64,6 +66,16 @@ struct Connection<'a> {
     /// When the packet of which a part has come must be whole.
     packet_by: Option<Instant>,
     may_give_way: bool,
+}
+
+/// What came of waiting.
+enum Waited {
+    /// It is time to look again.
+    Again,
+    /// Bytes, or the end of the stream.
+    Read(Received),
+    /// Nothing in time: the connection ends for this reason.
+    Late(u8),
 }
 
 /// Serves a client until either side ends the connection.
@@ -91,6 +103,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
             filters_max: limits.mqtt_filters_max as usize,
         },
         input: Input::default(),
+        is_drained: false,
         held: shared.gate.bodies.hold(),
         out: Vec::new(),
         client: None,
@@ -106,19 +119,29 @@ impl Connection<'_> {
     fn run(mut self) -> io::Result<()> {
         loop {
             let Some(told) = self.tell()? else { return self.close(reason::NOT_AUTHORISED) };
-            match self.deadlines.read_now(self.input.space())? {
-                Some(Received::Bytes(0) | Received::Cut) => return self.ended(),
-                Some(Received::Bytes(count)) => match self.received(count)? {
-                    After::GoOn => continue,
-                    After::Gone => return Ok(()),
-                    After::Close(why) => return self.close(why),
-                },
-                Some(Received::Idle | Received::TimedOut(_)) | None => {}
+            let has_more = matches!(told, Some(Told::More));
+            let mut read = None;
+            if has_more || !self.is_drained {
+                read = self.deadlines.read_now(self.input.space())?;
             }
-            if !matches!(told, Some(Told::More))
-                && let Some(why) = self.wait(told)?
-            {
-                return self.close(why);
+            self.is_drained = false;
+            if read.is_none() && !has_more {
+                match self.wait(told)? {
+                    Waited::Again => continue,
+                    Waited::Read(received) => read = Some(received),
+                    Waited::Late(why) => return self.close(why),
+                }
+            }
+            let count = match read {
+                Some(Received::Bytes(0) | Received::Cut) => return self.ended(),
+                Some(Received::Bytes(count)) => count,
+                Some(Received::Idle | Received::TimedOut(_)) | None => continue,
+            };
+            self.is_drained = count < self.input.room() && self.deadlines.is_drained_by_short_reads();
+            match self.received(count)? {
+                After::GoOn => {}
+                After::Gone => return Ok(()),
+                After::Close(why) => return self.close(why),
             }
         }
     }
@@ -205,8 +228,8 @@ impl Connection<'_> {
         After::Close(error.reason())
     }
 
-    /// Waits for whatever comes next. Returns why the connection ends, if nothing did in time.
-    fn wait(&mut self, told: Option<Told>) -> io::Result<Option<u8>> {
+    /// Waits for whatever comes next.
+    fn wait(&mut self, told: Option<Told>) -> io::Result<Waited> {
         let limits = &self.shared.gate.limits;
         let is_mid_packet = !self.input.held().is_empty() || self.deadlines.is_mid_record();
         let packet_by =
@@ -231,12 +254,20 @@ impl Connection<'_> {
         };
         // While nothing of it is under way it may be sent to another server: a drain ends it, and says so.
         let resting = (!is_mid_packet).then(|| self.shared.gate.resting.register(self.stream));
-        let woken = self.deadlines.wait(bell, by)?;
-        drop(resting);
-        match woken {
-            Woken::Bytes | Woken::Bell => return Ok(None),
-            Woken::Late => {}
+        if told.is_none() && !is_mid_packet && self.client.is_some() {
+            // Nothing but bytes can come, so the read itself waits: one system call in place of two.
+            let left = by.saturating_duration_since(clock::instant());
+            let left = Duration::from_secs(left.as_secs().saturating_add(1));
+            if let Some(received) = self.deadlines.read_within(self.input.space(), left)? {
+                return Ok(Waited::Read(received));
+            }
+        } else {
+            match self.deadlines.wait(bell, by)? {
+                Woken::Bytes | Woken::Bell => return Ok(Waited::Again),
+                Woken::Late => {}
+            }
         }
+        drop(resting);
         let now = clock::instant();
         let is_late = |by: Option<Instant>| by.is_some_and(|by| by <= now);
         let (metrics, remote) = (&self.shared.member.metrics, self.remote);
@@ -244,18 +275,18 @@ impl Connection<'_> {
             let wait = humantime::format_duration(limits.line_time_max);
             let what = format_args!("{remote} took over {wait} for a packet");
             metrics.count_and_warn(Event::LineTime, remote.from, what);
-            return Ok(Some(reason::KEEP_ALIVE));
+            return Ok(Waited::Late(reason::KEEP_ALIVE));
         }
         if is_late(silent_by) {
             metrics.over_idle_time.add(1);
             log::debug!("{remote} has been silent for longer than it said");
-            return Ok(Some(reason::KEEP_ALIVE));
+            return Ok(Waited::Late(reason::KEEP_ALIVE));
         }
         if is_late(gives_way_by) {
             self.may_give_way = true;
             self.admitted.may_give_way(self.stream);
         }
-        Ok(None)
+        Ok(Waited::Again)
     }
 
     /// The other side sends no more, or the stream was closed from here to have the connection end.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::free_address::free_address;
 use crate::programs::{Running, program};
@@ -175,14 +175,23 @@ fn what_is_acknowledged_survives_a_server_that_is_killed() {
 const ACKNOWLEDGED: u64 = 2_000;
 const ACKNOWLEDGED_VARIABLE: &str = "PROXYHERD_MQTT_ACKNOWLEDGED";
 
+/// How often a server is killed, at least.
+const KILLS_MIN: usize = 4;
+
 /// The places that a phone publishes at once.
 const AT_ONCE: u64 = 20;
 
-/// Publishes until so many have been acknowledged to all phones, at the other server whenever one is gone. What was not
+/// Publishes until the test is over, at the other server whenever one is gone. What was not
 /// acknowledged is published again.
-fn publishes(number: u8, mqtt: [SocketAddr; 2], next: &AtomicU64, acknowledged: &AtomicU64, most: u64) {
+fn publishes(
+    number: u8,
+    mqtt: [SocketAddr; 2],
+    next: &AtomicU64,
+    acknowledged: &AtomicU64,
+    is_over: &AtomicBool,
+) {
     let (mut phone, mut at) = (None, usize::from(number) % 2);
-    while acknowledged.load(Ordering::SeqCst) < most {
+    while !is_over.load(Ordering::SeqCst) {
         let (from, mut done) = (next.fetch_add(AT_ONCE, Ordering::SeqCst), 0);
         while done < AT_ONCE {
             let Some(mut connected) = phone.take().or_else(|| Phone::at(mqtt[at], b'a' + number)) else {
@@ -208,29 +217,28 @@ fn phones_fail_over_to_another_server_and_nothing_acknowledged_is_lost() {
     let (mut herd, mqtt) = herd();
     let names = ["Alford", "Bolden"];
     names.iter().for_each(|name| herd.start_one(name));
-    let (next, acknowledged) = (&AtomicU64::new(0), &AtomicU64::new(0));
+    let (next, acknowledged, is_over) = (&AtomicU64::new(0), &AtomicU64::new(0), &AtomicBool::new(false));
     let mut kills = 0;
     std::thread::scope(|scope| {
         for number in 0..8 {
-            scope.spawn(move || publishes(number, mqtt, next, acknowledged, most));
+            scope.spawn(move || publishes(number, mqtt, next, acknowledged, is_over));
         }
-        let more = |count: u64| {
-            let goal = (acknowledged.load(Ordering::SeqCst) + count).min(most);
-            eventually("more are acknowledged", || {
-                (acknowledged.load(Ordering::SeqCst) >= goal).then_some(())
-            });
+        let count = || acknowledged.load(Ordering::SeqCst);
+        let more = || {
+            let goal = count() + most / 20;
+            eventually("more are acknowledged", || (count() >= goal).then_some(()));
         };
-        while acknowledged.load(Ordering::SeqCst) < most {
+        while kills < KILLS_MIN || count() < most {
             let name = names[kills % 2];
-            more(most / 20);
+            more();
             herd.kill_one(name);
             kills += 1;
             // The other one takes all of them.
-            more(most / 20);
+            more();
             herd.start_one(name);
         }
+        is_over.store(true, Ordering::SeqCst);
     });
-    assert!(kills >= 4, "{kills}");
     let mut talks = names.map(|name| herd.client(name));
     // Every batch that was begun was acknowledged in the end.
     for at in 0..next.load(Ordering::SeqCst) {

@@ -88,7 +88,7 @@ for at, protocol in enumerate([mqtt.MQTTv31, mqtt.MQTTv311, mqtt.MQTTv5]):
 "#;
 
 fn speaks(at: SocketAddr, ca: &Path, folder: &Path) {
-    let script = folder.join("paho.py");
+    let script = folder.join("phones.py");
     fs::write(&script, SCRIPT).unwrap();
     let mut python = Command::new(PYTHON);
     let output =
