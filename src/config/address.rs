@@ -165,7 +165,16 @@ impl ToSocketAddrs for Address {
     fn to_socket_addrs(&self) -> io::Result<vec::IntoIter<SocketAddr>> {
         let mut found: Vec<SocketAddr> = match self {
             Address::Ip(address) => vec![*address],
-            Address::Name(name, port) => (name.as_str(), *port).to_socket_addrs()?.collect(),
+            Address::Name(name, port) => {
+                let found = (name.as_str(), *port).to_socket_addrs();
+                // A dot at the end is for DNS; hosts files have names without.
+                let bare = name.strip_suffix('.');
+                let found = found.or_else(|error| match bare {
+                    Some(bare) => (bare, *port).to_socket_addrs().map_err(|_| error),
+                    None => Err(error),
+                });
+                found?.collect()
+            }
         };
         let is_known = |ip: IpAddr| !self.is_loopback() || ip.to_canonical().is_loopback();
         // What is trusted because it is of this machine must be so, whatever the hosts file says.
@@ -268,7 +277,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Address>().unwrap().is_loopback(), is_loopback, "{text}");
         }
-        let found = "localhost:7".parse::<Address>().unwrap().to_socket_addrs().unwrap();
-        assert!(found.into_iter().all(|address| address.ip().is_loopback() && address.port() == 7));
+        for text in ["localhost:7", "LOCALHOST.:7"] {
+            let mut found = text.parse::<Address>().unwrap().to_socket_addrs().unwrap();
+            assert!(found.all(|address| address.ip().is_loopback() && address.port() == 7));
+        }
     }
 }

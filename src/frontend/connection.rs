@@ -46,8 +46,6 @@ pub struct Shared<'a> {
     pub herd: &'a RwLock<Arc<Herd>>,
     /// What those share that watch clients.
     pub watchers: &'a Watchers,
-    /// The names that the herd file gives this server for HTTP.
-    pub own_names: &'a [String],
     /// What they came in by.
     pub gate: &'a Gate,
     /// The bytes that may be owed to one of them.

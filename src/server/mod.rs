@@ -155,11 +155,8 @@ impl Server {
         status::warn_of_times_ahead(&member, clock::now());
         let admin = member.wal().and_then(|_| admin_in(&config.journal.dir));
         let (stop, stopped) = bounded(1);
-        let own_names =
-            [&configured.http, &configured.https].into_iter().flatten().filter_map(|it| it.name());
         let parts = Parts {
             doors,
-            own_names: own_names.map(str::to_owned).collect(),
             sessions: Sessions::new(config.mqtt_relays),
             certificate,
             watchers: Watchers::new(limits.watchers_max()),

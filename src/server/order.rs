@@ -41,8 +41,6 @@ const LAST_WORD_WAIT_MAX: Duration = Duration::from_millis(500);
 /// What a server is made of.
 pub(super) struct Parts {
     pub(super) doors: Vec<Listening>,
-    /// The names that the herd file gives this server for HTTP.
-    pub(super) own_names: Vec<String>,
     /// The clients of MQTT that are connected.
     pub(super) sessions: Sessions,
     /// What the ports for TLS show, if there are any.
@@ -251,7 +249,6 @@ impl<'a> Serving<'a> {
             member,
             finder,
             herd,
-            own_names,
             watchers,
             gate,
             output,
@@ -268,7 +265,6 @@ impl<'a> Serving<'a> {
             member,
             finder,
             herd: &herd.current,
-            own_names,
             watchers,
             gate,
             output: *output,

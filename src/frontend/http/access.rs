@@ -73,7 +73,7 @@ impl Asker {
             }
         }
         let Some(control) = shared.access else {
-            let checked = guard::check(request, remote.from, shared.own_names);
+            let checked = guard::check(request, remote.from, |name| is_own_name(shared, name));
             return checked.map(|()| Asker::Local).map_err(|(status, why)| Response::problem(status, why));
         };
         match logins.is_empty() {
@@ -307,6 +307,14 @@ fn header_logins(field: &[u8]) -> Vec<Login<'_>> {
             vec![Login { user: Some(user), token: Cow::Owned(token.to_vec()) }]
         }
     }
+}
+
+/// Whether the herd file gives this server the name for HTTP.
+fn is_own_name(shared: Shared<'_>, name: &str) -> bool {
+    let herd = Arc::clone(&shared.herd.read());
+    let me = herd.member(shared.member.me.name.as_str());
+    let addresses = me.into_iter().flat_map(|me| [&me.http, &me.https]).flatten();
+    addresses.filter_map(|address| address.name()).any(|own| own == name)
 }
 
 #[cfg(test)]

@@ -124,7 +124,6 @@ impl Unserved {
             watchers,
             gate,
             output,
-            own_names: &[],
             legacy: &self.legacy,
             access: None,
             keys: None,
