@@ -190,7 +190,7 @@ fn wrong_herd_file_changes_nothing_and_what_needs_a_restart_is_named() {
     for (text, why) in [
         (whole[..whole.len() / 2].to_owned(), "herd.toml: "),
         (whole.replace("[\"Alford\"", "[\"Zoe\""), "names \"Zoe\", which is not a server of the herd"),
-        (String::new(), "the herd has no server"),
+        (format!("colour = 1\n{whole}"), "unknown field `colour`"),
         (part_of(&two, &["Bolden"], &[]), "has no server Alford: stop this server, or put its table back"),
     ] {
         hangup(&mut herd, &text, why);
