@@ -12,7 +12,7 @@ use super::common::{RawHerdFile, word};
 use super::limits::{RawLimits, count, size, time};
 use super::running::{
     CLIENTS_EXAMPLES, DRAIN_EXAMPLES, EXPORT_EXAMPLES, IMPORT_EXAMPLES, RawClients, RawDrain, RawExport,
-    RawImport, RawShare, RawStatus, RawWatch, SHARE_EXAMPLES, STATUS_EXAMPLES, WATCH_EXAMPLES,
+    RawImport, RawServer, RawShare, RawStatus, RawWatch, SHARE_EXAMPLES, STATUS_EXAMPLES, WATCH_EXAMPLES,
 };
 use super::token::DEVICE_DEFAULT;
 use crate::config::{
@@ -74,10 +74,14 @@ const FORGET_EXAMPLES: &str = "\
 Examples:
   proxyherd forget Alford kiwi           asks the server that runs here
   proxyherd forget Alford kiwi --data-dir /var/lib/proxyherd/Alford
+  proxyherd forget kiwi --url https://herd.example \\
+      --token-file ann.token
 
-It tells the server through the socket `admin.sock` in the folder of
-its journal (data/NAME, else run/data/NAME, where scripts/run.sh has
-it), so it is for those who may enter that folder. The server
+A server that is named alone is told through the socket `admin.sock`
+in the folder of its journal (data/NAME, else run/data/NAME, where
+scripts/run.sh has it), so that is for those who may enter the folder.
+With --url, --token-file or --ca, or without a name, it is told over
+HTTP, as by other commands, with the token of an admin. The server
 tells all others, those included that are away now. A report that
 another server takes before it knows is lost with the rest. Exit code:
 0 when it is forgotten for good, 1 when the server says that it is not.";
@@ -296,16 +300,15 @@ pub(super) struct RawClient {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(super) struct RawForget {
-    /// A server of the herd that runs on this machine.
-    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) server: RawServer,
     /// The client's name, as it was reported.
     #[arg(value_parser = word)]
     pub(super) client: String,
-    #[command(flatten)]
-    pub(super) herd: RawHerdFile,
     /// The folder of that server's journal [default: data/NAME, or else run/data/NAME].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "server", conflicts_with_all = ["url", "token_file", "ca"])]
     pub(super) data_dir: Option<PathBuf>,
 }
 

@@ -148,13 +148,16 @@ fn check_doors(member: &Member, has_users: bool) -> Result<(), ConfigError> {
     }
 }
 
-fn forget(RawForget { name, client, herd, data_dir }: RawForget) -> Result<Job, ConfigError> {
+fn forget(RawForget { server, client, data_dir }: RawForget) -> Result<Job, ConfigError> {
+    let Some((name, herd)) = server.on_this_machine() else {
+        return Ok(Job::Ask(server.checked()?, client::Command::Forget(client)));
+    };
     // Without a file the herd may still be another than the built-in one, and the folder says enough.
     if herd.path.is_some() {
-        herd.load()?.known(&name)?;
+        herd.load()?.known(name)?;
     }
     let run = env::var_os(RUN_DIR_VARIABLE).map_or_else(|| PathBuf::from(RUN_DIR), PathBuf::from);
-    let usual = || vec![data_dir_of(&name), run.join(data_dir_of(&name))];
+    let usual = || vec![data_dir_of(name), run.join(data_dir_of(name))];
     Ok(Job::Forget(data_dir.map_or_else(usual, |dir| vec![dir]), client))
 }
 

@@ -272,8 +272,15 @@ impl RawFilters {
 }
 
 impl RawServer {
+    /// The name of the server and the herd file, if nothing beside the name says that it is asked over HTTP.
+    pub(super) fn on_this_machine(&self) -> Option<(&str, &RawHerdFile)> {
+        let is_alone = self.url.is_none() && self.token_file.is_none() && self.ca.is_none();
+        let name = self.server.as_deref().filter(|name| is_alone && !name.contains(':'));
+        Some((name?, &self.herd))
+    }
+
     /// Finds the server: by its address, or by its name in the herd.
-    fn checked(self) -> Result<Server, ConfigError> {
+    pub(super) fn checked(self) -> Result<Server, ConfigError> {
         let has_herd = self.herd.path.is_some();
         let url = match (self.server, self.url) {
             (_, Some(url)) => checked_url(&url)?,

@@ -392,6 +392,8 @@ fn forget_looks_where_servers_run() {
         dirs(&format!("proxyherd forget A kiwi --herd {}", path.display()))[0],
         PathBuf::from("data/A")
     );
+    let asked = |line: &str| matches!(job(line), Ok(Job::Ask(_, Command::Forget(it))) if it == "kiwi");
+    assert!(asked("proxyherd forget kiwi") && asked("proxyherd forget Alford kiwi --token-file t"));
     let unknown =
         job(&format!("proxyherd forget Alford kiwi --herd {}", path.display())).unwrap_err().to_string();
     assert!(unknown.contains("choose one of A"), "{unknown}");

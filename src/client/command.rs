@@ -9,6 +9,7 @@ use super::conversation::{Outputs, Replies};
 use super::drain;
 use super::error::ClientError;
 use super::filters::Filters;
+use super::forget;
 use super::http::Server;
 use super::share;
 use super::status;
@@ -33,6 +34,8 @@ pub enum Command {
     Watch(Filters, bool),
     /// A link that lets others see a client for so long.
     Share(String, String),
+    /// To remove a client.
+    Forget(String),
     /// All that is stored, into a file or to standard output.
     Export(Option<PathBuf>),
     /// To take what was exported, from a file or from standard input.
@@ -68,6 +71,7 @@ impl Command {
             }
             Command::Watch(filters, json) => watch::watch(&http, filters, *json, outputs),
             Command::Share(client, time) => share::share(&http, client, time, outputs),
+            Command::Forget(client) => forget::forget(&http, client, outputs),
             Command::Export(path) => backup::export(&http, path.as_deref(), outputs),
             Command::Import(path) => backup::import(&http, path.as_deref(), outputs),
             Command::Drain(time) => drain::drain(&http, *time, outputs),

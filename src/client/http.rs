@@ -19,8 +19,8 @@ pub const URL_DEFAULT: &str = "http://127.0.0.1:12750";
 /// How long a whole answer may take: a report that waits for a slow disk has it by then.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long an answer that goes on may say nothing: a server says something every 15 s.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// How long an answer that goes on may say nothing: a server says something every 30 s.
+const SILENCE_MAX: Duration = Duration::from_secs(75);
 
 /// The most bytes of an answer: a thousand clients with all that is known of them fit.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
@@ -102,6 +102,15 @@ impl Http {
     pub fn text(&self, path: &str) -> Result<String, ClientError> {
         let call = self.authorized(self.agent.get(self.at(path)));
         self.whole(call.config().timeout_global(Some(ANSWER_TIME_MAX)).build().call())
+    }
+
+    /// Removes what is at a path.
+    ///
+    /// # Errors
+    /// Those of [`Http::get`].
+    pub fn delete(&self, path: &str) -> Result<(), ClientError> {
+        let call = self.authorized(self.agent.delete(self.at(path)));
+        self.whole(call.config().timeout_global(Some(ANSWER_TIME_MAX)).build().call()).map(drop)
     }
 
     /// Sends a value to a path, whose answer may take so long.

@@ -11,6 +11,7 @@ mod conversation;
 mod drain;
 mod error;
 mod filters;
+mod forget;
 pub mod http;
 mod owed;
 mod seen;

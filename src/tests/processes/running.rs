@@ -303,6 +303,18 @@ fn users_need_their_tokens() {
     };
     assert_eq!((seen("ann"), seen("jane")), (2, 1));
     assert_eq!(run(&herd, "export Alford --token-file ann").1.lines().count(), 3);
+    for (user, expected) in
+        [("jane", (2, "")), ("ann", (0, "FORGOT jane/phone\n")), ("ann", (0, "FORGOT jane/phone\n"))]
+    {
+        let (code, text, noted) = run(&herd, &format!("forget Alford jane/phone --token-file {user}"));
+        assert_eq!((code, &*text), expected, "{user}: {noted}");
+    }
+    let url = format!("http://{}", herd.http("Alford"));
+    let (code, text, _) = run(&herd, "forget Alford nobody --token-file ann");
+    assert_eq!((code, &*text), (1, "? nobody is not known here\n"));
+    let by_url = ["forget", "joe", "--url", &url, "--token-file", "ann"];
+    assert_eq!(herd.run(&by_url).stdout, b"FORGOT joe\n");
+    assert!(herd.log("Alford").contains("jane/phone is forgotten: ann at http "));
     let (code, text, _) = run(&herd, "drain Alford --for 5s --token-file ann");
     assert_eq!((code, &*text), (0, "drained: no client is connected any more; the server stops\n"));
     assert_eq!(herd.ended("Alford").0.code(), Some(0));
