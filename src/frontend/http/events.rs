@@ -31,9 +31,10 @@ use crate::proto::http::share::Share;
 /// How long a browser waits before it comes back, in milliseconds.
 const RETRY: &[u8] = b"retry: 2000\n\n";
 
-/// How long a stream says nothing: a write finds out whether the other side is still there, and proxies and mobile
-/// networks forget connections on which nothing comes for a minute.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a stream says nothing: a write finds out whether the other side is still there. Proxies forget connections
+/// on which nothing comes for a minute, some sooner, and half of that is soon enough: of thousands of idle streams
+/// these writes are all that takes time.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// The most clients that a stream may name: each change is compared with all of them.
 const CLIENTS_MAX: usize = 100;
@@ -132,12 +133,16 @@ impl EventStream<'_> {
             }
             out = Vec::new();
             open.pause(watchers.rest());
-            watchers.wait(woken, self.ends_by().map_or(silent_by, |end| end.min(silent_by)));
-            if silent_by <= clock::instant() {
+            loop {
+                watchers.wait(woken, self.ends_by().map_or(silent_by, |end| end.min(silent_by)));
+                if silent_by > clock::instant() {
+                    break;
+                }
                 self.push_comment(&mut out);
                 send(&out)?;
-                out.clear();
+                out = Vec::new();
                 silent_by = clock::deadline(SILENCE_MAX);
+                // Nothing has changed, so there is nothing to look for either.
             }
         }
     }

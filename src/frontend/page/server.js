@@ -3,8 +3,8 @@
 
 const TOKEN_KEY = "proxyherd-token";
 
-// A stream that says nothing for so long is dead: the server sends a comment every 15 s.
-const SILENCE_MS_MAX = 40_000;
+// A stream that says nothing for so long is dead: the server sends a comment every 30 s.
+const SILENCE_MS_MAX = 75_000;
 const WAIT_MS_FIRST = 1_000;
 const WAIT_MS_MAX = 30_000;
 // The most of a message that is not yet whole, in characters: a client is far smaller.
