@@ -113,6 +113,22 @@ function table(herd) {
   return made;
 }
 
+// Where each of the other servers shows what it sees itself: at its own address, on the path of this page. A token in
+// the path stays here.
+function others(herd) {
+  const made = element("p", {}, "What others see: ");
+  const path = location.pathname.replace(/\/t\/[^/]+\//, "/");
+  for (const { name, is_self: isSelf, http, https } of herd.servers) {
+    const address = https ?? http;
+    if (isSelf || !address) continue;
+    // One that listens on all addresses says none of them.
+    const at = address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, location.hostname);
+    const link = element("a", { href: `${https ? "https" : "http"}://${at}${path}`, "data-server": name }, name);
+    made.append(made.children.length > 0 ? ", " : "", link);
+  }
+  return made.children.length > 0 ? made : element("p", {}, "No other server says where it speaks HTTP.");
+}
+
 function say(state, words) {
   document.body.dataset.state = state;
   if (byId("state").textContent !== words) byId("state").textContent = words;
@@ -123,8 +139,13 @@ async function show() {
     if (await needsLogin()) return say("login", "Log in on the map first");
     const herd = await (await ask("v1/herd")).json();
     byId("picture").replaceChildren(picture(herd));
-    byId("words").replaceChildren(table(herd), element("p", { class: "hint" },
-      "This is what one server sees. Links between others are drawn as the herd file has them; ask those servers."));
+    // A link that has the focus stays.
+    if (byId("others").dataset.of !== JSON.stringify(herd.servers)) {
+      byId("others").dataset.of = JSON.stringify(herd.servers);
+      byId("others").replaceChildren(others(herd), element("p", { class: "hint" },
+        "This is what one server sees. Links between others are drawn as the herd file has them."));
+    }
+    byId("words").replaceChildren(table(herd));
     say("live", `As ${herd.server} sees it`);
   } catch (error) {
     const why = error.status ? error.message : "The server cannot be reached";

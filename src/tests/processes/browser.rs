@@ -48,6 +48,8 @@ impl Browser {
         let mut browser = Browser { driver, _printed: lines, agent, session };
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            // Those of tests are signed by nobody.
+            "acceptInsecureCerts": true,
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", format!("--window-size={width},{height}"),

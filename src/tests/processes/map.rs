@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 use crate::browser::{Browser, ENTER, ESCAPE, RIGHT, TAB};
+use crate::free_address::free_address;
 use crate::real::{RealHerd, ask, eventually, line, note, now};
 use crate::transcripts::run::Talk as _;
 
@@ -221,6 +222,14 @@ fn page_of_the_herd_shows_which_links_are_up() {
     browser.until("document.querySelector('[data-link=Bolden]').dataset.up === 'true'");
     browser.until("document.querySelectorAll('#picture line.up').length === 1");
     browser.picture("herd");
+    // What the other one sees is at its own address.
+    let there = format!("http://{}/herd", herd.http("Bolden"));
+    assert_eq!(browser.value("document.querySelector('[data-server=Bolden]').href"), there.as_str());
+    browser.run("document.querySelector('[data-server=Bolden]').click()");
+    browser.until("document.getElementById('state')?.textContent === 'As Bolden sees it'");
+    browser.until("document.querySelector('[data-link=Alford]').dataset.up === 'true'");
+    browser.open(&format!("http://{}/herd", herd.http("Alford")));
+    browser.until("document.querySelectorAll('#picture line.up').length === 1");
     herd.kill_one("Bolden");
     browser.until("document.querySelectorAll('#picture line.down').length === 1");
     assert_eq!(browser.errors(), [""; 0]);
@@ -305,5 +314,46 @@ fn map_of_many_clients_is_quick() {
         "{MANY} clients: first paint after {first} ms, all drawn after {whole} ms, a frame takes {median} ms"
     ));
     assert!(median < 200.0, "a frame takes {median} ms");
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn map_is_live_over_tls_below_a_base_path() {
+    let Some(browser) = Browser::start(1000, 700) else { return };
+    let options = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--http-base-path", "/where"];
+    let mut herd = RealHerd::new(&["Alford"], &[], &options);
+    let https = free_address();
+    let (names, file) = (vec!["localhost".to_owned()], herd.path("herd.toml"));
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    fs::write(herd.path("cert.pem"), cert.pem()).unwrap();
+    fs::write(herd.path("key.pem"), signing_key.serialize_pem()).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, format!("{text}https = \"{https}\"\n")).unwrap();
+    herd.start_one("Alford");
+    let mut talk = herd.client("Alford");
+    assert!(ask(&mut talk, &format!("IAMAT kiwi +34.07-118.44 {}", seconds() - 9)).starts_with("AT "));
+    assert!(ask(&mut talk, &format!("IAMAT emu -33.86+151.21 {}", seconds() - 9)).starts_with("AT "));
+    let begun = now();
+    browser.open(&format!("https://localhost:{}/where/", https.port()));
+    browser.until(&format!("{IS_LIVE} && {} && {}", is_listed("kiwi"), is_listed("emu")));
+    note(format_args!("over TLS the first clients are there after {:.1} s", begun.elapsed().as_secs_f64()));
+    assert!(ask(&mut talk, &format!("IAMAT moa -41.28+174.77 {}", seconds())).starts_with("AT "));
+    browser.until(&is_listed("moa"));
+    // A stream of a box, as a page asks for one: what is elsewhere does not come.
+    browser.run(
+        "window.told = ''; \
+         fetch('v1/events?box=170,-50,180,-30').then(async ({ body }) => { \
+           const reader = body.pipeThrough(new TextDecoderStream()).getReader(); \
+           for (;;) { const { value, done } = await reader.read(); if (done) break; window.told += value; } \
+         });",
+    );
+    browser.until("told.includes('event: current')");
+    assert!(ask(&mut talk, &format!("IAMAT emu -33.9+151.2 {}", seconds())).starts_with("AT "));
+    assert!(ask(&mut talk, &format!("IAMAT kakapo -46.9+168.1 {}", seconds())).starts_with("AT "));
+    assert!(ask(&mut talk, &format!("IAMAT weka -42.0+174.0 {}", seconds())).starts_with("AT "));
+    browser.until("told.includes('weka')");
+    assert_eq!(browser.value("/moa/.test(told) && !/emu|kiwi|kakapo/.test(told)"), true);
+    browser.open(&format!("https://localhost:{}/where/herd", https.port()));
+    browser.until(&format!("{IS_LIVE} && document.querySelectorAll('#picture circle').length === 1"));
     assert_eq!(browser.errors(), [""; 0]);
 }
