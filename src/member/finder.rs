@@ -23,7 +23,7 @@ use crate::proto::model::location::Location;
 use crate::proto::model::stored_line::at_part;
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::Cursor;
-use crate::proto::store::newest::{newest_records, record_of, seq_of};
+use crate::proto::store::newest::{line_at, newest_records, record_of, seq_of};
 use crate::proto::store::update::{Source, trimmed};
 
 /// How long the thread rests after it has caught up: reports then wake it a hundred times a second and not thousands,
@@ -352,12 +352,23 @@ impl Finder {
 
 /// Looks up records, a few at a time under the read lock, until `look` has seen enough.
 fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Located) -> bool) {
+    let (mut lines, mut ends) = (Vec::new(), Vec::new());
     for records in records.chunks(SCAN_RECORDS_MAX) {
-        let lines: Vec<Vec<u8>> = member.read(|node| {
-            let line = |&record: &u32| node.store().change_at(record).map(|(_, line)| line.to_vec());
-            records.iter().filter_map(line).collect()
+        lines.clear();
+        ends.clear();
+        // Only copied here: the processor then fetches several records from memory at once.
+        member.read(|node| {
+            for line in records.iter().filter_map(|&record| line_at(node.store(), record)) {
+                lines.extend_from_slice(line);
+                ends.push(lines.len());
+            }
         });
-        if !lines.into_iter().filter_map(Located::new).all(&mut look) {
+        let mut start = 0;
+        let mut located = ends.iter().filter_map(|&end| {
+            let line = &lines[std::mem::replace(&mut start, end)..end];
+            Located::new(line.to_vec())
+        });
+        if !located.all(&mut look) {
             return;
         }
     }

@@ -35,8 +35,7 @@ use crate::net::stream::Stream;
 use crate::os::clock;
 use crate::proto::http::head::BadRequest;
 use crate::proto::http::request::{Progress, Reader};
-use crate::proto::http::response::{CONTINUE, Response, Sending, stream_head};
-use crate::proto::model::calendar::http_date;
+use crate::proto::http::response::{CONTINUE, Response, Sending, push_stream_head};
 
 /// The media types of answers that go on until one side ends them.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -201,8 +200,7 @@ impl Connection<'_> {
         let keeps_alive = request.keeps_alive() && !gate.open.is_stopping() && !gate.is_draining();
         let says_so = keeps_alive && request.must_say_keep_alive();
         let response = if says_so { response.with("Connection", "keep-alive") } else { response };
-        let date = http_date(received);
-        response.push_to(Sending { date: &date, keeps_alive, is_head }, &mut self.out);
+        response.push_to(Sending { now: received, keeps_alive, is_head }, &mut self.out);
         Ok(if keeps_alive { After::GoOn } else { After::Close })
     }
 
@@ -213,7 +211,7 @@ impl Connection<'_> {
         is_head: bool,
         run: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
     ) -> io::Result<After> {
-        self.out.extend_from_slice(stream_head(&http_date(clock::now()), media_type).as_bytes());
+        push_stream_head(clock::now(), media_type, &mut self.out);
         if !is_head {
             run(&mut |bytes| {
                 self.out.extend_from_slice(bytes);
@@ -234,8 +232,7 @@ impl Connection<'_> {
     }
 
     fn say(&mut self, status: u16, why: &str) {
-        let date = http_date(clock::now());
-        let sending = Sending { date: &date, keeps_alive: false, is_head: false };
+        let sending = Sending { now: clock::now(), keeps_alive: false, is_head: false };
         Response::problem(status, why).push_to(sending, &mut self.out);
     }
 

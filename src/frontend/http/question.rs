@@ -12,7 +12,7 @@ use crate::proto::http::phones::point::push_decimal;
 use crate::proto::http::request::Request;
 use crate::proto::http::response::Response;
 use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
-use crate::proto::model::calendar::date_time;
+use crate::proto::model::calendar::push_date_time;
 use crate::proto::model::name::ClientId;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::Moment;
@@ -22,15 +22,15 @@ const RADIUS_KM_DEFAULT: u8 = 10;
 
 /// The names of attributes with their units, in the order of [`crate::proto::model::attributes`], and whether they are
 /// numbers.
-const NAMES: [(&str, &str, bool); 8] = [
-    ("acc", "accuracy_m", true),
-    ("alt", "altitude_m", true),
-    ("vac", "altitude_accuracy_m", true),
-    ("speed", "speed_mps", true),
-    ("course", "course_degrees", true),
-    ("batt", "battery_percent", true),
-    ("tid", "tracker_id", false),
-    ("trigger", "trigger", false),
+const NAMES: [(&str, bool); 8] = [
+    ("accuracy_m", true),
+    ("altitude_m", true),
+    ("altitude_accuracy_m", true),
+    ("speed_mps", true),
+    ("course_degrees", true),
+    ("battery_percent", true),
+    ("tracker_id", false),
+    ("trigger", false),
 ];
 
 /// The media types of answers.
@@ -146,20 +146,27 @@ fn push_rest(located: &Located, sighting: &Sighting<'_>, metres: Option<f64>, mu
     if let Some(metres) = metres {
         object.key("distance_m").extend_from_slice(format!("{metres:.3}").as_bytes());
     }
-    object.text("time", sighting.time.text());
-    object.text("time_utc", &date_time(sighting.time.moment()));
-    object.text("server", sighting.origin);
-    object.text("skew", sighting.skew);
+    object.plain("time", |out| out.extend_from_slice(sighting.time.text().as_bytes()));
+    object.plain("time_utc", |out| push_date_time(sighting.time.moment(), out));
+    object.plain("server", |out| out.extend_from_slice(sighting.origin.as_bytes()));
+    object.plain("skew", |out| out.extend_from_slice(sighting.skew.as_bytes()));
     let (mut values, mut charge) = ([None; NAMES.len()], None);
     for (key, value) in located.attributes().iter().flat_map(|attributes| attributes.pairs()) {
-        let place = match NAMES.iter().position(|name| name.0 == key) {
-            Some(at) => &mut values[at],
-            None if key == "charge" => &mut charge,
-            None => continue,
+        let place = match key.as_bytes() {
+            b"acc" => &mut values[0],
+            b"alt" => &mut values[1],
+            b"vac" => &mut values[2],
+            b"speed" => &mut values[3],
+            b"course" => &mut values[4],
+            b"batt" => &mut values[5],
+            b"tid" => &mut values[6],
+            b"trigger" => &mut values[7],
+            b"charge" => &mut charge,
+            _ => continue,
         };
         place.get_or_insert(value);
     }
-    for ((_, name, is_number), value) in NAMES.into_iter().zip(values) {
+    for ((name, is_number), value) in NAMES.into_iter().zip(values) {
         match value {
             None => {}
             Some(value) if is_number => object.number(name, value),
@@ -185,6 +192,8 @@ impl<'a> Object<'a> {
     }
 
     /// What the value of a key is to be appended to.
+    // With a key that is known where this is called, its three parts are written without a call for each.
+    #[inline(always)]
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if std::mem::take(&mut self.is_empty) { b"\"" } else { b",\"" });
         self.out.extend_from_slice(key.as_bytes());
@@ -192,6 +201,16 @@ impl<'a> Object<'a> {
         self.out
     }
 
+    /// A text of ASCII letters, digits and signs that JSON escapes none of.
+    #[inline(always)]
+    fn plain(&mut self, key: &str, push: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.key(key);
+        out.push(b'"');
+        push(out);
+        out.push(b'"');
+    }
+
+    #[inline(always)]
     fn text(&mut self, key: &str, value: &str) {
         // Writing to memory cannot fail.
         let _ = serde_json::to_writer(self.key(key), value);

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::proto::model::time::push_digits;
+use crate::proto::model::calendar::push_http_date;
+use crate::proto::model::time::{Moment, push_digits};
 
 const PROBLEM: &str = "application/problem+json";
 
@@ -18,9 +19,9 @@ pub struct Response {
 
 /// How an answer is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Sending<'a> {
-    /// The time, as HTTP writes it.
-    pub date: &'a str,
+pub struct Sending {
+    /// The time.
+    pub now: Moment,
     /// Whether the connection goes on after it.
     pub keeps_alive: bool,
     /// Whether the request was HEAD, so that the body does not follow.
@@ -57,17 +58,20 @@ impl Response {
     }
 
     /// Appends it to what is to be sent.
-    pub fn push_to(&self, sending: Sending<'_>, out: &mut Vec<u8>) {
-        let Sending { date, keeps_alive, is_head } = sending;
+    pub fn push_to(&self, sending: Sending, out: &mut Vec<u8>) {
+        let Sending { now, keeps_alive, is_head } = sending;
         out.extend_from_slice(b"HTTP/1.1 ");
         push_digits(out, self.status.into(), 3);
-        let mut push = |texts: &[&str]| texts.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
-        push(&[" ", reason(self.status), "\r\nDate: ", date]);
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\nDate: ");
+        push_http_date(now, out);
         if self.has_body() {
             if !self.content_type.is_empty() {
-                push(&["\r\nContent-Type: ", self.content_type]);
+                out.extend_from_slice(b"\r\nContent-Type: ");
+                out.extend_from_slice(self.content_type.as_bytes());
             }
-            push(&["\r\nContent-Length: "]);
+            out.extend_from_slice(b"\r\nContent-Length: ");
             push_digits(out, self.body.len() as u64, 1);
         }
         if !self.headers.iter().any(|(name, _)| *name == "Cache-Control") {
@@ -103,12 +107,17 @@ pub fn refusal(status: u16, why: &str) -> String {
     format!("HTTP/1.1 {status} {}\r\n{head}\r\n\r\n{}", reason(status), String::from_utf8_lossy(&body))
 }
 
-/// The head of an answer that goes on until one side ends it, such as Server-Sent Events. A proxy must not collect it.
-pub fn stream_head(date: &str, media_type: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: {media_type}\r\nCache-Control: no-store\r\n\
-         X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
-    )
+/// Appends the head of an answer that goes on until one side ends it, such as Server-Sent Events. A proxy must not
+/// collect it.
+pub fn push_stream_head(now: Moment, media_type: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
+    push_http_date(now, out);
+    out.extend_from_slice(b"\r\nContent-Type: ");
+    out.extend_from_slice(media_type.as_bytes());
+    out.extend_from_slice(
+        b"\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\n\
+          Connection: close\r\n\r\n",
+    );
 }
 
 /// What tells a client to send the body that it holds back.
@@ -149,15 +158,15 @@ mod tests {
 
     fn sent(response: &Response, keeps_alive: bool, is_head: bool) -> String {
         let mut out = Vec::new();
-        response.push_to(Sending { date: "now", keeps_alive, is_head }, &mut out);
+        response.push_to(Sending { now: Moment::default(), keeps_alive, is_head }, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn answers_say_how_long_they_are() {
         let response = Response::new(200, "text/plain", "hello").with("X", "a\r\nb");
-        let head = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\
-                    Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX: ab\r\n";
+        let head = "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: text/plain\r\n\
+                    Content-Length: 5\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX: ab\r\n";
         assert_eq!(sent(&response, true, false), format!("{head}\r\nhello"));
         assert_eq!(sent(&response, false, true), format!("{head}Connection: close\r\n\r\n"));
         assert!(!sent(&Response::new(204, "", ""), true, false).contains("Content-Length"));

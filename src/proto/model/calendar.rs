@@ -50,12 +50,18 @@ pub fn posix_time(text: &str) -> Option<String> {
 
 /// The moment as a date with a time in UTC, to the second: `2026-11-27T10:30:00Z`.
 pub fn date_time(moment: Moment) -> String {
+    let mut text = Vec::new();
+    push_date_time(moment, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends the moment as [`date_time`] has it.
+pub fn push_date_time(moment: Moment, out: &mut Vec<u8>) {
     let (year, month, day) = date(moment.seconds / 86_400);
     let [hour, minute, second] = clock(moment);
-    let parts = [year as u64, month as u64, day as u64, hour, minute, second];
     let mut text = *b"0000-00-00T00:00:00Z";
-    fill(&mut text, parts, [4, 7, 10, 13, 16, 19]);
-    String::from_utf8(text.to_vec()).unwrap_or_default()
+    fill(&mut text, [year, month, day, hour, minute, second], [4, 7, 10, 13, 16, 19]);
+    out.extend_from_slice(&text);
 }
 
 /// Puts numbers into a text, each in the place of zeros that end there. A list has a thousand dates, and every answer
@@ -69,20 +75,19 @@ fn fill<const N: usize>(text: &mut [u8], numbers: [u64; N], ends: [usize; N]) {
     }
 }
 
-/// The moment as HTTP writes it: `Fri, 27 Nov 2026 10:30:00 GMT`.
-pub fn http_date(moment: Moment) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+/// Appends the moment as HTTP writes it: `Fri, 27 Nov 2026 10:30:00 GMT`.
+pub fn push_http_date(moment: Moment, out: &mut Vec<u8>) {
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
     let days = moment.seconds / 86_400;
     let (year, month, day) = date(days);
     let [hour, minute, second] = clock(moment);
-    let (name, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
     let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
-    text[..3].copy_from_slice(name.as_bytes());
-    text[8..11].copy_from_slice(month.as_bytes());
-    fill(&mut text, [day as u64, year as u64, hour, minute, second], [7, 16, 19, 22, 25]);
-    String::from_utf8(text.to_vec()).unwrap_or_default()
+    text[..3].copy_from_slice(DAYS[(days % 7) as usize]);
+    text[8..11].copy_from_slice(MONTHS[month as usize - 1]);
+    fill(&mut text, [day, year, hour, minute, second], [7, 16, 19, 22, 25]);
+    out.extend_from_slice(&text);
 }
 
 fn clock(moment: Moment) -> [u64; 3] {
@@ -109,25 +114,20 @@ fn days_before(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month and day of the day that is so many days after 1970-01-01.
-fn date(days: u64) -> (i64, i64, i64) {
+fn date(days: u64) -> (u64, u64, u64) {
     // Beyond this year nothing is written in four digits.
-    let mut left = days.min(2_932_896) as i64;
-    let mut year = 1_970 + left / 366;
-    left -= days_before(year, 1, 1);
-    loop {
-        let days_of_year = 365 + i64::from(is_leap(year));
-        if left < days_of_year {
-            break;
-        }
-        left -= days_of_year;
-        year += 1;
-    }
-    let mut month = 1;
-    while left >= days_of(year, month) {
-        left -= days_of(year, month);
-        month += 1;
-    }
-    (year, month, left + 1)
+    let days = days.min(2_932_896);
+    // Counted from a first of March, the day that a leap year has more is the last. Then years come in 400 that are
+    // alike, and days in months of 30.6: the algorithm `civil_from_days` of Howard Hinnant.
+    let since_march = days + 719_468;
+    let (era, day) = (since_march / 146_097, since_march % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let is_next_year = month >= 10;
+    let month = if is_next_year { month - 9 } else { month + 3 };
+    (400 * era + year + u64::from(is_next_year), month, day)
 }
 
 #[cfg(test)]
@@ -167,7 +167,9 @@ mod tests {
         }
         let moment = Moment { seconds: 1_795_775_400, nanos: 0 };
         assert_eq!(date_time(moment), "2026-11-27T10:30:00Z");
-        assert_eq!(http_date(moment), "Fri, 27 Nov 2026 10:30:00 GMT");
+        let mut of_http = Vec::new();
+        push_http_date(moment, &mut of_http);
+        assert_eq!(of_http, b"Fri, 27 Nov 2026 10:30:00 GMT");
         assert!(date_time(Moment { seconds: u64::MAX, nanos: 0 }).starts_with("9999-12-31T"));
     }
 }

@@ -12,6 +12,12 @@ pub fn seq_of(store: &Store, record: u32) -> u64 {
     store.log.seq_of(record)
 }
 
+/// The stored line of a record, with its line feed; `None` while it is vacant.
+pub fn line_at(store: &Store, record: u32) -> Option<&[u8]> {
+    let line = store.records.get(record as usize).map(|record| record.line.bytes());
+    line.filter(|line| !line.is_empty())
+}
+
 /// At most `records_max` records, those that changed last first, found among the last `entries_max` entries of the log.
 pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
     let newest = store.log.newest_first().take(entries_max).filter(|&change| store.log.is_latest(change));
