@@ -158,7 +158,7 @@ fn read<'a>(
     now: Moment,
 ) -> (App<'a>, Result<Taken, NotUnderstood>) {
     let query = request.query_pairs();
-    let user = asker.user().map(|user| user.id.clone()).or_else(|| user(request));
+    let user = || asker.user().map(|user| user.id.clone()).or_else(|| user(request));
     match app {
         // What its app sends when a friend was deleted.
         App::Any if request.body.is_empty() && request.header("x-limit-u").is_some() => {
@@ -189,14 +189,16 @@ fn read<'a>(
                 Some((user, device)) => {
                     Whose { user: Some(user.to_string()), device: Some(device.to_string()) }
                 }
-                None => Whose { user: value("x-limit-u", "u").or(user), device: value("x-limit-d", "d") },
+                None => {
+                    Whose { user: value("x-limit-u", "u").or_else(user), device: value("x-limit-d", "d") }
+                }
             };
             (App::OwnTracks(None), owntracks::read(request.body, &whose))
         }
-        App::Overland => (App::Overland, overland::read(request.body, user.as_deref())),
+        App::Overland => (App::Overland, overland::read(request.body, user().as_deref())),
         App::GpsLogger => {
             let pairs = [form::pairs(request.body), query].concat();
-            (App::GpsLogger, gpslogger::read(&pairs, user.as_deref(), now))
+            (App::GpsLogger, gpslogger::read(&pairs, user().as_deref(), now))
         }
     }
 }

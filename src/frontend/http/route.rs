@@ -70,6 +70,10 @@ pub(super) enum App<'a> {
 impl<'a> Route<'a> {
     /// The route of a path.
     pub(super) fn of(path: &'a [u8]) -> Route<'a> {
+        // Nearly every request is a report of OwnTracks.
+        if path == b"/pub" {
+            return Route::Report(App::OwnTracks(None));
+        }
         let mut parts = [const { Cow::Borrowed("") }; PARTS_MAX];
         let mut count = 0;
         for part in without_token(path).split(|&byte| byte == b'/').skip(1) {

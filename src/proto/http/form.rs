@@ -76,19 +76,24 @@ pub fn to_base64_url(bytes: &[u8]) -> String {
 /// A text as a part of a client's name: encoded is what would end a field of a line, a part of a path or a topic of a
 /// broker, and the percent sign itself.
 pub fn name_part(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    push_name_part(text, &mut name);
+    name
+}
+
+/// Appends a text as [`name_part`] has it.
+pub fn push_name_part(text: &str, name: &mut String) {
     let is_encoded = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'/' | b'%' | b'+' | b'#');
     if !text.bytes().any(is_encoded) {
-        return text.to_owned();
+        return name.push_str(text);
     }
-    let mut name = String::with_capacity(text.len());
     for character in text.chars() {
         if u8::try_from(character).is_ok_and(is_encoded) {
-            name += &format!("%{:02X}", u32::from(character));
+            *name += &format!("%{:02X}", u32::from(character));
         } else {
             name.push(character);
         }
     }
-    name
 }
 
 /// A text as a value of attributes.

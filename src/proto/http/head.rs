@@ -28,7 +28,11 @@ pub struct BadRequest {
 pub struct Head {
     method: Range<usize>,
     target: Range<usize>,
+    /// The path and the query of the target.
+    pub(super) path: Range<usize>,
+    pub(super) query: Range<usize>,
     headers: Vec<(Range<usize>, Range<usize>)>,
+    names: Names,
     /// Its bytes, with the empty line.
     pub(super) bytes: usize,
     /// What follows it.
@@ -40,6 +44,11 @@ pub struct Head {
     /// Whether the client speaks HTTP/1.1, and not 1.0.
     pub(super) is_1_1: bool,
 }
+
+/// The names of header fields by their lengths and first letters, each of which has one of 64 bits. Of most names that
+/// are asked for this tells that they are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Names(u64);
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,21 +84,26 @@ impl Head {
         }
         let is_1_1 = request.version == Some(1);
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-        let fields = Fields { fields: request.headers };
+        let mut fields = Fields { fields: request.headers, names: Names::default() };
         let place = |text: &[u8]| {
             let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
             start..start + text.len()
         };
+        let places = fields.fields.iter().map(|field| {
+            fields.names.add(field.name.as_bytes());
+            (place(field.name.as_bytes()), place(field.value))
+        });
+        let headers = places.collect();
         fields.check_host(is_1_1)?;
         let expects_continue = fields.expects_continue()?;
+        let (path, query) = path_and_query(target.as_bytes());
         Ok(Head {
             method: place(method.as_bytes()),
             target: place(target.as_bytes()),
-            headers: fields
-                .fields
-                .iter()
-                .map(|field| (place(field.name.as_bytes()), place(field.value)))
-                .collect(),
+            path: place(path),
+            query: place(query),
+            headers,
+            names: fields.names,
             bytes: bytes.len(),
             body: fields.body(is_1_1)?,
             expects_continue: expects_continue && is_1_1,
@@ -112,13 +126,59 @@ impl Head {
     }
 
     /// The values of a header field, in their order. Names are compared without regard to case.
+    #[inline]
     pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let headers = if self.names.may_have(name.as_bytes()) { &*self.headers } else { &[] };
         let is_it = move |field: &&(Range<usize>, Range<usize>)| {
             // Most are known not to be it by their lengths.
             field.0.len() == name.len() && bytes[field.0.clone()].eq_ignore_ascii_case(name.as_bytes())
         };
-        self.headers.iter().filter(is_it).map(move |field| bytes[field.1.clone()].trim_ascii())
+        headers.iter().filter(is_it).map(move |field| bytes[field.1.clone()].trim_ascii())
     }
+}
+
+impl Names {
+    fn add(&mut self, name: &[u8]) {
+        self.0 |= Names::bit(name);
+    }
+
+    #[inline(always)]
+    fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Names::bit(name) != 0
+    }
+
+    #[inline(always)]
+    fn bit(name: &[u8]) -> u64 {
+        let first = name.first().map_or(0, |first| usize::from(first.to_ascii_lowercase()));
+        1 << ((first + 5 * name.len()) % 64)
+    }
+}
+
+/// The path and the query of a target, which may be a whole address, and have a fragment.
+fn path_and_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let origin_form = match absolute(target) {
+        Some(rest) => match memchr::memchr2(b'/', b'?', rest) {
+            Some(start) => &rest[start..],
+            // The path is a slash then: the one before the server.
+            None => &target[target.len() - rest.len() - 1..][..1],
+        },
+        None => target,
+    };
+    let origin_form = origin_form.split(|&byte| byte == b'#').next().unwrap_or_default();
+    let path_end = memchr::memchr(b'?', origin_form).unwrap_or(origin_form.len());
+    // Also where there is none, it is a part of the target.
+    (&origin_form[..path_end], &origin_form[origin_form.len().min(path_end + 1)..])
+}
+
+/// What follows the scheme of a target that is a whole address.
+pub(super) fn absolute(target: &[u8]) -> Option<&[u8]> {
+    // Nearly every target is a path.
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let scheme = memchr::memmem::find(target, b"://")?;
+    let is_scheme = scheme > 0 && target[..scheme].iter().all(u8::is_ascii_alphabetic);
+    is_scheme.then(|| &target[scheme + 3..])
 }
 
 /// Whether the request line ends with a version that is not spoken here.
@@ -148,11 +208,13 @@ pub(super) fn end_of(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
 
 struct Fields<'a, 'b> {
     fields: &'a [httparse::Header<'b>],
+    names: Names,
 }
 
 impl<'b> Fields<'_, 'b> {
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'b [u8]> {
-        let named = self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+        let fields = if self.names.may_have(name.as_bytes()) { self.fields } else { &[] };
+        let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
         named.map(|field| field.value.trim_ascii())
     }
 

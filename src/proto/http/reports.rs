@@ -64,7 +64,7 @@ impl<'a> Reports<'a> {
         let taking = self.taking;
         let name = &point.client;
         let bytes_max = taking.client_name_bytes_max.min(NAME_BYTES_CEILING);
-        if name.is_empty() || name.len() > bytes_max || name.contains(is_separator) {
+        if name.is_empty() || name.len() > bytes_max || name.bytes().any(is_separator) {
             return Err(Useless::BadName);
         }
         let location = Location::parse(&point.location).map_err(|_| Useless::BadPlace)?;
@@ -98,8 +98,8 @@ impl<'a> Reports<'a> {
 }
 
 /// What would end a field of a line.
-fn is_separator(character: char) -> bool {
-    character.is_ascii_whitespace() || character.is_ascii_control()
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'\0'..=b' ' | b'\x7f')
 }
 
 impl Updates for Reports<'_> {

@@ -8,7 +8,7 @@
 
 use super::chunked::Chunked;
 use super::form;
-use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, end_of};
+use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, absolute, end_of};
 
 /// The bytes that are read at once.
 const READ_BYTES: usize = 4 * 1024;
@@ -246,7 +246,7 @@ impl<'a> Request<'a> {
 
     /// The path, as it came: percent-encoding is not undone.
     pub fn path(&self) -> &'a [u8] {
-        match &self.path_and_query().0[self.base_bytes..] {
+        match &self.whole_path()[self.base_bytes..] {
             [] if self.base_bytes > 0 => b"/",
             path => path,
         }
@@ -254,12 +254,12 @@ impl<'a> Request<'a> {
 
     /// The path with the base path before it, as it came.
     pub fn whole_path(&self) -> &'a [u8] {
-        self.path_and_query().0
+        &self.bytes[self.head.path.clone()]
     }
 
     /// The query, as it came; empty if there is none.
     pub fn query(&self) -> &'a [u8] {
-        self.path_and_query().1
+        &self.bytes[self.head.query.clone()]
     }
 
     /// The only value of a header field; `None` if there is none or more than one.
@@ -320,30 +320,6 @@ impl<'a> Request<'a> {
     pub fn query_pairs(&self) -> Vec<(String, String)> {
         form::pairs(self.query())
     }
-
-    fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
-        let target = self.head.target(self.bytes);
-        let origin_form = match absolute(target) {
-            Some(rest) => memchr::memchr2(b'/', b'?', rest).map_or(&b"/"[..], |start| &rest[start..]),
-            None => target,
-        };
-        let origin_form = origin_form.split(|&byte| byte == b'#').next().unwrap_or_default();
-        match memchr::memchr(b'?', origin_form) {
-            Some(at) => (&origin_form[..at], &origin_form[at + 1..]),
-            None => (origin_form, &[]),
-        }
-    }
-}
-
-/// What follows the scheme of a target that is a whole address.
-fn absolute(target: &[u8]) -> Option<&[u8]> {
-    // Nearly every target is a path.
-    if target.starts_with(b"/") {
-        return None;
-    }
-    let scheme = memchr::memmem::find(target, b"://")?;
-    let is_scheme = scheme > 0 && target[..scheme].iter().all(u8::is_ascii_alphabetic);
-    is_scheme.then(|| &target[scheme + 3..])
 }
 
 #[cfg(test)]

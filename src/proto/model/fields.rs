@@ -60,8 +60,10 @@ impl<'a> Fields<'a> {
 
     /// The next field: a run of anything but white space.
     pub(crate) fn take(&mut self) -> Option<&'a str> {
-        let text = self.rest.trim_start_matches(is_white_space);
-        let end = text.bytes().position(|byte| is_white_space(char::from(byte))).unwrap_or(text.len());
+        let bytes = self.rest.as_bytes();
+        let start = bytes.iter().position(|byte| !is_white_space(byte)).unwrap_or(bytes.len());
+        let text = &self.rest[start..];
+        let end = text.as_bytes().iter().position(is_white_space).unwrap_or(text.len());
         let (field, rest) = text.split_at(end);
         self.rest = rest;
         (!field.is_empty()).then_some(field)
@@ -93,6 +95,6 @@ impl<'a> Fields<'a> {
 }
 
 /// The six characters that separate fields. Other white space of Unicode is part of a field.
-fn is_white_space(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\r' | '\n' | '\x0c' | '\x0b')
+fn is_white_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
 }

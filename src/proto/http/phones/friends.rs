@@ -10,18 +10,22 @@
 //!   one friend. So the `tid` has a space there, which no client's name has.
 //! - Android takes a card whose `tid` is `info` for that of another friend.
 
+use std::borrow::Cow;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::point::{KILOMETRE_PER_HOUR, push_decimal};
 use crate::proto::http::form;
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::sighting::Sighting;
+use crate::proto::model::time::push_digits;
 
 /// The most bytes of an answer: some thousand friends, or a hundred with the longest names.
 const BYTES_MAX: usize = 256 * 1024;
 
-/// The bytes of most locations.
+/// The bytes of most locations, and of the answers with a few of them.
 const LOCATION_BYTES: usize = 192;
+const ANSWER_BYTES: usize = 1_000;
 
 /// The last second of the year 9999, behind which no app writes a date.
 const TIME_S_MAX: u64 = 253_402_300_799;
@@ -37,7 +41,8 @@ pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Opti
         return None;
     }
     let mut message = Friends { out: Vec::with_capacity(LOCATION_BYTES), count: 0 };
-    message.begin("location", &tid(seen.client.0, attributes));
+    message.begin("location");
+    message.text("tid", &tid(seen.client.0, attributes));
     message.place(seen, attributes, time_s);
     Some(message.out)
 }
@@ -45,7 +50,8 @@ pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Opti
 /// A card as a message of its own.
 pub fn card(client: &str, attributes: Option<Attributes<'_>>, name: &str) -> Vec<u8> {
     let mut message = Friends { out: Vec::new(), count: 0 };
-    message.begin("card", &tid(client, attributes));
+    message.begin("card");
+    message.text("tid", &tid(client, attributes));
     message.text("name", name);
     message.out.push(b'}');
     message.out
@@ -67,7 +73,9 @@ pub struct Friends {
 
 impl Default for Friends {
     fn default() -> Friends {
-        Friends { out: b"[".to_vec(), count: 0 }
+        let mut out = Vec::with_capacity(ANSWER_BYTES);
+        out.push(b'[');
+        Friends { out, count: 0 }
     }
 }
 
@@ -85,15 +93,16 @@ impl Friends {
             return true;
         }
         let before = self.out.len();
-        let tid = seen.client.0.replace('/', " ");
-        if let Some(name) = name.filter(|_| tid != "info") {
-            self.begin("card", &tid);
+        let client = seen.client.0;
+        if let Some(name) = name.filter(|_| client != "info") {
+            self.begin("card");
+            self.tid(client);
             self.text("name", name);
             self.out.push(b'}');
         }
-        self.begin("location", &tid);
-        let in_topic = utf8_percent_encode(seen.client.0, NOT_IN_TOPICS);
-        self.text("topic", &format!("owntracks/{in_topic}"));
+        self.begin("location");
+        self.tid(client);
+        self.topic(client);
         self.place(seen, attributes, time_s);
         if self.out.len() > BYTES_MAX {
             self.out.truncate(before);
@@ -108,20 +117,49 @@ impl Friends {
         let (latitude, longitude) = seen.location.texts();
         push_decimal(latitude, self.key("lat"));
         push_decimal(longitude, self.key("lon"));
-        self.whole("tst", Some(time_s));
-        let value = |key: &str| attributes?.get(key)?.parse::<f64>().ok().filter(|value| value.is_finite());
-        let whole = |key: &str, unit: f64| value(key).map(|value| (value / unit).round() as i32);
-        for (key, value) in [
-            ("acc", whole("acc", 1.0)),
-            ("alt", whole("alt", 1.0)),
-            ("vac", whole("vac", 1.0)),
-            ("vel", whole("speed", KILOMETRE_PER_HOUR)),
-            ("cog", whole("course", 1.0)),
-            ("batt", whole("batt", 1.0)),
-        ] {
-            self.whole(key, value);
+        push_digits(self.key("tst"), time_s, 1);
+        let mut said: [Option<&str>; 6] = [None; 6];
+        for (key, value) in attributes.iter().flat_map(|attributes| attributes.pairs()) {
+            let at = match key.as_bytes() {
+                b"acc" => 0,
+                b"alt" => 1,
+                b"vac" => 2,
+                b"speed" => 3,
+                b"course" => 4,
+                b"batt" => 5,
+                _ => continue,
+            };
+            said[at].get_or_insert(value);
+        }
+        for (key, value) in ["acc", "alt", "vac", "vel", "cog", "batt"].into_iter().zip(said) {
+            let unit = if key == "vel" { KILOMETRE_PER_HOUR } else { 1.0 };
+            if let Some(whole) = value.and_then(|value| whole(value, unit)) {
+                let out = self.key(key);
+                if whole < 0 {
+                    out.push(b'-');
+                }
+                push_digits(out, whole.unsigned_abs().into(), 1);
+            }
         }
         self.out.push(b'}');
+    }
+
+    /// The `tid` of a client in an answer.
+    fn tid(&mut self, client: &str) {
+        let begins = self.out.len();
+        self.text("tid", client);
+        // JSON has no slash of its own.
+        self.out[begins..].iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b' ');
+    }
+
+    /// The topic on which a broker would have a client.
+    fn topic(&mut self, client: &str) {
+        let in_topic = Cow::from(utf8_percent_encode(client, NOT_IN_TOPICS));
+        self.key("topic").extend_from_slice(b"\"owntracks");
+        let slash = self.out.len();
+        push_text(&in_topic, &mut self.out);
+        // It stands where the text has begun with a quotation mark.
+        self.out[slash] = b'/';
     }
 
     /// How many friends there are.
@@ -135,34 +173,45 @@ impl Friends {
         self.out
     }
 
-    fn begin(&mut self, kind: &str, tid: &str) {
+    fn begin(&mut self, kind: &str) {
         if self.out.len() > 1 {
             self.out.push(b',');
         }
         self.out.extend_from_slice(b"{\"_type\":\"");
         self.out.extend_from_slice(kind.as_bytes());
         self.out.push(b'"');
-        self.text("tid", tid);
     }
 
+    #[inline(always)]
     fn text(&mut self, key: &str, value: &str) {
-        // Writing to memory cannot fail.
-        let _ = serde_json::to_writer(self.key(key), value);
-    }
-
-    fn whole(&mut self, key: &str, value: Option<impl ToString>) {
-        if let Some(value) = value {
-            self.key(key).extend_from_slice(value.to_string().as_bytes());
-        }
+        push_text(value, self.key(key));
     }
 
     /// What the value of a further key is to be appended to.
+    #[inline(always)]
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(b",\"");
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
         &mut self.out
     }
+}
+
+fn push_text(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// A number that was reported, as a whole number of another unit.
+fn whole(text: &str, unit: f64) -> Option<i32> {
+    // Most are whole.
+    if unit == 1.0
+        && let Ok(whole) = text.parse()
+    {
+        return Some(whole);
+    }
+    let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
+    Some((value / unit).round() as i32)
 }
 
 #[cfg(test)]

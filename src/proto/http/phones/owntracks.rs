@@ -66,22 +66,22 @@ struct Message<'a> {
 
 impl<'a> Members<'a> for Message<'a> {
     fn place(&mut self, key: &str) -> Option<&mut Raw<'a>> {
-        Some(match key {
-            "_type" => &mut self.kind,
-            "lat" => &mut self.lat,
-            "lon" => &mut self.lon,
-            "tst" => &mut self.tst,
-            "acc" => &mut self.acc,
-            "alt" => &mut self.alt,
-            "vac" => &mut self.vac,
-            "vel" => &mut self.vel,
-            "cog" => &mut self.cog,
-            "batt" => &mut self.batt,
-            "bs" => &mut self.bs,
-            "tid" => &mut self.tid,
-            "t" => &mut self.trigger,
-            "topic" => &mut self.topic,
-            "data" => &mut self.data,
+        Some(match key.as_bytes() {
+            b"_type" => &mut self.kind,
+            b"lat" => &mut self.lat,
+            b"lon" => &mut self.lon,
+            b"tst" => &mut self.tst,
+            b"acc" => &mut self.acc,
+            b"alt" => &mut self.alt,
+            b"vac" => &mut self.vac,
+            b"vel" => &mut self.vel,
+            b"cog" => &mut self.cog,
+            b"batt" => &mut self.batt,
+            b"bs" => &mut self.bs,
+            b"tid" => &mut self.tid,
+            b"t" => &mut self.trigger,
+            b"topic" => &mut self.topic,
+            b"data" => &mut self.data,
             _ => return None,
         })
     }
@@ -143,25 +143,33 @@ impl Message<'_> {
     /// `user/device`: as the app's header fields or its query say, or else its topic, or else the user and its short
     /// name.
     fn client(&self, whose: &Whose) -> Option<String> {
-        let part = |text: &str| form::name_part(text.trim());
+        let device = whose.device.as_deref().map(str::trim).filter(|device| !device.is_empty());
+        let user = whose.user.as_deref().map(str::trim).filter(|user| !user.is_empty());
+        if let (Some(user), Some(device)) = (user, device) {
+            return Some(client(user, device));
+        }
         let topic = text(self.topic);
         // Its last two parts, whatever the user has put before them.
         let in_topic = topic.as_deref().and_then(|topic| {
             let mut parts = topic.rsplit('/').filter(|part| !part.is_empty());
             parts.next().and_then(|device| Some((parts.next()?, device)))
         });
-        let device = whose.device.as_deref().filter(|device| !device.trim().is_empty());
-        let user = whose.user.as_deref().filter(|user| !user.trim().is_empty());
-        let tid = text(self.tid);
-        let (user, device) = match (user, device, in_topic) {
-            (Some(user), Some(device), _) => (user, device),
-            (None, _, Some((user, device))) => (user, device),
-            (Some(user), None, Some((_, device))) => (user, device),
-            (Some(user), None, None) => (user, tid.as_deref().unwrap_or("phone")),
-            (None, _, None) => return None,
-        };
-        Some(part(user) + "/" + &part(device))
+        match (user, in_topic) {
+            (None, Some((user, device))) => Some(client(user.trim(), device.trim())),
+            (Some(user), Some((_, device))) => Some(client(user, device.trim())),
+            (Some(user), None) => Some(client(user, text(self.tid).as_deref().map_or("phone", str::trim))),
+            (None, None) => None,
+        }
     }
+}
+
+/// The name of a user's client.
+fn client(user: &str, device: &str) -> String {
+    let mut client = String::with_capacity(user.len() + 1 + device.len());
+    form::push_name_part(user, &mut client);
+    client.push('/');
+    form::push_name_part(device, &mut client);
+    client
 }
 
 #[cfg(test)]

@@ -79,7 +79,9 @@ impl Point {
         let mut location = String::with_capacity(2 * DIGITS_BYTES_MAX);
         for text in [latitude, longitude] {
             let text = decimal(text).ok_or(Useless::BadPlace)?;
-            location += if text.starts_with('-') { "" } else { "+" };
+            if !text.starts_with('-') {
+                location.push('+');
+            }
             location += &text;
         }
         Location::parse(&location).map_err(|_| Useless::BadPlace)?;
@@ -95,24 +97,27 @@ impl Point {
 
 impl Said<'_> {
     fn attributes(&self) -> String {
-        let pairs = [
-            ("acc", self.accuracy_m.and_then(not_negative)),
-            ("alt", self.altitude_m.and_then(decimal)),
-            ("vac", self.altitude_accuracy_m.and_then(not_negative)),
-            ("speed", self.speed.and_then(|(text, factor)| scaled(text, factor))),
-            ("course", self.course_degrees.and_then(not_negative)),
-            ("batt", self.battery.and_then(|(text, factor)| scaled(text, factor))),
-            ("charge", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into())),
-            ("tid", self.tracker_id.and_then(word)),
-            ("trigger", self.trigger.and_then(word)),
-        ];
         let mut attributes = String::with_capacity(ATTRIBUTES_BYTES_MAX);
-        for (key, value) in pairs.into_iter().filter_map(|(key, value)| Some((key, value?))) {
-            let pair = [if attributes.is_empty() { "" } else { "&" }, key, "=", &value];
-            if attributes.len() + pair.iter().map(|part| part.len()).sum::<usize>() <= ATTRIBUTES_BYTES_MAX {
-                attributes.extend(pair);
+        let mut push = |key: &str, value: Option<Cow<'_, str>>| {
+            let Some(value) = value else { return };
+            let separator = if attributes.is_empty() { "" } else { "&" };
+            let bytes = separator.len() + key.len() + 1 + value.len();
+            if attributes.len() + bytes <= ATTRIBUTES_BYTES_MAX {
+                attributes += separator;
+                attributes += key;
+                attributes.push('=');
+                attributes += &value;
             }
-        }
+        };
+        push("acc", self.accuracy_m.and_then(not_negative));
+        push("alt", self.altitude_m.and_then(decimal));
+        push("vac", self.altitude_accuracy_m.and_then(not_negative));
+        push("speed", self.speed.and_then(|(text, factor)| scaled(text, factor)));
+        push("course", self.course_degrees.and_then(not_negative));
+        push("batt", self.battery.and_then(|(text, factor)| scaled(text, factor)));
+        push("charge", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into()));
+        push("tid", self.tracker_id.and_then(word));
+        push("trigger", self.trigger.and_then(word));
         attributes
     }
 }
@@ -158,7 +163,10 @@ pub fn decimal(text: &str) -> Option<Cow<'_, str>> {
 
 /// Whether a text is few digits, perhaps with a sign before them, and with a point among them.
 fn is_plain(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text).as_bytes();
+    let digits = match text.as_bytes() {
+        [b'-' | b'+', digits @ ..] => digits,
+        digits => digits,
+    };
     let whole = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is_number = match &digits[whole..] {
         [] => true,
@@ -173,7 +181,9 @@ fn not_negative(text: &str) -> Option<Cow<'_, str>> {
 }
 
 fn word(text: &str) -> Option<Cow<'_, str>> {
-    (!text.is_empty()).then(|| form::attribute_value(text))
+    // Most are a few letters.
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (!text.is_empty()).then(|| if is_plain { text.into() } else { form::attribute_value(text) })
 }
 
 /// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
