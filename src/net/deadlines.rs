@@ -266,7 +266,7 @@ impl<'a> Deadlines<'a> {
     /// Whether a read that left room in its space has left nothing to be read either. Where TLS is spoken it says
     /// nothing.
     pub fn is_drained_by_short_reads(&self) -> bool {
-        self.tls.is_none()
+        self.secured.is_none()
     }
 
     /// Whether a part of a record of TLS has come.
