@@ -2,8 +2,8 @@
 # Looks for input that breaks one of the properties in src/tests/fuzz.
 #
 #     scripts/fuzz.sh                      every target in turn, ten minutes each
-#     scripts/fuzz.sh TARGET [SECONDS]     one of access client config forget framing grammar http journal mqtt
-#                                          peer places proxy
+#     scripts/fuzz.sh TARGET [SECONDS]     one of access client config forget framing grammar handshake http
+#                                          journal mqtt peer places proxy
 #     scripts/fuzz.sh keep [TARGET]        adds to the corpus in bench/fuzz the new inputs that a run has found
 #
 # Findings stay in target/fuzz. Copy the file of a finding to bench/fuzz/corpus/TARGET, and the tests replay it from
@@ -12,7 +12,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-TARGETS=(access client config forget framing grammar http journal mqtt peer places proxy)
+TARGETS=(access client config forget framing grammar handshake http journal mqtt peer places proxy)
 SECONDS_DEFAULT=600
 # A few lines of this size cover all that many lines do, and the fuzzer tries short inputs more often.
 INPUT_BYTES_MAX=1024

@@ -30,7 +30,8 @@
 //!
 //! 1. [`net::accept`] admits the connection, [`net::thread_pool`] gives it a thread, and [`frontend::serve`] its door.
 //! 2. [`frontend::connection`] reads bytes, and lends a turn to [`member::conversation`], which is the same for every
-//!    driver: threads here, tokio and epoll in `bench`, the simulator.
+//!    driver: threads here, tokio and epoll in `bench`, the simulator. In a herd with a secret a neighbour's bytes are
+//!    frames first, which [`proto::peering::frames`] opens.
 //! 3. [`proto::session`] parses each line into the turn's batch of updates and replies: [`proto::line::session`] for
 //!    clients, [`proto::peering::session`] for neighbours. A report in canonical form takes `proto::line::fast`, a
 //!    shorter way to one result. Every other line, good or bad, goes to [`proto::line::commands`] or
@@ -80,7 +81,8 @@
 //! - No thread is detached: each is joined by the scope that started it, the log's by its guard; only those
 //!   that wait for signals or for the system's resolver ([`net::lookup`]) end with the process. No thread polls for the
 //!   stop.
-//! - In a herd with a secret only a neighbour that has authenticated is believed, and a legacy one by its address. No
+//! - In a herd with a secret only a neighbour that has authenticated is believed, in frames that it alone can have
+//!   sealed ([`proto::peering::noise`]), and a legacy one by its address. No link of such a herd is ever in clear. No
 //!   position moves before what it covers is merged.
 //! - No reply leaves before its sighting is merged and durable, and none to a client is formatted under the lock. A
 //!   neighbour is never told what a crash could still undo.

@@ -78,7 +78,7 @@ impl Common {
             return Err(Box::new(NotEncrypted));
         }
         let auth = Auth::Loopback;
-        auth.allows(member)?;
+        auth.allows(member, &herd.neighbours(&member.name))?;
         Ok(Config {
             name: member.name.clone(),
             herd,

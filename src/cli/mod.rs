@@ -91,7 +91,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         return Err(ConfigError::NotOurKind(member.name.clone()));
     }
     let auth = Auth::of(&raw.secret_files, env::var_os(SECRET_VARIABLE), raw.insecure)?;
-    auth.allows(member)?;
+    auth.allows(member, &herd.neighbours(&member.name))?;
     let access = raw.access.as_deref().map(Access::load).transpose()?;
     check_doors(member, access.is_some())?;
     let tls = TlsFiles::of(raw.tls_cert, raw.tls_key, member)?;

@@ -8,6 +8,7 @@ use super::error::{AddressUse, ConfigError, Purpose};
 use super::given_file;
 use super::herd::Member;
 use crate::proto::model::secret::{SECRET_BYTES_MAX, SECRETS_MAX, Secret};
+use crate::proto::node::Dialect;
 
 /// The environment variable with the secret, if no file is named.
 pub const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
@@ -48,9 +49,12 @@ impl Auth {
         }
     }
 
-    /// Checks that a server that authenticates others in this way may listen on the addresses of `member`.
-    pub fn allows(&self, member: &Member) -> Result<(), ConfigError> {
-        match (self, exposed(member)) {
+    /// Checks that a server that authenticates others in this way may listen on the addresses of `member`, and dial
+    /// its neighbours: without a secret no link leaves this machine.
+    pub fn allows(&self, member: &Member, neighbours: &[&Member]) -> Result<(), ConfigError> {
+        let far = |it: &&&Member| it.dialect == Dialect::Herd && !it.peer.is_loopback();
+        let dialled = neighbours.iter().find(far).map(|it| (AddressUse { server: it.name.clone(), purpose: Purpose::Peer, is_bound: false }, it.peer.clone()));
+        match (self, exposed(member).or(dialled)) {
             (Auth::Loopback, Some((whose, address))) => Err(ConfigError::NeedsSecret { whose, address }),
             (Auth::Secrets(_) | Auth::Loopback | Auth::Insecure, _) => Ok(()),
         }
@@ -93,17 +97,23 @@ mod tests {
         let home = at("127.0.0.1:1", "[::1]:2");
         let open = at("127.0.0.1:1", "10.0.0.1:2");
         let none = || Auth::of(&[], None, false).unwrap();
-        assert!(none().allows(&home).is_ok() && !none().is_exposed(&home));
-        let refused = none().allows(&open).unwrap_err().to_string();
+        assert!(none().allows(&home, &[]).is_ok() && !none().is_exposed(&home));
+        let refused = none().allows(&open, &[]).unwrap_err().to_string();
         assert!(refused.starts_with("the peer address of A is 10.0.0.1:2, where any machine"), "{refused}");
         assert!(
             refused.contains("--secret-file or PROXYHERD_SECRET") && refused.ends_with("or say --insecure")
         );
-        assert!(none().allows(&at("[::ffff:127.0.0.1]:1", "127.9.9.9:2")).is_ok());
-        assert!(none().allows(&at("0.0.0.0:1", "127.0.0.1:2")).is_err());
+        assert!(none().allows(&at("[::ffff:127.0.0.1]:1", "127.9.9.9:2"), &[]).is_ok());
+        assert!(none().allows(&at("0.0.0.0:1", "127.0.0.1:2"), &[]).is_err());
+
+        // A neighbour on another machine would be dialled, and one of the original protocol is as it ever was.
+        assert!(none().allows(&home, &[&home]).is_ok());
+        let refused = none().allows(&home, &[&home, &open]).unwrap_err().to_string();
+        assert!(refused.starts_with("the peer address of A is 10.0.0.1:2, where"), "{refused}");
+        assert!(none().allows(&home, &[&Member { dialect: Dialect::Legacy, ..open.clone() }]).is_ok());
 
         let insecure = Auth::of(&[], None, true).unwrap();
-        assert!(insecure.allows(&open).is_ok() && insecure.is_exposed(&open));
+        assert!(insecure.allows(&open, &[]).is_ok() && insecure.is_exposed(&open));
 
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
@@ -113,7 +123,7 @@ mod tests {
         let variable = Some("of the variable, 0123456789".into());
         let auth = Auth::of(std::slice::from_ref(&path), variable.clone(), true).unwrap();
         assert_eq!(auth, secret(b"of the file, 0123456789"));
-        assert!(auth.allows(&open).is_ok() && !auth.is_exposed(&open));
+        assert!(auth.allows(&open, &[]).is_ok() && !auth.is_exposed(&open));
         assert_eq!(Auth::of(&[], variable, false).unwrap(), secret(b"of the variable, 0123456789"));
 
         for same in ["\"of the file, 0123456789\"\r\n", "\u{feff}of the file, 0123456789\r\n"] {

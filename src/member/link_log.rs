@@ -14,7 +14,6 @@ use crate::logging::Escaped;
 use crate::os::clock;
 use crate::proto::model::fields::ParseError;
 use crate::proto::model::name::ServerName;
-pub use crate::proto::peering::frames::LINK_BYTES_MAX;
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
 use crate::proto::peering::noise::Differs;
 
@@ -27,10 +26,6 @@ pub const WELCOME_WAIT_MAX: Duration = Duration::from_secs(2);
 /// What the kernel may hold that is not on its way yet: more would keep heartbeats waiting behind it. What is on its
 /// way is not bounded by us, because on a long way it is much.
 pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
-
-/// How long a link in a herd with a secret lives before another one with new keys takes its place: one who comes by the
-/// keys of a running server can read no more than that. [`LINK_BYTES_MAX`] bounds what it carries.
-pub const LINK_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long links may take to send what is due when the server stops.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -135,7 +130,8 @@ impl<'a> LinkLog<'a> {
     }
 
     fn unproved(self, error: LinkError, text: &[u8]) -> io::Error {
-        if matches!(error, LinkError::Differs | LinkError::HelloRefused | LinkError::ClosedEarly) {
+        // One that closes may be going down: it is reported when it has done so several times.
+        if matches!(error, LinkError::Differs | LinkError::HelloRefused) {
             self.warn(Event::LinkUnproved, format_args!("link to {}: {error}", self.name()));
         }
         complaint(&error, text)

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::net::stream::Stream;
-use crate::proto::peering::frames::{BadFrame, Opener, Sealer};
+use crate::proto::peering::frames::{BadFrame, Opener, Sealer, WEAR};
 
 /// The sender's end.
 pub(super) struct Outgoing<'a> {
@@ -17,13 +17,6 @@ pub(super) struct Outgoing<'a> {
 pub(super) struct Incoming<'a> {
     stream: &'a Stream,
     opener: Option<Opener>,
-}
-
-/// When a link is worn, so that another one with new keys must take its place.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wear {
-    pub(super) age_max: Duration,
-    pub(super) bytes_max: u64,
 }
 
 impl<'a> Outgoing<'a> {
@@ -47,9 +40,8 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Whether the link, which is so old, is worn. One without keys never is.
-    pub(super) fn is_worn(&self, age: Duration, wear: Wear) -> bool {
-        let is_worn = |sealer: &Sealer| age >= wear.age_max || sealer.sealed_bytes() >= wear.bytes_max;
-        self.sealer.as_ref().is_some_and(is_worn)
+    pub(super) fn is_worn(&self, age: Duration) -> bool {
+        self.sealer.as_ref().is_some_and(|sealer| sealer.is_worn(age, WEAR))
     }
 }
 

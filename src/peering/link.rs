@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use socket2::SockRef;
 
 use super::ack_reader::AckReader;
-use super::channel::{Incoming, Outgoing, Wear, is_tampered};
+use super::channel::{Incoming, Outgoing, is_tampered};
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
 use crate::member::link_log::{
-    LINK_AGE_MAX, LINK_BYTES_MAX, UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing,
+    UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing,
 };
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::{self, AtomicBool, Mutex};
@@ -20,8 +20,6 @@ use crate::os::{clock, random};
 use crate::proto::line::framing::{Framing, Line};
 use crate::proto::peering::frames::{Frames, Opener, Sealer};
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
-
-const WEAR: Wear = Wear { age_max: LINK_AGE_MAX, bytes_max: LINK_BYTES_MAX };
 
 /// One link's thread.
 pub struct LinkSender<'a> {
@@ -110,7 +108,7 @@ impl<'a> LinkSender<'a> {
                     link.position()
                 };
                 self.neighbour.log().sent(&lines, due.lines(), position);
-                if outgoing.is_worn(clock::ticks().saturating_sub(began), WEAR) {
+                if outgoing.is_worn(clock::ticks().saturating_sub(began)) {
                     self.neighbour.log().worn();
                     return Ok(());
                 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, Herd, Member as Server, Purpose};
+use crate::config::{self, Auth, Herd, Member as Server, Purpose};
 use crate::member::{Member, neighbours};
 use crate::os::sync::RwLock;
 use crate::peering::links::Links;
@@ -18,14 +18,15 @@ const NEIGHBOURS_MAX: usize = 4_096;
 pub(super) struct LiveHerd {
     file: Option<PathBuf>,
     name: ServerName,
+    auth: Auth,
     /// What the server has begun with, and keeps to its end in part.
     begun: Herd,
     pub(super) current: RwLock<Arc<Herd>>,
 }
 
 impl LiveHerd {
-    pub(super) fn new(file: Option<PathBuf>, name: ServerName, herd: Herd) -> LiveHerd {
-        LiveHerd { file, name, current: RwLock::new(Arc::new(herd.clone())), begun: herd }
+    pub(super) fn new(file: Option<PathBuf>, name: ServerName, auth: Auth, herd: Herd) -> LiveHerd {
+        LiveHerd { file, name, auth, current: RwLock::new(Arc::new(herd.clone())), begun: herd }
     }
 
     /// Whether there is a file to be read again.
@@ -48,6 +49,9 @@ impl LiveHerd {
                 "{kept}: {path} has no server {name}: stop this server, or put its table back"
             );
         };
+        if let Err(error) = self.auth.allows(me, &herd.neighbours(name)) {
+            return log::warn!("{kept}: {error}");
+        }
         let new =
             herd.neighbours(name).into_iter().filter(|it| index_of(&member.me.neighbours, it).is_none());
         if member.me.neighbours.len() + new.count() > NEIGHBOURS_MAX {

@@ -163,7 +163,12 @@ impl Server {
             gate: Gate::new(limits, Admission::default(), config.proxy_from.clone(), report_to(&member)),
             member,
             finder: Finder::default(),
-            herd: LiveHerd::new(config.herd_file.clone(), config.name.clone(), config.herd.clone()),
+            herd: LiveHerd::new(
+                config.herd_file.clone(),
+                config.name.clone(),
+                config.auth.clone(),
+                config.herd.clone(),
+            ),
             dialling: OpenStreams::default(),
             links: OpenStreams::default(),
             output,

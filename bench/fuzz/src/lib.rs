@@ -19,4 +19,4 @@ macro_rules! targets {
         )*
     };
 }
-targets!(access client config forget framing grammar http journal mqtt peer places proxy);
+targets!(access client config forget framing grammar handshake http journal mqtt peer places proxy);

@@ -14,7 +14,7 @@ use crate::load::clock;
 use crate::suite::propagation::Conversation;
 use crate::suite::server::{STOP_MAX, last_line, signal, wait, wrapped};
 
-/// The variable that a server takes the secret of its herd from.
+/// The variable that a server takes the secret of its herd from. With it, all links are encrypted.
 const SECRET_VARIABLE: &str = "PROXYHERD_SECRET";
 
 /// How long the servers may take to listen.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use proxyherd::config::Herd;
+use proxyherd::config::{Herd, SECRET_VARIABLE};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::address::Shape;
@@ -65,7 +65,11 @@ impl Servers {
         for member in &servers.herd.members()[..present] {
             let words = variant.command(&servers.herd, member, &herd_file, start.extra);
             let said = File::create(folder.join(format!("{}.said", member.name))).map_err(unwritable)?;
-            let child = wrapped(&words, start.cpu)
+            let mut command = wrapped(&words, start.cpu);
+            if variant.able.encrypted {
+                command.env(SECRET_VARIABLE, "the secret of this herd, which no other has");
+            }
+            let child = command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(said)

@@ -39,6 +39,8 @@ pub(super) struct Able {
     pub(super) places: bool,
     /// A thread of its own serves each connection.
     pub(super) threads: bool,
+    /// Its herd has a secret, by which links are encrypted. It is measured where links are.
+    pub(super) encrypted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -214,7 +216,7 @@ pub(super) fn of_mqtt(programs: &Path) -> (Vec<Variant>, Vec<(String, String)>) 
 }
 
 fn ours(programs: &Path) -> Vec<Variant> {
-    let full = Able { herd: true, crowds: true, idlers: true, many: true, places: true, threads: false };
+    let full = Able { herd: true, crowds: true, idlers: true, many: true, places: true, ..Able::default() };
     let echo = Able { crowds: true, idlers: true, many: true, ..Able::default() };
     let (herd, line) = (Protocol::Herd, Protocol::Echo);
     let variant =
@@ -233,6 +235,14 @@ fn ours(programs: &Path) -> Vec<Variant> {
     let naive = Able { many: true, threads: true, ..Able::default() };
     vec![
         variant("threads", "proxyherd", &["serve"], &[], herd, Able { threads: true, ..full }),
+        variant(
+            "encrypted",
+            "proxyherd",
+            &["serve"],
+            &[],
+            herd,
+            Able { herd: true, encrypted: true, ..Able::default() },
+        ),
         variant("tokio", "tokio", &[], &["--flavor", "multi", "--style", "tuned"], herd, full),
         variant("tokio-current", "tokio", &[], &["--flavor", "current", "--style", "tuned"], herd, full),
         variant(

@@ -8,15 +8,25 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use snow::StatelessTransportState;
 
 /// The most bytes of lines in a frame: larger ones are no faster, and each side holds one.
 pub const FRAME_LINES_BYTES_MAX: usize = 32 * 1024;
 
-/// The most bytes that one link seals before another takes its place, with new keys: a quarter of what one key of
-/// AES-GCM is good for (RFC 8446, section 5.5).
-pub const LINK_BYTES_MAX: u64 = 100_000_000_000;
+/// When a link is worn, so that another one with new keys takes its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Wear {
+    /// Its age.
+    pub age_max: Duration,
+    /// The bytes of lines that one side has sealed.
+    pub bytes_max: u64,
+}
+
+/// After a day, so that one who comes by the keys of a running server can read no more than that; and after a quarter
+/// of what one key of AES-GCM is good for (RFC 8446, section 5.5).
+pub const WEAR: Wear = Wear { age_max: Duration::from_secs(24 * 60 * 60), bytes_max: 100_000_000_000 };
 
 const LENGTH_BYTES: usize = 2;
 
@@ -98,9 +108,9 @@ impl Sealer {
         Ok(())
     }
 
-    /// The bytes of lines that were sealed.
-    pub fn sealed_bytes(&self) -> u64 {
-        self.sealed_bytes
+    /// Whether a link that is so old is worn.
+    pub fn is_worn(&self, age: Duration, wear: Wear) -> bool {
+        age >= wear.age_max || self.sealed_bytes >= wear.bytes_max
     }
 }
 
@@ -260,12 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_worn_by_age_and_by_bytes() {
+        let (mut here, _) = pair();
+        let wear = Wear { age_max: Duration::from_secs(9), bytes_max: 40_000 };
+        frame(&mut here.sealer, &[b'x'; 39_999]);
+        assert!(!here.sealer.is_worn(Duration::from_secs(8), wear));
+        assert!(here.sealer.is_worn(Duration::from_secs(9), wear));
+        frame(&mut here.sealer, b"x");
+        assert!(here.sealer.is_worn(Duration::ZERO, wear));
+        assert!(!here.sealer.is_worn(Duration::from_secs(60 * 60), WEAR));
+    }
+
+    #[test]
     fn a_frame_has_a_bound() {
         let (mut here, mut there) = pair();
         let most = vec![b'x'; FRAME_LINES_BYTES_MAX];
         let sealed = frame(&mut here.sealer, &most);
         assert_eq!(sealed.len(), FRAME_BYTES_MAX);
-        assert_eq!(here.sealer.sealed_bytes(), FRAME_LINES_BYTES_MAX as u64);
         assert_eq!(opened(&mut there.opener, &sealed, 100_000, 100_000), (most, false));
         for length in [0, 15, (FRAME_LINES_BYTES_MAX + TAG_BYTES + 1) as u16, u16::MAX] {
             let stream = [&length.to_be_bytes()[..], &[0; 20]].concat();

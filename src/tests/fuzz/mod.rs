@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod forget;
 pub(crate) mod framing;
 pub(crate) mod grammar;
+pub(crate) mod handshake;
 pub(crate) mod http;
 pub(crate) mod journal;
 mod model;

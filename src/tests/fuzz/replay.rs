@@ -3,18 +3,21 @@
 use std::fs;
 use std::path::Path;
 
-use super::{access, client, config, forget, framing, grammar, http, journal, mqtt, peer, places, proxy};
+use super::{
+    access, client, config, forget, framing, grammar, handshake, http, journal, mqtt, peer, places, proxy,
+};
 
 type Check = fn(&[u8]);
 
 /// Every target with its name, which is that of its folder.
-const TARGETS: [(&str, Check); 12] = [
+const TARGETS: [(&str, Check); 13] = [
     ("access", access::check),
     ("client", client::check),
     ("config", config::check),
     ("forget", forget::check),
     ("framing", framing::check),
     ("grammar", grammar::check),
+    ("handshake", handshake::check),
     ("http", http::check),
     ("journal", journal::check),
     ("mqtt", mqtt::check),

@@ -14,6 +14,7 @@ mod free_address;
 mod golden;
 mod killing;
 mod limits;
+mod links;
 mod log;
 mod map;
 mod mqtt;

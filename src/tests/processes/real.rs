@@ -91,6 +91,11 @@ impl RealHerd {
         self.herd.member(name).unwrap().client.literal().unwrap()
     }
 
+    /// Where a server listens for its neighbours.
+    pub(crate) fn peer(&self, name: &str) -> SocketAddr {
+        self.herd.member(name).unwrap().peer
+    }
+
     /// Where a server speaks HTTP.
     pub(crate) fn http(&self, name: &str) -> SocketAddr {
         self.herd.member(name).unwrap().http.as_ref().unwrap().literal().unwrap()
