@@ -146,7 +146,7 @@ fn servers_of_which_one_has_no_secret_say_so() {
             "Bolden",
             &[
                 "is turned away: one of us has no secret: we have none",
-                "link to Alford: one of us has no secret",
+                "link to Alford: it refuses our HELLO (version 5): run the same release on both servers, give both",
             ],
         ),
     ] {
