@@ -120,9 +120,8 @@ pub fn to_toml(herd: &Herd) -> String {
         let _ = writeln!(text, "max_clock_lead = \"{}\"", shown(time));
     }
     text.push_str(
-        "\n# Where clients talk to each server, and where the other servers do: an IP address or a name, and a port. A \
-         name\n# is looked up at each dial. A server listens there too; where that must be elsewhere, listen_peer = \
-         \"[::]:12650\"\n# and the like say so.\n",
+        "\n# Where clients and other servers reach each server, by address or name; listen_peer and the like: where it \
+         is bound.\n",
     );
     for (at, member) in herd.members().iter().enumerate() {
         let separator = if at == 0 { "" } else { "\n" };
