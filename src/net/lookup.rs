@@ -42,13 +42,11 @@ impl Lookup {
         }
         let found = Arc::new(Mutex::new(None));
         self.under_way = Some((address.clone(), Arc::clone(&found)));
-        let address = address.clone();
-        let work = move || {
-            *found.lock() = Some(addresses(&address));
+        let begun = begin(address, move |addresses| {
+            *found.lock() = Some(addresses);
             done();
-        };
-        let thread = Builder::new().name("lookup".to_owned()).stack_size(STACK_BYTES);
-        thread.spawn(work).map(drop).inspect_err(|_| self.under_way = None)
+        });
+        begun.inspect_err(|_| self.under_way = None)
     }
 
     /// What was found, once, if the lookup is over.
@@ -59,6 +57,19 @@ impl Lookup {
         }
         found
     }
+}
+
+/// Begins to look an address up, and hands on what is found.
+///
+/// # Errors
+/// If no thread can be had.
+pub fn begin(
+    address: &Address,
+    then: impl FnOnce(io::Result<Vec<SocketAddr>>) + Send + 'static,
+) -> io::Result<()> {
+    let address = address.clone();
+    let thread = Builder::new().name("lookup".to_owned()).stack_size(STACK_BYTES);
+    thread.spawn(move || then(addresses(&address))).map(drop)
 }
 
 /// The addresses of a name, in the order in which the system would try them. It blocks.

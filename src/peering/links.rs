@@ -36,6 +36,11 @@ impl<'a> Links<'a> {
         }
     }
 
+    /// Has links to where a name does not lead any more end.
+    pub fn check(&self) {
+        self.present.lock().values().for_each(|neighbour| neighbour.check());
+    }
+
     /// The link ends at once. The conversation that the neighbour has begun is the concern of another room.
     pub fn remove(&self, index: usize) {
         if let Some(neighbour) = self.present.lock().remove(&index) {

@@ -12,7 +12,7 @@ use crate::member::Member;
 use crate::member::link_log::{CONNECT_WAIT_MAX, LinkLog};
 use crate::member::link_state::LinkState;
 use crate::member::notifier::{Subscription, WakeUp};
-use crate::net::lookup::{LOOKUP_WAIT_MAX, Lookup};
+use crate::net::lookup::{self, LOOKUP_WAIT_MAX, Lookup};
 use crate::net::shutdown::OpenStreams;
 use crate::net::stream::{Stream, hang_up};
 use crate::net::whereabouts::Whereabouts;
@@ -52,8 +52,10 @@ pub struct Neighbour<'a> {
     known: Mutex<Vec<SocketAddr>>,
     /// With which of its addresses a dial begins: another one after each that came to nothing.
     first: AtomicUsize,
-    /// The connection to it.
-    stream: Mutex<Weak<Stream>>,
+    /// The connection to it, and where that leads.
+    stream: Mutex<Option<(Weak<Stream>, SocketAddr)>>,
+    /// Whether that is being looked at.
+    is_checked: Arc<AtomicBool>,
     /// Whether it is a neighbour no longer.
     is_removed: AtomicBool,
 }
@@ -72,6 +74,7 @@ impl<'a> Neighbour<'a> {
             known: Mutex::default(),
             first: AtomicUsize::new(0),
             stream: Mutex::default(),
+            is_checked: Arc::default(),
             is_removed: AtomicBool::new(false),
         };
         let literal = neighbour.address.lock().literal();
@@ -95,7 +98,7 @@ impl<'a> Neighbour<'a> {
             match Stream::connect_timeout(&address, CONNECT_WAIT_MAX) {
                 Ok(stream) => {
                     let stream = Arc::new(stream);
-                    *self.stream.lock() = Arc::downgrade(&stream);
+                    *self.stream.lock() = Some((Arc::downgrade(&stream), address));
                     // One that was removed in this moment has cut the connection before.
                     if self.is_removed() {
                         hang_up(&stream, Half::Both);
@@ -167,6 +170,29 @@ impl<'a> Neighbour<'a> {
         self.subscription.notifier().wake(WakeUp::NeighbourIsBack);
     }
 
+    /// Ends a link to where it is no longer, if its name stands for other addresses now. That takes its time, which
+    /// nothing waits for.
+    pub fn check(&self) {
+        let (address, stream) = (self.address.lock().clone(), self.stream.lock().clone());
+        let Some((stream, at)) = stream.filter(|_| address.literal().is_none()) else { return };
+        if self.is_checked.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (is_checked, name) = (Arc::clone(&self.is_checked), self.name().clone());
+        let begun = lookup::begin(&address, move |found| {
+            is_checked.store(false, Ordering::Release);
+            if let (Ok(found), Some(stream)) = (found, stream.upgrade())
+                && !found.contains(&at)
+            {
+                log::info!("{name} is not at {at} any more: the link to there is cut");
+                hang_up(&stream, Half::Both);
+            }
+        });
+        if begun.is_err() {
+            self.is_checked.store(false, Ordering::Release);
+        }
+    }
+
     /// It is a neighbour no longer: the link to it ends at once.
     pub fn remove(&self) {
         self.is_removed.store(true, Ordering::Release);
@@ -176,7 +202,7 @@ impl<'a> Neighbour<'a> {
     }
 
     fn cut(&self) {
-        if let Some(stream) = self.stream.lock().upgrade() {
+        if let Some(stream) = self.stream.lock().as_ref().and_then(|(stream, _)| stream.upgrade()) {
             hang_up(&stream, Half::Both);
         }
     }

@@ -64,6 +64,7 @@ impl LiveHerd {
             let what = kept_until_restart.join(", ");
             log::warn!("these changes of the herd file wait until {name} is started again: {what}");
         }
+        links.check();
         if *before == herd {
             return log::info!("the herd file is read again: nothing has changed");
         }

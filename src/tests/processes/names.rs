@@ -81,6 +81,11 @@ fn server_that_appears_later_and_moves_is_found_by_its_name() {
             herd.ended("Bolden");
         }
     }
+    // A link to where its name does not lead any more is cut when that is asked for.
+    hosts(&herd, "hosts", "127.0.0.5 bolden.herd.test\n");
+    herd.signal("Alford", Signal::HUP);
+    log_says(&herd, "Alford", "Bolden is not at 127.0.0.4:");
+    log_says(&herd, "Alford", "link to Bolden cannot be made yet: 127.0.0.5:");
     // A stop does not wait for a resolver.
     hosts(&herd, "hosts", "");
     herd.kill_one("Bolden");
