@@ -105,6 +105,7 @@ struct Phone(TcpStream);
 impl Phone {
     fn at(address: SocketAddr, id: u8) -> Option<Phone> {
         let mut socket = TcpStream::connect(address).ok()?;
+        socket.set_read_timeout(Some(crate::real::WAIT)).ok()?;
         socket.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01").ok()?;
         socket.write_all(&[id]).ok()?;
         let mut answer = [0; 4];
@@ -181,6 +182,15 @@ const KILLS_MIN: usize = 4;
 /// The places that a phone publishes at once.
 const AT_ONCE: u64 = 20;
 
+/// Ends the phones when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Publishes until the test is over, at the other server whenever one is gone. What was not
 /// acknowledged is published again.
 fn publishes(
@@ -223,6 +233,8 @@ fn phones_fail_over_to_another_server_and_nothing_acknowledged_is_lost() {
         for number in 0..8 {
             scope.spawn(move || publishes(number, mqtt, next, acknowledged, is_over));
         }
+        // Whatever fails here, the phones come to their end.
+        let _over = Over(is_over);
         let count = || acknowledged.load(Ordering::SeqCst);
         let more = || {
             let goal = count() + most / 20;
@@ -237,7 +249,6 @@ fn phones_fail_over_to_another_server_and_nothing_acknowledged_is_lost() {
             more();
             herd.start_one(name);
         }
-        is_over.store(true, Ordering::SeqCst);
     });
     let mut talks = names.map(|name| herd.client(name));
     // Every batch that was begun was acknowledged in the end.
