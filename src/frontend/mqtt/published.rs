@@ -128,8 +128,7 @@ impl<'a> Published<'a> {
             return Ok(reason::SUCCESS);
         }
         teller.is_of(&client);
-        // Only so that the message need not say it: whose place it is says the topic alone.
-        let whose = Whose { user: Some(client.clone()), device: Some(client.clone()) };
+        let whose = whose();
         let mut taken = owntracks::read(publish.payload, &whose);
         if let Ok(Taken { sealed: Some(data), .. }) = &taken {
             let keys = shared.keys.map(PhoneKeys::current);
@@ -171,8 +170,7 @@ impl<'a> Published<'a> {
         }
         // Each is told what its own key opens, if it has one.
         let keys = self.shared.keys.map(PhoneKeys::current);
-        let whose = Whose { user: Some(client.clone()), device: Some(client.clone()) };
-        let sealed = keys.as_ref().and_then(|_| owntracks::read(publish.payload, &whose).ok()?.sealed);
+        let sealed = keys.as_ref().and_then(|_| owntracks::read(publish.payload, &whose()).ok()?.sealed);
         let key = keys.as_ref().and_then(|keys| keys.key_of(&client));
         let opened = sealed.as_ref().zip(key).and_then(|(data, key)| key.open(data).ok());
         relay.push(Relayed {
@@ -228,4 +226,10 @@ impl<'a> Published<'a> {
         }
         Ok(reason::SUCCESS)
     }
+}
+
+/// Only so that a message need not say it: whose place it is says the topic alone.
+fn whose() -> Whose {
+    let any = || Some("-".to_owned());
+    Whose { user: any(), device: any() }
 }
