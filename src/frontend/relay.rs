@@ -55,7 +55,8 @@ pub(super) struct Relayed {
 
 /// What has come since a position.
 pub(super) struct Heard {
-    pub(super) messages: Vec<Arc<Relayed>>,
+    /// Each with its own position.
+    pub(super) messages: Vec<(u64, Arc<Relayed>)>,
     /// The position behind them.
     pub(super) position: u64,
     /// Whether messages may have gone that were not told.
@@ -85,12 +86,11 @@ impl Relay {
     pub(super) fn since(&self, position: u64, messages_max: usize) -> Heard {
         let ring = self.ring.lock();
         let found = ring.messages.range(position..).take(messages_max);
-        let (ats, messages): (Vec<u64>, Vec<Arc<Relayed>>) =
-            found.map(|(at, message)| (*at, Arc::clone(message))).unzip();
+        let messages: Vec<_> = found.map(|(at, message)| (*at, Arc::clone(message))).collect();
         let is_late = position < ring.lost_before;
         let position = match messages.len() < messages_max {
             true => ring.next,
-            false => ats.last().map_or(position, |last| last + 1),
+            false => messages.last().map_or(position, |(last, _)| last + 1),
         };
         Heard { messages, position, is_late }
     }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn topics(heard: &Heard) -> Vec<&str> {
-        heard.messages.iter().map(|message| message.topic.as_str()).collect()
+        heard.messages.iter().map(|(_, message)| message.topic.as_str()).collect()
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         assert!(heard.is_late && heard.position == 10_001);
         assert_eq!(topics(&heard)[0], "owntracks/joe/0/info");
         assert_eq!(topics(&heard).last(), Some(&"owntracks/jane/9999/info"));
-        let bytes: usize = heard.messages.iter().map(|message| message.bytes()).sum();
+        let bytes: usize = heard.messages.iter().map(|(_, message)| message.bytes()).sum();
         assert!(bytes <= RING_BYTES_MAX && bytes > RING_BYTES_MAX - 20_000, "{bytes}");
         // One that fills the ring alone.
         relay.push(message("jane", 7, RING_BYTES_MAX));

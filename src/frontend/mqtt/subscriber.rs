@@ -26,6 +26,10 @@ use crate::proto::store::SCAN_RECORDS_MAX;
 /// The level below a client's topic where its card is.
 const INFO: &str = "info";
 
+/// The bytes of messages that are passed on which are told at once, before the last one: each may be as long as a
+/// packet, and a subscriber that does not read holds them until it is cut off.
+const TOLD_BYTES_MAX: usize = 16 * 1024;
+
 /// A client's subscriptions.
 pub(super) struct Subscriber<'a> {
     shared: Shared<'a>,
@@ -200,7 +204,11 @@ impl<'a> Subscriber<'a> {
         if heard.is_late {
             self.shared.member.metrics.mqtt_relay_late.add(1);
         }
-        for message in &heard.messages {
+        for (at, message) in &heard.messages {
+            if out.len() >= TOLD_BYTES_MAX {
+                self.heard = *at;
+                return false;
+            }
             let is_echo = message.connection == teller.connection;
             let takes = |filter: &&Filter| {
                 !(is_echo && filter.no_local) && matches(&filter.text, &message.topic, None)
