@@ -34,7 +34,8 @@ main() {
             's/podManagementPolicy: .*/podManagementPolicy: 3/' 's/^kind: StatefulSet/kind: StatefulSad/'
     fi
     if [ -n "${PROXYHERD_BIN:-}" ]; then
-        check valid_herd herd.toml 's/^client = /clint = /' 's/:12650/:99999/' 's/\["west-1", "west-2"\],//; s/"east-1"/"west-3"/'
+        check valid_herd herd.toml 's/^client = /clint = /' 's/:12650/:99999/' \
+            's/"west-1", "west-2"/"west-1", "west-3"/'
         if [ -x "$tools/bin/python" ]; then
             check has_its_servers compose.yaml 's/^  east-1:/  east-2:/' 's/:12650"/:99999"/'
             check has_its_servers kubernetes.yaml 's/replicas: 3/replicas: 4/' 's/:12650"/:99999"/' \
