@@ -1,6 +1,7 @@
 //! The map and the page of the herd, in a real browser.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proxyherd::config::TokenHash;
@@ -9,6 +10,7 @@ use ureq::Agent;
 
 use crate::browser::{Browser, ENTER, ESCAPE, RIGHT, TAB};
 use crate::free_address::free_address;
+use crate::programs::program;
 use crate::real::{RealHerd, ask, eventually, line, note, now};
 use crate::transcripts::run::Talk as _;
 
@@ -319,14 +321,29 @@ fn map_of_many_clients_is_quick() {
 
 #[test]
 fn map_is_live_over_tls_below_a_base_path() {
-    let Some(browser) = Browser::start(1000, 700) else { return };
+    let (Some(openssl), Some(browser)) = (program("openssl", "openssl"), Browser::start(1000, 700)) else {
+        return;
+    };
     let options = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--http-base-path", "/where"];
     let mut herd = RealHerd::new(&["Alford"], &[], &options);
     let https = free_address();
-    let (names, file) = (vec!["localhost".to_owned()], herd.path("herd.toml"));
-    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
-    fs::write(herd.path("cert.pem"), cert.pem()).unwrap();
-    fs::write(herd.path("key.pem"), signing_key.serialize_pem()).unwrap();
+    let file = herd.path("herd.toml");
+    let mut pair = Command::new(openssl);
+    pair.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
+    pair.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+    pair.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = pair.arg("-keyout").arg(herd.path("key.pem")).arg("-out").arg(herd.path("cert.pem")).output();
+    assert!(made.unwrap().status.success());
     let text = fs::read_to_string(&file).unwrap();
     fs::write(file, format!("{text}https = \"{https}\"\n")).unwrap();
     herd.start_one("Alford");
