@@ -1,9 +1,11 @@
 //! Where a client was last seen, as a value that doors lay out in their own ways.
 
+use std::ops::Range;
+
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::era::Era;
-use crate::proto::model::sighting::{Sighting, at_line};
-use crate::proto::model::stored_line::{StoredLine, at_part, attributes_part};
+use crate::proto::model::sighting::{Sighting, stored_at_line};
+use crate::proto::model::stored_line::{StoredLine, WITH, parts};
 use crate::proto::store::update::trimmed;
 
 /// Where a client was last seen: the record, as a value.
@@ -11,13 +13,22 @@ use crate::proto::store::update::trimmed;
 pub struct Located {
     /// Its stored line, with its line feed; never a tombstone.
     stored: Vec<u8>,
+    /// Where in it the `AT` line begins, and the attributes are.
+    at: usize,
+    attributes: Option<Range<usize>>,
 }
 
 impl Located {
     /// What a stored line says; `None` for a tombstone.
     pub(super) fn new(stored: Vec<u8>) -> Option<Located> {
-        at_part(&stored)?;
-        Some(Located { stored })
+        if stored.is_empty() || stored.starts_with(b"F") {
+            return None;
+        }
+        let (life, at, attributes) = parts(&stored);
+        let at = stored.len() - at.len();
+        let begins = life.len() + WITH.len() + 1;
+        let attributes = attributes.map(|attributes| begins..begins + attributes.len());
+        Some(Located { stored, at, attributes })
     }
 
     /// All of it as one line, which is the same on every server.
@@ -32,12 +43,12 @@ impl Located {
 
     /// Who saw it, where and when.
     pub fn sighting(&self) -> Sighting<'_> {
-        let at = at_part(&self.stored).map(trimmed).unwrap_or_default();
-        at_line(at).expect("a stored line is read back").0
+        stored_at_line(trimmed(&self.stored[self.at..])).expect("a stored line is read back")
     }
 
     /// What its phone said beside that.
     pub fn attributes(&self) -> Option<Attributes<'_>> {
-        std::str::from_utf8(attributes_part(&self.stored)?).ok().and_then(Attributes::parse)
+        let attributes = self.stored.get(self.attributes.clone()?)?;
+        std::str::from_utf8(attributes).ok().and_then(Attributes::parse)
     }
 }

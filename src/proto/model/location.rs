@@ -53,6 +53,13 @@ impl<'a> Location<'a> {
         if end == rest.len() { Ok(Location { text, longitude_at }) } else { Err(BadLocation::Rest) }
     }
 
+    /// The location of a stored line, which was checked when it came in; `None` if no sign says where the longitude
+    /// begins.
+    pub(crate) fn of_stored(text: &'a str) -> Option<Location<'a>> {
+        let longitude = text.bytes().skip(1).position(|byte| matches!(byte, b'+' | b'-'))?;
+        Some(Location { text, longitude_at: longitude + 1 })
+    }
+
     /// The client's own text.
     pub fn text(&self) -> &'a str {
         self.text

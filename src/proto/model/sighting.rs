@@ -72,6 +72,21 @@ pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> 
     if fields.word == "AT" { sighting(fields) } else { Err(ParseError::UnknownWord) }
 }
 
+/// Reads an `AT` line that is stored. It was checked when it came in, so only its parts are found; `None` if it has not
+/// all of them.
+pub fn stored_at_line(line: &[u8]) -> Option<Sighting<'_>> {
+    let mut rest = std::str::from_utf8(line).ok()?.strip_prefix("AT ")?;
+    let mut take = || {
+        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        let field = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        field
+    };
+    let (origin, skew, client) = (take(), take(), ClientId(take()));
+    let location = Location::of_stored(take())?;
+    Some(Sighting { origin, skew, client, location, time: Timestamp::parse(take()).ok()? })
+}
+
 /// A sighting, and the seventh field, in which implementations of the course name the sender.
 pub(crate) fn sighting(fields: Fields<'_>) -> Result<(Sighting<'_>, Option<&str>), ParseError> {
     let ([origin, skew, client, location, time], sender) = fields.exactly_or_one_more()?;
@@ -105,6 +120,24 @@ fn is_skew(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_line_is_read_as_any_other() {
+        for line in [
+            "AT a +0.263873386 kiwi +34.068930-118.445127 1621464827.959498503",
+            "AT node-1.example -3600 j\u{e9}/p+1 -0-0.5 5",
+        ] {
+            let sighting = stored_at_line(line.as_bytes()).unwrap();
+            let (checked, _) = at_line(line.as_bytes()).unwrap();
+            assert_eq!(sighting, checked);
+            assert_eq!(sighting.location.texts(), checked.location.texts());
+        }
+        for line in
+            ["", "AT ", "AT a +1 kiwi", "AT a +1 kiwi +1 5", "AT a +1 kiwi +1+1 x", "FORGET 7 kiwi #0"]
+        {
+            assert_eq!(stored_at_line(line.as_bytes()), None, "{line}");
+        }
+    }
 
     #[test]
     fn receipt_is_the_time_and_the_skew() {

@@ -68,8 +68,8 @@ impl<'a> Timestamp<'a> {
     /// # Errors
     /// What is wrong with anything else.
     pub fn parse(text: &'a str) -> Result<Timestamp<'a>, BadTime> {
-        let (whole, fraction) = match text.split_once('.') {
-            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+        let (whole, fraction) = match text.bytes().position(|byte| byte == b'.') {
+            Some(point) if point + 1 < text.len() => (&text[..point], &text[point + 1..]),
             Some(_) => return Err(BadTime::NotDecimal),
             None => (text, ""),
         };
@@ -175,6 +175,9 @@ impl Skew {
 
 /// Appends `number` in decimal with at least `width_min` digits, at most 20.
 pub fn push_digits(out: &mut Vec<u8>, mut number: u64, width_min: usize) {
+    if number < 10 && width_min <= 1 {
+        return out.push(b'0' + number as u8);
+    }
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
     while number > 0 {
