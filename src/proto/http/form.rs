@@ -32,19 +32,34 @@ fn latin_1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
+const NO_DIGIT: u8 = 0xff;
+
+/// The value of each digit of Base64, that of addresses too.
+static BASE64_VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 26 {
+        values[b'A' as usize + value] = value as u8;
+        values[b'a' as usize + value] = value as u8 + 26;
+        if value < 10 {
+            values[b'0' as usize + value] = value as u8 + 52;
+        }
+        value += 1;
+    }
+    (values[b'+' as usize], values[b'-' as usize]) = (62, 62);
+    (values[b'/' as usize], values[b'_' as usize]) = (63, 63);
+    values
+};
+
 /// The bytes of a text in Base64, with or without its padding; `None` if it is none.
 pub fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').bytes();
     let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len()), 0_u32, 0);
     for digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
+        let value = BASE64_VALUES[usize::from(digit)];
+        if value == NO_DIGIT {
+            return None;
+        }
         (bits, count) = (bits << 6 | u32::from(value), count + 6);
         if count >= 8 {
             count -= 8;

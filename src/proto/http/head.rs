@@ -31,8 +31,7 @@ pub struct Head {
     /// The path and the query of the target.
     pub(super) path: Range<usize>,
     pub(super) query: Range<usize>,
-    headers: Vec<(Range<usize>, Range<usize>)>,
-    names: Names,
+    headers: Vec<Field>,
     /// Its bytes, with the empty line.
     pub(super) bytes: usize,
     /// What follows it.
@@ -45,10 +44,17 @@ pub struct Head {
     pub(super) is_1_1: bool,
 }
 
-/// The names of header fields by their lengths and first letters, each of which has one of 64 bits. Of most names that
-/// are asked for this tells that they are not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Names(u64);
+/// A header field, as places in the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    mark: Mark,
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+/// The length of a name and its first and last letter: nearly all names differ in it, and it is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark(u32);
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,32 +90,32 @@ impl Head {
         }
         let is_1_1 = request.version == Some(1);
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
-        let mut fields = Fields { fields: request.headers, names: Names::default() };
         let place = |text: &[u8]| {
             let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
             start..start + text.len()
         };
-        let places = fields.fields.iter().map(|field| {
-            fields.names.add(field.name.as_bytes());
-            (place(field.name.as_bytes()), place(field.value))
-        });
-        let headers = places.collect();
-        fields.check_host(is_1_1)?;
-        let expects_continue = fields.expects_continue()?;
+        let field = |field: &httparse::Header<'_>| {
+            let name = field.name.as_bytes();
+            Field { mark: Mark::of(name), name: place(name), value: place(field.value) }
+        };
         let (path, query) = path_and_query(target.as_bytes());
-        Ok(Head {
+        let mut head = Head {
             method: place(method.as_bytes()),
             target: place(target.as_bytes()),
             path: place(path),
             query: place(query),
-            headers,
-            names: fields.names,
+            headers: request.headers.iter().map(field).collect(),
             bytes: bytes.len(),
-            body: fields.body(is_1_1)?,
-            expects_continue: expects_continue && is_1_1,
-            keeps_alive: fields.keeps_alive(is_1_1),
+            body: Body::None,
+            expects_continue: false,
+            keeps_alive: false,
             is_1_1,
-        })
+        };
+        head.check_host(bytes)?;
+        head.expects_continue = head.expectation(bytes)? && is_1_1;
+        head.body = head.framing(bytes)?;
+        head.keeps_alive = head.persistence(bytes);
+        Ok(head)
     }
 
     pub(super) fn method<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
@@ -122,35 +128,78 @@ impl Head {
 
     /// The names of all header fields.
     pub(super) fn names<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().map(|field| &bytes[field.0.clone()])
+        self.headers.iter().map(|field| &bytes[field.name.clone()])
     }
 
     /// The values of a header field, in their order. Names are compared without regard to case.
     #[inline]
     pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let headers = if self.names.may_have(name.as_bytes()) { &*self.headers } else { &[] };
-        let is_it = move |field: &&(Range<usize>, Range<usize>)| {
-            // Most are known not to be it by their lengths.
-            field.0.len() == name.len() && bytes[field.0.clone()].eq_ignore_ascii_case(name.as_bytes())
+        let mark = Mark::of(name.as_bytes());
+        let is_it = move |field: &&Field| {
+            field.mark == mark && bytes[field.name.clone()].eq_ignore_ascii_case(name.as_bytes())
         };
-        headers.iter().filter(is_it).map(move |field| bytes[field.1.clone()].trim_ascii())
+        self.headers.iter().filter(is_it).map(move |field| bytes[field.value.clone()].trim_ascii())
+    }
+
+    fn check_host(&self, bytes: &[u8]) -> Result<(), BadRequest> {
+        let hosts = self.values(bytes, "host").count();
+        if hosts > 1 || (hosts == 0 && self.is_1_1) {
+            return Err(bad("there must be one Host field"));
+        }
+        Ok(())
+    }
+
+    /// Whether the client expects `100 Continue`.
+    fn expectation(&self, bytes: &[u8]) -> Result<bool, BadRequest> {
+        let mut expected = self.values(bytes, "expect");
+        match (expected.next(), expected.next()) {
+            (None, _) => Ok(false),
+            (Some(what), None) if what.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+            _ => Err(BadRequest::new(417, "nothing but 100-continue can be expected")),
+        }
+    }
+
+    /// How the body comes.
+    fn framing(&self, bytes: &[u8]) -> Result<Body, BadRequest> {
+        let mut lengths = self.values(bytes, "content-length");
+        let mut codings = self.values(bytes, "transfer-encoding");
+        let (length, coding) = (lengths.next(), codings.next());
+        if lengths.next().is_some() {
+            return Err(bad("there is more than one Content-Length"));
+        }
+        match (length, coding) {
+            (None, None) => Ok(Body::None),
+            (Some(_), Some(_)) => Err(bad("there is a Content-Length beside a Transfer-Encoding")),
+            (Some(length), None) => {
+                let is_decimal = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+                let length = std::str::from_utf8(length).ok().filter(|_| is_decimal);
+                let length = length.and_then(|length| length.parse().ok());
+                length.map(Body::Length).ok_or_else(|| bad("the Content-Length is not a number"))
+            }
+            (None, Some(_)) if !self.is_1_1 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
+                Ok(Body::Chunked)
+            }
+            (None, Some(_)) => Err(BadRequest::new(501, "no Transfer-Encoding but chunked is understood")),
+        }
+    }
+
+    /// Whether the connection may go on. The field is a list, and may be there several times.
+    fn persistence(&self, bytes: &[u8]) -> bool {
+        let (mut closes, mut goes_on) = (false, false);
+        for word in self.values(bytes, "connection").flat_map(|value| value.split(|&byte| byte == b',')) {
+            closes |= word.trim_ascii().eq_ignore_ascii_case(b"close");
+            goes_on |= word.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
+        }
+        !closes && (self.is_1_1 || goes_on)
     }
 }
 
-impl Names {
-    fn add(&mut self, name: &[u8]) {
-        self.0 |= Names::bit(name);
-    }
-
+impl Mark {
     #[inline(always)]
-    fn may_have(self, name: &[u8]) -> bool {
-        self.0 & Names::bit(name) != 0
-    }
-
-    #[inline(always)]
-    fn bit(name: &[u8]) -> u64 {
-        let first = name.first().map_or(0, |first| usize::from(first.to_ascii_lowercase()));
-        1 << ((first + 5 * name.len()) % 64)
+    fn of(name: &[u8]) -> Mark {
+        let letter = |byte: Option<&u8>| byte.map_or(0, u8::to_ascii_lowercase);
+        Mark(u32::from_le_bytes([name.len() as u8, letter(name.first()), letter(name.last()), 0]))
     }
 }
 
@@ -204,69 +253,6 @@ pub(super) fn end_of(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
         }
     }
     Ok(None)
-}
-
-struct Fields<'a, 'b> {
-    fields: &'a [httparse::Header<'b>],
-    names: Names,
-}
-
-impl<'b> Fields<'_, 'b> {
-    fn values(&self, name: &'static str) -> impl Iterator<Item = &'b [u8]> {
-        let fields = if self.names.may_have(name.as_bytes()) { self.fields } else { &[] };
-        let named = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-        named.map(|field| field.value.trim_ascii())
-    }
-
-    /// The members of a list in a field that may be there several times.
-    fn list(&self, name: &'static str) -> impl Iterator<Item = &'b [u8]> {
-        self.values(name).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
-    }
-
-    fn check_host(&self, is_1_1: bool) -> Result<(), BadRequest> {
-        let hosts = self.values("host").count();
-        if hosts > 1 || (hosts == 0 && is_1_1) {
-            return Err(bad("there must be one Host field"));
-        }
-        Ok(())
-    }
-
-    fn expects_continue(&self) -> Result<bool, BadRequest> {
-        let mut expected = self.values("expect");
-        match (expected.next(), expected.next()) {
-            (None, _) => Ok(false),
-            (Some(what), None) if what.eq_ignore_ascii_case(b"100-continue") => Ok(true),
-            _ => Err(BadRequest::new(417, "nothing but 100-continue can be expected")),
-        }
-    }
-
-    fn body(&self, is_1_1: bool) -> Result<Body, BadRequest> {
-        let (mut lengths, mut codings) = (self.values("content-length"), self.values("transfer-encoding"));
-        let (length, coding) = (lengths.next(), codings.next());
-        if lengths.next().is_some() {
-            return Err(bad("there is more than one Content-Length"));
-        }
-        match (length, coding) {
-            (None, None) => Ok(Body::None),
-            (Some(_), Some(_)) => Err(bad("there is a Content-Length beside a Transfer-Encoding")),
-            (Some(length), None) => {
-                let is_decimal = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-                let length = std::str::from_utf8(length).ok().filter(|_| is_decimal);
-                let length = length.and_then(|length| length.parse().ok());
-                length.map(Body::Length).ok_or_else(|| bad("the Content-Length is not a number"))
-            }
-            (None, Some(_)) if !is_1_1 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
-            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
-                Ok(Body::Chunked)
-            }
-            (None, Some(_)) => Err(BadRequest::new(501, "no Transfer-Encoding but chunked is understood")),
-        }
-    }
-
-    fn keeps_alive(&self, is_1_1: bool) -> bool {
-        let says = |word: &str| self.list("connection").any(|it| it.eq_ignore_ascii_case(word.as_bytes()));
-        !says("close") && (is_1_1 || says("keep-alive"))
-    }
 }
 
 fn bad(why: &'static str) -> BadRequest {

@@ -116,27 +116,29 @@ pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
     let client = sender.clone().ok_or(NotUnderstood(
         "nothing says whose place it is: set a user and a device (headers X-Limit-U and X-Limit-D, or ?u= and &d=)",
     ))?;
-    let fields = [message.lat, message.lon, message.tst, message.acc, message.alt, message.vac].map(text);
-    let [lat, lon, tst, acc, alt, vac] = fields.each_ref().map(Option::as_deref);
-    let fields = [message.vel, message.cog, message.batt, message.bs, message.tid, message.trigger].map(text);
-    let [vel, cog, batt, bs, tid, trigger] = fields.each_ref().map(Option::as_deref);
+    let (lat, lon, tst) = (text(message.lat), text(message.lon), text(message.tst));
+    let (acc, alt, vac) = (text(message.acc), text(message.alt), text(message.vac));
+    let (vel, cog, batt) = (text(message.vel), text(message.cog), text(message.batt));
+    let (bs, tid, trigger) = (text(message.bs), text(message.tid), text(message.trigger));
     let said = Said {
-        accuracy_m: acc,
-        altitude_m: alt,
-        altitude_accuracy_m: vac,
-        speed: vel.map(|vel| (vel, KILOMETRE_PER_HOUR)),
-        course_degrees: cog,
-        battery: batt.map(|batt| (batt, 1.0)),
+        accuracy_m: acc.as_deref(),
+        altitude_m: alt.as_deref(),
+        altitude_accuracy_m: vac.as_deref(),
+        speed: vel.as_deref().map(|vel| (vel, KILOMETRE_PER_HOUR)),
+        course_degrees: cog.as_deref(),
+        battery: batt.as_deref().map(|batt| (batt, 1.0)),
         // 1 is unplugged, 2 charging, 3 full, and 0 unknown.
-        is_charging: match bs {
+        is_charging: match bs.as_deref() {
             Some("1") => Some(false),
             Some("2" | "3") => Some(true),
             _ => None,
         },
-        tracker_id: tid,
-        trigger,
+        tracker_id: tid.as_deref(),
+        trigger: trigger.as_deref(),
     };
-    Ok(Taken { sender, ..Taken::one(Point::new(client, lat.zip(lon), tst.unwrap_or_default(), &said)) })
+    let place = lat.as_deref().zip(lon.as_deref());
+    let point = Point::new(client, place, tst.as_deref().unwrap_or_default(), &said);
+    Ok(Taken { sender, ..Taken::one(point) })
 }
 
 impl Message<'_> {

@@ -97,27 +97,27 @@ impl Point {
 
 impl Said<'_> {
     fn attributes(&self) -> String {
-        let mut attributes = String::with_capacity(ATTRIBUTES_BYTES_MAX);
+        // With a separator before the first pair, too, which is taken away.
+        let mut attributes = String::with_capacity(1 + ATTRIBUTES_BYTES_MAX);
         let mut push = |key: &str, value: Option<Cow<'_, str>>| {
             let Some(value) = value else { return };
-            let separator = if attributes.is_empty() { "" } else { "&" };
-            let bytes = separator.len() + key.len() + 1 + value.len();
-            if attributes.len() + bytes <= ATTRIBUTES_BYTES_MAX {
-                attributes += separator;
+            if attributes.len() + key.len() + value.len() <= 1 + ATTRIBUTES_BYTES_MAX {
                 attributes += key;
-                attributes.push('=');
                 attributes += &value;
             }
         };
-        push("acc", self.accuracy_m.and_then(not_negative));
-        push("alt", self.altitude_m.and_then(decimal));
-        push("vac", self.altitude_accuracy_m.and_then(not_negative));
-        push("speed", self.speed.and_then(|(text, factor)| scaled(text, factor)));
-        push("course", self.course_degrees.and_then(not_negative));
-        push("batt", self.battery.and_then(|(text, factor)| scaled(text, factor)));
-        push("charge", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into()));
-        push("tid", self.tracker_id.and_then(word));
-        push("trigger", self.trigger.and_then(word));
+        push("&acc=", self.accuracy_m.and_then(not_negative));
+        push("&alt=", self.altitude_m.and_then(decimal));
+        push("&vac=", self.altitude_accuracy_m.and_then(not_negative));
+        push("&speed=", self.speed.and_then(|(text, factor)| scaled(text, factor)));
+        push("&course=", self.course_degrees.and_then(not_negative));
+        push("&batt=", self.battery.and_then(|(text, factor)| scaled(text, factor)));
+        push("&charge=", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into()));
+        push("&tid=", self.tracker_id.and_then(word));
+        push("&trigger=", self.trigger.and_then(word));
+        if !attributes.is_empty() {
+            attributes.remove(0);
+        }
         attributes
     }
 }
