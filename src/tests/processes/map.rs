@@ -351,7 +351,7 @@ fn map_is_live_over_tls_below_a_base_path() {
     assert!(ask(&mut talk, &format!("IAMAT kiwi +34.07-118.44 {}", seconds() - 9)).starts_with("AT "));
     assert!(ask(&mut talk, &format!("IAMAT emu -33.86+151.21 {}", seconds() - 9)).starts_with("AT "));
     let begun = now();
-    browser.open(&format!("https://localhost:{}/where/", https.port()));
+    browser.open(&format!("https://{https}/where/"));
     browser.until(&format!("{IS_LIVE} && {} && {}", is_listed("kiwi"), is_listed("emu")));
     note(format_args!("over TLS the first clients are there after {:.1} s", begun.elapsed().as_secs_f64()));
     assert!(ask(&mut talk, &format!("IAMAT moa -41.28+174.77 {}", seconds())).starts_with("AT "));
@@ -370,7 +370,7 @@ fn map_is_live_over_tls_below_a_base_path() {
     assert!(ask(&mut talk, &format!("IAMAT weka -42.0+174.0 {}", seconds())).starts_with("AT "));
     browser.until("told.includes('weka')");
     assert_eq!(browser.value("/moa/.test(told) && !/emu|kiwi|kakapo/.test(told)"), true);
-    browser.open(&format!("https://localhost:{}/where/herd", https.port()));
+    browser.open(&format!("https://{https}/where/herd"));
     browser.until(&format!("{IS_LIVE} && document.querySelectorAll('#picture circle').length === 1"));
     assert_eq!(browser.errors(), [""; 0]);
 }
