@@ -49,6 +49,9 @@ const USERS_MAX: usize = 1_000;
 /// report without end.
 const NEWEST_ENTRIES_MAX: usize = 4_096;
 
+/// The bytes of most lines.
+const LINE_BYTES: usize = 160;
+
 /// The bytes of memory that it takes for each client.
 pub const BYTES_PER_CLIENT: usize = spatial_index::BYTES_PER_RECORD;
 
@@ -352,7 +355,8 @@ impl Finder {
 
 /// Looks up records, a few at a time under the read lock, until `look` has seen enough.
 fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Located) -> bool) {
-    let (mut lines, mut ends) = (Vec::new(), Vec::new());
+    let count = records.len().min(SCAN_RECORDS_MAX);
+    let (mut lines, mut ends) = (Vec::with_capacity(count * LINE_BYTES), Vec::with_capacity(count));
     for records in records.chunks(SCAN_RECORDS_MAX) {
         lines.clear();
         ends.clear();

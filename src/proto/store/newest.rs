@@ -1,5 +1,7 @@
 //! Which records changed last, for those who want a few of many.
 
+use std::ops::ControlFlow;
+
 use crate::proto::store::Store;
 
 /// The number of the record of a client, which has one while it is known or remembered as forgotten.
@@ -20,7 +22,18 @@ pub fn line_at(store: &Store, record: u32) -> Option<&[u8]> {
 
 /// At most `records_max` records, those that changed last first, found among the last `entries_max` entries of the log.
 pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
-    let newest = store.log.newest_first().take(entries_max).filter(|&change| store.log.is_latest(change));
     // Behind the last of the known records the log has nothing but what was superseded.
-    newest.take(records_max.min(store.table.len())).map(|change| change.record).collect()
+    let most = records_max.min(store.table.len());
+    let mut newest = Vec::with_capacity(most);
+    // Without an iterator that is asked for each: most entries may be superseded.
+    let _ = store.log.newest_first().take(entries_max).try_for_each(|change| {
+        if newest.len() == most {
+            return ControlFlow::Break(());
+        }
+        if store.log.is_latest(change) {
+            newest.push(change.record);
+        }
+        ControlFlow::Continue(())
+    });
+    newest
 }
