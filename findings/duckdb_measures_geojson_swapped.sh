@@ -5,7 +5,7 @@
 # number as the latitude. Paris and London are 403 km apart instead of 343, and nothing warns, because both numbers of
 # each point are possible latitudes.
 # Whom it hurts: those who load tracks or places as GeoJSON and ask what is near, as with PostGIS, where the function of
-# the same name takes longitude first. `ST_FlipCoordinates` before measuring, or `SET geometry_always_xy = true`, mends it.
+# the same name takes longitude first. `ST_FlipCoordinates` before measuring or `SET geometry_always_xy = true` mend it.
 #
 # Needs Linux on x86-64, Python 3 with venv, and a package index. The extension comes from the same index.
 set -euo pipefail

@@ -2,7 +2,7 @@
 # What one would expect: on `geography`, `ORDER BY g <-> here LIMIT 1` gives the row whose ST_Distance from here is
 # least, because both measure in metres and the operator is documented as the way to the nearest.
 # What happens: ST_Distance measures on the ellipsoid and `<->` on a sphere, with or without an index. At 45 degrees
-# north a place 10,020 m to the east comes before one 10,000 m to the north; the two measures differ by up to about 0.5 %.
+# north a place 10,020 m to the east comes before one 10,000 m to the north.
 # Whom it hurts: those who ask for the nearest and show ST_Distance beside it: the list is not in the order of its
 # numbers, and with LIMIT the nearest can be missing. Right: take some more rows by `<->`, then order by ST_Distance.
 #

@@ -2,8 +2,8 @@
 # What one would expect: `pwrite` writes at its offset, whatever flags the file was opened with, as POSIX demands.
 # What happens: on Linux a file that was opened with O_APPEND grows: `pwrite` ignores the offset, and returns the full
 # count. `pread` takes the offset as it should. Python's `open(path, "ab")` and Rust's `append(true)` set that flag.
-# Whom it hurts: journals that append, and go back to mend a header or to fill a place that they preallocated: the header
-# stays as it was and the bytes are behind the last record, where the next start takes them for one.
+# Whom it hurts: journals that append, and go back to mend a header or to fill a place that they preallocated. The
+# header stays as it was, and the bytes are behind the last record, where the next start takes them for one.
 #
 # Needs Linux and Python 3. Takes a second.
 set -euo pipefail

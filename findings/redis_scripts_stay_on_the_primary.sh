@@ -29,7 +29,8 @@ redis-server --port 0 --unixsocket "$folder/new/socket" --save '' --dir "$folder
 servers+=" $!"
 old() { redis-cli -s "$folder/old/socket" "$@"; }
 new() { redis-cli -s "$folder/new/socket" "$@"; }
-until [ "$(new INFO replication 2>/dev/null | tr -d '\r' | sed -n 's/^master_link_status://p')" = up ]; do sleep 0.1; done
+link() { new INFO replication 2>/dev/null | tr -d '\r' | sed -n 's/^master_link_status://p'; }
+until [ "$(link)" = up ]; do sleep 0.1; done
 
 digest=$(old SCRIPT LOAD "return redis.call('SET', KEYS[1], ARGV[1])")
 old FUNCTION LOAD "#!lua name=places

@@ -53,7 +53,9 @@ impl Auth {
     /// its neighbours: without a secret no link leaves this machine.
     pub fn allows(&self, member: &Member, neighbours: &[&Member]) -> Result<(), ConfigError> {
         let far = |it: &&&Member| it.dialect == Dialect::Herd && !it.peer.is_loopback();
-        let dialled = neighbours.iter().find(far).map(|it| (AddressUse { server: it.name.clone(), purpose: Purpose::Peer, is_bound: false }, it.peer.clone()));
+        let dialled = neighbours.iter().find(far).map(|it| {
+            (AddressUse { server: it.name.clone(), purpose: Purpose::Peer, is_bound: false }, it.peer.clone())
+        });
         match (self, exposed(member).or(dialled)) {
             (Auth::Loopback, Some((whose, address))) => Err(ConfigError::NeedsSecret { whose, address }),
             (Auth::Secrets(_) | Auth::Loopback | Auth::Insecure, _) => Ok(()),

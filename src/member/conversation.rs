@@ -149,7 +149,8 @@ impl Conversation {
                     Pause::Secured(_) if framing.is_mid_line() => {
                         return Pause::Close(Refusal::Peer(peer::Refusal::InClear));
                     }
-                    _ => {}
+                    Pause::Empty | Pause::Full | Pause::Secured(_) => {}
+                    Pause::Heartbeat(_) | Pause::Ask(_) | Pause::Close(_) => {}
                 }
                 return pause;
             }

@@ -109,13 +109,16 @@ impl<'a> LinkLog<'a> {
     /// # Errors
     /// If it cannot come up.
     pub fn proved(self, text: &[u8], answered: Result<Answered, LinkError>) -> io::Result<Answered> {
-        let answered = answered.map_err(|error| match error {
-            _ if text.starts_with(b"? HELLO ") => LinkError::HelloRefused,
-            // It complains of something else, such as too many connections.
-            LinkError::Differs if text.starts_with(b"? ") && text != format!("? {Differs}").as_bytes() => {
+        let complains_of_else = text.starts_with(b"? ") && text != format!("? {Differs}").as_bytes();
+        let answered = answered.map_err(|error| {
+            if text.starts_with(b"? HELLO ") {
+                LinkError::HelloRefused
+            } else if error == LinkError::Differs && complains_of_else {
+                // Such as of too many connections.
                 LinkError::NotAnAnswer(ParseError::UnknownWord)
+            } else {
+                error
             }
-            error => error,
         });
         answered.map_err(|error| self.unproved(error, text))
     }

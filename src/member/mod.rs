@@ -197,8 +197,7 @@ impl Member {
         self.read(|node| node.store().stored_line_of(client).map(<[u8]>::to_vec)).and_then(Located::new)
     }
 
-    /// What is near a place. A connection and its address have rate limits of calls that leave this
-    /// machine.
+    /// What is near a place. A connection and its address have rate limits of calls that leave this machine.
     pub fn nearby(&self, query: &NearbyQuery, rate_limit: &mut RateLimit) -> Answer {
         let answer = if self.asks_network() {
             let asked = rate_limit.ask(&self.address_limits, clock::instant());
@@ -286,14 +285,10 @@ impl Member {
     ) -> Registration<'a> {
         let (name, from) = (&self.me.neighbours[neighbour].name, conversation.remote().from);
         let registration = self.peers.enter(neighbour, conversation.claimant(), cut);
-        if registration.replaced {
-            self.metrics.peers_replaced.add(1);
-            let what =
-                format_args!("neighbour {name} is here again, from {from}: its older connection is cut");
-            self.metrics.log_connection(what);
-        } else {
-            self.metrics.log_connection(format_args!("neighbour {name} is here, from {from}"));
-        }
+        let (again, cut) =
+            if registration.replaced { (" again", ": its older connection is cut") } else { ("", "") };
+        self.metrics.peers_replaced.add(registration.replaced.into());
+        self.metrics.log_connection(format_args!("neighbour {name} is here{again}, from {from}{cut}"));
         self.links[neighbour].wake(WakeUp::NeighbourIsBack);
         // If it was removed between its hello and now, it was not here to be cut.
         if !self.me.neighbours.is_linked(neighbour) {

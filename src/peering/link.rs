@@ -11,9 +11,7 @@ use super::ack_reader::AckReader;
 use super::channel::{Incoming, Outgoing, is_tampered};
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
-use crate::member::link_log::{
-    UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing,
-};
+use crate::member::link_log::{UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing};
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::{self, AtomicBool, Mutex};
 use crate::os::{clock, random};

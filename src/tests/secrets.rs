@@ -108,7 +108,7 @@ impl Sealed {
     }
 
     /// The server has closed the connection, and said no more.
-    fn is_closed(mut self) {
+    fn expect_closed(mut self) {
         assert_eq!(rest(&mut self.socket), b"");
     }
 }
@@ -181,7 +181,7 @@ fn only_a_neighbour_that_knows_the_secret_is_believed() {
     later.socket.write_all(format!("READY\n{news}").as_bytes()).unwrap();
     // As a frame, it would be a long one, whose end does not come.
     assert_eq!(later.line(), "? no HELLO within 2s");
-    later.is_closed();
+    later.expect_closed();
     // Within a frame, but before it is ready.
     let mut early = Sealed::begin(&server, 1);
     assert_eq!(early.ask(NEWS), format!("? {NEWS}"));
@@ -236,7 +236,7 @@ fn what_was_recorded_opens_nothing_and_ends_no_link() {
     // One who is here again is another matter.
     let mut again = Sealed::begin(&server, 2);
     assert_eq!(again.ask("READY"), "WELCOME 7");
-    good.is_closed();
+    good.expect_closed();
     assert_eq!(metrics.peers_replaced.get(), 1);
 }
 
@@ -258,7 +258,7 @@ fn frames_that_were_changed_dropped_repeated_or_swapped_end_the_conversation_unh
             _ => [&one[..], b"\0\x1dAT Bolden +0.5 forged +1+1 5\n"].concat(),
         };
         bolden.socket.write_all(&stream).unwrap();
-        bolden.is_closed();
+        bolden.expect_closed();
         eventually("it was counted", || {
             (server.member.metrics.peers_tampered.get() == u64::from(fault) + 1).then_some(())
         });
@@ -270,7 +270,7 @@ fn frames_that_were_changed_dropped_repeated_or_swapped_end_the_conversation_unh
     let mut bolden = Sealed::call(&server, 9);
     bolden.send("AT Bolden +0.5 cut +1+1 5");
     bolden.socket.shutdown(Shutdown::Write).unwrap();
-    bolden.is_closed();
+    bolden.expect_closed();
     assert!(!knows(&server, "cut"));
 }
 

@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use proxyherd::config::Member;
-
 use super::script::{is_answer, report};
 use crate::load::clock;
 use crate::load::mqtt;
@@ -49,10 +47,13 @@ pub(crate) struct Probes {
     pub(crate) steady: Vec<Probe>,
 }
 
-/// Does `work` while probes visit `server`.
-pub(crate) fn beside<T>(server: &Member, work: impl FnOnce() -> T) -> (T, Probes) {
+/// Does `work` while probes visit a server's port for lines, and that for MQTT if it has one.
+pub(crate) fn beside<T>(
+    lines: SocketAddr,
+    mqtt: Option<SocketAddr>,
+    work: impl FnOnce() -> T,
+) -> (T, Probes) {
     let is_over = &AtomicBool::new(false);
-    let (lines, mqtt) = (server.client, server.mqtt);
     let began_ns = clock::monotonic_ns();
     thread::scope(|scope| {
         let turns: Vec<_> = (0..THREADS)

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use proxyherd::config::Address;
+
 use super::address::{ALONE, ONE_OF_TWO};
 use super::bench::Bench;
 use super::crowd_bound::{Bound, NAMES_MIB, lost};
@@ -227,19 +229,17 @@ impl Plan {
     fn stand_by(&self, servers: &Servers) -> Result<Sight, String> {
         let (pid, members) = (servers.pids()[0], servers.herd.members());
         let server = &members[0];
-        let crowded = match &server.mqtt {
-            Some(mqtt) => mqtt,
-            None if self.behaviour.is_at_peer_port() => &server.peer,
-            None => &server.client,
-        };
-        let crowded = crowded.resolve().map_err(|error| error.to_string())?;
+        let at = |address: &Address| address.resolve().map_err(|error| error.to_string());
+        let (lines, mqtt) = (at(&server.client)?, server.mqtt.as_ref().map(at).transpose()?);
+        let plain = if self.behaviour.is_at_peer_port() { at(&server.peer)? } else { lines };
+        let crowded = mqtt.unwrap_or(plain);
         let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             let looks = scope.spawn(move || watch(pid, is_over));
             let neighbour =
                 members.get(1).map(|other| scope.spawn(|| neighbour::visits(server, other, is_over)));
             let dropped = Dropped::look();
-            let (sight, probes) = probe::beside(server, || {
+            let (sight, probes) = probe::beside(lines, mqtt, || {
                 thread::sleep(ALONE_FOR);
                 let crowd_ns = clock::monotonic_ns();
                 let crowd = FleetProcess::gather(self.behaviour, self.size, crowded)?;

@@ -123,7 +123,7 @@ function others(herd) {
     if (isSelf || !address) continue;
     // One that listens on all addresses says none of them.
     const at = address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, location.hostname);
-    const link = element("a", { href: `${https ? "https" : "http"}://${at}${path}`, "data-server": name }, name);
+    const link = element("a", { href: `${https ? "https:" : "http:"}//${at}${path}`, "data-server": name }, name);
     made.append(made.children.length > 0 ? ", " : "", link);
   }
   return made.children.length > 0 ? made : element("p", {}, "No other server says where it speaks HTTP.");

@@ -127,8 +127,7 @@ fn heard(stream: &[u8], choice: u8) -> usize {
     // The initiator waits for the answer to its message, as a good one does.
     let opening = stream.iter().position(|&byte| byte == b'\n').map_or(stream.len(), |at| at + 1 + 58);
     let (mut now, mut later) = stream.split_at(opening.min(stream.len()));
-    loop {
-        let Some(count) = read(&mut opener, &mut framing, &mut pieces, &mut now, &mut later) else { break };
+    while let Some(count) = read(&mut opener, &mut framing, &mut pieces, &mut now, &mut later) {
         framing.filled(count);
         while let Some(line) = framing.next_line() {
             let (Line::Whole(text) | Line::TooLong(text)) = line;

@@ -49,11 +49,11 @@ struct Relayed {
 
 impl Relay {
     /// Begins to relay to a server. Returns where to dial in its place.
+    #[expect(clippy::disallowed_methods, reason = "its threads end with the test's process")]
     fn start(&self, server: SocketAddr) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let relay = self.clone();
-        // It ends with the test's process.
         thread::spawn(move || {
             for dialled in listener.incoming() {
                 let dialled = dialled.unwrap();

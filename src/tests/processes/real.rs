@@ -93,7 +93,7 @@ impl RealHerd {
 
     /// Where a server listens for its neighbours.
     pub(crate) fn peer(&self, name: &str) -> SocketAddr {
-        self.herd.member(name).unwrap().peer
+        self.herd.member(name).unwrap().peer.resolve().unwrap()
     }
 
     /// Where a server speaks HTTP.
