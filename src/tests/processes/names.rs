@@ -192,21 +192,26 @@ fn wrong_herd_file_changes_nothing_and_what_needs_a_restart_is_named() {
         log_says(herd, "Alford", what);
     };
     let kept = " WARN the herd file is as it was before: ";
+    let table = "[servers.Alford]\n";
     for (text, why) in [
         (whole[..whole.len() / 2].to_owned(), "herd.toml: "),
         (whole.replace("[\"Alford\"", "[\"Zoe\""), "names \"Zoe\", which is not a server of the herd"),
         (format!("colour = 1\n{whole}"), "unknown field `colour`"),
         (part_of(&two, &["Bolden"], &[]), "has no server Alford: stop this server, or put its table back"),
+        // With this one it could not be started again.
+        (
+            whole.replace(table, &format!("{table}listen_client = \"0.0.0.0:1\"\n")),
+            "0.0.0.0:1, where any machine",
+        ),
     ] {
         hangup(&mut herd, &text, why);
     }
-    assert_eq!(herd.log("Alford").matches(kept).count(), 4);
+    assert_eq!(herd.log("Alford").matches(kept).count(), 5);
     fs::remove_file(herd.path("herd.toml")).unwrap();
     herd.signal("Alford", Signal::HUP);
     log_says(&herd, "Alford", "cannot read the herd file herd.toml: ");
     hangup(&mut herd, &whole, "the herd file is read again: nothing has changed");
-    let table = "[servers.Alford]\n";
-    let other = whole.replace(table, &format!("{table}listen_client = \"0.0.0.0:1\"\n"));
+    let other = whole.replace(table, &format!("{table}listen_client = \"127.0.0.1:1\"\n"));
     let other = other.replace("catch_up = true", "catch_up = false\nexpire_after = \"30d\"");
     hangup(
         &mut herd,
