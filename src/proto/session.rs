@@ -52,7 +52,7 @@ pub enum Step<'a> {
     Refused(Refusal),
     /// A question that needs the store and a provider.
     Ask(WhatsAt<'a>),
-    /// Send the replies; all that comes after them, in both directions, is in [`Session::take_frames`].
+    /// Send the replies; all that comes after them, in both directions, is in `Session::take_frames`.
     Secured,
     /// A neighbour, by its index, has shown that it is here.
     Authenticated(usize),

@@ -58,7 +58,7 @@ struct Neighbour {
 pub enum Step {
     /// Go on.
     Next,
-    /// Send the reply; what comes after it, in both directions, is in [`Session::take_frames`].
+    /// Send the reply; what comes after it, in both directions, is in `Session::take_frames`.
     Secured,
     /// A neighbour, by its index, has shown that it is here.
     Authenticated(usize),
