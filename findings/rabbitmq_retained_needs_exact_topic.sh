@@ -3,8 +3,8 @@
 # section 3.3.1.3 of MQTT 3.1.1 demands. OwnTracks and Home Assistant learn last positions from `owntracks/+/+` so.
 # What happens: RabbitMQ's plugin delivers the retained message to a subscription that names the topic exactly, and none
 # to one with `+` or `#`. The subscription is granted, and later publishes come.
-# Whom it hurts: whoever opens a map sees nobody until each has moved. It looks like phones that do not report, and it
-# is gone as soon as one tests with the exact topic.
+# Whom it hurts: those who open a map see no phone until it has moved. It looks like phones that do not report, and is
+# gone as soon as one tests with the exact topic.
 #
 # Needs Linux, and root (the broker runs as its own user). Installs rabbitmq-server with apt-get if it is not there.
 set -euo pipefail

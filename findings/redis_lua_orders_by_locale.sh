@@ -5,7 +5,7 @@
 # compares strings by it. Under C "B" comes before "a", under en_US.UTF-8 behind it, and punctuation weighs next to
 # nothing. `redis.conf` is the same on both servers, and nothing is logged.
 # Whom it hurts: scripts that keep the greater of two texts (times, versions, names): a primary that was started by
-# systemd and a replica that somebody started from a shell decide differently after a failover.
+# systemd and a replica that was started from a shell decide differently after a failover.
 #
 # Needs Linux, and apt-get as root if Redis or the sources of locales are not there. Takes some seconds.
 set -euo pipefail

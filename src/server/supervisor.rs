@@ -46,7 +46,7 @@ impl Supervisor {
 
     /// What was begun is complete: the ports are open, or files are asked to be read again.
     pub(super) fn ready(&self, status: &str) {
-        // A start that nobody hears of is taken for one that hangs, and the server is killed for it.
+        // A start that is not heard of is taken for one that hangs, and the server is killed for it.
         if let Err(error) = self.send(&[NotifyState::Ready, NotifyState::Status(status)]) {
             log::warn!("the supervisor cannot be told that the server is ready: {error}");
         }
