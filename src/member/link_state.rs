@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::notifier::{Notifier, WakeUp};
 use super::rate::Rate;
 use crate::os::clock;
+use crate::proto::store::Store;
 
 /// The bytes of what last went wrong.
 const ERROR_BYTES_MAX: usize = 500;
@@ -99,22 +100,46 @@ impl LinkState {
     }
 
     /// By how many changes the neighbour is behind what was sent, and behind what it has acknowledged.
-    pub fn lag(&self, last_seq: u64) -> (u64, u64) {
-        let behind = |position: &AtomicU64| last_seq.saturating_sub(position.load(Ordering::Relaxed));
+    pub fn lag(&self, store: &Store) -> (u64, u64) {
+        // Each client, known or forgotten, has its last change only, and a start leaves many numbers out.
+        let (last, most) = (store.last_seq(), (store.len() + store.tombstones()) as u64);
+        let behind = |position: &AtomicU64| last.saturating_sub(position.load(Ordering::Relaxed)).min(most);
         (behind(&self.sent), behind(&self.acknowledged))
     }
 
-    /// In words, for a member whose last change has this number.
-    pub fn status(&self, last_seq: u64) -> String {
+    /// In words, with the lag that it has.
+    pub fn status(&self, (behind, unacknowledged): (u64, u64)) -> String {
         let since = self.since.load(Ordering::Relaxed);
         let turned = Duration::from_nanos(since >> 1);
         let seconds = Duration::from_secs(clock::ticks().saturating_sub(turned).as_secs());
         let for_long = humantime::format_duration(seconds);
-        let (behind, unacknowledged) = self.lag(last_seq);
         match (since, since & 1) {
             (0, _) => "has never been up".to_owned(),
             (_, 0) => format!("down for {for_long}, behind by {unacknowledged}"),
             (..) => format!("live for {for_long}, behind by {behind}, unacknowledged {unacknowledged}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::store::update::{Source, Update};
+
+    #[test]
+    fn lag_is_no_more_than_what_is_known_whatever_numbers_a_start_leaves_out() {
+        let (mut store, link) = (Store::new(), LinkState::default());
+        let report = |store: &mut Store, client: &str| {
+            let line = format!("AT A +1 {client} +1+1 1\n");
+            store.merge(&Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap());
+        };
+        report(&mut store, "kiwi");
+        report(&mut store, "emu");
+        assert_eq!(link.lag(&store), (2, 2));
+        store.resume_after(1 << 32);
+        assert_eq!(link.lag(&store), (2, 2));
+        link.sent(Some(1 << 32));
+        report(&mut store, "moa");
+        assert_eq!(link.lag(&store), (1, 3));
     }
 }

@@ -63,7 +63,8 @@ pub fn report(member: &Member, connections_open: u32) {
     for (index, neighbour, link) in neighbours::linked(member) {
         let flapping =
             if member.peers.is_flapping(index) { ", flapping: two servers have this name" } else { "" };
-        log::info!("status: link to {}: {}{flapping}", neighbour.name, link.status(last_seq));
+        let state = link.status(member.read(|node| link.lag(node.store())));
+        log::info!("status: link to {}: {state}{flapping}", neighbour.name);
     }
 }
 

@@ -44,11 +44,11 @@ pub(super) fn herd(shared: Shared<'_>) -> Response {
 /// The links of this server.
 fn links(shared: Shared<'_>) -> Vec<Value> {
     let member = shared.member;
-    let (last_seq, now) = (member.read(|node| node.store().last_seq()), clock::ticks());
+    let now = clock::ticks();
     let links = neighbours::linked(member).map(|(index, neighbour, link)| {
         let ((sent, sent_rate), (received, received_rate)) =
             (link.sent_updates.at(now), link.received_updates.at(now));
-        let (behind, unacknowledged) = link.lag(last_seq);
+        let lag = member.read(|node| link.lag(node.store()));
         let error = link
             .last_error()
             .map(|(at, what)| json!({ "what": what, "ago_s": now.saturating_sub(at).as_secs() }));
@@ -56,10 +56,10 @@ fn links(shared: Shared<'_>) -> Vec<Value> {
             "peer": neighbour.name.as_str(),
             "is_legacy": neighbour.dialect == Dialect::Legacy,
             "is_up": link.is_up(),
-            "state": link.status(last_seq),
+            "state": link.status(lag),
             "since_s": link.turned_at().map(|at| now.saturating_sub(at).as_secs()),
-            "updates_behind": behind,
-            "updates_unacknowledged": unacknowledged,
+            "updates_behind": lag.0,
+            "updates_unacknowledged": lag.1,
             "updates_sent": sent,
             "updates_sent_per_second": rounded(sent_rate),
             "updates_received": received,

@@ -34,7 +34,7 @@ pub(super) fn status(shared: Shared<'_>) -> Response {
         json!({
             "neighbour": neighbour.name.as_str(),
             "is_up": link.is_up(),
-            "state": link.status(last_seq),
+            "state": link.status(member.read(|node| link.lag(node.store()))),
             "flapping": member.peers.is_flapping(index),
         })
     });
