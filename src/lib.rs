@@ -60,6 +60,10 @@
 //! A browser that shows clients holds a stream open ([`frontend::http`], `events.rs`). It is a follower of the change
 //! log without a queue ([`member::watch`]); all of them are woken together by the finder ([`member::watchers`]).
 //!
+//! In a herd with a secret what a link says is sealed in frames (`peering/channel.rs`) and opened by the server that
+//! reads it (`frontend/sealed.rs`), beneath the lines, as TLS is. On SIGHUP `server/live_herd.rs` reads the herd file
+//! again, and links come and go with it; `server/supervisor.rs` tells systemd how the server is.
+//!
 //! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.
 //!

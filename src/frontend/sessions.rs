@@ -36,7 +36,7 @@ pub(super) struct Session<'a> {
 }
 
 impl Sessions {
-    /// Nobody is connected yet. Whether messages are passed on is an option.
+    /// No client is connected yet. Whether messages are passed on is an option.
     pub fn new(relays: bool) -> Sessions {
         Sessions { relay: relays.then(Relay::default), ..Sessions::default() }
     }

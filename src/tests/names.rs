@@ -190,7 +190,7 @@ fn neighbour_that_moves_is_dialled_where_it_is() {
     file.change(&of(vec![a, elsewhere.clone()], &[("Alford", "Bolden")]), &[&alford]);
     let after = file.start("Bolden");
     knows(&after, "kiwi");
-    // Nobody listens where it was.
+    // Nothing listens where it was.
     assert!(TcpListener::bind(two.member("Bolden").unwrap().peer.literal().unwrap()).is_ok());
     alford.stop();
 }

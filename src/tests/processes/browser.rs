@@ -48,7 +48,7 @@ impl Browser {
         let mut browser = Browser { driver, _printed: lines, agent, session };
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            // Those of tests are signed by nobody.
+            // Those of tests have no authority.
             "acceptInsecureCerts": true,
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "args": [

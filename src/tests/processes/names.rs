@@ -70,7 +70,7 @@ fn server_that_appears_later_and_moves_is_found_by_its_name() {
     for (host, ending) in [(2, Some(Signal::TERM)), (3, Some(Signal::KILL)), (4, None)] {
         let right = format!("127.0.0.{host} bolden.herd.test\n");
         hosts(&herd, "hosts-of-bolden", &right);
-        // A name may have addresses where nobody listens, before and after the one that is right.
+        // A name may have addresses where nothing listens, before and after the one that is right.
         hosts(&herd, "hosts", &format!("127.0.0.9 bolden.herd.test\n{right}::1 bolden.herd.test\n"));
         herd.spawn_with_hosts("Bolden", "hosts-of-bolden");
         let time = 1_700_000_000 + u64::from(host);
