@@ -232,9 +232,10 @@ fn lines_that_were_imported_survive_the_end_of_the_server() {
     let text: String = (0..lines).map(object).collect();
     fs::write(herd.path("big.backup"), text).unwrap();
     let import = Running::of(&herd, "import big.backup Alford");
-    eventually("some of it is there", || {
+    // A part of 256 KiB holds fewer than 3,000 of these lines: the first is answered before another is sent.
+    eventually("some of it is acknowledged", || {
         let known = status(&herd, "Alford")["status"]["gauges"]["clients"].as_u64().unwrap_or_default();
-        (known > 1_000).then_some(())
+        (known > 6_000).then_some(())
     });
     herd.kill_one("Alford");
     let (code, noted) = import.ended();
