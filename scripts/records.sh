@@ -19,13 +19,18 @@ need() {
 }
 
 # build_release: builds the program as users run it; its path is then in `built`.
-build_release() {
+build_release() { build release build --release --package proxyherd; }
+
+# build_tested: the same with the program of the tests, which has been built if they have been run.
+build_tested() { build debug test --no-run --workspace --test processes; }
+
+build() {
+    local folder=$1 target=${CARGO_TARGET_DIR:-target}
     need cargo "install Rust from https://rustup.rs"
-    local target=${CARGO_TARGET_DIR:-target}
     [ "${target#/}" != "$target" ] || target=$root/$target
     # shellcheck disable=SC2034 # for the script that sourced this
-    built=$target/release/proxyherd
-    (cd "$root" && cargo build --release --locked --package proxyherd)
+    built=$target/$folder/proxyherd
+    (cd "$root" && cargo "${@:2}" --locked)
 }
 
 need_linux() {

@@ -116,6 +116,12 @@ docs() {
         RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 }
 
+# Which program is tried. To build a release would take minutes, and it is the same code.
+name_program() {
+    [ -n "${PROXYHERD_BIN:-}" ] || { build_tested && PROXYHERD_BIN=$built; } || return
+    export PROXYHERD_BIN
+}
+
 # Starts the herd as a user does, on ports of its own and in a folder of its own.
 smoke() {
     scratch=$(mktemp -d)
@@ -132,11 +138,7 @@ smoke() {
 }
 
 smoke_in() {
-    if [ -z "${PROXYHERD_BIN:-}" ]; then
-        build_release || return 1
-        PROXYHERD_BIN=$built
-    fi
-    export PROXYHERD_BIN
+    name_program || return 1
     local tens clients
     tens=$(free_tens) || return 1
     local ports="s/:1255\([0-9]\)/:${tens}\1/; s/:1265\([0-9]\)/:$((tens + 1))\1/"
@@ -156,8 +158,7 @@ smoke_in() {
 # themselves are made and tried by scripts/package.sh, because that builds more.
 deploy() {
     install_programs || echo "apt-get could not install what is missing: what needs it is skipped."
-    [ -n "${PROXYHERD_BIN:-}" ] || { build_release && PROXYHERD_BIN=$built; } || return
-    export PROXYHERD_BIN
+    name_program || return
     scripts/deploy/check.sh || return
     scripts/deploy/hosts.sh || [ $? -eq 77 ]
 }
@@ -233,7 +234,9 @@ trap 'exit 130' INT TERM
 failed=()
 for step in "$@"; do
     echo "== $step"
+    began=$SECONDS
     "$step" || failed+=("$step")
+    echo "-- $step: $((SECONDS - began)) s"
 done
 if [ ${#failed[@]} -gt 0 ]; then
     echo "test.sh: FAILED: ${failed[*]} (of $#: $*), after $SECONDS s"
