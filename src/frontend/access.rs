@@ -87,6 +87,11 @@ impl AccessControl {
     }
 }
 
+/// How often the users have changed.
+pub(super) fn generation(control: Option<&AccessControl>) -> u64 {
+    control.map_or(0, |control| control.current.read().generation)
+}
+
 impl fmt::Debug for AccessControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessControl").finish_non_exhaustive()

@@ -40,6 +40,9 @@ pub(in crate::frontend) enum Asker {
     Guest(Share),
 }
 
+/// The token of an asker is no longer good, or another user's now.
+pub(in crate::frontend) struct Revoked;
+
 /// A token, and whose it is said to be.
 #[derive(Debug, PartialEq, Eq)]
 struct Login<'a> {
@@ -126,8 +129,27 @@ impl Asker {
         }
     }
 
+    /// Takes the rights of the moment, if the users have changed since `generation`, and returns the asker as it was.
+    ///
+    /// # Errors
+    /// [`Revoked`]: the connection ends.
+    pub(in crate::frontend) fn renew(
+        &mut self,
+        control: Option<&AccessControl>,
+        generation: &mut u64,
+    ) -> Result<Option<Asker>, Revoked> {
+        let Some(control) = control else { return Ok(None) };
+        let current = control.current_generation();
+        if current.generation == *generation {
+            return Ok(None);
+        }
+        let now = self.again(&current.access).ok_or(Revoked)?;
+        *generation = current.generation;
+        Ok(Some(std::mem::replace(self, now)))
+    }
+
     /// The same asker with the users of `access`; `None` if the token is revoked, or another user's now.
-    pub(in crate::frontend) fn again(&self, access: &Arc<Access>) -> Option<Asker> {
+    fn again(&self, access: &Arc<Access>) -> Option<Asker> {
         match self {
             Asker::Local => Some(Asker::Local),
             Asker::Guest(share) => Some(Asker::Guest(share.clone())),

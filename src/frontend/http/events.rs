@@ -18,6 +18,7 @@ use super::access::Asker;
 use super::asked::Asked;
 use super::guard;
 use super::question::push_object;
+use crate::frontend::access;
 use crate::frontend::connection::Shared;
 use crate::member::metrics;
 use crate::member::watch::{Event, Looked, Wants, Watch};
@@ -70,7 +71,7 @@ pub(super) struct EventStream<'a> {
 pub(super) fn begin<'a>(asked: &Asked<'a, '_>) -> Result<Box<EventStream<'a>>, Response> {
     let (shared, request) = (asked.shared, asked.request);
     // Before the asker, so that no change of the users is missed.
-    let generation = generation(shared);
+    let generation = access::generation(shared.access);
     let asker = Asker::of(shared, request, asked.remote)?;
     // It costs a thread for as long as it is open.
     guard::check_site(request).map_err(|(status, why)| Response::problem(status, why))?;
@@ -163,15 +164,11 @@ impl EventStream<'_> {
         if self.asker.share().is_some_and(|share| clock::now().seconds >= share.until_s) {
             return false;
         }
-        let Some(control) = self.shared.access else { return true };
-        let current = control.current_generation();
-        if current.generation == self.generation {
-            return true;
+        let Ok(before) = self.asker.renew(self.shared.access, &mut self.generation) else { return false };
+        if before.is_some() {
+            self.before = before;
+            self.watch.begin_again();
         }
-        let Some(asker) = self.asker.again(&current.access) else { return false };
-        self.generation = current.generation;
-        self.before = Some(std::mem::replace(&mut self.asker, asker));
-        self.watch.begin_again();
         true
     }
 
@@ -244,11 +241,6 @@ fn sees(asker: &Asker, group: Option<&str>, client: &str) -> bool {
 
 fn push_id(generation: u64, position: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("id: {generation:016x}.{position}\n").as_bytes());
-}
-
-/// How often the users have changed.
-fn generation(shared: Shared<'_>) -> u64 {
-    shared.access.map_or(0, |control| control.current_generation().generation)
 }
 
 /// What positions are good for: a run of this server, with the users of the moment.

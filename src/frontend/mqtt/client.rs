@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::published::{MustComeAgain, Published};
 use super::subscriber::{Subscriber, Told};
 use super::told::Teller;
+use crate::frontend::access;
 use crate::frontend::connection::Shared;
-use crate::frontend::http::access::{Asker, NotLoggedIn};
+use crate::frontend::http::access::{Asker, NotLoggedIn, Revoked};
 use crate::frontend::sessions::Session;
 use crate::member::conversation::Remote;
 use crate::member::metrics::Event;
@@ -72,7 +73,7 @@ impl<'a> Client<'a> {
         out: &mut Vec<u8>,
     ) -> Option<Client<'a>> {
         let version = connect.version;
-        let generation = generation(shared);
+        let generation = access::generation(shared.access);
         let asker = match admit(shared, remote, connect) {
             Ok(asker) => asker,
             Err(why) => {
@@ -132,16 +133,14 @@ impl<'a> Client<'a> {
 
     /// Whether it may be here still, whose rights may have changed.
     pub(super) fn is_allowed(&mut self) -> bool {
-        let Some(control) = self.shared.access else { return true };
-        let current = control.current_generation();
-        if current.generation == self.generation {
-            return true;
-        }
-        let Some(asker) = self.asker.again(&current.access) else { return false };
-        self.generation = current.generation;
-        let before = std::mem::replace(&mut self.asker, asker);
-        if let Some(subscriber) = &mut self.subscriber {
-            subscriber.begin_again(before);
+        match self.asker.renew(self.shared.access, &mut self.generation) {
+            Err(Revoked) => return false,
+            Ok(None) => {}
+            Ok(Some(before)) => {
+                if let Some(subscriber) = &mut self.subscriber {
+                    subscriber.begin_again(before);
+                }
+            }
         }
         true
     }
@@ -273,9 +272,4 @@ fn admit(shared: Shared<'_>, remote: Remote, connect: &Connect<'_>) -> Result<As
         }
     }
     Ok(asker)
-}
-
-/// How often the users have changed.
-fn generation(shared: Shared<'_>) -> u64 {
-    shared.access.map_or(0, |control| control.current_generation().generation)
 }
