@@ -224,6 +224,11 @@ need awk "install gawk or mawk"
 cargo fmt --version >/dev/null 2>&1 || die "needs rustfmt: rustup component add rustfmt"
 cargo clippy --version >/dev/null 2>&1 || die "needs clippy: rustup component add clippy"
 need_linux
+# A job in the background ignores SIGINT, and so would every server whose end by it is tried.
+ignored=0x$(awk '/^SigIgn/ { print $2 }' "/proc/$$/status")
+if ((ignored & 1 << 1)) && [ -z "${PROXYHERD_SIGNALS:-}" ]; then
+    PROXYHERD_SIGNALS=default exec env --default-signal=INT bash "$root/scripts/test.sh" "$@"
+fi
 [ $# -gt 0 ] || set -- "${ALL[@]}"
 for step in "$@"; do
     case " ${ALL[*]} " in *" $step "*) ;; *) die "there is no step $step, only: ${ALL[*]}" ;; esac
