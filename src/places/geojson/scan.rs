@@ -38,6 +38,7 @@ impl fmt::Display for ScanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ScanError::Io(error) => write!(f, "cannot be read: {error}"),
+            ScanError::Ends(Position { line: 1, column: 1 }) => f.write_str("it is empty"),
             ScanError::Ends(at) => write!(f, "it is cut off: it ends in the middle at {at}"),
             ScanError::Unexpected { expected, at } => write!(f, "not GeoJSON: expected {expected} at {at}"),
             ScanError::TooLong(bytes_max) => {
@@ -276,7 +277,7 @@ mod tests {
         let wrong = |text: &str| values(text, 3, 100).unwrap_err();
         assert_eq!(wrong("[1,\n {\"a\":"), "it is cut off: it ends in the middle at line 2 column 7");
         assert_eq!(wrong("[1\n2]"), "not GeoJSON: expected a comma at line 2 column 1");
-        assert_eq!(wrong(""), "it is cut off: it ends in the middle at line 1 column 1");
+        assert_eq!(wrong(""), "it is empty");
         let mut long = Scanner::new(&b"[1, 2, 3]"[..], 4);
         assert!(long.take(b'[').unwrap());
         let error = long.until(b'x', &mut Vec::new(), 100).unwrap_err();
