@@ -2,13 +2,17 @@
 
 scripts/report.sh runs this in an environment of its own. `--draft` goes on where a sentence is not borne out by the
 results, and marks it; `--of FILE` makes such a draft of another full run in bench/results; `--pages DIR` also draws
-every page as a picture.
+every page as a picture; `--check` makes a copy of the report that must succeed, and then wrong ones that must not.
 """
 
 import json
+import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 
 import typst
 
@@ -27,9 +31,58 @@ def code_lines(folder):
     return str(count)
 
 
+def help_text():
+    """What the program says of its options, from which the text takes defaults."""
+    named = os.environ.get("PROXYHERD_BIN")
+    program = [named] if named else ["cargo", "run", "--quiet", "--locked", "--package", "proxyherd", "--"]
+    return subprocess.run([*program, "serve", "--help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
 def option(name):
     """What follows this option, if it is there."""
     return sys.argv[sys.argv.index(name) + 1] if name in sys.argv[:-1] else None
+
+
+# What is wrong on purpose: a file, what stands there, what is put in its place, and what must be said of it.
+PLANTED = (
+    ("help", "[default: info]", "[default: debug]", "do not bear out"),
+    ("help", "--client-name-bytes-max", "--name-bytes-max", "not in the help"),
+    ("bench/results/faults.jsonl", '"lost":0.0', '"lost":1.0', "do not bear out"),
+    ("bench/results/http.jsonl", '"hyper"', '"other"', "not in bench/results/http.jsonl"),
+    ("bench/results/full.jsonl", '"suite":"grid"', '"suite":"other"', "what is not in the results"),
+    ("src/proto/peering/frames.rs", "FRAME_LINES_BYTES_MAX", "BYTES_MAX", "no longer in"),
+)
+
+
+def check(inputs):
+    """Makes a copy of the report as it is, and one with each planted mistake, which must be refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for part in ("bench", "findings", "report", "src"):
+            shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("target"))
+
+        def refusal(inputs):
+            try:
+                typst.compile(root / "report/report.typ", root=root, sys_inputs=inputs, ignore_system_fonts=True)
+            except typst.TypstError as error:
+                return str(error)
+
+        refused = refusal(inputs)
+        if refused:
+            sys.exit(f"The report cannot be made: {refused}")
+        for name, there, wrong, said in PLANTED:
+            text = inputs["help"] if name == "help" else (root / name).read_text()
+            assert there in text, f"{name} has no {there}"
+            planted = text.replace(there, wrong)
+            if name == "help":
+                refused = refusal(inputs | {"help": planted})
+            else:
+                (root / name).write_text(planted)
+                refused = refusal(inputs)
+                (root / name).write_text(text)
+            if not refused or said not in refused:
+                sys.exit(f"{wrong} in {name} should be refused ({said}), but: {refused}")
+    print(f"the report can be made, and {len(PLANTED)} planted mistakes are refused")
 
 
 def main():
@@ -41,7 +94,11 @@ def main():
         "full": other or "full.jsonl",
         "lines": code_lines("src"),
         "rules": code_lines("src/proto"),
+        "help": help_text(),
     }
+
+    if "--check" in sys.argv:
+        return check(inputs)
 
     # With fonts of its own only, the result is the same on every machine.
     common = {"root": ROOT, "sys_inputs": inputs, "ignore_system_fonts": True}

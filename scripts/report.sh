@@ -5,9 +5,11 @@
 #     scripts/report.sh --draft      target/report/draft.pdf, and which sentences the results do not bear out
 #     scripts/report.sh --of FILE    such a draft of another full run: is it true of second.jsonl, too?
 #     scripts/report.sh --pages DIR  every page as a picture, too
+#     scripts/report.sh --check      nothing but whether it can be made, and whether planted mistakes are refused
 #
-# It fails with a sentence if a number is not in the results, or a sentence of the text is not true of them. Needs
-# python3 with venv; Typst, with fonts, is installed into target/report/venv, and nothing else is asked for.
+# It fails with a sentence if a number is not in the results, or a sentence of the text is not true of them or of the
+# program's own help, for which the program is built unless PROXYHERD_BIN names one. Needs python3 with venv; Typst, with
+# fonts, is installed into target/report/venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -2,12 +2,13 @@
 # Runs everything that can fail, each step even if one before it did, and says at the end what did.
 #
 #   scripts/test.sh          everything
-#   scripts/test.sh smoke    only the steps named: format clippy deny tests interleavings docs smoke deploy
+#   scripts/test.sh smoke    only the steps named: format clippy deny tests interleavings docs report smoke
+#                            deploy
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/records.sh"
 cd "$root"
 
-ALL=(format clippy deny tests interleavings docs smoke deploy)
+ALL=(format clippy deny tests interleavings docs report smoke deploy)
 # How long to wait for the database of advisories; to clone it takes a few seconds.
 ADVISORIES_SECONDS_MAX=60
 # The smoke step's own folder, while it has one.
@@ -114,6 +115,15 @@ interleavings() {
 docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked &&
         RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+}
+
+# The report can be made of the results that are there, and not with a wrong number or default.
+report() {
+    if ! python3 -c "import ensurepip, venv" 2>/dev/null; then
+        echo "report: skipped, this needs python3 with venv (Debian: apt-get install python3 python3-venv)."
+        return
+    fi
+    name_program && scripts/report.sh --check
 }
 
 # Which program is tried. To build a release would take minutes, and it is the same code.
