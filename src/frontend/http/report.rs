@@ -159,14 +159,24 @@ fn read<'a>(
 ) -> (App<'a>, Result<Taken, NotUnderstood>) {
     let query = request.query_pairs();
     let user = || asker.user().map(|user| user.id.clone()).or_else(|| user(request));
+    let value = |header: &str, key: &str| {
+        let field = request.header(header).map(|value| form::decode(value).into_owned());
+        field.or_else(|| query.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone()))
+    };
+    let whose = || Whose { user: value("x-limit-u", "u").or_else(user), device: value("x-limit-d", "d") };
     match app {
-        // What its app sends when a friend was deleted.
-        App::Any if request.body.is_empty() && request.header("x-limit-u").is_some() => {
-            read(request, &App::OwnTracks(None), asker, now)
+        App::Any => {
+            // An empty body is what its app sends when a friend was deleted.
+            if request.body.is_empty() && request.header("x-limit-u").is_some() {
+                return read(request, &App::OwnTracks(None), asker, now);
+            }
+            if let Some(message) = owntracks::Message::of(request.body) {
+                return (App::OwnTracks(None), message.read(&whose()));
+            }
+            let app = if overland::is_batch(request.body) { App::Overland } else { App::Traccar };
+            read(request, &app, asker, now)
         }
-        App::Any if owntracks::is_message(request.body) => read(request, &App::OwnTracks(None), asker, now),
-        App::Any if overland::is_batch(request.body) => read(request, &App::Overland, asker, now),
-        App::Any | App::Traccar => {
+        App::Traccar => {
             let body = request.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(request.body).trim_ascii_start();
             let is_json = body.starts_with(b"{") || body.starts_with(b"[");
             let is_form = body.is_empty() || traccar::is_report(&form::pairs(body));
@@ -181,17 +191,11 @@ fn read<'a>(
             (App::Traccar, taken)
         }
         App::OwnTracks(place) => {
-            let value = |header: &str, key: &str| {
-                let field = request.header(header).map(|value| form::decode(value).into_owned());
-                field.or_else(|| query.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone()))
-            };
             let whose = match place {
                 Some((user, device)) => {
                     Whose { user: Some(user.to_string()), device: Some(device.to_string()) }
                 }
-                None => {
-                    Whose { user: value("x-limit-u", "u").or_else(user), device: value("x-limit-d", "d") }
-                }
+                None => whose(),
             };
             (App::OwnTracks(None), owntracks::read(request.body, &whose))
         }

@@ -45,8 +45,9 @@ impl Whose {
     }
 }
 
+/// A message, of which nothing is understood yet.
 #[derive(Default)]
-struct Message<'a> {
+pub struct Message<'a> {
     kind: Raw<'a>,
     lat: Raw<'a>,
     lon: Raw<'a>,
@@ -87,11 +88,6 @@ impl<'a> Members<'a> for Message<'a> {
     }
 }
 
-/// Whether a body is a message of OwnTracks: an object with a `_type`.
-pub fn is_message(body: &[u8]) -> bool {
-    object_of::<Message<'_>>(body).is_some_and(|message| message.kind.is_some())
-}
-
 /// Reads a body. An empty one is what the app sends when a friend was deleted.
 ///
 /// # Errors
@@ -102,46 +98,59 @@ pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
     }
     let message: Message<'_> =
         object_of(body).ok_or(NotUnderstood("the body is no JSON object of OwnTracks"))?;
-    let sender = message.client(whose);
-    match text(message.kind).as_deref() {
-        Some("location") => {}
-        Some("encrypted") => {
-            let data = text(message.data).ok_or(NotUnderstood("the encrypted message has no data"))?;
-            return Ok(Taken { sender, sealed: Some(data.into_owned()), ..Taken::default() });
-        }
-        Some(kind) if OTHERS.contains(&kind) => return Ok(Taken { sender, ..Taken::default() }),
-        Some(_) => return Err(NotUnderstood("the _type is unknown")),
-        None => return Err(NotUnderstood("the object has no _type")),
-    }
-    let client = sender.clone().ok_or(NotUnderstood(
-        "nothing says whose place it is: set a user and a device (headers X-Limit-U and X-Limit-D, or ?u= and &d=)",
-    ))?;
-    let (lat, lon, tst) = (text(message.lat), text(message.lon), text(message.tst));
-    let (acc, alt, vac) = (text(message.acc), text(message.alt), text(message.vac));
-    let (vel, cog, batt) = (text(message.vel), text(message.cog), text(message.batt));
-    let (bs, tid, trigger) = (text(message.bs), text(message.tid), text(message.trigger));
-    let said = Said {
-        accuracy_m: acc.as_deref(),
-        altitude_m: alt.as_deref(),
-        altitude_accuracy_m: vac.as_deref(),
-        speed: vel.as_deref().map(|vel| (vel, KILOMETRE_PER_HOUR)),
-        course_degrees: cog.as_deref(),
-        battery: batt.as_deref().map(|batt| (batt, 1.0)),
-        // 1 is unplugged, 2 charging, 3 full, and 0 unknown.
-        is_charging: match bs.as_deref() {
-            Some("1") => Some(false),
-            Some("2" | "3") => Some(true),
-            _ => None,
-        },
-        tracker_id: tid.as_deref(),
-        trigger: trigger.as_deref(),
-    };
-    let place = lat.as_deref().zip(lon.as_deref());
-    let point = Point::new(client, place, tst.as_deref().unwrap_or_default(), &said);
-    Ok(Taken { sender, ..Taken::one(point) })
+    message.read(whose)
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// The message that a body is: an object with a `_type`.
+    pub fn of(body: &'a [u8]) -> Option<Message<'a>> {
+        object_of(body).filter(|message: &Message<'_>| message.kind.is_some())
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self, whose: &Whose) -> Result<Taken, NotUnderstood> {
+        let sender = self.client(whose);
+        match text(self.kind).as_deref() {
+            Some("location") => {}
+            Some("encrypted") => {
+                let data = text(self.data).ok_or(NotUnderstood("the encrypted message has no data"))?;
+                return Ok(Taken { sender, sealed: Some(data.into_owned()), ..Taken::default() });
+            }
+            Some(kind) if OTHERS.contains(&kind) => return Ok(Taken { sender, ..Taken::default() }),
+            Some(_) => return Err(NotUnderstood("the _type is unknown")),
+            None => return Err(NotUnderstood("the object has no _type")),
+        }
+        let client = sender.clone().ok_or(NotUnderstood(
+            "nothing says whose place it is: set a user and a device (headers X-Limit-U and X-Limit-D, or ?u= and &d=)",
+        ))?;
+        let (lat, lon, tst) = (text(self.lat), text(self.lon), text(self.tst));
+        let (acc, alt, vac) = (text(self.acc), text(self.alt), text(self.vac));
+        let (vel, cog, batt) = (text(self.vel), text(self.cog), text(self.batt));
+        let (bs, tid, trigger) = (text(self.bs), text(self.tid), text(self.trigger));
+        let said = Said {
+            accuracy_m: acc.as_deref(),
+            altitude_m: alt.as_deref(),
+            altitude_accuracy_m: vac.as_deref(),
+            speed: vel.as_deref().map(|vel| (vel, KILOMETRE_PER_HOUR)),
+            course_degrees: cog.as_deref(),
+            battery: batt.as_deref().map(|batt| (batt, 1.0)),
+            // 1 is unplugged, 2 charging, 3 full, and 0 unknown.
+            is_charging: match bs.as_deref() {
+                Some("1") => Some(false),
+                Some("2" | "3") => Some(true),
+                _ => None,
+            },
+            tracker_id: tid.as_deref(),
+            trigger: trigger.as_deref(),
+        };
+        let place = lat.as_deref().zip(lon.as_deref());
+        let point = Point::new(client, place, tst.as_deref().unwrap_or_default(), &said);
+        Ok(Taken { sender, ..Taken::one(point) })
+    }
+
     /// `user/device`: as the app's header fields or its query say, or else its topic, or else the user and its short
     /// name.
     fn client(&self, whose: &Whose) -> Option<String> {
@@ -247,6 +256,7 @@ mod tests {
             read(LOCATION.replace("\"u\"", "{\"a\":[1]}").as_bytes(), &Whose::default()).unwrap().left_out,
             0
         );
+        let is_message = |body: &[u8]| Message::of(body).is_some();
         assert!(is_message(LOCATION.as_bytes()) && !is_message(b"{}") && !is_message(b"id=1"));
     }
 }
