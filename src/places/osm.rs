@@ -54,6 +54,9 @@ const GOOGLES_WORDS: [(&str, &str); 18] = [
     ("mall", "shopping_mall"),
 ];
 
+/// So many tags are few.
+const FEW_TAGS: usize = 16;
+
 /// The metres to ask of a service that takes the Earth for a sphere, so that it leaves out nothing within `radius_m`.
 pub(super) fn on_sphere_m(radius_m: u32) -> u32 {
     (f64::from(radius_m) * SPHERE).ceil() as u32
@@ -71,11 +74,20 @@ pub(super) fn asked() -> impl Iterator<Item = (&'static str, &'static [&'static 
 
 /// The text of a tag; numbers count as text, empty ones as absent.
 pub(super) fn tag(tags: &Map<String, Value>, key: &str) -> Option<String> {
-    match tags.get(key)? {
+    match value(tags, key)? {
         Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned),
         Value::Number(number) => Some(number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// What is at a key. Of few tags, to look at all takes less time than to hash the key, and most keys are asked for in
+/// vain.
+pub(super) fn value<'a>(tags: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    if tags.len() > FEW_TAGS {
+        return tags.get(key);
+    }
+    tags.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
 }
 
 /// What the thing is, as its own tags say it: `fast_food`.

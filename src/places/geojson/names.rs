@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::places::osm;
+use crate::places::osm::{self, tag};
 use crate::places::place::{GENERAL_TYPES, all_types};
 
 /// The keys of a name, in the order in which they count. Their case does not matter.
@@ -120,9 +120,6 @@ const STREET_KEYS: [&str; 1] = ["street"];
 const NUMBER_KEYS: [&str; 2] = ["number", "housenumber"];
 const TOWN_KEYS: [&str; 3] = ["city", "town", "addresses.locality"];
 
-/// So many tags are few.
-const FEW_TAGS: usize = 16;
-
 /// What the properties of a feature say. The option `--places-name-field` gives `name_field`, in lower case.
 pub(super) struct Described<'a> {
     tags: &'a Map<String, Value>,
@@ -164,7 +161,7 @@ impl<'a> Described<'a> {
 
     /// A file may say its types itself, as an array or as a text with commas or semicolons.
     pub(super) fn types(&self) -> Vec<String> {
-        match value(self.tags, "types") {
+        match osm::value(self.tags, "types") {
             Some(Value::Array(words)) => all_types(words.iter().filter_map(Value::as_str)),
             Some(Value::String(words)) => {
                 all_types(words.split([',', ';']).map(str::trim).filter(|word| !word.is_empty()))
@@ -272,22 +269,4 @@ impl<'a> Described<'a> {
 /// What a thing is, as people say it.
 fn in_words(kind: String) -> String {
     kind.replace('_', " ")
-}
-
-/// The text of a tag; numbers count as text, empty ones as absent.
-fn tag(tags: &Map<String, Value>, key: &str) -> Option<String> {
-    match value(tags, key)? {
-        Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// What is at a key. Of few tags, to look at all takes less time than to hash the key, and most keys are asked for in
-/// vain.
-fn value<'a>(tags: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    if tags.len() > FEW_TAGS {
-        return tags.get(key);
-    }
-    tags.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
 }
