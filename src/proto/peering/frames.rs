@@ -16,7 +16,7 @@ use snow::StatelessTransportState;
 pub const FRAME_LINES_BYTES_MAX: usize = 32 * 1024;
 
 /// When a link is worn, so that another one with new keys takes its place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wear {
     /// Its age.
     pub age_max: Duration,
@@ -121,30 +121,42 @@ impl Opener {
             self.buffer.copy_within(self.unopened.clone(), 0);
             self.unopened = 0..self.unopened.len();
         }
-        if self.unopened.end == self.buffer.len() {
-            let bytes = (self.buffer.len() * 4).min(FRAME_BYTES_MAX);
-            self.buffer.resize(bytes, 0);
-        }
         &mut self.buffer[self.unopened.end..]
     }
 
     /// Notes that so many bytes were read into [`Opener::space`].
     pub fn filled(&mut self, count: usize) {
         self.unopened.end += count;
+        // More may wait: with little room each call of the system would bring little of it.
+        if self.unopened.end == self.buffer.len() {
+            self.buffer.resize((self.buffer.len() * 4).min(FRAME_BYTES_MAX), 0);
+        }
     }
 
-    /// Gives lines, and says how many bytes of them; `None` if more must be read first.
+    /// Gives the lines of all frames that have come, as far as there is space, and says how many bytes of them; `None`
+    /// if more must be read first.
     pub fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, BadFrame> {
-        while self.unread.is_empty() {
-            if !self.open_next()? {
-                return Ok(None);
+        let mut count = 0;
+        loop {
+            let space = &mut space[count..];
+            let some = self.unread.len().min(space.len());
+            let end = self.unread.start + some;
+            space[..some].copy_from_slice(&self.lines[self.unread.start..end]);
+            self.unread.start = end;
+            count += some;
+            let space = &mut space[some..];
+            if space.is_empty() {
+                break;
+            }
+            match self.open_next(space) {
+                Ok(Some(opened)) => count += opened,
+                Ok(None) => break,
+                // What came before it is good, and is given out first.
+                Err(BadFrame) if count > 0 => break,
+                Err(BadFrame) => return Err(BadFrame),
             }
         }
-        let count = self.unread.len().min(space.len());
-        let end = self.unread.start + count;
-        space[..count].copy_from_slice(&self.lines[self.unread.start..end]);
-        self.unread.start = end;
-        Ok(Some(count))
+        Ok((count > 0).then_some(count))
     }
 
     /// Whether a part of a frame has come whose rest has not.
@@ -152,23 +164,33 @@ impl Opener {
         !self.unopened.is_empty()
     }
 
-    /// Opens the next frame. Whether it has come.
-    fn open_next(&mut self) -> Result<bool, BadFrame> {
+    /// Opens the next frame if it has come: into `space` if it fits there, else into `lines`. Says how many bytes of
+    /// `space` it took.
+    fn open_next(&mut self, space: &mut [u8]) -> Result<Option<usize>, BadFrame> {
         let Some((length, rest)) = self.buffer[self.unopened.clone()].split_first_chunk() else {
-            return Ok(false);
+            return Ok(None);
         };
         let length = usize::from(u16::from_be_bytes(*length));
         if !(TAG_BYTES..=FRAME_BYTES_MAX - LENGTH_BYTES).contains(&length) {
             return Err(BadFrame);
         }
-        let Some(sealed) = rest.get(..length) else { return Ok(false) };
+        let Some(sealed) = rest.get(..length) else { return Ok(None) };
         // With less room than the sealed bytes take, the cipher would allocate.
-        self.lines.resize(self.lines.len().max(length), 0);
-        let opened = self.cipher.read_message(self.next_frame, sealed, &mut self.lines);
-        self.unread = 0..opened.map_err(|_| BadFrame)?;
+        let fits = space.len() >= length;
+        let space = if fits {
+            space
+        } else {
+            self.lines.resize(self.lines.len().max(length), 0);
+            &mut self.lines
+        };
+        let opened = self.cipher.read_message(self.next_frame, sealed, space).map_err(|_| BadFrame)?;
         self.next_frame += 1;
         self.unopened.start += LENGTH_BYTES + length;
-        Ok(true)
+        if fits {
+            return Ok(Some(opened));
+        }
+        self.unread = 0..opened;
+        Ok(Some(0))
     }
 }
 
@@ -267,6 +289,33 @@ mod tests {
         assert_eq!(opened(&mut here.opener, &sealed, 100, 100), (Vec::new(), true), "it was reflected");
         assert_eq!(opened(&mut there.opener, &sealed[..sealed.len() - 1], 100, 100), (Vec::new(), false));
         assert!(there.opener.is_mid_frame(), "the half of a frame gives nothing");
+    }
+
+    #[test]
+    fn all_frames_that_have_come_are_read_at_once() {
+        let (mut here, mut there) = pair();
+        let line = [b'x'; 99];
+        let mut stream: Vec<u8> = (0..200).flat_map(|_| frame(&mut here.sealer, &line)).collect();
+        let bad = stream.len();
+        stream.extend(frame(&mut here.sealer, &line));
+        stream[bad + 5] ^= 1;
+        let (mut rest, mut space, mut reads) = (&stream[..], vec![0; 30_000], 0);
+        while !rest.is_empty() {
+            let free = there.opener.space();
+            let count = free.len().min(rest.len());
+            free[..count].copy_from_slice(&rest[..count]);
+            there.opener.filled(count);
+            rest = &rest[count..];
+            reads += 1;
+        }
+        assert!(reads < 6, "{reads}");
+        assert_eq!(
+            there.opener.read(&mut space),
+            Ok(Some(200 * line.len())),
+            "what came before the bad one is good"
+        );
+        assert_eq!(there.opener.read(&mut space), Err(BadFrame));
+        assert_eq!(there.opener.read(&mut space), Err(BadFrame));
     }
 
     #[test]
