@@ -18,6 +18,7 @@ use crate::config::{
     PLACES_CALLS_PER_MINUTE_DEFAULT, PLACES_CALLS_PER_MINUTE_MAX, TIME_CEILING, TIME_FLOOR,
     VANISHED_TIME_CEILING, VANISHED_TIME_FLOOR,
 };
+use crate::proto::peering::frames::WEAR;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
@@ -138,6 +139,8 @@ impl RawLimits {
             watchers_max: self.watchers_max,
             hello_pending_max: self.hello_pending_max,
             hello_time_max: self.hello_time_max,
+            // What one key is good for is no matter of taste.
+            link_wear: WEAR,
             handshake_time_max: self.handshake_time_max,
             line_bytes_max: self.line_bytes_max as usize,
             line_time_max: self.line_time_max,

@@ -11,6 +11,7 @@ use super::*;
 use crate::client::Command;
 use crate::config::{Limits, WhenFull};
 use crate::proto::model::epoch::Epoch;
+use crate::proto::peering::frames::WEAR;
 
 /// The job that `line`, split at spaces, asks for.
 fn job(line: &str) -> Result<Job, ConfigError> {
@@ -111,6 +112,7 @@ fn every_option_of_a_server_arrives() {
         watchers_max: Some(6),
         hello_pending_max: 8,
         hello_time_max: Duration::from_secs(3),
+        link_wear: WEAR,
         handshake_time_max: Duration::from_secs(4),
         line_bytes_max: 65_536,
         line_time_max: Duration::from_secs(40),

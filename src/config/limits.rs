@@ -5,6 +5,7 @@ use std::time::Duration;
 pub use crate::proto::line::framing::{LINE_BYTES_CEILING, LINE_BYTES_FLOOR};
 use crate::proto::line::framing::{LINE_BYTES_MAX, LOOKAHEAD_BYTES};
 pub use crate::proto::node::CLIENT_NAME_BYTES_MAX;
+use crate::proto::peering::frames::{WEAR, Wear};
 pub use crate::proto::store::bounds::{CLIENTS_CEILING, CLIENTS_MAX};
 
 /// The most servers of one herd. Every server may be linked to every other, at a thread and two descriptors
@@ -157,6 +158,8 @@ pub struct Limits {
     pub hello_pending_max: u32,
     /// How long an unauthenticated connection may take to say hello, from its first moment.
     pub hello_time_max: Duration,
+    /// When an encrypted link gives way to one with new keys.
+    pub link_wear: Wear,
     /// How long the handshake of TLS may take, from the first moment of a connection.
     pub handshake_time_max: Duration,
     /// Bytes of a client's line, [`LINE_BYTES_FLOOR`] to [`LINE_BYTES_CEILING`], its terminator not counted.
@@ -214,6 +217,7 @@ impl Default for Limits {
             watchers_max: None,
             hello_pending_max: HELLO_PENDING_DEFAULT,
             hello_time_max: HELLO_TIME_DEFAULT,
+            link_wear: WEAR,
             handshake_time_max: HANDSHAKE_TIME_DEFAULT,
             line_bytes_max: LINE_BYTES_MAX,
             line_time_max: LINE_TIME_DEFAULT,

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::net::stream::Stream;
-use crate::proto::peering::frames::{BadFrame, Opener, Sealer, WEAR};
+use crate::proto::peering::frames::{BadFrame, Opener, Sealer, Wear};
 
 /// The sender's end.
 pub(super) struct Outgoing<'a> {
@@ -40,8 +40,8 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Whether the link, which is so old, is worn. One without keys never is.
-    pub(super) fn is_worn(&self, age: Duration) -> bool {
-        self.sealer.as_ref().is_some_and(|sealer| sealer.is_worn(age, WEAR))
+    pub(super) fn is_worn(&self, age: Duration, wear: Wear) -> bool {
+        self.sealer.as_ref().is_some_and(|sealer| sealer.is_worn(age, wear))
     }
 }
 

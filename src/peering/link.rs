@@ -85,7 +85,8 @@ impl<'a> LinkSender<'a> {
     }
 
     fn send(&self, mut outgoing: Outgoing<'_>, hung_up: &AtomicBool) -> io::Result<()> {
-        let (member, subscription) = (self.neighbour.shared.member, &self.neighbour.subscription);
+        let Neighbour { shared, subscription, .. } = self.neighbour;
+        let member = shared.member;
         let began = clock::ticks();
         let mut lines = Vec::new();
         let mut asked = false;
@@ -106,7 +107,7 @@ impl<'a> LinkSender<'a> {
                     link.position()
                 };
                 self.neighbour.log().sent(&lines, due.lines(), position);
-                if outgoing.is_worn(clock::ticks().saturating_sub(began)) {
+                if outgoing.is_worn(clock::ticks().saturating_sub(began), shared.wear) {
                     self.neighbour.log().worn();
                     return Ok(());
                 }

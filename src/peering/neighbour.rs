@@ -19,6 +19,7 @@ use crate::net::whereabouts::Whereabouts;
 use crate::os::clock;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::Dialect;
+use crate::proto::peering::frames::Wear;
 
 /// What a link to a neighbour needs, whichever dialect that speaks.
 #[derive(Clone, Copy)]
@@ -31,6 +32,8 @@ pub struct Shared<'a> {
     pub dialling: &'a OpenStreams,
     /// Links that are up.
     pub live: &'a OpenStreams,
+    /// When an encrypted link gives way to one with new keys.
+    pub wear: Wear,
     /// Where neighbours of our own dialect were found.
     pub peers: &'a Whereabouts,
     /// Where those of the legacy dialect were.

@@ -93,6 +93,7 @@ impl<'a> Serving<'a> {
             conversations: &server.gate.open,
             dialling: &server.dialling,
             live: &server.links,
+            wear: server.gate.limits.link_wear,
             peers: &server.gate.admission.neighbours,
             legacy: &server.legacy,
         };

@@ -2,15 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
 
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
 use super::peers::hello;
-use crate::config::{Auth, Config, Herd};
+use crate::config::{Auth, Config, Herd, Limits};
 use crate::proto::line::framing::MESSAGE_LENGTH_BYTES;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::secret::Secret;
-use crate::proto::peering::frames::Frames;
+use crate::proto::peering::frames::{Frames, WEAR, Wear};
 use crate::proto::peering::grammar::{Greeting, PEER_VERSION};
 use crate::proto::peering::noise::{Begun, EphemeralKey, answer, begin};
 
@@ -405,4 +406,47 @@ fn what_comes_in_clear_behind_the_answer_ends_a_link() {
         }
     }
     assert!(seen.is_empty() || seen == b"READY\n", "{}", seen.escape_ascii());
+}
+
+#[test]
+fn worn_link_gives_way_to_one_with_new_keys_and_nothing_is_lost() {
+    const ROUNDS: usize = 5;
+    const CLIENTS_EACH: usize = 50;
+    let by_bytes = Wear { bytes_max: 1_000, ..WEAR };
+    let by_age = Wear { age_max: Duration::ZERO, ..WEAR };
+    for wear in [by_bytes, by_age] {
+        let herd = pair();
+        let [alford, bolden] = ["Alford", "Bolden"].map(|name| {
+            let config = config(&herd, name);
+            let limits = Limits { link_wear: wear, ..config.limits.clone() };
+            TestServer::with(&Config { auth: Auth::Secrets(vec![ours()]), limits, ..config }, catalogue())
+        });
+        for round in 1..=ROUNDS {
+            for (server, from) in [(&alford, "a"), (&bolden, "b")] {
+                let mut talk = server.client();
+                for client in 0..CLIENTS_EACH {
+                    talk.ask(&format!("IAMAT {from}{round}-{client} +1+1 {round}"));
+                }
+            }
+            eventually("both know all", || {
+                let digests =
+                    [&alford, &bolden].map(|it| it.member.read(|node| node.store().digest().clone()));
+                let known = [&alford, &bolden].map(|it| it.clients_known());
+                (known == [2 * round * CLIENTS_EACH; 2] && digests[0] == digests[1]).then_some(())
+            });
+        }
+        for server in [&alford, &bolden] {
+            let metrics = &server.member.metrics;
+            // The first of them is none that has taken the place of another.
+            assert!(metrics.links_up.get() > ROUNDS as u64, "{wear:?}: {}", metrics.links_up.get());
+            for trouble in [&metrics.links_lost, &metrics.links_tampered, &metrics.peers_tampered] {
+                assert_eq!(trouble.get(), 0, "{wear:?}");
+            }
+            assert_eq!(
+                metrics.peers_flapping.get(),
+                0,
+                "two links of one neighbour would be taken for two servers"
+            );
+        }
+    }
 }

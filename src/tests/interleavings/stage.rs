@@ -26,6 +26,7 @@ use crate::os::sync::{RwLock, bounded};
 use crate::peering::neighbour::{Neighbour, Shared};
 use crate::places::PlacesProvider;
 use crate::proto::model::name::ServerName;
+use crate::proto::peering::frames::WEAR;
 use crate::server::Server;
 use crate::tests::free_address::free_address;
 use crate::tests::harness;
@@ -142,7 +143,7 @@ impl Unserved {
     pub(super) fn neighbour(&self, index: usize) -> Neighbour<'_> {
         let Unserved { member, gate, dialling, live, neighbours, legacy, .. } = self;
         let peers = &gate.admission.neighbours;
-        let shared = Shared { member, conversations: &gate.open, dialling, live, peers, legacy };
+        let shared = Shared { member, conversations: &gate.open, dialling, live, wear: WEAR, peers, legacy };
         Neighbour::new(shared, index, neighbours[index].clone())
     }
 }
