@@ -11,7 +11,6 @@ use super::*;
 use crate::client::Command;
 use crate::config::{Limits, WhenFull};
 use crate::proto::model::epoch::Epoch;
-use crate::proto::peering::frames::WEAR;
 
 /// The job that `line`, split at spaces, asks for.
 fn job(line: &str) -> Result<Job, ConfigError> {
@@ -77,8 +76,7 @@ fn every_option_of_a_server_arrives() {
          --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
          --max-clock-lead 1day2h --connections-per-address-max 7 --watchers-max 6 --hello-pending-max 8 \
          --hello-time-max 3s --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
-         --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms \
-         --output-bytes-max 1MiB \
+         --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms --output-bytes-max 1MiB \
          --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
          --places-calls-max 6 --places-calls-per-minute 9 \
          --places-calls-per-address 10 --places-budget-per-minute 11 --places-budget-per-day 12 --explain \
@@ -112,7 +110,6 @@ fn every_option_of_a_server_arrives() {
         watchers_max: Some(6),
         hello_pending_max: 8,
         hello_time_max: Duration::from_secs(3),
-        link_wear: WEAR,
         handshake_time_max: Duration::from_secs(4),
         line_bytes_max: 65_536,
         line_time_max: Duration::from_secs(40),
@@ -130,6 +127,7 @@ fn every_option_of_a_server_arrives() {
         mqtt_packet_bytes_max: 128 << 10,
         mqtt_filters_max: 14,
         mqtt_in_flight_max: 15,
+        ..Limits::default()
     };
     assert_eq!(config.limits, expected);
     assert_eq!(config.http_base_path.as_str(), "/herd/two");
