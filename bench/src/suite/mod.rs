@@ -24,6 +24,7 @@ mod bench;
 mod churn;
 mod crowd_bound;
 mod crowds;
+mod events;
 mod far_end;
 mod grid;
 mod herd;
@@ -74,6 +75,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Line => line::run(&mut bench)?,
             Name::Http => http::run(&mut bench)?,
             Name::Mqtt => mqtt::run(&mut bench)?,
+            Name::Events => events::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
             // They stand for several.
             Name::Quick | Name::Full => {}

@@ -36,6 +36,8 @@ pub enum Name {
     Http,
     /// The door of MQTT against mosquitto: messages a second, fan-out, and memory.
     Mqtt,
+    /// Streams of events over HTTP: how late, what reports beside them wait for, and what idle ones cost.
+    Events,
     /// Abusive clients, and what a probe notices of them.
     Crowds,
     /// All suites but the crowds and the instructions in a small form, under three minutes.
