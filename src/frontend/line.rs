@@ -22,7 +22,10 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let (member, limits) = (shared.member, &shared.gate.limits);
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
     // A proxy names any address that it is told: none of them makes a neighbour.
-    let legacy = if accepted.is_proxied { Vec::new() } else { shared.legacy.at(accepted.from.ip()) };
+    let (legacy, _entered) = match accepted.is_proxied {
+        true => (Vec::new(), None),
+        false => shared.legacy.enter(accepted.from.ip(), &accepted.stream),
+    };
     let phase = Phase::Messages {
         // A neighbour may have nothing to tell for days.
         idle_time_max: limits.idle_time_max.filter(|_| legacy.is_empty()),

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,9 +11,10 @@ use std::thread;
 use proxyherd::config::{self, Herd};
 use proxyherd::proto::model::name::ServerName;
 use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
 
 use crate::real::{RealHerd, ask, eventually, note};
-use crate::transcripts::sockets::Connection;
+use crate::transcripts::sockets::{Connection, WAIT};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -28,11 +30,20 @@ fn log_says(herd: &RealHerd, server: &str, what: &str) {
     eventually(&format!("{server} logs: {what}"), || herd.log_so_far(server).contains(what).then_some(()));
 }
 
+/// Whether a server may have files of its own; says so if not.
+fn may_mount() -> bool {
+    let permitted = Command::new("unshare").args(["--mount", "true"]).status();
+    let may_mount = permitted.is_ok_and(|status| status.success());
+    if !may_mount {
+        note(format_args!("skipped: a hosts file of one's own takes root, and `unshare --mount`"));
+    }
+    may_mount
+}
+
 #[test]
 fn server_that_appears_later_and_moves_is_found_by_its_name() {
-    let permitted = Command::new("unshare").args(["--mount", "true"]).status();
-    if !permitted.is_ok_and(|status| status.success()) {
-        return note(format_args!("skipped: a hosts file of one's own takes root, and `unshare --mount`"));
+    if !may_mount() {
+        return;
     }
     let link = [("Alford", "Bolden")];
     let options = ["--secret-file", "herd.secret", "--log-level", "debug"];
@@ -239,4 +250,99 @@ fn check_looks_names_up_and_says_so_by_its_exit_code() {
     assert!(code == Some(1) && text.contains("\nherd.invalid is not found: "), "{text}");
     let (code, text) = checked("herd..invalid");
     assert!(code == Some(2) && text.is_empty(), "{text}");
+}
+
+#[test]
+fn name_server_that_never_answers_holds_up_nothing_else() {
+    // On an address of this machine that is no other's.
+    let Ok(silent) = UdpSocket::bind("127.53.53.53:53") else {
+        return note(format_args!("skipped: a name server of one's own takes the port 53 of 127.53.53.53"));
+    };
+    silent.set_read_timeout(Some(WAIT)).unwrap();
+    if !may_mount() {
+        return;
+    }
+    let names = ["Alford", "Bolden", "Parker"];
+    let links = [("Alford", "Bolden"), ("Alford", "Parker")];
+    let mut herd = RealHerd::new(&names, &links, &["--secret-file", "herd.secret", "--log-level", "debug"]);
+    fs::write(herd.path("herd.secret"), SECRET).unwrap();
+    fs::write(herd.path("hosts"), "127.0.0.1 localhost\n").unwrap();
+    // Asked as patiently as the system's resolver can: for two minutes and a half.
+    let resolver = "nameserver 127.53.53.53\noptions timeout:30 attempts:5\n";
+    fs::write(herd.path("resolv.conf"), resolver).unwrap();
+    let parker = herd.peer("Parker");
+    let text = fs::read_to_string(herd.path("herd.toml")).unwrap();
+    let named = text.replace(&parker.to_string(), &format!("parker.herd.test:{}", parker.port()));
+    assert_ne!(text, named);
+    fs::write(herd.path("herd.toml"), &named).unwrap();
+    herd.spawn_with_files("Alford", &[("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")]);
+    herd.wait_until_ready("Alford");
+    let mut question = [0; 512];
+    let count = silent.recv(&mut question).expect("the resolver of the system asks");
+    assert!(question[..count].windows(6).any(|some| some == b"parker"));
+
+    // Another neighbour, which comes later.
+    herd.start_one("Bolden");
+    let reply = ask(&mut herd.client("Alford"), "IAMAT kiwi +1+1 1700000000");
+    herd.wait_until_agreed(&["Alford", "Bolden"], &["kiwi".to_owned()], Some(&[reply]));
+    // The herd file, also if it has no word of the name any more or has it again.
+    herd.signal("Alford", Signal::HUP);
+    log_says(&herd, "Alford", "the herd file is read again: nothing has changed");
+    let two = part_of(&config::load(&herd.path("herd.toml")).unwrap(), &["Alford", "Bolden"], &links[..1]);
+    for (text, what) in [(&two, "; gone: Parker"), (&named, "; new: Parker")] {
+        fs::write(herd.path("herd.toml"), text).unwrap();
+        herd.signal("Alford", Signal::HUP);
+        log_says(&herd, "Alford", what);
+    }
+    log_says(&herd, "Alford", "the resolver has not answered within 5s");
+    // A stop.
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+    assert!(!herd.log("Alford").contains("link to Bolden is down: "), "{}", herd.log("Alford"));
+}
+
+#[test]
+fn connection_of_a_classic_neighbour_that_was_removed_is_cut() {
+    let mut herd = RealHerd::new(&["Alford"], &[], &[]);
+    let alone = fs::read_to_string(herd.path("herd.toml")).unwrap();
+    let both = alone.replace("links = []", "links = [[\"Alford\", \"Classic\"]]");
+    // Where no client comes from.
+    let classic: SocketAddr = "127.0.0.77:0".parse().unwrap();
+    let both = format!("{both}\n[servers.Classic]\nclient = \"127.0.0.77:9\"\nclassic = true\n");
+    fs::write(herd.path("herd.toml"), both).unwrap();
+    herd.start_one("Alford");
+    let dial = |herd: &RealHerd| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&classic.into()).unwrap();
+        socket.connect(&herd.address("Alford").into()).unwrap();
+        TcpStream::from(socket)
+    };
+    let tell = |mut socket: &TcpStream, client: &str| {
+        use std::io::Write as _;
+        socket.write_all(format!("AT Classic +0.5 {client} +1+1 1700000000\n").as_bytes()).unwrap();
+    };
+    let mut client = herd.client("Alford");
+    let mut neighbours = [dial(&herd), dial(&herd)];
+    for (socket, name) in neighbours.iter().zip(["kiwi", "emu"]) {
+        tell(socket, name);
+        eventually("the neighbour is believed", || {
+            let is_known = ask(&mut client, &format!("WHATSAT {name} 1 1")).starts_with("AT ");
+            while is_known && !crate::real::line(&mut client).is_empty() {}
+            is_known.then_some(())
+        });
+    }
+    fs::write(herd.path("herd.toml"), alone).unwrap();
+    herd.signal("Alford", Signal::HUP);
+    for socket in &mut neighbours {
+        socket.set_read_timeout(Some(WAIT)).unwrap();
+        assert_eq!(socket.read_to_end(&mut Vec::new()).unwrap(), 0, "it is cut without a word");
+    }
+    log_says(&herd, "Alford", " WARN Classic is no neighbour any more: it is cut, and not let in again");
+    // The others go on, and what comes from there is a client like any other.
+    assert_eq!(ask(&mut client, "x"), "? x");
+    let again = dial(&herd);
+    tell(&again, "ostrich");
+    let mut said = [0; 4];
+    (&again).read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"? AT");
+    assert_eq!(ask(&mut client, "WHATSAT ostrich 1 1"), "? WHATSAT ostrich 1 1");
 }

@@ -118,8 +118,15 @@ impl RealHerd {
 
     /// Starts a server whose hosts file is this one, in a namespace of its own. It takes root.
     pub(crate) fn spawn_with_hosts(&mut self, name: &str, hosts: &str) {
+        self.spawn_with_files(name, &[(hosts, "/etc/hosts")]);
+    }
+
+    /// Starts a server that sees these files of the herd's folder where others are, in a namespace of its own. It
+    /// takes root.
+    pub(crate) fn spawn_with_files(&mut self, name: &str, files: &[(&str, &str)]) {
         let mut command = Command::new("unshare");
-        let script = format!("mount --bind {hosts} /etc/hosts && exec \"$@\"");
+        let mount = |(file, at): &(&str, &str)| format!("mount --bind {file} {at} && ");
+        let script = files.iter().map(mount).collect::<String>() + "exec \"$@\"";
         command.args(["--mount", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_proxyherd")]);
         self.spawn_with(name, command);
     }
