@@ -10,9 +10,11 @@ use std::time::Duration;
 use self::client::{Secured, TlsServer, text};
 use super::harness::{Talk, eventually, herd};
 use super::http::{self, TRANSCRIPTS};
+use super::mqtt::{self, packet};
 use super::transcripts::run::{Herd, Talk as _, run};
 use super::transcripts::{each_transcript, transcript};
 use crate::config::{Config, Limits};
+use crate::proto::mqtt::reason;
 
 macro_rules! names {
     ($($name:ident)*) => { &[$(stringify!($name)),*] };
@@ -366,4 +368,58 @@ fn one_too_many_gets_an_alert() {
     assert_eq!(first.ask("x"), "? x");
     let refused = server.connect(server.https, |_| ()).err().unwrap();
     assert!(refused.contains("InternalError"), "{refused}");
+}
+
+#[test]
+fn clients_of_mqtt_and_readers_of_streams_are_told_when_the_server_stops() {
+    let server = TlsServer::alone(|config| config);
+    let [mut idle, mut subscriber] = ["x", "y"].map(|id| server.mqtts(id));
+    subscriber.send(&packet(0x82, &[&[0, 1, 0][..], &mqtt::text("#"), &[1]].concat())).unwrap();
+    assert_eq!(subscriber.packet().unwrap()[0], 0x90);
+    let mut stream = server.https();
+    stream.send(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let head = text(stream.line().unwrap().unwrap());
+    assert_eq!(head, "HTTP/1.1 200 OK\r");
+    let mut talk = server.client();
+    talk.ask("IAMAT kiwi +1+1 1700000000");
+    // It waits for what comes next.
+    while !text(stream.line().unwrap().unwrap()).contains("kiwi") {}
+    server.stop();
+    for client in [&mut idle, &mut subscriber] {
+        assert_eq!(last_packet(client), [0xe0, 1, reason::STOPPING]);
+    }
+    assert!(stream.rest().ends_with('\n'), "no event is cut");
+}
+
+#[test]
+fn drained_server_sends_clients_of_mqtt_in_tls_elsewhere() {
+    let server = TlsServer::alone(|config| config);
+    let mut client = server.mqtts("x");
+    let mut drain = server.https();
+    let mut stream = server.https();
+    stream.send(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert_eq!(text(stream.line().unwrap().unwrap()), "HTTP/1.1 200 OK\r");
+    let body = "{\"for\":\"1h\"}";
+    let length = body.len();
+    let request =
+        format!("POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
+    drain.send(request.as_bytes()).unwrap();
+    assert_eq!(last_packet(&mut client), [0xe0, 1, reason::STOPPING]);
+    let hello = [mqtt::text("MQTT"), vec![5, 2, 0, 60, 0], mqtt::text("z")].concat();
+    // It may be gone by now.
+    if let Ok(mut late) = server.connect(server.mqtts, |_| ())
+        && late.send(&packet(0x10, &hello)).is_ok()
+    {
+        assert_eq!(late.packet().map(|answer| answer[0..1].to_vec()), Some(vec![0x20]));
+    }
+    stream.rest();
+}
+
+/// The last packet before the end, which is announced.
+fn last_packet(client: &mut Secured) -> Vec<u8> {
+    let mut last = Vec::new();
+    while let Some(packet) = client.packet() {
+        last = packet;
+    }
+    last
 }

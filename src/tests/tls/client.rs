@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::config::{Config, Herd, Member, TlsFiles};
 use crate::tests::free_address::free_address;
 use crate::tests::harness::{TestServer, WAIT, catalogue, config, herd};
+use crate::tests::mqtt::{packet, text as text_of};
 use crate::tests::transcripts::run::Talk;
 
 /// A certificate for `localhost`, signed by itself, and its key.
@@ -28,6 +29,7 @@ pub(super) fn with_tls(herd: &Herd) -> Herd {
     let member = |member: &Member| Member {
         client_tls: Some(free_address().into()),
         https: Some(free_address().into()),
+        mqtts: Some(free_address().into()),
         ..member.clone()
     };
     Herd::new(herd.members().iter().map(member).collect(), herd.links().to_vec(), herd.catch_up).unwrap()
@@ -38,6 +40,7 @@ pub(super) struct TlsServer {
     server: TestServer,
     pub(super) client_tls: SocketAddr,
     pub(super) https: SocketAddr,
+    pub(super) mqtts: SocketAddr,
     pub(super) files: TlsFiles,
     first_cert: CertificateDer<'static>,
     _dir: TempDir,
@@ -68,6 +71,7 @@ impl TlsServer {
             server: TestServer::with(&config, catalogue()),
             client_tls: member.client_tls.as_ref().unwrap().literal().unwrap(),
             https: member.https.as_ref().unwrap().literal().unwrap(),
+            mqtts: member.mqtts.as_ref().unwrap().literal().unwrap(),
             files,
             first_cert: CertificateDer::from_pem_slice(cert.as_bytes()).unwrap(),
             _dir: dir,
@@ -115,6 +119,16 @@ impl TlsServer {
     /// A conversation on the port for HTTP.
     pub(super) fn https(&self) -> Secured {
         self.connect(self.https, |_| ()).unwrap()
+    }
+
+    /// A client of MQTT 5 that was let in.
+    pub(super) fn mqtts(&self, id: &str) -> Secured {
+        let mut client = self.connect(self.mqtts, |_| ()).unwrap();
+        let body = [text_of("MQTT"), vec![5, 2, 0, 60, 0], text_of(id)].concat();
+        client.send(&packet(0x10, &body)).unwrap();
+        let answer = client.packet().unwrap();
+        assert_eq!((answer[0], answer[3]), (0x20, 0), "{answer:?}");
+        client
     }
 
     /// What a client says first.
@@ -199,6 +213,23 @@ impl Secured {
             assert!(self.fill().unwrap() > 0, "the connection ended in an answer");
         }
         (status, text(self.read.drain(..length).collect()))
+    }
+
+    /// The next packet of MQTT, or none if the other side has said that this is the end.
+    pub(super) fn packet(&mut self) -> Option<Vec<u8>> {
+        while self.read.len() < 2 || self.read.len() < 2 + usize::from(self.read[1]) {
+            if self.fill().expect("the end is announced") == 0 {
+                assert!(self.read.is_empty(), "it ended in a packet");
+                return None;
+            }
+        }
+        Some(self.read.drain(..2 + usize::from(self.read[1])).collect())
+    }
+
+    /// All until the other side says that this is the end.
+    pub(super) fn rest(&mut self) -> String {
+        while self.fill().expect("the end is announced") > 0 {}
+        text(std::mem::take(&mut self.read))
     }
 
     fn fill(&mut self) -> io::Result<usize> {
