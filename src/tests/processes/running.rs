@@ -444,3 +444,56 @@ fn drained_server_lets_clients_finish_and_no_others_in() {
     assert_eq!(herd.ended("Bolden").0.code(), Some(0));
     drop(client);
 }
+
+#[test]
+fn every_command_works_over_https_with_a_private_authority() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return note(format_args!("skipped: it takes openssl (Debian: apt-get install openssl)"));
+    }
+    let options = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--secret-file", "secret"];
+    let mut herd = RealHerd::new(&["Alford"], &[], &options);
+    fs::write(herd.path("secret"), "the secret of this herd").unwrap();
+    add_doors(&herd, "https");
+    let text = fs::read_to_string(herd.path("herd.toml")).unwrap();
+    let host = text.split("https = \"").nth(1).unwrap().split(':').next().unwrap();
+    fs::write(herd.path("names"), format!("subjectAltName=IP:{host}\nbasicConstraints=critical,CA:FALSE\n"))
+        .unwrap();
+    let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for line in [
+        format!("req -x509 {new_key} -days 30 -subj /CN=authority -keyout ca.key -out ca.pem"),
+        format!("req {new_key} -subj /CN=Alford -keyout key.pem -out asked.pem"),
+        "x509 -req -in asked.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 -extfile names".to_owned()
+            + " -out cert.pem",
+    ] {
+        let mut openssl = Command::new("openssl");
+        openssl.args(line.split(' ')).current_dir(herd.path("."));
+        let output = openssl.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    herd.start_one("Alford");
+    report(&herd, "Alford", "kiwi +1+1 1700000000");
+    let link = format!("https://{host}:");
+    for (words, expected) in [
+        ("status Alford", ": well"),
+        ("clients Alford", "kiwi "),
+        ("share kiwi Alford --for 2h", &*link),
+        ("export Alford", "\"client\":\"kiwi\""),
+        ("export Alford --out backup", ""),
+        ("import backup Alford", "1 known or older, 0 refused"),
+        ("forget kiwi", "FORGOT kiwi"),
+    ] {
+        let (code, text, noted) = run(&herd, &format!("{words} --ca ca.pem"));
+        assert!(code == 0 && text.contains(expected), "{words}: {code} {text}{noted}");
+        // The authority is not one of the public ones.
+        let (code, _, noted) = run(&herd, words);
+        assert!(code == 2 && noted.contains("by --ca"), "{words}: {code} {noted}");
+    }
+    report(&herd, "Alford", "emu +1+1 1700000001");
+    let mut watch = Running::of(&herd, "watch Alford --ca ca.pem");
+    watch.line("emu");
+    watch.child.kill().unwrap();
+    watch.ended();
+    let (code, text, noted) = run(&herd, "drain Alford --ca ca.pem");
+    assert!(code == 0, "{text}{noted}");
+    assert_eq!(herd.ended("Alford").0.code(), Some(0));
+}
