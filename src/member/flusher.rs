@@ -70,7 +70,7 @@ pub fn run(member: &Member, wal: &GroupCommit, mut must_checkpoint: bool) {
 fn flush(member: &Member, wal: &GroupCommit) {
     // A conversation that recorded something may have ended by a bug of ours before it could write it.
     if wal.commit(wal.lsn()) == Ok(true) {
-        member.notifiers.notify();
+        member.notifiers.notify(member);
     }
     if !wal.is_synced {
         member.metrics.journal_flushes.add(1);
@@ -85,7 +85,7 @@ fn attempt(member: &Member, wal: &GroupCommit, has_failed: bool) -> bool {
         Ok(()) if has_failed => {
             let what = format_args!("the journal is whole again: reports are acknowledged");
             member.metrics.count_and_warn(Event::JournalWhole, Source::Own, what);
-            member.notifiers.notify();
+            member.notifiers.notify(member);
         }
         Ok(()) => {}
         Err(error) if has_failed => {

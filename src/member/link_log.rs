@@ -8,12 +8,13 @@ use super::Member;
 use super::conversation::level_of;
 use super::link_state::LinkState;
 use super::metrics::Event;
-use super::notifier::{Notifier, WakeUp};
+use super::notifier::{ChangeSource, Notifier, WakeUp};
 use super::warnings::Source;
 use crate::logging::Escaped;
 use crate::os::clock;
 use crate::proto::model::fields::ParseError;
 use crate::proto::model::name::ServerName;
+use crate::proto::node::Node;
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
 use crate::proto::peering::noise::Differs;
 
@@ -211,6 +212,20 @@ impl<'a> LinkLog<'a> {
     fn warn(self, event: Event, what: fmt::Arguments<'_>) {
         self.state().failed(&what);
         self.member.metrics.count_and_warn(event, Source::Neighbour(self.neighbour), what);
+    }
+}
+
+impl ChangeSource for Member {
+    fn durable_seq(&self) -> u64 {
+        Member::durable_seq(self)
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&Node)) {
+        self.read(look);
+    }
+
+    fn sent(&self, neighbour: usize, bytes: &[u8], lines: usize, position: Option<u64>) {
+        LinkLog::new(self, neighbour).sent(bytes, lines, position);
     }
 }
 

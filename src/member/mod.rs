@@ -143,7 +143,7 @@ impl Member {
         self.count_rejected(rejected as u64, rejected_why, remote);
         self.persist(lsn).inspect_err(|_| self.metrics.acks_withheld.add(applied as u64))?;
         if applied > 0 {
-            self.notifiers.notify();
+            self.notifiers.notify(self);
         }
         Ok(became)
     }
@@ -164,7 +164,7 @@ impl Member {
         };
         self.persist(lsn).map_err(ForgetError::NotDurable)?;
         self.metrics.forgotten.add(1);
-        self.notifiers.notify();
+        self.notifiers.notify(self);
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl Member {
             }
         }
         if dropped_any {
-            self.notifiers.notify();
+            self.notifiers.notify(self);
         }
     }
 
@@ -264,7 +264,7 @@ impl Member {
     pub fn make_durable(&self, turn: &mut Turn) -> Result<(), NotDurable> {
         self.persist(turn.needs_lsn())?;
         if turn.take_changes() {
-            self.notifiers.notify();
+            self.notifiers.notify(self);
         }
         Ok(())
     }
@@ -321,7 +321,7 @@ impl Member {
         if let Some(wal) = &self.wal {
             wal.flush_signal.mark_dirty();
         }
-        self.notifiers.notify();
+        self.notifiers.notify(self);
     }
 
     /// Adds what was counted in a turn of this conversation.

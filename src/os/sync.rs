@@ -13,6 +13,7 @@ mod real {
     use std::thread::Builder;
     use std::time::Duration;
 
+    use rustix::net::{SendFlags, send};
     use rustix::time::{ClockId, clock_gettime};
     use socket2::SockRef;
 
@@ -20,7 +21,7 @@ mod real {
     pub use parking_lot::{Condvar, Mutex, RwLock};
     pub use std::net::{TcpListener, TcpStream};
     pub use std::sync::atomic::AtomicBool;
-    pub use std::thread::{Scope, scope};
+    pub use std::thread::{Scope, Thread, current, park_timeout, scope};
 
     /// The stack of a thread. Only what is touched costs memory, so this is generous.
     const STACK_BYTES: usize = 512 * 1024;
@@ -38,6 +39,11 @@ mod real {
     /// out.
     pub fn stop_listening(listener: &TcpListener) {
         let _ = SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Writes as much as there is room for now, without waiting.
+    pub fn write_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 
     /// The time since a moment that stays the same while the machine runs.

@@ -11,20 +11,19 @@ use super::ack_reader::AckReader;
 use super::channel::{Incoming, Outgoing, is_tampered};
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
-use crate::member::link_log::{UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer, takes_nothing};
+use super::writer::LinkWriter;
+use crate::member::link_log::{UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer};
 use crate::net::stream::{Stream, hang_up};
-use crate::os::sync::{self, AtomicBool, Mutex};
+use crate::os::sync::{self, AtomicBool};
 use crate::os::{clock, random};
 use crate::proto::line::framing::{Framing, Line};
-use crate::proto::peering::frames::{Frames, Opener, Sealer};
+use crate::proto::peering::frames::{Frames, Opener};
 use crate::proto::peering::link::{Answered, Link, LinkError, PEER_TIMEOUT};
 
 /// One link's thread.
 pub struct LinkSender<'a> {
     neighbour: &'a Neighbour<'a>,
-    /// Held for a step of the rules at a time, by this thread or the one that reads acknowledgements; the store's lock
-    /// is taken after it, never before.
-    link: Mutex<Link>,
+    writer: Arc<LinkWriter>,
 }
 
 /// Keeps the link to a neighbour up until the server stops.
@@ -36,7 +35,10 @@ impl<'a> LinkSender<'a> {
     /// The sender to this neighbour.
     fn new(neighbour: &'a Neighbour<'a>) -> LinkSender<'a> {
         let me = Arc::clone(&neighbour.shared.member.me);
-        LinkSender { neighbour, link: Mutex::new(Link::new(me, neighbour.index)) }
+        let writer = Arc::new(LinkWriter::new(Link::new(me, neighbour.index), neighbour.shared.wear));
+        let at_once: Arc<LinkWriter> = Arc::clone(&writer);
+        neighbour.subscription.notifier().send_at_once_by(at_once);
+        LinkSender { neighbour, writer }
     }
 
     fn next_answer(
@@ -49,7 +51,7 @@ impl<'a> LinkSender<'a> {
         let deadline = clock::ticks() + WELCOME_WAIT_MAX;
         loop {
             if let Some(Line::Whole(text) | Line::TooLong(text)) = framing.next_line() {
-                let answered = log.answered(&mut self.link.lock(), text);
+                let answered = log.answered(&mut self.writer.link.lock(), text);
                 return log.proved(text, answered);
             }
             let left = deadline.saturating_sub(clock::ticks());
@@ -58,7 +60,7 @@ impl<'a> LinkSender<'a> {
             }
             stream.set_read_timeout(Some(left))?;
             match incoming.read(framing.space()) {
-                Ok(0) => return Err(log.ended_early(&self.link.lock())),
+                Ok(0) => return Err(log.ended_early(&self.writer.link.lock())),
                 Ok(count) => framing.filled(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -68,49 +70,32 @@ impl<'a> LinkSender<'a> {
 
     /// Sends until the connection ends or the server stops, while another thread reads acknowledgements.
     fn send_beside_reader(&self, dialled: Dialled) -> io::Result<()> {
-        let Dialled { stream, sealer, opener, framing } = dialled;
+        let Dialled { stream, outgoing, opener, framing } = dialled;
         let stream = &stream;
+        self.writer.up(outgoing);
         let Neighbour { shared, .. } = self.neighbour;
         let _registered = shared.live.register(stream);
         let hung_up = AtomicBool::new(false);
         sync::scope(|scope| {
             let incoming = Incoming::new(stream, opener);
-            let reader = AckReader { neighbour: self.neighbour, link: &self.link, stream, hung_up: &hung_up };
+            let reader =
+                AckReader { neighbour: self.neighbour, link: &self.writer.link, stream, hung_up: &hung_up };
             let name = format!("acks-{}", self.neighbour.name());
             sync::spawn(scope, name, move || reader.run(incoming, framing))?;
-            let ended = self.send(Outgoing::new(stream, sealer), &hung_up);
+            let ended = self.send(&hung_up);
             hang_up(stream, Half::Both);
             ended
         })
     }
 
-    fn send(&self, mut outgoing: Outgoing<'_>, hung_up: &AtomicBool) -> io::Result<()> {
-        let Neighbour { shared, subscription, .. } = self.neighbour;
-        let member = shared.member;
-        let began = clock::ticks();
-        let mut lines = Vec::new();
+    fn send(&self, hung_up: &AtomicBool) -> io::Result<()> {
+        let (member, subscription) = (self.neighbour.shared.member, &self.neighbour.subscription);
         let mut asked = false;
         loop {
             subscription.begin_look();
-            loop {
-                lines.clear();
-                let durable_seq = member.durable_seq();
-                let due = {
-                    let link = self.link.lock();
-                    member.read(|node| link.due(node, durable_seq, clock::ticks(), &mut lines))
-                };
-                let Some(due) = due else { break };
-                outgoing.write_all(&lines).map_err(named)?;
-                let position = {
-                    let mut link = self.link.lock();
-                    link.written(due, clock::ticks());
-                    link.position()
-                };
-                self.neighbour.log().sent(&lines, due.lines(), position);
-                if outgoing.is_worn(clock::ticks().saturating_sub(began), shared.wear) {
-                    self.neighbour.log().worn();
-                    return Ok(());
-                }
+            if self.writer.send_all(member)? {
+                self.neighbour.log().worn();
+                return Ok(());
             }
             if hung_up.load(Ordering::Acquire) {
                 return Ok(());
@@ -123,32 +108,33 @@ impl<'a> LinkSender<'a> {
                 }
                 if !asked {
                     asked = true;
-                    self.link.lock().ask_for_ack();
+                    self.writer.link.lock().ask_for_ack();
                     continue;
                 }
             }
-            let heartbeat_at = self.link.lock().heartbeat_at().unwrap_or_default();
+            let heartbeat_at = self.writer.link.lock().heartbeat_at().unwrap_or_default();
             subscription.wait(heartbeat_at.saturating_sub(clock::ticks()));
         }
     }
 
     fn is_acknowledged(&self) -> bool {
-        let link = self.link.lock();
+        let link = self.writer.link.lock();
         link.acknowledged_position() >= link.position()
     }
 
     /// Whether it is time to finish. Until then a link that is down must not be waited for either.
     fn is_stopping(&self) -> bool {
         let Neighbour { subscription, shared, .. } = self.neighbour;
-        subscription.is_stopping() || (!self.link.lock().is_live() && shared.conversations.is_stopping())
+        subscription.is_stopping()
+            || (!self.writer.link.lock().is_live() && shared.conversations.is_stopping())
     }
 }
 
 /// A connection that has come up.
 pub struct Dialled {
     stream: Arc<Stream>,
-    /// What encrypts it, if anything does.
-    sealer: Option<Sealer>,
+    outgoing: Outgoing,
+    /// What decrypts it, if anything does.
     opener: Option<Opener>,
     /// It has read on: more may have come with the welcome.
     framing: Framing,
@@ -165,17 +151,17 @@ impl Dial for LinkSender<'_> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PEER_TIMEOUT))?;
         SockRef::from(&*stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-        let hello = self.link.lock().hello(random::ephemeral_key()?);
+        let hello = self.writer.link.lock().hello(random::ephemeral_key()?);
         (&*stream).write_all(&hello)?;
         let mut framing = Framing::for_peer_replies();
-        if self.link.lock().expects_message() {
+        if self.writer.link.lock().expects_message() {
             framing.expect_message();
         }
         let (mut outgoing, mut incoming) = (Outgoing::new(&stream, None), Incoming::new(&stream, None));
         loop {
             match self.next_answer(&stream, &mut incoming, &mut framing)? {
                 Answered::Reply(line) => {
-                    if let Some(frames) = self.link.lock().take_frames() {
+                    if let Some(frames) = self.writer.link.lock().take_frames() {
                         let Frames { sealer, opener } = *frames;
                         outgoing = Outgoing::new(&stream, Some(sealer));
                         incoming = Incoming::new(&stream, Some(opener));
@@ -186,8 +172,8 @@ impl Dial for LinkSender<'_> {
                 }
                 Answered::Up => {
                     stream.set_read_timeout(Some(PEER_TIMEOUT))?;
-                    let (sealer, opener) = (outgoing.into_sealer(), incoming.into_opener());
-                    return Ok(Dialled { stream, sealer, opener, framing });
+                    let opener = incoming.into_opener();
+                    return Ok(Dialled { stream, outgoing, opener, framing });
                 }
                 Answered::Acknowledged | Answered::Differs(_) => {
                     return Err(io::Error::other(LinkError::OutOfPlace));
@@ -200,12 +186,12 @@ impl Dial for LinkSender<'_> {
         let log = self.neighbour.log();
         log.up();
         log.down(self.send_beside_reader(dialled));
-        self.link.get_mut().hung_up();
+        self.writer.down();
         true
     }
 
     fn failed(&mut self, failures: u64, error: &io::Error) {
-        self.link.get_mut().hung_up();
+        self.writer.link.lock().hung_up();
         if is_tampered(error) {
             self.neighbour.log().tampered(error);
         }
@@ -215,9 +201,4 @@ impl Dial for LinkSender<'_> {
     fn goes_on(&self) -> bool {
         !self.is_stopping()
     }
-}
-
-/// A write that has waited for too long fails as `Resource temporarily unavailable`, which explains nothing.
-fn named(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { takes_nothing() } else { error }
 }

@@ -7,3 +7,4 @@ pub mod legacy;
 pub mod link;
 pub mod links;
 pub mod neighbour;
+mod writer;

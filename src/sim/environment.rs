@@ -16,6 +16,9 @@ pub struct Options {
     pub catch_up: bool,
     /// Whether links have heartbeats. Without them a herd of ten thousand is at rest when nothing happens.
     pub heartbeats: bool,
+    /// Whether whoever has changed something sends it at once where that can be, as the threads of a server do. Without
+    /// it senders always are woken.
+    pub at_once: bool,
     /// What its servers make durable, and when.
     pub durability: Durability,
     /// A client is dropped when it has not reported for this long.
@@ -31,6 +34,7 @@ impl Default for Options {
         Options {
             catch_up: true,
             heartbeats: true,
+            at_once: false,
             durability: Durability::None,
             expire_after: None,
             clock_lead_max: None,

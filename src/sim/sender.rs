@@ -14,7 +14,7 @@ use super::timeline::{from_ms, from_us};
 use crate::proto::node::{Identity, Node};
 use crate::proto::peering::backoff::Backoff;
 use crate::proto::peering::grammar::{Answer, answer};
-use crate::proto::peering::link::{Answered, Due, Link};
+use crate::proto::peering::link::{Answered, Due, Link, TooManyAtOnce};
 use crate::proto::peering::noise::EphemeralKey;
 
 /// How long an initiator waits for each answer until it is welcomed.
@@ -180,6 +180,24 @@ impl Sender {
         } else {
             self.is_busy = true;
             self.plan_soon(conn, Step::Scan, env);
+        }
+    }
+
+    /// Something has changed. Whoever changed it sends that at once, if it is little and no other sends; what the
+    /// connection has no room for is left to the sender, which is woken for anything else.
+    pub(super) fn changed(&mut self, node: &Node, durable_seq: u64, env: &mut Environment) {
+        let (Some(conn), true, false) = (self.conn, self.link.is_live(), self.is_busy) else {
+            return self.wake(env);
+        };
+        let mut lines = Vec::new();
+        match self.link.due_at_once(node, durable_seq, &mut lines) {
+            Ok(None) => {}
+            Ok(Some(due)) => {
+                self.is_busy = true;
+                self.copied = Some((due, lines));
+                self.write(conn, env);
+            }
+            Err(TooManyAtOnce) => self.wake(env),
         }
     }
 

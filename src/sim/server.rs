@@ -284,12 +284,12 @@ impl Server {
         if updates > 0 {
             env.history.changed_ns = env.timeline.now_ns;
         }
-        let Some(Incarnation { senders, wal, .. }) = &mut self.incarnation else { return };
+        let Some(Incarnation { node, senders, wal, .. }) = &mut self.incarnation else { return };
         if let Some(wal) = wal {
             let commit = Event::Commit { server: self.index, start: self.starts };
             wal.plan(commit, updates > 0, self.is_slow, &mut env.timeline);
         } else if updates > 0 {
-            senders.iter_mut().for_each(|sender| sender.wake(env));
+            tell(senders, node, NO_WAL, env);
         }
     }
 
@@ -314,8 +314,8 @@ impl Server {
             wal.plan_flush(Event::Flush { server: self.index, start }, &mut env.timeline);
         }
         replies.into_iter().for_each(|reply| self.reply_now(reply, env));
-        if let Some(Incarnation { senders, .. }) = self.incarnation.as_mut().filter(|_| has_changes) {
-            senders.iter_mut().for_each(|sender| sender.wake(env));
+        if let Some(Incarnation { node, senders, .. }) = self.incarnation.as_mut().filter(|_| has_changes) {
+            tell(senders, node, seq, env);
         }
     }
 
@@ -365,5 +365,16 @@ impl Server {
         let true_ns = EPOCH_NS.saturating_add(env.timeline.now_ns);
         let ns = true_ns.saturating_add_signed(self.clock_ns);
         Moment { seconds: ns / 1_000_000_000, nanos: (ns % 1_000_000_000) as u32 }
+    }
+}
+
+/// Tells the senders that something has changed.
+fn tell(senders: &mut [Sender], node: &Node, durable_seq: u64, env: &mut Environment) {
+    for sender in senders {
+        if env.options.at_once {
+            sender.changed(node, durable_seq, env);
+        } else {
+            sender.wake(env);
+        }
     }
 }

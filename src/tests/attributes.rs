@@ -60,7 +60,7 @@ fn attributes_reach_every_server_with_the_winner_and_no_line_client() {
     let herd = herd(&["Alford", "Bolden", "Hamilton"], &[("Alford", "Bolden"), ("Bolden", "Hamilton")], true);
     let servers = ["Alford", "Bolden", "Hamilton"].map(|name| TestServer::start(&herd, name, catalogue()));
     servers[0].member.apply(&mut report(&format!("{WITH}\n")));
-    servers[0].member.notifiers.notify();
+    servers[0].member.notifiers.notify(&*servers[0].member);
     for server in &servers {
         eventually("it is there", || (attributes_on(server)? == "acc=12&batt=85&tid=JP").then_some(()));
         let mut talk = server.client();

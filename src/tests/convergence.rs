@@ -3,6 +3,7 @@
 //! A seed that fails is named with the command that replays it alone.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,9 @@ const LARGE_HERD: usize = 200;
 
 /// The seeds of a full run. That it finds mistakes, and each within 200 of them, is shown by `tests/mutants`.
 const SEEDS: u64 = 10_000;
+
+/// Those of a run in which changes are sent at once.
+const SEEDS_AT_ONCE: u64 = 3_000;
 
 /// Hours that the herds of a full run live through, most of them in the partitions that last for a day.
 const HOURS: u64 = 1_000;
@@ -48,6 +52,17 @@ fn ten_thousand_herds_converge() {
         }
         (None, None) => 0..SEEDS,
     };
+    let hours = all_converge(seeds.clone(), false);
+    assert!(hours >= HOURS || seeds.end - seeds.start < SEEDS, "only {hours} hours were lived through");
+}
+
+#[test]
+fn herds_in_which_changes_are_sent_at_once_converge() {
+    all_converge(0..SEEDS_AT_ONCE, true);
+}
+
+/// Runs these seeds, and returns how many hours their herds have lived through.
+fn all_converge(seeds: Range<u64>, at_once: bool) -> u64 {
     let (next, lived_ns) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
@@ -57,7 +72,7 @@ fn ten_thousand_herds_converge() {
                     if seed >= seeds.end {
                         return;
                     }
-                    match live(seed) {
+                    match live(seed, at_once) {
                         Ok(life) => lived_ns.fetch_add(life.lived_ns, Ordering::Relaxed),
                         Err(wrong) if !is_looked_for(&wrong) => 0,
                         Err(wrong) => panic!(
@@ -71,15 +86,15 @@ fn ten_thousand_herds_converge() {
     let hours = lived_ns.into_inner() / 3_600_000_000_000;
     let _ =
         writeln!(std::io::stderr(), "herds of the seeds {seeds:?} lived through {hours} hours and agreed");
-    assert!(hours >= HOURS || seeds.end - seeds.start < SEEDS, "only {hours} hours were lived through");
+    hours
 }
 
 #[test]
 fn a_seed_always_gives_the_same_run() {
     for seed in 0..40 {
-        assert_eq!(live(seed), live(seed), "seed {seed}");
+        assert_eq!(live(seed, false), live(seed, false), "seed {seed}");
     }
-    assert_ne!(live(1).map(|life| life.trace), live(2).map(|life| life.trace));
+    assert_ne!(live(1, false).map(|life| life.trace), live(2, false).map(|life| life.trace));
 }
 
 #[test]
@@ -177,7 +192,7 @@ struct Life {
 }
 
 /// The whole life of a herd: faults and reports, repair, agreement, and an update in the quiet after it.
-fn live(seed: u64) -> Result<Life, Divergence> {
+fn live(seed: u64, at_once: bool) -> Result<Life, Divergence> {
     let mut rng = fastrand::Rng::with_seed(!seed);
     let servers_max = if rng.u16(..1_000) == 0 { LARGE_HERD } else { 8 };
     let graph = Graph::any(servers_max, &mut rng);
@@ -187,7 +202,7 @@ fn live(seed: u64) -> Result<Life, Divergence> {
         1..4 => Durability::Os,
         _ => Durability::Sync,
     };
-    let options = Options { catch_up, durability, ..Options::default() };
+    let options = Options { catch_up, durability, at_once, ..Options::default() };
     let mut world = World::new(seed, graph, options);
     let faults = if rng.u8(..5) == 0 { 0 } else { rng.usize(1..12) };
     if faults == 0 {

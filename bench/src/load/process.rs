@@ -49,6 +49,11 @@ pub struct Switches {
 }
 
 impl Switches {
+    /// Of either kind.
+    pub fn all(self) -> u64 {
+        self.voluntary + self.involuntary
+    }
+
     /// Counts those of a process. With thousands of threads this takes a tenth of a second.
     pub fn look(pid: u32) -> Switches {
         let mut sum = Switches::default();

@@ -56,6 +56,10 @@ pub(crate) const SEED: Shape =
 pub(super) const CHAIN: Shape =
     Shape { name: "chain", servers: 5, absent: 0, links: &[(0, 1), (1, 2), (2, 3), (3, 4)] };
 
+/// All linked to the first.
+pub(super) const STAR: Shape =
+    Shape { name: "star", servers: 5, absent: 0, links: &[(0, 1), (0, 2), (0, 3), (0, 4)] };
+
 /// All linked to all.
 pub(super) const MESH: Shape = Shape {
     name: "mesh",
@@ -114,13 +118,14 @@ mod tests {
     fn distances_are_counted_in_links() {
         assert_eq!(SEED.distances(), [0, 2, 2, 1, 1]);
         assert_eq!(CHAIN.distances(), [0, 1, 2, 3, 4]);
+        assert_eq!(STAR.distances(), [0, 1, 1, 1, 1]);
         assert_eq!(MESH.distances(), [0, 1, 1, 1, 1]);
         assert_eq!(ALONE.distances(), [0]);
     }
 
     #[test]
     fn herds_have_addresses_of_their_own() {
-        for shape in [ALONE, SEED, CHAIN, MESH] {
+        for shape in [ALONE, SEED, CHAIN, STAR, MESH] {
             let herd = shape.herd().unwrap();
             assert_eq!((herd.members().len(), herd.links().len()), (shape.servers, shape.links.len()));
             assert!(herd.members().iter().all(|member| member.client.is_loopback()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::address::{CHAIN, MESH, SEED, Shape};
+use super::address::{CHAIN, MESH, SEED, STAR, Shape};
 use super::bench::{Bench, how};
 use super::far_end;
 use super::paired_run::take_turns;
@@ -16,7 +16,7 @@ use super::results::{Figures, point};
 use super::server::{Servers, Start};
 use super::sockets::traffic;
 use super::variant::Variant;
-use crate::load::process::Process;
+use crate::load::process::{Process, Switches};
 use crate::load::{self, Options, clock};
 use crate::table::Column;
 
@@ -26,6 +26,9 @@ const FLOOD: Flood = Flood { name: "flood", connections: 4, depth: 64, clients_p
 
 /// Updates a second while propagation under load is measured: what the slowest herd can bear.
 const BACKGROUND: f64 = 1_000.0;
+
+/// Updates a second far below saturation, where herds live: there the cost is wake-ups between threads.
+const PACED: [f64; 2] = [200.0, 2_000.0];
 
 /// How a server is flooded.
 #[derive(Clone, Copy, Debug)]
@@ -50,18 +53,20 @@ const STATUS_EVERY: [&str; 2] = ["--status-every", "1s"];
 /// Until each has done so after the last update.
 const STATUS_WAIT: Duration = Duration::from_millis(1_300);
 
-const COLUMNS: [Column<'_>; 6] = [
+const COLUMNS: [Column<'_>; 8] = [
     ("updates/s until all have them", "per_second", 1.0, 0),
     ("us of CPU each", "cpu_us_per_update", 1.0, 1),
     ("farthest, us", "far_p50_us", 1.0, 1),
     ("beside load, us", "far_loaded_p50_us", 1.0, 1),
+    ("us at 2,000/s", "paced2000_cpu_us_per_update", 1.0, 1),
+    ("switches", "paced2000_switches_per_update", 1.0, 1),
     ("packets each", "packets_per_update", 1.0, 1),
     ("bytes each", "bytes_per_update", 1.0, 1),
 ];
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let variants = bench.variants(|able| able.herd);
-    for shape in bench.either(vec![SEED], vec![SEED, CHAIN, MESH]) {
+    for shape in bench.either(vec![SEED], vec![SEED, CHAIN, STAR, MESH]) {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
         let at = point(&[("graph", &shape.name)]);
         let records =
@@ -86,6 +91,9 @@ fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Fig
     let servers = bench.start(variant, Start { extra: &[], ..start }).map_err(io::Error::other)?;
     wait_until_linked(&servers, "first")?;
     loaded(&servers, variant, shape, bench.either(20, 100), &mut figures)?;
+    for rate in PACED {
+        paced(&servers, variant, bench.window(), rate, &mut figures)?;
+    }
     figures.extend(flood(&servers, variant, bench.window(), FLOOD)?);
     servers.stop().map_err(io::Error::other)?;
     for one in FIFTY.into_iter().filter(|_| shape == SEED) {
@@ -172,6 +180,33 @@ fn loaded(
         keep(figures, "far_loaded", &times?);
         Ok(())
     })
+}
+
+/// What an update costs all servers when so many come a second, each of another client.
+fn paced(
+    servers: &Servers,
+    variant: &Variant,
+    window: Duration,
+    rate: f64,
+    figures: &mut Figures,
+) -> io::Result<()> {
+    let options = Options {
+        rate: Some(rate),
+        connections: 10,
+        clients: 1_000,
+        name: format!("paced{rate}"),
+        warm_up: Duration::ZERO,
+        duration: window,
+        ..servers.options(0, variant)
+    };
+    let switches = || servers.pids().into_iter().map(|pid| Switches::look(pid).all()).sum::<u64>();
+    let (cpu, switched) = (cpu_seconds(servers)?, switches());
+    let outcome = load::run(&options).map_err(io::Error::other)?;
+    let (cpu, switched) = (cpu_seconds(servers)? - cpu, switches() - switched);
+    let updates = (outcome.replies as f64).max(1.0);
+    figures.insert(format!("paced{rate}_cpu_us_per_update"), cpu * 1e6 / updates);
+    figures.insert(format!("paced{rate}_switches_per_update"), switched as f64 / updates);
+    Ok(())
 }
 
 /// As many updates as one server takes, and how long it takes until all have the last.

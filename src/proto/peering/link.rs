@@ -37,6 +37,13 @@ pub const PEER_TIMEOUT: Duration = Duration::from_secs(4);
 /// again.
 const UNANNOUNCED_LINES_MAX: usize = SCAN_RECORDS_MAX;
 
+/// The most lines that a thread which has just merged something sends itself: with more of them, one wake-up of the
+/// link's own thread costs little for each, and that thread sends while others merge.
+const AT_ONCE_LINES_MAX: usize = 8;
+
+/// The most changes after its position that it looks at for that: most may be what the neighbour itself has told.
+const AT_ONCE_CHANGES_MAX: u64 = 256;
+
 /// The sending side of one link.
 #[derive(Debug)]
 pub struct Link {
@@ -85,6 +92,10 @@ pub struct Due {
     /// How far a repair has come, if these lines are of one.
     repaired: Option<Option<usize>>,
 }
+
+/// More is due than is sent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyAtOnce;
 
 impl Due {
     /// The `AT` lines in it, those of a repair not counted.
@@ -183,8 +194,7 @@ impl Link {
             Some(_) | None => None,
         };
         let is_heartbeat = now >= live.heartbeat_at;
-        let is_full = live.unannounced_lines + scanned.lines() >= UNANNOUNCED_LINES_MAX;
-        let announces = is_heartbeat || is_full;
+        let announces = is_heartbeat || live.is_full_with(scanned);
         let safe = live.cursor.safe(scanned);
         if is_heartbeat {
             let digest = node.store().digest().total();
@@ -200,6 +210,34 @@ impl Link {
             is_heartbeat,
             repaired,
         })
+    }
+
+    /// As [`Link::due`], for a thread that has other things to do: changes alone, and only if those are all that there
+    /// are and few.
+    ///
+    /// # Errors
+    /// If there are more.
+    pub fn due_at_once(
+        &self,
+        node: &Node,
+        durable: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Due>, TooManyAtOnce> {
+        let Some(live) = self.live() else { return Ok(None) };
+        let last = node.store().last_seq().min(durable);
+        if live.repair.is_some() || last > live.cursor.position() + AT_ONCE_CHANGES_MAX {
+            return Err(TooManyAtOnce);
+        }
+        let scanned = live.cursor.copy(node.store(), durable, AT_ONCE_LINES_MAX, out);
+        if scanned.position() < last {
+            return Err(TooManyAtOnce);
+        }
+        let announces = live.is_full_with(scanned);
+        if announces {
+            push_up_to(live.cursor.safe(scanned), out);
+        }
+        let moves = scanned.position() > live.cursor.position();
+        Ok((moves || announces).then_some(Due { scanned, announces, is_heartbeat: false, repaired: None }))
     }
 
     /// Moves the cursor: the lines that were due at `now` have been written.
@@ -303,6 +341,11 @@ impl Link {
 }
 
 impl Live {
+    /// Whether the neighbour must be told up to where it has everything, once it has been sent these.
+    fn is_full_with(&self, scanned: Scanned) -> bool {
+        self.unannounced_lines + scanned.lines() >= UNANNOUNCED_LINES_MAX
+    }
+
     fn new(node: &Node, neighbour: usize, epoch: Epoch, welcome: Welcome, now: Duration) -> Live {
         let (me, last) = (node.identity(), node.store().last_seq());
         // A neighbour that has received more than there is has done so from another memory of ours: everything is due.
@@ -318,5 +361,73 @@ impl Live {
             compared: None,
             repair: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::model::name::ServerName;
+    use crate::proto::node::{NO_WAL, Neighbour};
+    use crate::proto::store::update::{Source, Update};
+
+    /// A server, and its live link to its neighbour of index 0.
+    fn linked() -> (Node, Link) {
+        let name = |text| ServerName::parse(text).unwrap();
+        let neighbours = vec![Neighbour::herd(name("Bolden"))];
+        let me = Arc::new(Identity::new(name("Alford"), neighbours, Epoch(1)));
+        let (node, mut link) = (Node::new(Arc::clone(&me)), Link::new(me, 0));
+        link.hello(EphemeralKey([0; 32]));
+        for line in [&b"HELLO 5 Bolden Alford 0000000000000002"[..], b"WELCOME 0"] {
+            link.answered(&node, line, Duration::ZERO).unwrap();
+        }
+        (node, link)
+    }
+
+    fn learn(node: &mut Node, count: usize, source: Source) {
+        for _ in 0..count {
+            let line = format!("AT Alford +1 client-{} +1+1 1\n", node.store().last_seq());
+            node.apply(&mut Update::from_stored(line.as_bytes(), source).unwrap(), None);
+        }
+    }
+
+    /// How many lines are sent at once, without those that say how far everything has been sent.
+    fn sent(node: &Node, link: &mut Link) -> Result<usize, TooManyAtOnce> {
+        let mut out = Vec::new();
+        let Some(due) = link.due_at_once(node, NO_WAL, &mut out)? else { return Ok(0) };
+        link.written(due, Duration::ZERO);
+        assert_eq!(link.position(), Some(node.store().last_seq()));
+        Ok(out.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"AT ")).count())
+    }
+
+    #[test]
+    fn few_changes_are_sent_at_once_and_many_are_left_to_the_sender() {
+        let (mut node, mut link) = linked();
+        assert_eq!(sent(&node, &mut link), Ok(0));
+        learn(&mut node, AT_ONCE_LINES_MAX, Source::CLIENT);
+        assert_eq!(sent(&node, &mut link), Ok(AT_ONCE_LINES_MAX));
+        learn(&mut node, AT_ONCE_LINES_MAX + 1, Source::CLIENT);
+        assert_eq!(sent(&node, &mut link), Err(TooManyAtOnce));
+        let mut out = Vec::new();
+        assert_eq!(link.due(&node, NO_WAL, Duration::ZERO, &mut out).unwrap().lines(), AT_ONCE_LINES_MAX + 1);
+    }
+
+    #[test]
+    fn neighbour_is_sent_nothing_at_once_that_it_has_told_itself() {
+        let (mut node, mut link) = linked();
+        let bolden = node.identity().source(0, Epoch(2));
+        learn(&mut node, 5 * AT_ONCE_LINES_MAX, bolden);
+        assert_eq!(sent(&node, &mut link), Ok(0));
+        learn(&mut node, 1, Source::CLIENT);
+        assert_eq!(sent(&node, &mut link), Ok(1), "what it has told does not count");
+    }
+
+    #[test]
+    fn nothing_is_sent_at_once_that_is_not_durable() {
+        let (mut node, link) = linked();
+        learn(&mut node, 2, Source::CLIENT);
+        let mut out = Vec::new();
+        let due = link.due_at_once(&node, 1, &mut out).unwrap().unwrap();
+        assert_eq!((due.lines(), link.due_at_once(&node, 0, &mut out)), (1, Ok(None)));
     }
 }

@@ -76,6 +76,11 @@ fn changes_are_sent_once_and_at_once() {
 }
 
 #[test]
+fn slow_neighbour_keeps_no_client_waiting() {
+    try_all_schedules_of("slow");
+}
+
+#[test]
 fn legacy_neighbour_is_sent_changes_once_and_at_once() {
     try_all_schedules_of("legacy");
 }

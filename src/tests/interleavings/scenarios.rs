@@ -20,6 +20,7 @@ use crate::proto::peering::link::HEARTBEAT_EVERY;
 
 pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
     ("changes", changes),
+    ("slow", slow),
     ("legacy", legacy),
     ("stop", stop),
     ("unanswered", unanswered),
@@ -33,6 +34,20 @@ pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
 
 /// What the clients of one connection are called, and those of another.
 pub(super) const CLIENTS: [&[&str]; 2] = [&["a", "b"], &["c", "d"]];
+
+/// So long that a connection does not hold the lines of all of them.
+const LONG_CLIENTS: [&[&str]; 2] = [
+    &[
+        "a23456789012345678901234567890123456789012345678901234567890",
+        "b23456789012345678901234567890123456789012345678901234567890",
+        "c23456789012345678901234567890123456789012345678901234567890",
+    ],
+    &[
+        "d23456789012345678901234567890123456789012345678901234567890",
+        "e23456789012345678901234567890123456789012345678901234567890",
+        "f23456789012345678901234567890123456789012345678901234567890",
+    ],
+];
 
 /// A server that the scenario plays, and that knows nothing yet.
 fn played(stage: &Stage, name: &str) -> Node {
@@ -69,6 +84,34 @@ fn changes(stage: &Stage) {
     });
     let last = member.read(|node| node.store().last_seq());
     assert_eq!(member.links[0].acknowledged_position(), last);
+}
+
+/// Two conversations apply more reports than a connection holds while the neighbour reads nothing. They are
+/// acknowledged all the same, and the neighbour is sent all of them when it reads.
+fn slow(stage: &Stage) {
+    let port = stage.peer_port("Bolden");
+    let alford = &stage.unserved("Alford");
+    let neighbour = &alford.neighbour(0);
+    let reported = &Watched::new(0);
+    scope(|scope| {
+        scope.spawn(move || link::run(neighbour));
+        let mut bolden = Neighbour::new(port.accept().unwrap().0, played(stage, "Bolden"));
+        bolden.welcome();
+        for clients in LONG_CLIENTS {
+            let (client, server) = TcpStream::pair();
+            scope.spawn(move || alford.converse(server));
+            scope.spawn(move || {
+                assert_eq!(report(client, clients), clients);
+                reported.change(|reported| *reported += clients.len());
+            });
+        }
+        reported.wait(|&mut reported| (reported == 6).then_some(()));
+        assert!(bolden.listen_until(|bolden| bolden.received.len() == 6));
+        alford.member.notifiers.stop();
+        bolden.listen();
+        bolden.received.sort();
+        assert_eq!(bolden.received, LONG_CLIENTS.concat());
+    });
 }
 
 /// Two conversations apply reports while a neighbour of the legacy dialect is sent a connection for each line.

@@ -250,7 +250,7 @@ impl EventLoop {
         let has_changes = std::mem::take(&mut self.desk.has_changes);
         if self.index > 0 {
             if has_changes {
-                self.loops.driver.member.notifiers.notify();
+                self.loops.driver.member.notifiers.notify(&self.loops.driver.member);
             }
         } else if self.loops.take_ring() || has_changes || self.links.has_more() {
             self.links.feed_all(self.poll.registry(), &mut self.timers);

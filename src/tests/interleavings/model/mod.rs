@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use shuttle::sync::atomic::AtomicBool;
-pub use shuttle::thread::Scope;
+pub use shuttle::thread::{Scope, Thread, current};
 pub use shuttle_parking_lot::{Mutex, RwLock};
 
 pub use channel::{Receiver, Sender, bounded};
 pub use condvar::Condvar;
-pub use network::{TcpListener, TcpStream, stop_listening};
+pub use network::{TcpListener, TcpStream, stop_listening, write_now};
 pub use watched::Watched;
 
 /// What the time is when a schedule begins.
@@ -44,6 +44,10 @@ pub fn pass(time: Duration) {
 /// Begins a schedule.
 pub fn restart() {
     NOW.set(START);
+}
+
+pub fn park_timeout(_: Duration) {
+    shuttle::thread::park();
 }
 
 pub fn spawn<'scope, 'env>(

@@ -178,6 +178,22 @@ impl TcpStream {
     }
 }
 
+pub fn write_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.to_other.change(|pipe| pipe.take(bytes).unwrap_or_else(|| Err(ErrorKind::WouldBlock.into())))
+}
+
+impl Pipe {
+    /// Takes what there is room for; nothing if there is none.
+    fn take(&mut self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        if self.ended || self.refused {
+            return Some(Err(ErrorKind::BrokenPipe.into()));
+        }
+        let count = bytes.len().min(PIPE_BYTES - self.bytes.len());
+        self.bytes.extend(&bytes[..count]);
+        (count > 0).then_some(Ok(count))
+    }
+}
+
 impl Read for &TcpStream {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         self.from_other.wait(|pipe| {
@@ -194,15 +210,7 @@ impl Read for &TcpStream {
 
 impl Write for &TcpStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.to_other.wait(|pipe| {
-            if pipe.ended || pipe.refused {
-                return Some(Err(ErrorKind::BrokenPipe.into()));
-            }
-            let room = PIPE_BYTES - pipe.bytes.len();
-            let count = room.min(bytes.len());
-            pipe.bytes.extend(&bytes[..count]);
-            (count > 0).then_some(Ok(count))
-        })
+        self.to_other.wait(|pipe| pipe.take(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
