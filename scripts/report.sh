@@ -8,8 +8,8 @@
 #     scripts/report.sh --check      nothing but whether it can be made, and whether planted mistakes are refused
 #
 # It fails with a sentence if a number is not in the results, or a sentence of the text is not true of them or of the
-# program's own help, for which the program is built unless PROXYHERD_BIN names one. Needs python3 with venv; Typst, with
-# fonts, is installed into target/report/venv.
+# program's own help, for which the program is built unless PROXYHERD_BIN names one. Needs python3 with venv; Typst,
+# with fonts, is installed into target/report/venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -40,9 +40,9 @@
 //! 4. [`member::Member::flush`] applies the updates under the write lock ([`proto::node::Node::apply`], and the one
 //!    rule of merging in [`proto::store::update`]), and waits for the commit that covers them
 //!    ([`member::group_commit`]).
-//! 5. Followers of the change log are told ([`member::notifier`]). A few changes are sent to a link at once by the thread
-//!    that has merged them (`peering/writer.rs`), if that takes no wait. Otherwise the link's own thread wakes, and
-//!    [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write.
+//! 5. Followers of the change log are told ([`member::notifier`]). A few changes are sent to a link at once by the
+//!    thread that has merged them (`peering/writer.rs`), if that takes no wait. Otherwise the link's own thread wakes,
+//!    and [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write.
 //!
 //! A request of HTTP goes another way to the same member: [`frontend::http`] reads it with [`proto::http::request`], a
 //! file of [`proto::http::phones`] makes points of it, and [`proto::http::reports`] is the batch that
