@@ -14,7 +14,7 @@ use crate::proto::store::bounds::Bounds;
 use crate::proto::store::change_log::Flushed;
 use crate::proto::store::terms::{MemoryBounds, Terms};
 use crate::proto::store::update::{Reached, Reject, Source, Updates};
-use crate::proto::store::{Merged, Store};
+use crate::proto::store::{Merged, PLACES_MAX, Place, Store};
 use crate::proto::wal::record::Record;
 use crate::proto::wal::recovery::Recovered;
 
@@ -61,6 +61,8 @@ pub struct Node {
     /// By neighbour: how far its changes have been merged.
     received: Vec<ReceivedUpTo>,
     memory: MemoryBounds,
+    /// Of the batch that is being merged; kept for the next, so that it costs no allocation.
+    places: Vec<Place>,
 }
 
 /// How far the changes of a neighbour have been merged, in one life of its memory.
@@ -119,7 +121,7 @@ impl Node {
         let received = vec![ReceivedUpTo { epoch: me.epoch, up_to: 0 }; me.neighbours.len()];
         let bounds = Bounds { clock_lead_max: me.clock_lead_max, ..Bounds::default() };
         let memory = MemoryBounds::new(bounds.memory_bytes_max, me.neighbours.len());
-        Node { me, store: Store::new().bounded(bounds), received, memory }
+        Node { me, store: Store::new().bounded(bounds), received, memory, places: Vec::new() }
     }
 
     /// A member with what its journal has kept of a former run.
@@ -170,30 +172,39 @@ impl Node {
         mut records: Option<&mut Vec<u8>>,
     ) -> Applied {
         let (mut applied, mut rejected, mut rejected_why) = (0, 0, None);
+        let mut places = std::mem::take(&mut self.places);
         let mut index = 0;
-        while let Some(update) = updates.get(index) {
-            match self.store.merge(&update) {
-                Merged::Applied => {
-                    applied += 1;
-                    if let Some(records) = &mut records {
-                        Record::Sighting(self.store.last_seq(), update.line).push_to(records);
+        loop {
+            self.store.look_ahead(updates, index, &mut places);
+            for &place in &places {
+                let Some(update) = updates.get(index) else { break };
+                match self.store.merge_at(place, &update) {
+                    Merged::Applied => {
+                        applied += 1;
+                        if let Some(records) = &mut records {
+                            Record::Sighting(self.store.last_seq(), update.line).push_to(records);
+                        }
+                    }
+                    Merged::AppliedInEra => {
+                        applied += 1;
+                        if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
+                            Record::Sighting(self.store.last_seq(), line).push_to(records);
+                        }
+                    }
+                    Merged::Outdated => {}
+                    Merged::Rejected(why) => {
+                        rejected += 1;
+                        rejected_why = Some(why);
+                        updates.reject(index, why);
                     }
                 }
-                Merged::AppliedInEra => {
-                    applied += 1;
-                    if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
-                        Record::Sighting(self.store.last_seq(), line).push_to(records);
-                    }
-                }
-                Merged::Outdated => {}
-                Merged::Rejected(why) => {
-                    rejected += 1;
-                    rejected_why = Some(why);
-                    updates.reject(index, why);
-                }
+                index += 1;
             }
-            index += 1;
+            if places.len() < PLACES_MAX {
+                break;
+            }
         }
+        self.places = places;
         if let Some(reached) = updates.reached() {
             self.record_reached(reached, &mut records);
             self.receive_up_to(reached);
@@ -294,6 +305,52 @@ impl Node {
         let received = &mut self.received[reached.neighbour];
         if received.epoch == reached.epoch {
             received.up_to = received.up_to.max(reached.up_to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::store::update::Update;
+
+    struct Lines<'a>(Vec<Update<'a>>);
+
+    impl Updates for Lines<'_> {
+        fn get(&self, i: usize) -> Option<Update<'_>> {
+            self.0.get(i).copied()
+        }
+
+        fn reject(&mut self, _: usize, _: Reject) {}
+    }
+
+    #[test]
+    fn a_batch_of_any_size_is_merged_as_its_updates_one_by_one() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let me = Arc::new(Identity::new(ServerName::parse("A").unwrap(), Vec::new(), Epoch(1)));
+        let (mut node, mut model) = (Node::new(me), Store::new());
+        for size in (0..200).chain([1_000]) {
+            // Few clients, so that a batch has the first report of one and more of it; some are long.
+            let lines: Vec<String> = (0..size)
+                .map(|_| {
+                    let client = format!("c{}", random.u32(..2 * size + 1));
+                    let client = if random.u8(..9) == 0 { client.repeat(40) } else { client };
+                    format!("AT A +1 {client} +1+1 {}\n", random.u32(1..500))
+                })
+                .collect();
+            let updates =
+                lines.iter().map(|line| Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap());
+            let mut batch = Lines(updates.collect());
+            let expected = batch.0.iter().filter(|update| model.merge(update) == Merged::Applied).count();
+            let mut records = Vec::new();
+            let applied = node.apply(&mut batch, Some(&mut records));
+            assert_eq!((applied.applied, applied.applied + applied.outdated), (expected, size as usize));
+            assert_eq!(records.is_empty(), expected == 0);
+            assert_eq!(node.store().digest(), model.digest());
+            assert_eq!(
+                (node.store().len(), node.store().last_seq(), node.store().line_bytes()),
+                (model.len(), model.last_seq(), model.line_bytes())
+            );
         }
     }
 }

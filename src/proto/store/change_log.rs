@@ -4,6 +4,10 @@
 //! superseded entries are skipped by readers and swept out a chunk at a time, so that no single change ever
 //! pays for a clean-up of everything and the log stays within about twice the number of records.
 
+use std::collections::VecDeque;
+
+use crate::proto::store::segments::Segments;
+
 /// The entries of a chunk: enough that finding a position is a search among few chunks, few enough that
 /// sweeping one is done in microseconds.
 const CHUNK_ENTRIES: usize = 256;
@@ -35,8 +39,12 @@ pub struct Flushed {
 /// The log of changes, oldest first.
 #[derive(Debug, Default)]
 pub struct ChangeLog {
-    /// Complete chunks. None is empty, and none holds more than [`CHUNK_ENTRIES`].
-    chunks: Vec<Vec<Change>>,
+    /// The older of the complete chunks, which were swept since the sweep last began with the oldest. No complete chunk
+    /// is empty, and none holds more than [`CHUNK_ENTRIES`].
+    swept: Vec<Vec<Change>>,
+    /// The complete chunks after them. A chunk is swept on its way from here to there, so that one which is joined to
+    /// another leaves no gap: closing it would move all after it.
+    unswept: VecDeque<Vec<Change>>,
     /// The newest changes, until they are a chunk.
     newest: Vec<Change>,
     /// An emptied chunk for reuse: in steady state sweeping frees what changes need.
@@ -44,9 +52,8 @@ pub struct ChangeLog {
     /// Entries of complete chunks.
     entries: usize,
     /// For every record the sequence number of its last change: an entry with another one is superseded.
-    latest: Vec<u64>,
+    latest: Segments<u64>,
     last_seq: u64,
-    sweep_next: usize,
     flushed: Flushed,
 }
 
@@ -75,15 +82,16 @@ impl ChangeLog {
 
     /// The sequence number of a record's last change.
     pub fn seq_of(&self, record: u32) -> u64 {
-        self.latest[record as usize]
+        self.latest[record]
     }
 
     /// Gives `record` the next sequence number. Records are numbered in the order in which they first appear.
     pub fn push(&mut self, record: u32) {
         self.last_seq += 1;
-        match self.latest.get_mut(record as usize) {
-            Some(latest) => *latest = self.last_seq,
-            None => self.latest.push(self.last_seq),
+        if record as usize == self.latest.len() {
+            self.latest.push(self.last_seq);
+        } else {
+            self.latest[record] = self.last_seq;
         }
         self.newest.push(Change { seq: self.last_seq, record });
         if self.newest.len().is_multiple_of(SWEEP_EVERY) {
@@ -93,38 +101,47 @@ impl ChangeLog {
 
     /// A record is vacant from now on: its changes are no more. The next change of this number is that of another.
     pub fn vacate(&mut self, record: u32) {
-        self.latest[record as usize] = 0;
+        self.latest[record] = 0;
     }
 
     /// The bytes of memory that it takes.
     pub fn memory_bytes(&self) -> usize {
-        (self.chunks.len() + 2) * CHUNK_ENTRIES * size_of::<Change>() + self.latest.len() * size_of::<u64>()
+        (self.swept.len() + self.unswept.len() + 2) * CHUNK_ENTRIES * size_of::<Change>()
+            + self.latest.len() * size_of::<u64>()
     }
 
     /// The changes after `position`, oldest first, those that were superseded among them.
     pub fn after(&self, position: u64) -> impl Iterator<Item = Change> + '_ {
         let begins_behind = |chunk: &Vec<Change>| chunk.first().is_some_and(|first| first.seq <= position);
-        let behind = self.chunks.partition_point(begins_behind) + usize::from(begins_behind(&self.newest));
-        let chunks = &self.chunks[behind.saturating_sub(1)..];
-        let first = chunks.first().unwrap_or(&self.newest);
+        let (swept, unswept) =
+            (self.swept.partition_point(begins_behind), self.unswept.partition_point(begins_behind));
+        let behind = swept + unswept + usize::from(begins_behind(&self.newest));
+        let chunks = self.chunks().skip(behind.saturating_sub(1));
+        let first = chunks.clone().next().unwrap_or(&self.newest);
         let skip = first.partition_point(|change| change.seq <= position);
-        chunks.iter().chain([&self.newest]).flatten().skip(skip).copied()
+        chunks.flatten().skip(skip).copied()
     }
 
     /// The changes, newest first, those that were superseded among them.
     pub fn newest_first(&self) -> impl Iterator<Item = Change> + '_ {
-        self.chunks.iter().chain([&self.newest]).rev().flat_map(|chunk| chunk.iter().rev()).copied()
+        self.chunks().rev().flat_map(|chunk| chunk.iter().rev()).copied()
+    }
+
+    /// All chunks, oldest first.
+    fn chunks(&self) -> impl DoubleEndedIterator<Item = &Vec<Change>> + Clone {
+        self.swept.iter().chain(&self.unswept).chain([&self.newest])
     }
 
     /// The last change, unless none has come or its record is vacant.
     pub fn newest(&self) -> Option<Change> {
-        let newest = self.newest.last().or_else(|| self.chunks.last()?.last())?;
+        let complete = || self.unswept.back().or_else(|| self.swept.last())?.last();
+        let newest = self.newest.last().or_else(complete)?;
         self.is_latest(*newest).then_some(*newest)
     }
 
     /// Whether this is still the last change of its record.
     pub fn is_latest(&self, change: Change) -> bool {
-        self.latest[change.record as usize] == change.seq
+        self.latest[change.record] == change.seq
     }
 
     /// Makes a chunk of the newest changes when they are as many, and sweeps if the log has grown.
@@ -135,7 +152,7 @@ impl ChangeLog {
         }
         if self.newest.len() == CHUNK_ENTRIES {
             let next = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
-            self.chunks.push(std::mem::replace(&mut self.newest, next));
+            self.unswept.push_back(std::mem::replace(&mut self.newest, next));
             self.entries += CHUNK_ENTRIES;
         }
     }
@@ -144,36 +161,45 @@ impl ChangeLog {
     /// fit. While nothing more becomes durable, the entries that are left are those that were there before, so they
     /// have a bound.
     fn sweep(&mut self) {
-        if self.sweep_next >= self.chunks.len() {
-            self.sweep_next = 0;
+        if self.unswept.is_empty() {
+            self.unswept = std::mem::take(&mut self.swept).into();
         }
-        let at = self.sweep_next;
+        let Some(mut chunk) = self.unswept.pop_front() else { return };
         let (latest, flushed) = (&self.latest, self.flushed);
-        let chunk = &mut self.chunks[at];
         let before = chunk.len();
         // Every report pays for this, so whether an entry can come back is only asked where some can.
         if flushed.durable >= self.last_seq {
-            chunk.retain(|change| latest[change.record as usize] == change.seq);
+            retain(&mut chunk, |change| latest[change.record] == change.seq);
         } else {
-            chunk.retain(|change| {
-                let superseded_by = latest[change.record as usize];
+            retain(&mut chunk, |change| {
+                let superseded_by = latest[change.record];
                 let comes_back = superseded_by > flushed.durable && change.seq <= flushed.written;
                 superseded_by == change.seq || comes_back
             });
         }
         self.entries -= before - chunk.len();
-        let joins = at > 0 && self.chunks[at - 1].len() + self.chunks[at].len() <= CHUNK_ENTRIES;
-        if joins || self.chunks[at].is_empty() {
-            let mut chunk = self.chunks.remove(at);
-            if let Some(previous) = at.checked_sub(1) {
-                self.chunks[previous].append(&mut chunk);
+        match self.swept.last_mut() {
+            Some(previous) if previous.len() + chunk.len() <= CHUNK_ENTRIES => {
+                previous.append(&mut chunk);
+                self.spare = Some(chunk);
             }
-            chunk.clear();
-            self.spare = Some(chunk);
-        } else {
-            self.sweep_next += 1;
+            Some(_) | None if chunk.is_empty() => self.spare = Some(chunk),
+            Some(_) | None => self.swept.push(chunk),
         }
     }
+}
+
+/// Retains the changes that are wanted, without a jump that depends on one: which are is as random as the records that
+/// changed, and the processor looks several of these up at once if it need not guess.
+#[inline(always)]
+fn retain(chunk: &mut Vec<Change>, is_wanted: impl Fn(Change) -> bool) {
+    let mut retained = 0;
+    for at in 0..chunk.len() {
+        let change = chunk[at];
+        chunk[retained] = change;
+        retained += usize::from(is_wanted(change));
+    }
+    chunk.truncate(retained);
 }
 
 #[cfg(test)]
@@ -218,9 +244,10 @@ mod tests {
                 assert!(newest.map(|change| change.seq).eq(model.keys().rev().copied()));
             }
         }
-        assert_eq!(log.entries, log.chunks.iter().map(Vec::len).sum::<usize>());
+        let complete = || log.swept.iter().chain(&log.unswept);
+        assert_eq!(log.entries, complete().map(Vec::len).sum::<usize>());
         assert!(log.newest.len() < CHUNK_ENTRIES);
-        assert!(log.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_ENTRIES));
+        assert!(complete().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK_ENTRIES));
     }
 
     #[test]

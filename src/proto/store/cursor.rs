@@ -89,7 +89,7 @@ impl Cursor {
                 return scanned;
             }
             scanned.position = change.seq;
-            let record = &store.records[change.record as usize];
+            let record = &store.records[change.record];
             let latest = store.log.seq_of(change.record);
             if latest > durable {
                 scanned.superseded = Some(SupersededRange::and(scanned.superseded, change.seq, latest));

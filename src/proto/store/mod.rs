@@ -11,14 +11,16 @@ pub mod departed;
 pub mod digest;
 pub mod expiry;
 pub(crate) mod hasher;
+mod index;
 pub mod newest;
 pub(crate) mod record;
+mod segments;
 pub mod terms;
+mod totals;
 pub mod update;
 
 use std::cmp::Ordering;
-
-use hashbrown::HashTable;
+use std::hint::black_box;
 
 use crate::proto::model::era::Era;
 use crate::proto::model::stored_line::{Life, at_part};
@@ -27,10 +29,12 @@ use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLI
 use crate::proto::store::change_log::{ChangeLog, Flushed};
 use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
 use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
-use crate::proto::store::hasher::NameHasher;
-use crate::proto::store::record::{InlineLine, Record, SHORT_BYTES_MAX, Slot};
+use crate::proto::store::index::Index;
+use crate::proto::store::record::{InlineLine, Record, SHORT_BYTES_MAX};
+use crate::proto::store::segments::Segments;
+use crate::proto::store::totals::Totals;
 pub use crate::proto::store::update::Merged;
-use crate::proto::store::update::{MergeRule, Reject, Source, Update, narrow, trimmed};
+use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates, narrow, trimmed};
 
 /// The most records that one scan copies: what a link holds the lock for.
 pub const SCAN_RECORDS_MAX: usize = 64;
@@ -38,23 +42,28 @@ pub const SCAN_RECORDS_MAX: usize = 64;
 /// The most records that one scan of buckets looks at, nearly all of which are in other buckets.
 const BUCKET_SCAN_RECORDS_MAX: usize = 16 * SCAN_RECORDS_MAX;
 
+/// The most updates of a batch whose records are looked up before the first of them is merged: what of these records is
+/// read stays in the nearest cache of a processor until then.
+pub(crate) const PLACES_MAX: usize = 64;
+
+/// Where a client's record is, as far as its hash tells, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    hash: u64,
+    record: Option<u32>,
+}
+
 /// Everything that a server knows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Store {
     /// What clients may register.
     pub bounds: Bounds,
-    /// From the hash of a client's name to its record.
-    table: HashTable<Slot>,
-    hasher: NameHasher,
-    records: Vec<Record>,
+    index: Index,
+    records: Segments<Record>,
     log: ChangeLog,
-    digest: Digest,
-    line_bytes: u64,
-    /// The bytes of lines that stand outside of their records.
-    outside_bytes: usize,
-    tombstones: usize,
+    totals: Totals,
     /// The records that are vacant.
-    vacant: Vec<u32>,
+    vacant: Segments<u32>,
     /// How far expiry has come.
     pub expiry: Expiry,
 }
@@ -62,19 +71,7 @@ pub struct Store {
 impl Store {
     /// A store that knows nothing.
     pub fn new() -> Store {
-        Store {
-            bounds: Bounds::default(),
-            table: HashTable::new(),
-            hasher: NameHasher::random(),
-            records: Vec::new(),
-            log: ChangeLog::default(),
-            digest: Digest::empty(),
-            line_bytes: 0,
-            outside_bytes: 0,
-            tombstones: 0,
-            vacant: Vec::new(),
-            expiry: Expiry::default(),
-        }
+        Store::default()
     }
 
     /// Bounds the clients that may register themselves. Replicated clients are never refused.
@@ -85,25 +82,43 @@ impl Store {
 
     /// Stores the update if it is greater than what is stored of its client, or the first of its client.
     pub fn merge(&mut self, update: &Update<'_>) -> Merged {
-        let client = &update.line[update.client.0..update.client.1];
-        let hash = self.hasher.hash(client);
+        self.merge_at(self.place_of(update), update)
+    }
+
+    /// Finds the records of the updates from the index `from` on, at most [`PLACES_MAX`], and reads a little of each
+    /// of them: what is in no cache comes from memory at once for all, and not for one after the other while they are
+    /// merged.
+    pub(crate) fn look_ahead<U: Updates + ?Sized>(&self, updates: &U, from: usize, places: &mut Vec<Place>) {
+        places.clear();
+        places.extend((from..from + PLACES_MAX).map_while(|at| updates.get(at)).map(|it| self.place_of(&it)));
+        let known = places.iter().filter_map(|place| place.record);
+        let read = |record| self.records[record].touched().wrapping_add(self.log.seq_of(record));
+        black_box(known.fold(0, |sum, record| u64::wrapping_add(sum, read(record))));
+    }
+
+    /// Merges an update whose place was looked up, in this batch or just now.
+    #[inline(always)]
+    pub(crate) fn merge_at(&mut self, place: Place, update: &Update<'_>) -> Merged {
         if self.expiry.cutoff_s() > 0 && self.expiry.has_update_expired(update) {
             return Merged::Outdated;
         }
-        match self.find(hash, client) {
-            Some(record) if self.outgrows(record, update) => Merged::Rejected(Reject::OutOfMemory),
-            Some(record) if self.records[record as usize].era.0 | update.era.0 != 0 => {
-                self.merge_into_era(record, update)
-            }
-            Some(record) if self.replace(record, update) => Merged::Applied,
-            Some(record) => self.not_greater(record, update),
-            None => match self.rejects(update) {
-                Some(why) => Merged::Rejected(why),
-                None => {
-                    self.insert(hash, update);
-                    Merged::Applied
-                }
+        let client = update.client();
+        let index = match place.record {
+            Some(index) if self.records[index].client() == client => index,
+            // Its client may have come with an update of the same batch.
+            _ => match self.find(place.hash, client) {
+                Some(index) => index,
+                None => return self.register(place.hash, update),
             },
+        };
+        let record = &mut self.records[index];
+        let is_short = update.line.len() <= SHORT_BYTES_MAX;
+        if is_short && record.era.0 | update.era.0 == 0 && update.is_later_than(record.moment) {
+            self.totals.replace(record, update);
+            self.log.push(index);
+            Merged::Applied
+        } else {
+            self.merge_known(index, update)
         }
     }
 
@@ -125,7 +140,7 @@ impl Store {
 
     /// The bytes of all lines.
     pub fn line_bytes(&self) -> u64 {
-        self.line_bytes
+        self.totals.line_bytes
     }
 
     /// The `AT` line of a client, with its line feed; `None` if it is unknown or forgotten.
@@ -140,45 +155,48 @@ impl Store {
 
     /// The number of a client's record.
     pub fn record_of(&self, client: &[u8]) -> Option<u32> {
-        self.find(self.hasher.hash(client), client)
+        self.find(self.index.hash(client), client)
     }
 
     /// The stored line of the record with this number, with its line feed, and the sequence number of its last change;
     /// `None` if it is vacant.
     pub fn change_at(&self, record: u32) -> Option<(u64, &[u8])> {
-        let line = self.records.get(record as usize).map(|record| record.line.bytes());
+        let line = self.records.get(record).map(|record| record.line.bytes());
         line.filter(|line| !line.is_empty()).map(|line| (self.log.seq_of(record), line))
     }
 
     /// The stored line of the last change, with its line feed.
     pub fn newest_line(&self) -> Option<&[u8]> {
-        self.log.newest().map(|change| self.records[change.record as usize].line.bytes())
+        self.log.newest().map(|change| self.records[change.record].line.bytes())
     }
 
     /// The names of the clients whose stored time is after this.
     pub fn clients_after(&self, latest: Moment) -> impl Iterator<Item = &[u8]> {
-        self.records.iter().filter(move |record| record.moment > latest).map(Record::client)
+        self.records.iter_from(0).filter(move |record| record.moment > latest).map(Record::client)
     }
 
     /// How many clients are known.
     pub fn len(&self) -> usize {
-        self.table.len() - self.tombstones
+        self.index.len() - self.totals.tombstones
     }
 
     /// How many forgotten clients are remembered as such.
     pub fn tombstones(&self) -> usize {
-        self.tombstones
+        self.totals.tombstones
     }
 
     /// The bytes of memory that all this takes, nearly, with an index beside it.
     pub fn memory_bytes(&self) -> u64 {
         let records = self.records.len() * (size_of::<Record>() + self.bounds.index_bytes_per_client);
-        (records + self.outside_bytes + self.table.allocation_size() + self.log.memory_bytes()) as u64
+        (records
+            + self.totals.outside_bytes
+            + Index::memory_bytes(self.index.len())
+            + self.log.memory_bytes()) as u64
     }
 
     /// Whether new clients are rejected soon, or now, because nearly as many are known as may be.
     pub fn is_near_capacity(&self) -> bool {
-        let clients = self.table.len() + NEAR_CAPACITY_CLIENTS;
+        let clients = self.index.len() + NEAR_CAPACITY_CLIENTS;
         self.bounds.rejects(clients, self.memory_bytes() + NEAR_CAPACITY_BYTES).is_some()
     }
 
@@ -194,7 +212,7 @@ impl Store {
 
     /// The fingerprint of everything that is known.
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        &self.totals.digest
     }
 
     /// Appends the lines of at most [`SCAN_RECORDS_MAX`] records of the chosen buckets whose last change is `durable`,
@@ -207,7 +225,7 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Option<usize> {
         let mut copied = 0;
-        for (index, record) in self.records.iter().enumerate().skip(from).take(BUCKET_SCAN_RECORDS_MAX) {
+        for (index, record) in (from..from + BUCKET_SCAN_RECORDS_MAX).zip(self.records.iter_from(from)) {
             if copied == SCAN_RECORDS_MAX {
                 return Some(index);
             }
@@ -234,39 +252,49 @@ impl Store {
         (expired.len(), has_more)
     }
 
-    /// The record of the client with this name, which has this hash.
+    /// Where the record of an update's client is likely to be: another name may have the same hash.
     #[inline(always)]
+    fn place_of(&self, update: &Update<'_>) -> Place {
+        let hash = self.index.hash(update.client());
+        Place { hash, record: self.index.find(hash) }
+    }
+
+    /// The record of the client with this name, which has this hash.
     fn find(&self, hash: u64, client: &[u8]) -> Option<u32> {
-        // Two names have one hash once in 2^64 times, so names are compared when the search is over.
-        let record = self.table.find(hash, |slot| slot.hash == hash)?.record;
-        if self.records[record as usize].client() == client {
-            Some(record)
-        } else {
-            self.find_other(hash, client)
+        self.index.find_if(hash, |record| self.records[record].client() == client)
+    }
+
+    /// Stores the first update of a client, if that may register itself.
+    fn register(&mut self, hash: u64, update: &Update<'_>) -> Merged {
+        match self.rejects(update) {
+            Some(why) => Merged::Rejected(why),
+            None => {
+                self.insert(hash, update);
+                Merged::Applied
+            }
         }
     }
 
-    /// Finds the record where another name has the same hash.
-    #[cold]
-    fn find_other(&self, hash: u64, client: &[u8]) -> Option<u32> {
-        let same = |slot: &Slot| slot.hash == hash && self.records[slot.record as usize].client() == client;
-        self.table.find(hash, same).map(|slot| slot.record)
-    }
-
-    /// Replaces what is stored of a client in the first era if the update is greater.
-    fn replace(&mut self, index: u32, update: &Update<'_>) -> bool {
-        let record = &self.records[index as usize];
-        let is_greater = update.cmp_stored(Era::FIRST, record.moment, &record.line) == Ordering::Greater;
-        if is_greater {
+    /// Merges an update into a record that it does not plainly replace.
+    #[inline(never)]
+    fn merge_known(&mut self, index: u32, update: &Update<'_>) -> Merged {
+        let record = &self.records[index];
+        if self.outgrows(index, update) {
+            Merged::Rejected(Reject::OutOfMemory)
+        } else if record.era.0 | update.era.0 != 0 {
+            self.merge_into_era(index, update)
+        } else if update.cmp_stored(Era::FIRST, record.moment, &record.line) == Ordering::Greater {
             self.replace_with(index, update);
+            Merged::Applied
+        } else {
+            self.not_greater(index, update)
         }
-        is_greater
     }
 
     /// Merges an update where it or what is stored is of a later era than the first.
     #[cold]
     fn merge_into_era(&mut self, index: u32, update: &Update<'_>) -> Merged {
-        let record = &self.records[index as usize];
+        let record = &self.records[index];
         if record.has_forgotten(update)
             || update.cmp_stored(record.era, record.moment, &record.line) != Ordering::Greater
         {
@@ -277,7 +305,8 @@ impl Store {
             MergeRule::LaterTime => self.put_in_era(index, life, update),
             MergeRule::GreaterSighting => {
                 let is_tombstone = at_part(update.line).is_none();
-                self.tombstones = self.tombstones + usize::from(is_tombstone) - usize::from(was_tombstone);
+                self.totals.tombstones =
+                    self.totals.tombstones + usize::from(is_tombstone) - usize::from(was_tombstone);
                 self.replace_with(index, update);
                 Merged::Applied
             }
@@ -288,7 +317,7 @@ impl Store {
     /// begins an era.
     #[cold]
     fn not_greater(&mut self, index: u32, update: &Update<'_>) -> Merged {
-        let record = &self.records[index as usize];
+        let record = &self.records[index];
         match self.bounds.blocked_at_s(record.moment, update) {
             Some(received_s) => {
                 let life = Life { era: record.era.next(received_s), forgotten: record.report_hash() };
@@ -304,25 +333,15 @@ impl Store {
         life.push_to(&mut line);
         let prefix = line.len();
         line.extend_from_slice(update.line);
-        self.tombstones -= usize::from(self.records[index as usize].is_tombstone());
+        self.totals.tombstones -= usize::from(self.records[index].is_tombstone());
         let client = (update.client.0 + prefix, update.client.1 + prefix);
         self.replace_with(index, &Update { line: &line, client, era: life.era, ..*update });
         Merged::AppliedInEra
     }
 
     /// Replaces what is stored of a client.
-    #[inline(always)]
     fn replace_with(&mut self, index: u32, update: &Update<'_>) {
-        let record = &mut self.records[index as usize];
-        let digest = record_hash(update.text());
-        self.digest.replace(record.bucket, record.digest, digest);
-        self.line_bytes = self.line_bytes + update.line.len() as u64 - record.line.len() as u64;
-        self.outside_bytes = self.outside_bytes.wrapping_add_signed(record.line.set(update.line));
-        record.client = narrow(update.client);
-        record.moment = update.moment;
-        record.source = update.source;
-        record.digest = digest;
-        record.era = update.era;
+        self.totals.replace(&mut self.records[index], update);
         self.log.push(index);
     }
 
@@ -331,19 +350,15 @@ impl Store {
         if update.source != Source::CLIENT {
             return None;
         }
-        // The table grows to twice its size beside the old one.
-        let is_full = self.table.len() == self.table.capacity();
-        let table = if is_full { 2 * self.table.allocation_size() } else { 0 };
-        let growth = table + size_of::<Record>() + update.line.len();
-        self.bounds.rejects(self.table.len(), self.memory_bytes() + growth as u64)
+        let growth = Index::memory_bytes(1) + size_of::<Record>() + update.line.len();
+        self.bounds.rejects(self.index.len(), self.memory_bytes() + growth as u64)
     }
 
     /// Whether the report of a known client takes more memory than before, and there is none.
-    #[inline(always)]
     fn outgrows(&self, index: u32, update: &Update<'_>) -> bool {
         update.line.len() > SHORT_BYTES_MAX
             && update.source == Source::CLIENT
-            && update.line.len() > self.records[index as usize].line.len()
+            && update.line.len() > self.records[index].line.len()
             && self.memory_bytes() + update.line.len() as u64 > self.bounds.memory_bytes_max
     }
 
@@ -353,14 +368,12 @@ impl Store {
         let Update { line, client, moment, era, source, .. } = *update;
         let bucket = Bucket::of(&line[client.0..client.1]);
         let digest = record_hash(trimmed(line));
-        self.line_bytes += line.len() as u64;
         let line = InlineLine::new(line);
-        self.outside_bytes += line.outside_bytes();
         let record = Record { line, client: narrow(client), moment, source, digest, era, bucket };
-        self.tombstones += usize::from(record.is_tombstone());
+        self.totals.add(&record);
         let index = match self.vacant.pop() {
             Some(index) => {
-                self.records[index as usize] = record;
+                self.records[index] = record;
                 index
             }
             None => {
@@ -368,33 +381,20 @@ impl Store {
                 (self.records.len() - 1) as u32
             }
         };
-        self.table.insert_unique(hash, Slot { hash, record: index }, |slot| slot.hash);
-        self.digest.replace(bucket, 0, digest);
+        self.index.insert(hash, index);
         self.log.push(index);
     }
 
     /// Removes a record: nothing is known of its client any more.
     fn remove(&mut self, index: u32) {
-        let record = std::mem::replace(&mut self.records[index as usize], Record::VACANT);
-        let hash = self.hasher.hash(record.client());
-        if let Ok(entry) = self.table.find_entry(hash, |slot| slot.record == index) {
-            entry.remove();
-        }
-        self.digest.replace(record.bucket, record.digest, 0);
-        self.line_bytes -= record.line.len() as u64;
-        self.outside_bytes -= record.line.outside_bytes();
-        self.tombstones -= usize::from(record.is_tombstone());
+        let record = std::mem::replace(&mut self.records[index], Record::VACANT);
+        self.index.remove(self.index.hash(record.client()), index);
+        self.totals.remove(&record);
         if !record.is_tombstone() {
             self.expiry.departed.push(self.log.last_seq(), index, record.client());
         }
         self.log.vacate(index);
         self.vacant.push(index);
-    }
-}
-
-impl Default for Store {
-    fn default() -> Store {
-        Store::new()
     }
 }
 
@@ -408,12 +408,11 @@ mod tests {
             let (told, _) = crate::proto::model::sighting::at_line(line).unwrap();
             let moment = told.time.moment();
             let client = told.client.0.as_bytes();
-            let Some(record) = self.records.iter_mut().find(|record| record.client() == client) else {
-                return;
-            };
+            let Some(index) = self.record_of(client) else { return };
+            let record = &mut self.records[index];
             let start = line.len() - told.time.text().len() - told.location.text().len() - client.len() - 3;
             let digest = record_hash(trimmed(line));
-            self.digest.replace(record.bucket, record.digest, digest);
+            self.totals.digest.replace(record.bucket, record.digest, digest);
             record.line.set(line);
             record.client = start as u32..(start + client.len()) as u32;
             (record.moment, record.digest) = (moment, digest);

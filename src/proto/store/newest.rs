@@ -6,7 +6,7 @@ use crate::proto::store::Store;
 
 /// The number of the record of a client, which has one while it is known or remembered as forgotten.
 pub fn record_of(store: &Store, client: &[u8]) -> Option<u32> {
-    store.find(store.hasher.hash(client), client)
+    store.record_of(client)
 }
 
 /// The sequence number of the last change of a record; 0 while it is vacant.
@@ -16,14 +16,14 @@ pub fn seq_of(store: &Store, record: u32) -> u64 {
 
 /// The stored line of a record, with its line feed; `None` while it is vacant.
 pub fn line_at(store: &Store, record: u32) -> Option<&[u8]> {
-    let line = store.records.get(record as usize).map(|record| record.line.bytes());
+    let line = store.records.get(record).map(|record| record.line.bytes());
     line.filter(|line| !line.is_empty())
 }
 
 /// At most `records_max` records, those that changed last first, found among the last `entries_max` entries of the log.
 pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
     // Behind the last of the known records the log has nothing but what was superseded.
-    let most = records_max.min(store.table.len());
+    let most = records_max.min(store.index.len());
     let mut newest = Vec::with_capacity(most);
     // Without an iterator that is asked for each: most entries may be superseded.
     let _ = store.log.newest_first().take(entries_max).try_for_each(|change| {

@@ -29,13 +29,6 @@ pub(crate) struct Record {
     pub(crate) bucket: Bucket,
 }
 
-/// Where a record is found by the hash of its client's name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
-    pub(crate) hash: u64,
-    pub(crate) record: u32,
-}
-
 /// A line.
 #[derive(Debug)]
 pub(crate) enum InlineLine {
@@ -81,10 +74,27 @@ impl Record {
         report_hash(&trimmed(self.line.bytes())[self.client.start as usize..])
     }
 
+    /// A sum of bytes of each line of a processor's cache that a merge needs of it. It says nothing: reading them is
+    /// what brings them here.
+    #[inline(always)]
+    pub(crate) fn touched(&self) -> u64 {
+        let bytes = match &self.line {
+            InlineLine::Short(len, bytes) => u64::from(*len) + u64::from(bytes[SHORT_BYTES_MAX / 2]),
+            InlineLine::Long(bytes) => bytes.len() as u64,
+        };
+        bytes.wrapping_add(self.digest).wrapping_add(self.moment.seconds)
+    }
+
     /// The client's name.
     #[inline(always)]
     pub(crate) fn client(&self) -> &[u8] {
         self.line.part(self.client.start as usize..self.client.end as usize)
+    }
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record::VACANT
     }
 }
 

@@ -138,14 +138,23 @@ impl<'a> Update<'a> {
     #[inline(always)]
     pub fn cmp_stored(&self, era: Era, moment: Moment, line: &(impl AsRef<[u8]> + ?Sized)) -> Ordering {
         // Nearly every update is of the same era and later, most by seconds. The line is not looked at then.
-        let (update, stored) = (self.moment, moment);
-        if self.era == era
-            && (update.seconds > stored.seconds
-                || (update.seconds == stored.seconds && update.nanos > stored.nanos))
-        {
+        if self.era == era && self.is_later_than(moment) {
             return Ordering::Greater;
         }
         cmp_not_later((self.era, self.moment, self.line), (era, moment, line.as_ref()), self.rule)
+    }
+
+    /// Whether it is later than this in whole nanoseconds.
+    #[inline(always)]
+    pub(crate) fn is_later_than(&self, stored: Moment) -> bool {
+        let update = self.moment;
+        update.seconds > stored.seconds || (update.seconds == stored.seconds && update.nanos > stored.nanos)
+    }
+
+    /// The client's name.
+    #[inline(always)]
+    pub(crate) fn client(&self) -> &'a [u8] {
+        &self.line[self.client.0..self.client.1]
     }
 
     /// Whether it was received after the client's time: the field before the client has a plus sign.

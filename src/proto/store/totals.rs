@@ -1,0 +1,56 @@
+//! The sums over all records, which every change keeps up to date.
+
+use crate::proto::store::digest::{Digest, record_hash};
+use crate::proto::store::record::Record;
+use crate::proto::store::update::{Update, narrow};
+
+/// The sums over all records.
+#[derive(Debug)]
+pub(super) struct Totals {
+    pub(super) digest: Digest,
+    /// The bytes of all lines.
+    pub(super) line_bytes: u64,
+    /// The bytes of lines that stand outside of their records.
+    pub(super) outside_bytes: usize,
+    /// How many records say that their client was forgotten.
+    pub(super) tombstones: usize,
+}
+
+impl Totals {
+    /// Adds a record.
+    pub(super) fn add(&mut self, record: &Record) {
+        self.digest.replace(record.bucket, 0, record.digest);
+        self.line_bytes += record.line.len() as u64;
+        self.outside_bytes += record.line.outside_bytes();
+        self.tombstones += usize::from(record.is_tombstone());
+    }
+
+    /// Takes a record away.
+    pub(super) fn remove(&mut self, record: &Record) {
+        self.digest.replace(record.bucket, record.digest, 0);
+        self.line_bytes -= record.line.len() as u64;
+        self.outside_bytes -= record.line.outside_bytes();
+        self.tombstones -= usize::from(record.is_tombstone());
+    }
+
+    /// Replaces what a record holds. Whether it is a tombstone, or was, only its caller knows.
+    #[inline(always)]
+    pub(super) fn replace(&mut self, record: &mut Record, update: &Update<'_>) {
+        let digest = record_hash(update.text());
+        self.digest.replace(record.bucket, record.digest, digest);
+        self.line_bytes = self.line_bytes + update.line.len() as u64 - record.line.len() as u64;
+        self.outside_bytes = self.outside_bytes.wrapping_add_signed(record.line.set(update.line));
+        record.client = narrow(update.client);
+        record.moment = update.moment;
+        record.source = update.source;
+        record.digest = digest;
+        record.era = update.era;
+    }
+}
+
+impl Default for Totals {
+    /// Those of no record.
+    fn default() -> Totals {
+        Totals { digest: Digest::empty(), line_bytes: 0, outside_bytes: 0, tombstones: 0 }
+    }
+}
