@@ -66,7 +66,7 @@ tests() {
 PROGRAMS=(
     haproxy:haproxy nginx:nginx-light nginx:libnginx-mod-stream telnet:telnet script:bsdutils logrotate:logrotate
     gpsbabel:gpsbabel openssl:openssl curl:curl mosquitto_pub:mosquitto-clients chromedriver:chromium-driver
-    systemd-analyze:systemd shellcheck:shellcheck ip:iproute2
+    systemd-analyze:systemd shellcheck:shellcheck ip:iproute2 redis-server:redis-server
 )
 # Those that make files of places, and bring hundreds of megabytes with them: they are used where they are there, and
 # installed if PROXYHERD_EXPORTERS is set.

@@ -19,6 +19,7 @@
 //! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, TLS, deadlines, stopping |
 //! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
 //! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
+//! | [`database`] | a core database, which follows the change log: writer, cold start, history; and `FORMAT.md` |
 //! | [`peering`] | links out: one dialer, one sender for each dialect, the reader of acknowledgements |
 //! | [`server`] | assembly: which threads start, and in which order they stop |
 //! | [`client`], [`cli`] | the command-line client and questions to running servers; clap arguments, checked |
@@ -68,6 +69,10 @@
 //! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.
 //!
+//! With a core database ([`database`]) a writer follows the change log, too, and a server that begins without data
+//! reads it before its ports open. What [`member::Member::apply`] takes of clients goes into its history, whether it is news
+//! or not; [`member::core`] is what doors may ask of it.
+//!
 //! A client comes to an end when it expires ([`proto::store::expiry`]) or is forgotten ([`member::Member::forget`],
 //! asked through [`frontend::admin`]), which begins an era ([`proto::model::era`]). What servers tell each other of
 //! their bounds in heartbeats is in [`proto::store::terms`].
@@ -105,6 +110,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod database;
 pub mod frontend;
 pub mod journal;
 pub mod logging;

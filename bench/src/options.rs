@@ -104,6 +104,7 @@ impl Common {
             mqtt_relays: false,
             http_base_path: BasePath::default(),
             map: MapOptions::default(),
+            database: None,
             auth,
         })
     }

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use ipnet::IpNet;
 
 use super::common::{RawHerdFile, word};
+use super::database::RawDatabase;
 use super::limits::{RawLimits, count, size, time};
 use super::running::{
     CLIENTS_EXAMPLES, DRAIN_EXAMPLES, EXPORT_EXAMPLES, IMPORT_EXAMPLES, RawClients, RawDrain, RawExport,
@@ -269,6 +270,8 @@ pub(super) struct RawServe {
     /// 2; may be given more than once. A header must come first from there, on every port but that of the neighbours.
     #[arg(long, value_name = "CIDR", value_parser = network)]
     pub(super) proxy_from: Vec<IpNet>,
+    #[command(flatten)]
+    pub(super) database: RawDatabase,
     #[command(flatten)]
     pub(super) limits: RawLimits,
 }

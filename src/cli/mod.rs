@@ -4,6 +4,7 @@
 
 mod args;
 mod common;
+mod database;
 mod limits;
 mod resolve;
 mod running;
@@ -132,6 +133,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
             google_key_file: raw.google_key_file,
         },
         limits: raw.limits.checked(),
+        database: raw.database.checked()?,
         clock_lead_max: raw.max_clock_lead,
         explains: raw.explain,
     })

@@ -74,6 +74,9 @@ fn words(status: &Value, herd: &Value, ailment: Option<&str>, down: usize) -> St
     let memory = format!("{} of {} ({share:.1} %)", ByteSize(bytes), ByteSize(most));
     line("clients", format!("{}, {} forgotten; {memory}", gauge("clients"), gauge("clients_forgotten")));
     line("journal", journal(&status["journal"]));
+    if let Some(url) = status["database"]["url"].as_str() {
+        line("database", format!("{url}: {}", of(&status["database"]["state"])));
+    }
     line(
         "open",
         format!(

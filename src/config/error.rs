@@ -30,6 +30,18 @@ pub enum ConfigError {
         /// The error of the system.
         source: io::Error,
     },
+    /// A file for the database cannot be read.
+    #[error(
+        "cannot read {}: {source}; --database-password-file names a file with a password alone, and --database-ca one \
+         of PEM",
+        path.display()
+    )]
+    DatabaseFile {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
     /// The file is larger than any herd needs.
     #[error("the herd file {} has more than {HERD_FILE_BYTES_MAX} bytes: is it the right file?", path.display())]
     TooLong {

@@ -8,6 +8,7 @@ mod address;
 mod advice;
 mod auth;
 mod base_path;
+mod database;
 mod drawing;
 mod error;
 mod file;
@@ -31,6 +32,11 @@ pub use access::{Access, See, User, check_user_name};
 pub use address::Address;
 pub use auth::{Auth, SECRET_VARIABLE};
 pub use base_path::BasePath;
+pub use database::{
+    DATABASE_PASSWORD_VARIABLE, DATABASE_WAIT_DEFAULT, DatabaseKind, DatabaseOptions, DatabasePassword,
+    DatabaseUrl, HISTORY_CEILING, HISTORY_FLOOR, HISTORY_POINTS_CEILING, HISTORY_POINTS_DEFAULT,
+    HISTORY_QUEUE_BYTES_CEILING, HISTORY_QUEUE_BYTES_DEFAULT, HISTORY_QUEUE_BYTES_FLOOR, HistoryOptions,
+};
 pub use drawing::draw;
 pub use error::{AddressUse, ConfigError, Purpose};
 pub use file::{load, parse, to_toml};
@@ -117,6 +123,8 @@ pub struct Config {
     pub mqtt_relays: bool,
     /// What the map page shows beside the herd.
     pub map: MapOptions,
+    /// The core database, if there is one.
+    pub database: Option<DatabaseOptions>,
 }
 
 impl Config {

@@ -190,7 +190,8 @@ impl Conversation {
             Step::Secured => return self.session.take_frames().map(Pause::Secured),
             Step::Ask(ask) => {
                 turn.apply(host);
-                match host.read(|node| Query::of(node.store(), &ask)) {
+                let query = || host.read(|node| Query::of(node.store(), &ask));
+                match query().or_else(|| if host.fetch(ask.client.0) { query() } else { None }) {
                     Some(query) => {
                         turn.counts.questions += 1;
                         Some(Pause::Ask(query))

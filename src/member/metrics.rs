@@ -222,6 +222,18 @@ metrics! {
     journal_recoveries: JournalWhole,
     /// Checkpoints that could not be written although the journal could.
     checkpoint_failures: Checkpoint,
+    /// Clients that were written to the core database.
+    database_writes,
+    /// Clients that the core database was asked for, because they were unknown here.
+    database_questions,
+    /// Calls of the core database that failed.
+    database_failures: Database,
+    /// Times that the core database had lost what was written, so that it was written again.
+    database_losses: DatabaseLost,
+    /// Points that were written to the history.
+    history_points,
+    /// Points that are missing in the history, because too many waited for the database.
+    history_dropped: HistoryDropped,
     /// Flushes of the journal in the background.
     journal_flushes,
     /// Conversations that ended by a bug of ours.
@@ -264,6 +276,14 @@ impl Metrics {
             None => {}
             Some(0) => log::warn!("{what}"),
             Some(left_out) => log::warn!("{what}; before it {left_out} more of this kind ({})", event.name()),
+        }
+    }
+
+    /// Counts and warns of points that there was no room for in the history, if there are any.
+    pub(super) fn count_history_dropped(&self, dropped: u64) {
+        if dropped > 0 {
+            let what = format_args!("{dropped} points are not kept: too many wait for the database");
+            self.count_many_and_warn(Event::HistoryDropped, Source::Own, dropped, what);
         }
     }
 

@@ -7,11 +7,13 @@
 
 pub mod checkpoint;
 pub mod conversation;
+pub mod core;
 pub mod finder;
 pub mod flush_signal;
 pub mod flusher;
 mod forget_error;
 pub mod group_commit;
+mod host;
 pub mod link_log;
 pub mod link_state;
 pub mod located;
@@ -32,18 +34,19 @@ pub mod watch;
 pub mod watchers;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use self::conversation::{Conversation, Remote};
+use self::core::Core;
 pub use self::forget_error::ForgetError;
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::link_state::LinkState;
 use self::located::Located;
 use self::metrics::{Event, Metrics};
 use self::notifier::{Notifiers, Subscription, WakeUp};
-use self::peer_registry::{Claimant, Cut, PeerRegistry, Registration};
+use self::peer_registry::{Cut, PeerRegistry, Registration};
 use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
 use self::turn::{Counts, Host, Turn};
@@ -53,7 +56,6 @@ use crate::os::clock;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
 use crate::places::{Answer, PlacesProvider};
-use crate::proto::line::batch::Batch;
 use crate::proto::line::query::NearbyQuery;
 use crate::proto::node::{Applied, Identity, NO_WAL, Node};
 use crate::proto::peering::grammar::Heartbeat;
@@ -80,6 +82,8 @@ pub struct Member {
     node: RwLock<Node>,
     wal: Option<GroupCommit>,
     places: Arc<dyn PlacesProvider>,
+    /// The core database, once there is one.
+    core: OnceLock<Arc<dyn Core>>,
     /// The questions of each address that leave this machine.
     address_limits: AddressLimits,
     /// For questions that are answered from memory. Thousands of threads that compute at once would share the
@@ -108,6 +112,7 @@ impl Member {
             node: RwLock::new(node),
             wal,
             places,
+            core: OnceLock::new(),
             address_limits: AddressLimits::default(),
             cpu_permits: Semaphore::new(processors * CPU_PERMITS_PER_PROCESSOR),
             clients_max: limits.clients_max,
@@ -121,10 +126,17 @@ impl Member {
 
     /// Applies updates, and records them. The `Lsn` must be durable before anything of them leaves.
     pub fn apply<U: Updates>(&self, updates: &mut U) -> (Applied, Lsn) {
+        let history = self.core.get().filter(|core| core.keeps_history());
+        let history = history.map(|core| (core, core::points(updates)));
         let (applied, lsn) = match &self.wal {
             None => (self.node.write().apply(updates, None), Lsn::default()),
             Some(wal) => wal.apply(&self.node, updates),
         };
+        if let Some((core, points)) = history {
+            let is_known = |client: &[u8]| self.read(|node| node.store().record_of(client).is_some());
+            let points = if applied.rejected > 0 { core::of_known(&points, is_known) } else { points };
+            self.metrics.count_history_dropped(core.record(&points));
+        }
         if self.near_capacity.load(Ordering::Relaxed) != applied.near_capacity {
             self.near_capacity.store(applied.near_capacity, Ordering::Relaxed);
         }
@@ -195,6 +207,28 @@ impl Member {
     /// Where a client was last seen; `None` if it is unknown.
     pub fn locate(&self, client: &[u8]) -> Option<Located> {
         self.read(|node| node.store().stored_line_of(client).map(<[u8]>::to_vec)).and_then(Located::new)
+    }
+
+    /// Where a client was last seen, which is asked of the core database if it is unknown here.
+    pub fn find(&self, client: &str) -> Option<Located> {
+        let known = self.locate(client.as_bytes());
+        known.or_else(|| if self.fetch(client) { self.locate(client.as_bytes()) } else { None })
+    }
+
+    /// Asks the core database for a client that is unknown here; whether it may be known now.
+    pub fn fetch(&self, client: &str) -> bool {
+        self.core.get().is_some_and(|core| core.fetch(client))
+    }
+
+    /// The core database, if there is one.
+    pub fn core(&self) -> Option<&Arc<dyn Core>> {
+        self.core.get()
+    }
+
+    /// Gives the member its core database, once.
+    pub fn set_core(&self, core: Arc<dyn Core>) {
+        // The second one has no effect.
+        let _ = self.core.set(core);
     }
 
     /// What is near a place. A connection and its address have rate limits of calls that leave this machine.
@@ -358,43 +392,5 @@ impl Member {
         };
         let what = format_args!("{rejected} reports of {from}: {why}, no new ones are taken");
         self.metrics.count_many_and_warn(event, from, rejected, what);
-    }
-}
-
-impl Host for Member {
-    fn apply(&self, batch: &mut Batch) -> (Applied, Lsn) {
-        self.apply(batch)
-    }
-
-    fn lsn(&self) -> Lsn {
-        self.wal.as_ref().map_or(Lsn::default(), GroupCommit::lsn)
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
-        Member::read(self, look)
-    }
-
-    fn write<T>(&self, change: impl FnOnce(&mut Node) -> T) -> T {
-        change(&mut self.node.write())
-    }
-
-    fn has_wal(&self) -> bool {
-        self.wal.is_some()
-    }
-
-    fn admits(&self, neighbour: usize, claimant: Claimant) -> bool {
-        let Err(here) = self.peers.admits(neighbour, claimant) else { return true };
-        let (name, at, there) = (&self.me.neighbours[neighbour].name, here.from, claimant.from);
-        let copied = if here.epoch == claimant.epoch { " and an empty data folder" } else { "" };
-        let what = format_args!(
-            "two servers say that they are {name}: one at {at}, and one at {there}, which is kept out for now; stop \
-             one, or give it a name{copied} of its own"
-        );
-        self.metrics.count_and_warn(Event::NameTaken, Source::Neighbour(neighbour), what);
-        false
-    }
-
-    fn is_near_capacity(&self) -> bool {
-        self.near_capacity.load(Ordering::Relaxed)
     }
 }

@@ -60,6 +60,10 @@ pub fn report(member: &Member, connections_open: u32) {
         let behind = last_seq.saturating_sub(wal.durable_seq());
         log::info!("status: journal: {how}, {behind} changes not yet, {} KiB in {files} files", bytes >> 10);
     }
+    if let Some(core) = member.core() {
+        let status = member.read(|node| core.status(node.store()));
+        log::info!("status: database {}: {status}", status.url);
+    }
     for (index, neighbour, link) in neighbours::linked(member) {
         let flapping =
             if member.peers.is_flapping(index) { ", flapping: two servers have this name" } else { "" };

@@ -32,6 +32,11 @@ pub trait Host {
         true
     }
 
+    /// Looks elsewhere for a client that is not known; whether it may be known now. No lock is held meanwhile.
+    fn fetch(&self, _client: &str) -> bool {
+        false
+    }
+
     /// Whether reports of new clients may be rejected soon. Only a hint, which may come late: the store decides.
     fn is_near_capacity(&self) -> bool;
 }

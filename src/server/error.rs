@@ -37,6 +37,14 @@ pub enum ServeError {
     /// Its journal cannot be used.
     #[error(transparent)]
     Journal(OpenError),
+    /// Its database cannot be used.
+    #[error("--database {url} cannot be used: {error}")]
+    Database {
+        /// Where it is.
+        url: String,
+        /// What is wrong.
+        error: io::Error,
+    },
     /// Its certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] BadPair),

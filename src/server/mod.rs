@@ -40,6 +40,7 @@ use self::live_herd::LiveHerd;
 use self::order::{Parts, Serving};
 use self::reload::Reloads;
 use crate::config::{Config, Limits, given_file};
+use crate::database::Database;
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::frontend::keys::PhoneKeys;
@@ -145,11 +146,24 @@ impl Server {
         let must_checkpoint = start.must_checkpoint;
         let vanished = Vanished::within(limits.vanished_time_max, limits.reply_time_max);
         let certificate = config.tls.clone().map(Certificate::open).transpose()?.map(Arc::new);
-        let doors = listening::open(configured, certificate.as_ref(), output, vanished)?;
+        let database = config.database.clone().map(|options| {
+            let url = options.url.to_string();
+            Database::open(options).map_err(|error| ServeError::Database { url, error })
+        });
+        let database = database.transpose()?.map(Arc::new);
         if configured.http.is_some() || configured.https.is_some() {
             start.node = start.node.with_index(finder::BYTES_PER_CLIENT);
         }
         let member = Arc::new(Member::new(start, places, &limits));
+        if let Some(database) = &database {
+            let supervisor = Supervisor::of_this_process();
+            database.cold_start(&member, |how| {
+                log::info!("the database is read: {how}");
+                supervisor.starting(&format!("reads the database: {how}"));
+            });
+            member.set_core(Arc::<Database>::clone(database));
+        }
+        let doors = listening::open(configured, certificate.as_ref(), output, vanished)?;
         // What has expired while it was down never comes back.
         member.expire(clock::now().seconds);
         status::warn_of_times_ahead(&member, clock::now());
@@ -174,6 +188,7 @@ impl Server {
             output,
             legacy: Whereabouts::default(),
             admin,
+            database,
             access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
             keys: config.owntracks_keys.clone().map(PhoneKeys::new),
             base_path: config.http_base_path.clone(),

@@ -9,6 +9,7 @@ use super::live_herd::LiveHerd;
 use super::reload::Reloads;
 use super::supervisor::Supervisor;
 use crate::config::{Address, BasePath};
+use crate::database::Database;
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
 use crate::frontend::keys::PhoneKeys;
@@ -62,6 +63,8 @@ pub(super) struct Parts {
     pub(super) legacy: Whereabouts,
     /// Where the operator tells the server what to do, if it has a journal.
     pub(super) admin: Option<Admin>,
+    /// The core database, if there is one.
+    pub(super) database: Option<Arc<Database>>,
     /// Who may what, if there is an access file.
     pub(super) access: Option<Arc<AccessControl>>,
     /// The secrets of phones, if there are any.
@@ -125,8 +128,16 @@ impl<'a> Serving<'a> {
             let shared = self.connections();
             move |accepted| frontend::serve(shared, accepted)
         });
+        let database = self.server.database.as_deref().map(|database| (database, member.subscribe()));
         sync::scope(|scope| {
-            let _stop_links_whatever_happens = OnDrop(|| member.notifiers.stop());
+            let _stop_links_whatever_happens = OnDrop(|| {
+                member.notifiers.stop();
+                database.iter().for_each(|(database, _)| database.stop_answering());
+            });
+            if let Some((database, changes)) = &database {
+                spawn(scope, "database".to_owned(), || database.write(member, changes))?;
+                spawn(scope, "database-ask".to_owned(), || database.answer(member))?;
+            }
             for neighbour in neighbours {
                 run_link(scope, neighbour)?;
             }

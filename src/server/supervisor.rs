@@ -17,6 +17,9 @@ const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// How long a message may wait for room. A supervisor that hangs must not keep a server from hearing of its stop.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// The time that a start which goes on may take before it says so again.
+const START_MORE_USEC: u32 = 60_000_000;
+
 /// Where the supervisor listens, if there is one.
 ///
 /// The messages are those of the crate `sd-notify`. It does not send them, because it knows no abstract sockets and
@@ -50,6 +53,11 @@ impl Supervisor {
         if let Err(error) = self.send(&[NotifyState::Ready, NotifyState::Status(status)]) {
             log::warn!("the supervisor cannot be told that the server is ready: {error}");
         }
+    }
+
+    /// The server has not started yet, and needs more time for that.
+    pub(super) fn starting(&self, status: &str) {
+        self.say(&[NotifyState::ExtendTimeoutUsec(START_MORE_USEC), NotifyState::Status(status)]);
     }
 
     /// How the server is.

@@ -59,6 +59,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         mqtt_relays: false,
         http_base_path: BasePath::default(),
         map: MapOptions::default(),
+        database: None,
     }
 }
 

@@ -13,6 +13,7 @@ use super::report;
 use super::route::{App, Route};
 use super::shares;
 use super::status;
+use super::track;
 use crate::frontend::page::Pages;
 use crate::proto::http::phones::traccar;
 use crate::proto::http::request::Request;
@@ -90,13 +91,16 @@ fn whole(asked: Asked<'_, '_>, route: Route<'_>) -> Response {
             Ok(()) => question::forget(member, &name, asked.received, &asker.at(asked.remote)),
         },
         // That there is such a client is not for everybody to know, either.
-        Route::Client(name) | Route::Nearby(name) if !asker.may_see(&name) => question::unknown_client(),
+        Route::Client(name) | Route::Nearby(name) | Route::Track(name) if !asker.may_see(&name) => {
+            question::unknown_client()
+        }
         Route::Client(name) => question::client(member, request, &name),
         // It may ask a provider that costs money.
         Route::Nearby(name) => match guard::check_site(request) {
             Err((status, why)) => Response::problem(status, why),
             Ok(()) => question::nearby(asked, &name),
         },
+        Route::Track(name) => track::track(&asked, &name),
         Route::Shares => match guard::check_origin(request) {
             Err((status, why)) => Response::problem(status, why),
             Ok(()) => shares::make(&asked, &asker),
@@ -143,6 +147,7 @@ fn is_for_admins(route: &Route<'_>, method: &[u8]) -> bool {
         | Route::Report(_)
         | Route::Clients
         | Route::Nearby(_)
+        | Route::Track(_)
         | Route::Events
         | Route::Shares
         | Route::Health

@@ -15,6 +15,7 @@ mod report;
 mod route;
 mod shares;
 mod status;
+mod track;
 
 use std::io;
 use std::sync::Arc;

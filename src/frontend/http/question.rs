@@ -44,7 +44,7 @@ pub(super) fn unknown_client() -> Response {
 
 /// Where a client is.
 pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Response {
-    let Some(located) = member.locate(name.as_bytes()) else { return unknown_client() };
+    let Some(located) = member.find(name) else { return unknown_client() };
     let is_geojson = accepts_geojson(request);
     let tag = format!("\"{:016x}{}\"", xxh3_64(located.stored_line()), if is_geojson { "-geo" } else { "" });
     if request.headers("if-none-match").any(|tags| has_tag(tags, tag.as_bytes())) {
@@ -82,7 +82,8 @@ pub(super) fn nearby(asked: Asked<'_, '_>, name: &str) -> Response {
     };
     let ask = WhatsAt { client: ClientId(name), radius_km, limit };
     let member = asked.shared.member;
-    let Some(query) = member.read(|node| Query::of(node.store(), &ask)) else {
+    let query = || member.read(|node| Query::of(node.store(), &ask));
+    let Some(query) = query().or_else(|| if member.fetch(name) { query() } else { None }) else {
         return unknown_client();
     };
     member.metrics.questions.add(1);

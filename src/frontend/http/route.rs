@@ -28,6 +28,8 @@ pub(super) enum Route<'a> {
     Client(Cow<'a, str>),
     /// What is near a client.
     Nearby(Cow<'a, str>),
+    /// Where a client was.
+    Track(Cow<'a, str>),
     /// What becomes of clients from now on.
     Events,
     /// Links that let others see a client.
@@ -108,6 +110,7 @@ impl<'a> Route<'a> {
             ["v1", "clients"] => Route::Clients,
             ["v1", "clients", name] if !name.is_empty() => Route::Client(parts[2].clone()),
             ["v1", "clients", name, "nearby"] if !name.is_empty() => Route::Nearby(parts[2].clone()),
+            ["v1", "clients", name, "track"] if !name.is_empty() => Route::Track(parts[2].clone()),
             ["health"] => Route::Health,
             ["metrics"] => Route::Metrics,
             ["herd"] => Route::File("herd.html".into()),
@@ -124,6 +127,7 @@ impl<'a> Route<'a> {
             Route::Clients
             | Route::Client(_)
             | Route::Nearby(_)
+            | Route::Track(_)
             | Route::Events
             | Route::Shares
             | Route::Herd
@@ -149,6 +153,7 @@ impl<'a> Route<'a> {
             Route::Root => "GET, HEAD, POST, PUT",
             Route::Clients
             | Route::Nearby(_)
+            | Route::Track(_)
             | Route::Events
             | Route::Herd
             | Route::Status

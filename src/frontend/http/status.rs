@@ -44,6 +44,16 @@ pub(super) fn status(shared: Shared<'_>) -> Response {
         let failure = wal.failure().map(|why| format!("reports {why}"));
         json!({ "bytes": bytes, "files": files, "changes_not_durable": behind, "failure": failure })
     });
+    let database = member.core().map(|core| {
+        let status = member.read(|node| core.status(node.store()));
+        json!({
+            "url": status.url,
+            "is_up": status.is_up,
+            "state": status.to_string(),
+            "behind": status.behind,
+            "history_bytes": status.history_bytes,
+        })
+    });
     let gauges: Map<String, Value> =
         gauges(shared).into_iter().map(|(name, _, value)| (name.to_owned(), value.into())).collect();
     let counters: Map<String, Value> =
@@ -55,6 +65,7 @@ pub(super) fn status(shared: Shared<'_>) -> Response {
         "gauges": gauges,
         "links": links.collect::<Vec<_>>(),
         "journal": journal,
+        "database": database,
         "counters": counters,
     }))
 }
@@ -85,7 +96,7 @@ pub(super) fn metrics(shared: Shared<'_>, request: &Request<'_>) -> Response {
         .with("Vary", "Accept")
 }
 
-fn gauges(shared: Shared<'_>) -> [Gauge; 10] {
+fn gauges(shared: Shared<'_>) -> Vec<Gauge> {
     let member = shared.member;
     let (clients, tombstones, bytes, bytes_max, last_seq) = member.read(|node| {
         let store = node.store();
@@ -94,7 +105,7 @@ fn gauges(shared: Shared<'_>) -> [Gauge; 10] {
     });
     let links_up = neighbours::linked(member).filter(|(_, _, link)| link.is_up()).count() as u64;
     let is_durable = member.wal().is_none_or(|wal| wal.failure().is_none());
-    [
+    let mut gauges = vec![
         ("clients", "Clients that are known.", clients),
         ("clients_indexed", "Clients that can be found by place.", shared.finder.clients() as u64),
         ("clients_forgotten", "Clients that are remembered as forgotten.", tombstones),
@@ -105,5 +116,14 @@ fn gauges(shared: Shared<'_>) -> [Gauge; 10] {
         ("watchers_open", "Streams of events that are open.", u64::from(shared.watchers.open())),
         ("links_live", "Links to neighbours that are up.", links_up),
         ("durable", "1 while reports can be made durable, or without a journal.", u64::from(is_durable)),
-    ]
+    ];
+    if let Some(core) = member.core() {
+        let status = member.read(|node| core.status(node.store()));
+        gauges.extend([
+            ("database_up", "1 while the core database does what it is asked.", u64::from(status.is_up)),
+            ("database_behind", "Clients that are yet to be written to the core database.", status.behind),
+            ("history_bytes", "Bytes of points that wait for the core database.", status.history_bytes),
+        ]);
+    }
+    gauges
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`request`] (bytes to a request, with [`head`] and [`chunked`]), [`response`], [`form`] (what stands
 //! in targets and forms), [`phones`] (what apps report, one file for each), [`reports`] (their updates),
-//! [`share`] (links that end).
+//! [`share`] (links that end), [`track`] (where a client was).
 
 pub mod backup;
 pub mod chunked;
@@ -13,3 +13,4 @@ pub mod reports;
 pub mod request;
 pub mod response;
 pub mod share;
+pub mod track;

@@ -110,6 +110,9 @@ impl Source {
     /// A client of our own.
     pub const CLIENT: Source = Source { neighbour: u32::MAX, epoch: Epoch(0) };
 
+    /// The core database.
+    pub const DATABASE: Source = Source { neighbour: u32::MAX - 2, epoch: Epoch(0) };
+
     /// A follower from which nothing is learned, so that everything is due to it.
     pub const NONE: Source = Source { neighbour: u32::MAX - 1, epoch: Epoch(0) };
 

@@ -5,6 +5,7 @@
 
 mod browser;
 mod cli;
+mod database;
 mod durability;
 mod failures;
 mod flood;

@@ -1,0 +1,78 @@
+//! What a database must be able to do, whatever it is.
+
+/// What is to be known of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// Its name.
+    pub(super) client: String,
+    /// Its value: see [`super::order`].
+    pub(super) value: Vec<u8>,
+    /// Its era. What was reported before that began is erased.
+    pub(super) era: u32,
+    /// Whether it says that the client was forgotten.
+    pub(super) is_tombstone: bool,
+    /// When the database may erase it by itself, in seconds since 1970; 0 for never.
+    pub(super) expires_s: u64,
+}
+
+/// Where a client was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    /// Its name.
+    pub(super) client: String,
+    /// The stored line, without its line feed.
+    pub(super) line: Vec<u8>,
+    /// When a server got the report, in seconds since 1970.
+    pub(super) received_s: u64,
+}
+
+/// A database. Every call ends within some seconds, and may be repeated.
+pub(super) trait Engine: Send {
+    /// Stores what is newer than what is there.
+    fn write(&mut self, changes: &[Change]) -> Result<(), EngineError>;
+
+    /// The value of a client.
+    fn read(&mut self, client: &str) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Passes all values to `each`, some perhaps twice.
+    fn scan(&mut self, each: &mut dyn FnMut(Vec<Vec<u8>>)) -> Result<(), EngineError>;
+
+    /// Adds points to the history of their clients, which is kept for so many seconds after its last point.
+    fn append(&mut self, points: &[Point], keep_s: u64) -> Result<(), EngineError>;
+
+    /// The lines of a client's history, in the order in which they came.
+    fn track(&mut self, client: &str) -> Result<Vec<Vec<u8>>, EngineError>;
+
+    /// How far a server has come with writing, as each part of the database remembers it: a part that has lost what
+    /// was written has lost that too.
+    fn positions(&mut self, server: &str) -> Result<Vec<Option<String>>, EngineError>;
+
+    /// Has all parts of the database remember how far a server has come.
+    fn set_positions(&mut self, server: &str, position: &str) -> Result<(), EngineError>;
+}
+
+/// Why a database has not done what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EngineError {
+    /// It did not answer in time.
+    #[error("it does not answer")]
+    Silent,
+    /// It cannot be reached.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    /// It does not let us in.
+    #[error("it does not let us in: {0}; see --database-password-file")]
+    Denied(String),
+    /// It takes nothing more.
+    #[error("it is full: raise its `maxmemory`, or keep less by --history and expire_after")]
+    Full,
+    /// It is a copy.
+    #[error("it is a replica that cannot be written to: name the primary, its cluster or its sentinels")]
+    ReadOnly,
+    /// It lacks the scripts, because it has begun again or another took its place. They are loaded with the next call.
+    #[error("it has lost our scripts")]
+    NoScript,
+    /// It has refused.
+    #[error("{0}")]
+    Refused(String),
+}

@@ -1,0 +1,167 @@
+//! The reader: a thread that asks the database for those who may wait a little, but not for long.
+//!
+//! Of all who ask for one client at once only the first one's question goes to the database. Clients that it does not
+//! have are remembered for some seconds, and while it does not answer nobody is kept waiting for it.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use super::engine::{Engine, EngineError};
+use super::hearsay::Hearsay;
+use crate::member::Member;
+use crate::member::core::NoTrack;
+use crate::member::metrics::Event;
+use crate::member::warnings::Source;
+use crate::os::clock;
+use crate::os::sync::{Condvar, Mutex, Receiver, Sender, bounded};
+
+/// How long a question about an unknown client may wait for the database.
+const FETCH_WAIT_MAX: Duration = Duration::from_millis(300);
+
+/// How long a track may be waited for: ten thousand points are read in a tenth of a second.
+const TRACK_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Questions that wait for the thread.
+const JOBS_MAX: usize = 64;
+
+/// How long a client that the database does not have is not asked for again, and how many are remembered.
+const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+const UNKNOWN_MAX: usize = 4_096;
+
+/// How long nothing is asked after a failure.
+const DOWN_FOR: Duration = Duration::from_secs(1);
+
+/// Questions to the database.
+#[derive(Debug)]
+pub(super) struct Questions {
+    jobs: Sender<Job>,
+    to_do: Receiver<Job>,
+    fetches: Mutex<Fetches>,
+    fetched: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Fetches {
+    under_way: HashSet<String>,
+    /// Until when clients are known not to be there.
+    unknown: HashMap<String, Instant>,
+    down_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Fetch(String),
+    Track(String, Sender<Result<Vec<Vec<u8>>, NoTrack>>),
+    Stop,
+}
+
+impl Questions {
+    pub(super) fn new() -> Questions {
+        let (jobs, to_do) = bounded(JOBS_MAX);
+        Questions { jobs, to_do, fetches: Mutex::default(), fetched: Condvar::default() }
+    }
+
+    /// Has the database asked for a client; whether that may be known now.
+    pub(super) fn fetch(&self, client: &str) -> bool {
+        let (now, deadline) = (clock::instant(), clock::deadline(FETCH_WAIT_MAX));
+        let mut fetches = self.fetches.lock();
+        if fetches.down_until.is_some_and(|until| now < until)
+            || fetches.unknown.get(client).is_some_and(|until| now < *until)
+        {
+            return false;
+        }
+        if fetches.under_way.insert(client.to_owned())
+            && self.jobs.try_send(Job::Fetch(client.to_owned())).is_err()
+        {
+            fetches.under_way.remove(client);
+            return false;
+        }
+        while fetches.under_way.contains(client) {
+            if self.fetched.wait_until(&mut fetches, deadline).timed_out() {
+                return false;
+            }
+        }
+        !fetches.unknown.contains_key(client)
+    }
+
+    /// Has the history of a client read.
+    pub(super) fn track(&self, client: &str) -> Result<Vec<Vec<u8>>, NoTrack> {
+        if self.fetches.lock().down_until.is_some_and(|until| clock::instant() < until) {
+            return Err(NoTrack::Silent);
+        }
+        let (answer, answered) = bounded(1);
+        self.jobs.try_send(Job::Track(client.to_owned(), answer)).map_err(|_| NoTrack::Busy)?;
+        answered.recv_timeout(TRACK_WAIT_MAX).unwrap_or(Err(NoTrack::Silent))
+    }
+
+    /// Lets the thread end.
+    pub(super) fn stop(&self) {
+        // Full: the thread finds it among what it has to do, or its caller tries again.
+        while self.jobs.try_send(Job::Stop).is_err() && self.to_do.try_recv().is_ok() {}
+    }
+
+    /// Answers questions until stopped.
+    pub(super) fn run(&self, member: &Member, mut engine: Box<dyn Engine>) {
+        while let Ok(job) = self.to_do.recv() {
+            let failed = match job {
+                Job::Stop => return,
+                Job::Fetch(client) => {
+                    member.metrics.database_questions.add(1);
+                    let read = again_without_scripts(|| engine.read(&client));
+                    let found = read.map(|value| {
+                        // Questions must not fill the memory that clients need which register themselves.
+                        if !member.read(|node| node.store().is_near_capacity()) {
+                            Hearsay::of(value.as_deref()).merge_into(member);
+                        }
+                        member.locate(client.as_bytes()).is_some()
+                    });
+                    self.fetched(client, found)
+                }
+                Job::Track(client, answer) => {
+                    let track = again_without_scripts(|| engine.track(&client));
+                    let failed = track.as_ref().err().cloned();
+                    // It may have given up waiting.
+                    let _ = answer.try_send(track.map_err(|_| NoTrack::Silent));
+                    failed
+                }
+            };
+            if let Some(error) = failed {
+                self.fetches.lock().down_until = Some(clock::deadline(DOWN_FOR));
+                let what = format_args!("the database cannot be asked: {error}");
+                member.metrics.count_and_warn(Event::Database, Source::Own, what);
+            }
+        }
+    }
+
+    fn fetched(&self, client: String, found: Result<bool, EngineError>) -> Option<EngineError> {
+        let mut fetches = self.fetches.lock();
+        fetches.under_way.remove(&client);
+        let failed = match found {
+            Ok(true) => {
+                fetches.unknown.remove(&client);
+                None
+            }
+            Ok(false) => {
+                if fetches.unknown.len() >= UNKNOWN_MAX {
+                    fetches.unknown.clear();
+                }
+                fetches.unknown.insert(client, clock::deadline(UNKNOWN_FOR));
+                None
+            }
+            Err(error) => Some(error),
+        };
+        drop(fetches);
+        self.fetched.notify_all();
+        failed
+    }
+}
+
+/// A connection that the database has closed while nothing was asked is made again at once.
+fn again_without_scripts<T>(mut ask: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    ask().or_else(|error| match error {
+        EngineError::NoScript | EngineError::Unreachable(_) | EngineError::Refused(_) => ask(),
+        EngineError::Silent | EngineError::Denied(_) | EngineError::Full | EngineError::ReadOnly => {
+            Err(error)
+        }
+    })
+}

@@ -1,0 +1,41 @@
+-- Stores a value if it is newer than what is there.
+-- KEYS: what is known of the client, its history. ARGV: the value, its era, whether it is a tombstone, when it expires.
+
+-- Byte by byte: `<` of Lua compares by the rules of a language.
+local function is_greater(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then
+      return x > y
+    end
+  end
+  return #a > #b
+end
+
+local known = redis.pcall('GET', KEYS[1])
+if type(known) == 'table' then
+  -- It is something else than a string, which no server of ours has written.
+  redis.call('DEL', KEYS[1])
+  known = false
+elseif known and not string.match(known, '^%d%d%d%d%d%d%d%d%d%d ') then
+  known = false
+end
+if known and not is_greater(ARGV[1], known) then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1])
+if ARGV[4] ~= '0' then
+  redis.call('EXPIREAT', KEYS[1], ARGV[4])
+end
+if ARGV[3] == '1' then
+  redis.call('DEL', KEYS[2])
+elseif ARGV[2] ~= '0' and string.sub(known or '', 1, 10) ~= string.sub(ARGV[1], 1, 10) then
+  -- Of what was reported before this era began nothing stays.
+  local entries = redis.pcall('XRANGE', KEYS[2], '-', '+')
+  for _, entry in ipairs(entries) do
+    if tonumber(entry[2][4]) < tonumber(ARGV[2]) then
+      redis.call('XDEL', KEYS[2], entry[1])
+    end
+  end
+end
+return 1

@@ -1,0 +1,671 @@
+//! A herd and a real Redis, which is killed, frozen, filled, emptied and failed over meanwhile: at the end the database
+//! equals the herd byte for byte. `PROXYHERD_DATABASE_LONG` runs the longer forms.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::free_address::free_address;
+use crate::programs::program;
+use crate::real::{RealHerd, ask, eventually, line, note, now};
+use crate::transcripts::run::Talk as _;
+
+/// A Redis, which is killed when it is dropped.
+struct Redis {
+    program: PathBuf,
+    folder: TempDir,
+    child: Child,
+    options: Vec<String>,
+    /// Where it listens, if not only at its socket.
+    port: u16,
+}
+
+impl Redis {
+    /// Starts one; `None`, with a sentence that says so, if there is no such program.
+    fn start(options: &[&str]) -> Option<Redis> {
+        Redis::start_at(0, options)
+    }
+
+    fn start_at(port: u16, options: &[&str]) -> Option<Redis> {
+        let program = program("redis-server", "redis-server")?;
+        let folder = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let child = spawn(&program, folder.path(), port, &options);
+        let redis = Redis { program, folder, child, options, port };
+        redis.wait_until_ready();
+        Some(redis)
+    }
+
+    fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.child = spawn(&self.program, self.folder.path(), self.port, &self.options);
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        eventually("redis answers", || (self.cli(&["PING"]).trim() == "PONG").then_some(()));
+    }
+
+    /// What redis-cli prints.
+    fn cli(&self, words: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        let output = command.arg("--raw").arg("-s").arg(self.socket()).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The values of all clients.
+    fn values(&self) -> BTreeSet<String> {
+        let script = "local all = {} for _, key in ipairs(redis.call('KEYS', 'p:*')) do \
+                      all[#all + 1] = redis.call('GET', key) end return table.concat(all, '\\30')";
+        let all = self.cli(&["EVAL", script, "0"]);
+        all.trim_end().split('\x1e').filter(|value| !value.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(program: &Path, folder: &Path, port: u16, options: &[String]) -> Child {
+    let mut command = Command::new(program);
+    command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket"])
+        .arg(folder.join("redis.sock"));
+    command.args(["--save", "", "--enable-debug-command", "yes", "--dir"]).arg(folder).args(options);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// A stored line of a value of the database, as `FORMAT.md` says.
+fn stored(value: &str) -> String {
+    let (head, attributes) = value.split_once('\n').map_or((value, None), |(head, rest)| (head, Some(rest)));
+    let line = head.splitn(3, ' ').nth(2).unwrap();
+    match attributes {
+        None => line.to_owned(),
+        Some(attributes) => {
+            let (life, at) = line.split_at(line.find("AT ").unwrap());
+            format!("{life}WITH {attributes} {at}")
+        }
+    }
+}
+
+/// All that a server has stored, as lines.
+fn exported(herd: &RealHerd, server: &str) -> BTreeSet<String> {
+    let output = herd.run(&["export", server, "--herd", "herd.toml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |object: Value| {
+        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+        let era = object["era"].as_u64();
+        if object["forgotten"] == true {
+            return format!("FORGET {} {} {}", era.unwrap(), text("client"), hash(&text("era_hash")));
+        }
+        let life = era.map_or(String::new(), |era| format!("ERA {era} {} ", hash(&text("era_hash"))));
+        let with = object["attributes"].as_str().map_or(String::new(), |text| format!("WITH {text} "));
+        let [server, skew, client, location, time] =
+            ["server", "skew", "client", "location", "time"].map(text);
+        format!("{life}{with}AT {server} {skew} {client} {location} {time}")
+    };
+    let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    objects.filter(|object| object["end"].is_null()).map(line).collect()
+}
+
+fn hash(text: &str) -> String {
+    format!("#{}", text.trim_start_matches('#'))
+}
+
+/// Waits until the database has exactly what both servers have.
+fn wait_until_equal(herd: &RealHerd, values: impl Fn() -> BTreeSet<String>) -> BTreeSet<String> {
+    let since = now();
+    loop {
+        let known = exported(herd, "Alford");
+        let there: BTreeSet<String> = values().iter().map(|value| stored(value)).collect();
+        if !known.is_empty() && known == there && known == exported(herd, "Bolden") {
+            return known;
+        }
+        if since.elapsed() > Duration::from_secs(60) {
+            let missing: Vec<_> = known.difference(&there).take(3).collect();
+            let others: Vec<_> = there.difference(&known).take(3).collect();
+            let (known, there) = (known.len(), there.len());
+            panic!("not equal: {known} known, {there} there; missing {missing:?}, others {others:?}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+const LINKS: [(&str, &str); 1] = [("Alford", "Bolden")];
+
+/// Two linked servers with a database.
+fn two(url: &str, more: &[&str]) -> RealHerd {
+    let options = [&["--database", url], more].concat();
+    let mut herd = RealHerd::with_http(&["Alford", "Bolden"], &LINKS, &options);
+    herd.start_one("Alford");
+    herd.start_one("Bolden");
+    herd
+}
+
+/// Reports of so many clients to a server, which are all acknowledged.
+fn report(herd: &RealHerd, server: &str, clients: u32, time: u64) {
+    let mut talk = herd.client(server);
+    for client in 0..clients {
+        talk.send(format!("IAMAT c{client} +{client}.5-118.5 {time}.{client}\n").as_bytes()).unwrap();
+    }
+    for _ in 0..clients {
+        assert!(line(&mut talk).starts_with("AT "));
+    }
+}
+
+/// What curl gets.
+fn get(herd: &RealHerd, server: &str, path: &str) -> (u16, String) {
+    let url = format!("http://{}{path}", herd.http(server));
+    let output = Command::new("curl").args(["-s", "-w", "\n%{http_code}", &url]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), body.to_owned())
+}
+
+/// Has a phone report over HTTP.
+fn post(herd: &RealHerd, server: &str, path: &str, body: &str) {
+    let url = format!("http://{}{path}", herd.http(server));
+    let mut command = Command::new("curl");
+    command.args(["-s", "-f", "-H", "Content-Type: application/json", "--data-binary", body, &url]);
+    assert!(command.output().unwrap().status.success());
+}
+
+fn database(herd: &RealHerd, server: &str) -> Value {
+    let (status, body) = get(herd, server, "/v1/status");
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str::<Value>(&body).unwrap()["database"].clone()
+}
+
+fn is_long() -> bool {
+    std::env::var_os("PROXYHERD_DATABASE_LONG").is_some()
+}
+
+#[test]
+fn database_equals_the_herd_whatever_happens_to_it() {
+    let (Some(mut redis), Some(_)) = (Redis::start(&[]), program("curl", "curl")) else { return };
+    let mut herd = two(&redis.url(), &[]);
+    report(&herd, "Alford", 200, 1_700_000_000);
+    report(&herd, "Bolden", 300, 1_700_000_001);
+    post(
+        &herd,
+        "Alford",
+        "/owntracks/jane/phone",
+        r#"{"_type":"location","lat":1,"lon":2,"tst":1700000000,"acc":5}"#,
+    );
+    assert_eq!(herd.run(&["forget", "Alford", "c7", "--data-dir", "data/Alford"]).stdout, b"FORGOT c7\n");
+    assert!(ask(&mut herd.client("Bolden"), "IAMAT % +1+1 5").starts_with("AT "));
+    assert!(ask(&mut herd.client("Bolden"), "IAMAT }{ +1+1 5").starts_with("AT "));
+    let known = wait_until_equal(&herd, || redis.values());
+    assert_eq!(known.len(), 303);
+    assert!(known.iter().any(|line| line.starts_with("FORGET ")));
+    assert!(known.iter().any(|line| line.starts_with("WITH ")));
+
+    // Emptied.
+    redis.cli(&["FLUSHALL"]);
+    assert_eq!(wait_until_equal(&herd, || redis.values()), known);
+
+    // Killed: it has kept nothing.
+    redis.kill();
+    report(&herd, "Alford", 100, 1_700_000_002);
+    redis.start_again();
+    wait_until_equal(&herd, || redis.values());
+
+    // Frozen: nobody waits for it.
+    redis.signal(Signal::STOP);
+    let since = now();
+    for round in 0..if is_long() { 50 } else { 10 } {
+        report(&herd, "Bolden", 200, 1_700_000_010 + round);
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(ask(&mut herd.client("Alford"), "WHATSAT nobody 1 1").starts_with('?'));
+    }
+    let took = since.elapsed();
+    eventually("the status says that it is down", || {
+        let database = database(&herd, "Bolden");
+        (database["is_up"] == false && database["behind"].as_u64()? >= 200).then_some(())
+    });
+    redis.signal(Signal::CONT);
+    note(format_args!("frozen: reports and questions took {took:?}"));
+    wait_until_equal(&herd, || redis.values());
+
+    // Full.
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    report(&herd, "Alford", 50, 1_700_000_100);
+    eventually("the status says that it is full", || {
+        let state = database(&herd, "Alford")["state"].as_str()?.to_owned();
+        state.contains("it is full: raise its `maxmemory`").then_some(())
+    });
+    let status = herd.run(&["status", "Alford", "--herd", "herd.toml"]);
+    assert!(String::from_utf8(status.stdout).unwrap().contains("database  redis+unix:///"));
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    wait_until_equal(&herd, || redis.values());
+
+    // A server that starts again goes on where it was: the database remembers that.
+    eventually("the database remembers all", || (database(&herd, "Alford")["behind"] == 0).then_some(()));
+    std::thread::sleep(Duration::from_millis(1_600));
+    herd.terminate("Alford");
+    herd.start_one("Alford");
+    report(&herd, "Alford", 3, 1_700_000_200);
+    let known = wait_until_equal(&herd, || redis.values());
+    let (_, metrics) = get(&herd, "Alford", "/metrics");
+    let written = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_database_writes_total "));
+    let written: usize = written.unwrap().parse().unwrap();
+    assert!((3..known.len()).contains(&written), "{written}");
+    assert!(metrics.contains("\nproxyherd_database_up 1\n"));
+
+    // What no server of ours has written does not keep us from writing.
+    redis.cli(&["SET", "p:{c1}", "zzz"]);
+    redis.cli(&["DEL", "p:{c2}"]);
+    redis.cli(&["LPUSH", "p:{c2}", "zzz"]);
+    report(&herd, "Bolden", 3, 1_700_000_300);
+    wait_until_equal(&herd, || redis.values());
+}
+
+#[test]
+fn server_without_data_knows_what_the_database_has() {
+    let (Some(mut redis), Some(_)) = (Redis::start(&[]), program("curl", "curl")) else { return };
+    let mut herd = two(&redis.url(), &["--durability", "none", "--database-wait", "2s"]);
+    report(&herd, "Alford", 2_000, 1_700_000_000);
+    let known = wait_until_equal(&herd, || redis.values());
+    herd.kill_all(&["Alford", "Bolden"]);
+    herd.start_one("Alford");
+    // It knew that when its ports opened.
+    assert_eq!(exported(&herd, "Alford"), known);
+    assert!(herd.log("Alford").contains("the database knows 2000 clients, which were read in"));
+
+    // A database that does not answer keeps no server down, and what it has is found when it is asked for.
+    redis.signal(Signal::STOP);
+    herd.kill_one("Alford");
+    herd.start_one("Alford");
+    assert!(
+        herd.log("Alford")
+            .contains("the server starts with 0 clients, because the database says nothing for 2s")
+    );
+    assert!(ask(&mut herd.client("Alford"), "WHATSAT c1 1 1").starts_with('?'));
+    redis.signal(Signal::CONT);
+    eventually("it is found by WHATSAT", || {
+        let mut talk = herd.client("Alford");
+        ask(&mut talk, "WHATSAT c1 1 1").starts_with("AT Alford ").then_some(())
+    });
+    assert_eq!(get(&herd, "Alford", "/v1/clients/c2").0, 200);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/c3/nearby").0, 200);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/nobody").0, 404);
+    // Of those that are unknown there the second question is not asked.
+    let questions = |herd: &RealHerd| {
+        let (_, metrics) = get(herd, "Alford", "/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_database_questions_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let before = questions(&herd);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/nobody").0, 404);
+    assert_eq!(questions(&herd), before);
+    // What is damaged there is not believed.
+    redis.cli(&["SET", "p:{c4}", "0000000000 000000001700000000.4 AT Alford +1 c4 +1+1 9"]);
+    redis.cli(&["SET", "p:{c5}", "9999999999 x"]);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/c4").0, 404);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/c5").0, 404);
+    redis.kill();
+    assert_eq!(get(&herd, "Alford", "/v1/clients/c9").0, 404);
+    assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+}
+
+#[test]
+fn passwords_are_never_logged_and_a_wrong_one_is_named() {
+    let Some(redis) = with_password() else { return };
+    let mut herd =
+        RealHerd::with_http(&["Alford"], &[], &["--database", &redis.url(), "--database-wait", "1s"]);
+    std::fs::write(herd.path("password"), "s3cret-pass\n").unwrap();
+    std::fs::write(herd.path("wrong"), "wr0ng-pass\n").unwrap();
+    herd.spawn_with_options("Alford", &["--database-password-file", "wrong"]);
+    herd.wait_until_ready("Alford");
+    eventually("it says so", || herd.log("Alford").contains("it does not let us in").then_some(()));
+    herd.terminate("Alford");
+    herd.spawn_with_options("Alford", &["--database-password-file", "password"]);
+    herd.wait_until_ready("Alford");
+    report(&herd, "Alford", 3, 1_700_000_000);
+    eventually("it is written", || herd.log("Alford").contains("redis.sock is there").then_some(()));
+    let log = herd.log("Alford");
+    assert!(!log.contains("s3cret") && !log.contains("wr0ng"), "{log}");
+    herd.terminate("Alford");
+    let output =
+        herd.run(&["serve", "Alford", "--herd", "herd.toml", "--database", "redis://:s3cret@localhost"]);
+    let noted = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && noted.contains("--database-password-file"), "{noted}");
+}
+
+/// With a password it does not answer `PING` without it.
+fn with_password() -> Option<Redis> {
+    let redis = Redis::start(&[])?;
+    redis.cli(&["CONFIG", "SET", "requirepass", "s3cret-pass"]);
+    Some(redis)
+}
+
+#[test]
+fn replica_that_cannot_be_written_to_is_caught_up_when_it_can() {
+    let primary = free_address().port();
+    let Some(mut first) = Redis::start_at(primary, &[]) else { return };
+    let Some(second) = Redis::start(&["--replicaof", "127.0.0.1", &primary.to_string()]) else { return };
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let herd = two(&second.url(), &[]);
+    report(&herd, "Alford", 50, 1_700_000_000);
+    eventually("the status says that it is a replica", || {
+        let state = database(&herd, "Alford")["state"].as_str()?.to_owned();
+        state.contains("it is a replica that cannot be written to").then_some(())
+    });
+    first.kill();
+    second.cli(&["REPLICAOF", "NO", "ONE"]);
+    wait_until_equal(&herd, || second.values());
+}
+
+/// Three primaries with a replica each.
+struct Cluster {
+    nodes: Vec<Redis>,
+}
+
+impl Cluster {
+    fn start() -> Option<Cluster> {
+        let nodes: Option<Vec<Redis>> = (0..6)
+            .map(|_| {
+                // Its other port is greater by ten thousand, unless it is told.
+                let (port, bus) = (free_address().port(), free_address().port());
+                let bus = bus.to_string();
+                Redis::start_at(
+                    port,
+                    &["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus],
+                )
+            })
+            .collect();
+        let nodes = nodes?;
+        let mut command = Command::new("redis-cli");
+        command.args(["--cluster", "create"]);
+        command.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        command.args(["--cluster-replicas", "1", "--cluster-yes"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let cluster = Cluster { nodes };
+        eventually("the cluster is whole", || {
+            let is_ok = |node: &Redis| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+            cluster.nodes.iter().all(is_ok).then_some(())
+        });
+        Some(cluster)
+    }
+
+    fn url(&self) -> String {
+        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        format!("redis+cluster://{}", nodes.join(","))
+    }
+
+    fn primaries(&self) -> Vec<usize> {
+        let is_primary = |at: &usize| self.nodes[*at].cli(&["ROLE"]).starts_with("master");
+        (0..self.nodes.len()).filter(is_primary).collect()
+    }
+
+    fn values(&self) -> BTreeSet<String> {
+        self.primaries().into_iter().flat_map(|at| self.nodes[at].values()).collect()
+    }
+}
+
+#[test]
+fn cluster_is_caught_up_after_a_failover_and_a_flush_of_one_part() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(mut cluster) = Cluster::start() else { return };
+    let herd = two(&cluster.url(), &["--history", "1d"]);
+    report(&herd, "Alford", 500, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    // One part is emptied.
+    let primaries = cluster.primaries();
+    cluster.nodes[primaries[1]].cli(&["FLUSHALL"]);
+    wait_until_equal(&herd, || cluster.values());
+    // A primary is killed, and its replica takes its place.
+    let killed = primaries[0];
+    cluster.nodes[killed].kill();
+    report(&herd, "Bolden", 500, 1_700_000_001);
+    wait_until_equal(&herd, || cluster.values());
+    cluster.nodes[killed].start_again();
+    if is_long() {
+        reshard(&cluster, &herd);
+    }
+    report(&herd, "Alford", 500, 1_700_000_100);
+    wait_until_equal(&herd, || cluster.values());
+    let (status, track) = eventually("there is a history", || {
+        let (status, track) = get(&herd, "Alford", "/v1/clients/c1/track");
+        (status == 200 && track.contains("1700000100.1")).then_some((status, track))
+    });
+    assert!(status == 200 && track.contains("1700000000.1"), "{track}");
+}
+
+/// Moves slots from one primary to another while clients report.
+fn reshard(cluster: &Cluster, herd: &RealHerd) {
+    let primaries = cluster.primaries();
+    let id = |at: usize| cluster.nodes[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
+    let mut command = Command::new("redis-cli");
+    command.args(["--cluster", "reshard", &format!("127.0.0.1:{}", cluster.nodes[primaries[0]].port)]);
+    command.args(["--cluster-from", &id(primaries[0]), "--cluster-to", &id(primaries[1])]);
+    command.args(["--cluster-slots", "1000", "--cluster-yes"]).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut time = 1_700_000_010;
+    while child.try_wait().unwrap().is_none() {
+        report(herd, "Alford", 500, time);
+        time = (time + 1).min(1_700_000_099);
+    }
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn primary_is_found_by_sentinels_after_a_failover() {
+    if !is_long() {
+        return note(format_args!("skipped: it takes half a minute, so PROXYHERD_DATABASE_LONG runs it"));
+    }
+    let ports = [free_address().port(), free_address().port()];
+    let Some(mut first) = Redis::start_at(ports[0], &[]) else { return };
+    let Some(second) = Redis::start_at(ports[1], &["--replicaof", "127.0.0.1", &ports[0].to_string()]) else {
+        return;
+    };
+    let sentinel = free_address().port();
+    let config = first.folder.path().join("sentinel.conf");
+    let lines = format!(
+        "port {sentinel}\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 1000\n\
+         sentinel failover-timeout main 5000\n",
+        ports[0]
+    );
+    std::fs::write(&config, lines).unwrap();
+    let mut command = Command::new(&first.program);
+    command.arg(&config).arg("--sentinel").stdout(Stdio::null());
+    let _sentinel = crate::programs::Running(command.spawn().unwrap());
+    let herd = two(&format!("redis+sentinel://127.0.0.1:{sentinel}/main"), &["--database-wait", "5s"]);
+    report(&herd, "Alford", 100, 1_700_000_000);
+    wait_until_equal(&herd, || second.values());
+    first.kill();
+    report(&herd, "Bolden", 100, 1_700_000_001);
+    wait_until_equal(&herd, || second.values());
+}
+
+#[test]
+fn tracks_have_every_report_and_end_when_the_client_is_forgotten() {
+    let (Some(redis), Some(_)) = (Redis::start(&[]), program("curl", "curl")) else { return };
+    let herd = two(&redis.url(), &["--history", "30d", "--history-points-max", "1000"]);
+    let mut talk = herd.client("Alford");
+    for time in [5, 7, 6, 7] {
+        assert!(ask(&mut talk, &format!("IAMAT kiwi +{time}-1{time} 170000000{time}")).starts_with("AT "));
+    }
+    assert!(ask(&mut herd.client("Bolden"), "IAMAT kiwi +8-18 1700000008").starts_with("AT "));
+    // A batch whose points are late: they are no news, and history all the same.
+    let feature = |minute: u32| {
+        format!(
+            r#"{{"type":"Feature","geometry":{{"type":"Point","coordinates":[-1{minute},3.5]}},"properties":{{"timestamp":"2023-11-14T22:0{minute}:00Z","altitude":12,"device_id":"kiwi"}}}}"#
+        )
+    };
+    let batch: Vec<String> = [3, 1, 2].into_iter().map(feature).collect();
+    post(&herd, "Bolden", "/overland", &format!(r#"{{"locations":[{}]}}"#, batch.join(",")));
+    let times = |path: &str| -> Option<Vec<String>> {
+        let (status, body) = get(&herd, "Alford", path);
+        let value: Value = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
+        let times = value["features"][0]["properties"]["times"].as_array().cloned().unwrap_or_default();
+        Some(times.iter().map(|time| time.as_str().unwrap().to_owned()).collect())
+    };
+    let path = "/v1/clients/kiwi/track";
+    let all = eventually("all points are there", || times(path).filter(|times| times.len() >= 4));
+    assert_eq!(all[all.len() - 4..], ["1700000005", "1700000006", "1700000007", "1700000008"], "{all:?}");
+    let late = eventually("the batch is there", || {
+        let keys = redis.cli(&["KEYS", "h:*"]);
+        let device = keys.lines().find_map(|key| key.strip_prefix("h:{")?.strip_suffix('}'))?;
+        let found = keys.lines().count();
+        let count = |key: &str| redis.cli(&["XLEN", key]).trim().parse::<u32>().unwrap();
+        (keys.lines().map(count).sum::<u32>() == 8).then(|| (device.to_owned(), found))
+    });
+    note(format_args!("histories: {late:?}"));
+    let part = times(&format!("{path}?from=1700000006&to=2023-11-14T22:13:27Z")).unwrap();
+    assert_eq!(part, ["1700000006", "1700000007"]);
+    assert_eq!(get(&herd, "Alford", &format!("{path}?from=x")).0, 400);
+    assert_eq!(get(&herd, "Alford", &format!("{path}?format=kml")).0, 400);
+    let (status, gpx) = get(&herd, "Alford", &format!("{path}?format=gpx"));
+    assert!(status == 200 && gpx.matches("<trkpt ").count() == all.len(), "{gpx}");
+    opened(&gpx, &get(&herd, "Alford", path).1, all.len());
+
+    assert_eq!(herd.run(&["forget", "Bolden", "kiwi", "--data-dir", "data/Bolden"]).stdout, b"FORGOT kiwi\n");
+    eventually("nothing is left of it", || (redis.cli(&["EXISTS", "h:{kiwi}"]).trim() == "0").then_some(()));
+    let later = now_s() + 2;
+    assert!(ask(&mut herd.client("Alford"), &format!("IAMAT kiwi +9-19 {later}")).starts_with("AT "));
+    let mut last = Vec::new();
+    eventually("it begins again", || {
+        // A report of the second in which a client was forgotten may be left out.
+        ask(&mut herd.client("Alford"), &format!("IAMAT kiwi +9-19 {later}"));
+        last = times(path)?;
+        (!last.is_empty()).then_some(())
+    });
+    assert!(last.iter().all(|time| *time == later.to_string()), "{last:?}");
+    let ttl: i64 = redis.cli(&["TTL", "h:{kiwi}"]).trim().parse().unwrap();
+    assert!((1..=30 * 86_400).contains(&ttl), "{ttl}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a report that is taken has the time of the clock")]
+fn now_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The track as programs of others read it.
+fn opened(gpx: &str, geojson: &str, points: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let [gpx_file, json_file] = ["track.gpx", "track.geojson"].map(|name| folder.path().join(name));
+    std::fs::write(&gpx_file, gpx).unwrap();
+    std::fs::write(&json_file, geojson).unwrap();
+    if let Some(gpsbabel) = program("gpsbabel", "gpsbabel") {
+        let mut command = Command::new(gpsbabel);
+        command.args(["-t", "-i", "gpx", "-f"]).arg(&gpx_file).args(["-o", "unicsv", "-F", "-"]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), points + 1, "{text}");
+    }
+    if let Some(ogr2ogr) = program("ogr2ogr", "gdal-bin") {
+        for (file, layer) in [(&gpx_file, Some("track_points")), (&json_file, None)] {
+            let mut command = Command::new(&ogr2ogr);
+            command.args(["-f", "GeoJSON", "/vsistdout/"]).arg(file).args(layer);
+            let output = command.output().unwrap();
+            let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let features = value["features"].as_array().unwrap();
+            let found = match layer {
+                Some(_) => features.len(),
+                None => features[0]["geometry"]["coordinates"].as_array().unwrap().len(),
+            };
+            assert_eq!(found, points, "{value}");
+        }
+    }
+}
+
+#[test]
+fn history_that_waits_is_bounded_and_counted() {
+    let (Some(redis), Some(_)) = (Redis::start(&[]), program("curl", "curl")) else { return };
+    let herd = two(&redis.url(), &["--history", "1h", "--history-queue-bytes-max", "64KiB"]);
+    redis.signal(Signal::STOP);
+    for round in 0..5 {
+        report(&herd, "Alford", 200, 1_700_000_000 + round);
+    }
+    let counted = eventually("some are dropped", || {
+        let (_, metrics) = get(&herd, "Alford", "/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_history_dropped_total "));
+        line?.parse::<u64>().ok().filter(|count| *count > 0)
+    });
+    assert!(database(&herd, "Alford")["history_bytes"].as_u64().unwrap() <= 64 << 10);
+    redis.signal(Signal::CONT);
+    let kept = 1_000 - counted;
+    eventually("the others are written", || {
+        let script = "local n = 0 for _, key in ipairs(redis.call('KEYS', 'h:*')) do n = n + redis.call('XLEN', key) end return n";
+        let count: u64 = redis.cli(&["EVAL", script, "0"]).trim().parse().unwrap();
+        (count >= kept).then_some(())
+    });
+    wait_until_equal(&herd, || redis.values());
+}
+
+#[test]
+fn examples_of_the_format_work() {
+    let (Some(redis), Some(_)) = (Redis::start(&[]), program("curl", "curl")) else { return };
+    let herd = two(&redis.url(), &["--history", "1h"]);
+    post(
+        &herd,
+        "Alford",
+        "/owntracks/jane/phone",
+        r#"{"_type":"location","lat":1.5,"lon":-2,"tst":1700000000,"acc":5}"#,
+    );
+    wait_until_equal(&herd, || redis.values());
+    eventually("the history is there", || {
+        (redis.cli(&["XLEN", "h:{jane/phone}"]).trim() == "1").then_some(())
+    });
+    let format = include_str!("../../database/FORMAT.md");
+    let blocks = |kind: &str| -> Vec<String> {
+        let begin = format!("```{kind}\n");
+        let blocks = format.split(&begin).skip(1);
+        blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    };
+    let shell = blocks("sh");
+    assert!(!shell.is_empty());
+    for block in shell {
+        let block = block.replace("redis-cli", &format!("redis-cli -s {}", redis.socket().display()));
+        let output = Command::new("sh").args(["-ec", &block]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && text.contains("jane/phone") && text.contains("+1.5-2"),
+            "{block}: {text}"
+        );
+    }
+    let Some(python) = program("python3", "python3") else { return };
+    let scripts = blocks("python");
+    assert!(!scripts.is_empty());
+    for script in scripts {
+        let mut child = Command::new(&python);
+        child.arg("-").arg(redis.socket()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.trim(), "jane/phone 1.5 -2 1700000000 acc=5", "{script}");
+    }
+}
