@@ -49,6 +49,9 @@ pub(super) trait Engine: Send {
 
     /// Has all parts of the database remember how far a server has come.
     fn set_positions(&mut self, server: &str, position: &str) -> Result<(), EngineError>;
+
+    /// The same for parts that remember the position before; whether all did.
+    fn advance_positions(&mut self, server: &str, before: &str, position: &str) -> Result<bool, EngineError>;
 }
 
 /// Why a database has not done what was asked.

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use parking_lot::Mutex;
+
 use super::engine::Point;
-use crate::os::sync::Mutex;
 use crate::proto::model::stored_line::StoredLine;
 use crate::proto::store::update::trimmed;
 

@@ -6,6 +6,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
+
 use super::engine::{Engine, EngineError};
 use super::hearsay::Hearsay;
 use crate::member::Member;
@@ -13,7 +16,6 @@ use crate::member::core::NoTrack;
 use crate::member::metrics::Event;
 use crate::member::warnings::Source;
 use crate::os::clock;
-use crate::os::sync::{Condvar, Mutex, Receiver, Sender, bounded};
 
 /// How long a question about an unknown client may wait for the database.
 const FETCH_WAIT_MAX: Duration = Duration::from_millis(300);

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::engine::EngineError;
 use crate::os::clock;
-use crate::os::sync::Mutex;
 
 /// How the database is.
 #[derive(Debug, Default)]

@@ -149,12 +149,22 @@ impl<'a> Writer<'a> {
         let mut has_more = self.write_points()?;
         has_more |= self.write_changes()?;
         if self.safe != self.remembered && clock::instant() >= self.remember_at {
-            let position = position(self.member.me.epoch, self.safe);
-            self.engine.set_positions(self.member.me.name.as_str(), &position)?;
-            self.remembered = self.safe;
-            self.remember_at = clock::deadline(REMEMBER_EVERY);
+            self.remember()?;
         }
         Ok(has_more)
+    }
+
+    /// Has the database remember how far the writer has come, unless it has lost something meanwhile: then that must not
+    /// be covered up.
+    fn remember(&mut self) -> Result<(), EngineError> {
+        let me = &self.member.me;
+        let [before, now] = [self.remembered, self.safe].map(|seq| position(me.epoch, seq));
+        if !self.engine.advance_positions(me.name.as_str(), &before, &now)? {
+            return self.check();
+        }
+        self.remembered = self.safe;
+        self.remember_at = clock::deadline(REMEMBER_EVERY);
+        Ok(())
     }
 
     /// Asks how far the database has come, and goes back to there if that is less than was written.
@@ -162,27 +172,31 @@ impl<'a> Writer<'a> {
         let (me, known_seq) = (&self.member.me, self.known_seq);
         let there = self.engine.positions(me.name.as_str())?;
         // A part that remembers nothing has nothing.
-        let there = there.iter().map(|text| text.as_deref().and_then(|text| read_position(me.epoch, text)));
-        let there = there.min().flatten().unwrap_or(0);
-        match &self.cursor {
-            None => self.go_to(if there <= known_seq { there } else { 0 }),
-            Some(_) if there < self.remembered => {
-                let what = format_args!(
-                    "the database {} has lost what was written since change {there}: it is written again",
-                    self.url
-                );
-                self.member.metrics.count_and_warn(Event::DatabaseLost, WarnedOf::Own, what);
-                self.go_to(there);
-            }
-            Some(_) => {}
+        let read = |text: &Option<String>| text.as_deref().and_then(|text| read_position(me.epoch, text));
+        let there: Vec<Option<u64>> = there.iter().map(read).collect();
+        if self.cursor.is_some() && there.iter().all(|there| *there == Some(self.remembered)) {
+            return Ok(());
         }
+        let mut least = there.into_iter().min().flatten().unwrap_or(0);
+        if self.cursor.is_none() && least > known_seq {
+            // This server has lost what came then.
+            least = 0;
+        }
+        self.engine.set_positions(me.name.as_str(), &position(me.epoch, least))?;
+        if self.cursor.is_some() && least < self.remembered {
+            let what = format_args!(
+                "the database {} has lost what was written since change {least}: it is written again",
+                self.url
+            );
+            self.member.metrics.count_and_warn(Event::DatabaseLost, WarnedOf::Own, what);
+        }
+        if self.cursor.is_none() || least < self.remembered {
+            self.cursor = Some(Cursor::new(least, Source::NONE));
+            self.safe = least;
+            self.state.reached(least);
+        }
+        self.remembered = least;
         Ok(())
-    }
-
-    fn go_to(&mut self, position: u64) {
-        self.cursor = Some(Cursor::new(position, Source::NONE));
-        (self.safe, self.remembered) = (position, position);
-        self.state.reached(position);
     }
 
     fn write_points(&mut self) -> Result<bool, EngineError> {

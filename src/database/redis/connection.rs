@@ -24,6 +24,7 @@ const WRONG_TYPE: &str = "WRONGTYPE";
 
 const PUT: &str = include_str!("put.lua");
 const APPEND: &str = include_str!("append.lua");
+const ADVANCE: &str = include_str!("advance.lua");
 
 /// Where a database is, and how to log in there.
 pub(super) struct Target(DatabaseOptions);
@@ -48,6 +49,7 @@ pub(super) struct Cluster {
 pub(super) struct Scripts {
     pub(super) put: String,
     pub(super) append: String,
+    pub(super) advance: String,
 }
 
 impl Target {
@@ -228,7 +230,7 @@ impl Scripts {
             command.arg("LOAD").arg(script);
             ask(&command)
         };
-        Ok(Scripts { put: load(PUT)?, append: load(APPEND)? })
+        Ok(Scripts { put: load(PUT)?, append: load(APPEND)?, advance: load(ADVANCE)? })
     }
 }
 

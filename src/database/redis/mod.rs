@@ -155,6 +155,19 @@ impl Engine for Redis {
         };
         self.ask(|connection| connection.all(keys.iter().map(set)).map(drop))
     }
+
+    fn advance_positions(&mut self, server: &str, before: &str, position: &str) -> Result<bool, EngineError> {
+        let keys = self.position_keys(server);
+        let answers = self.ask(|connection| {
+            let sha = connection.scripts().advance.clone();
+            connection.all(keys.iter().map(|key| {
+                let mut command = cmd("EVALSHA");
+                command.arg(&sha).arg(1).arg(key).arg(before).arg(position);
+                command
+            }))
+        })?;
+        Ok(answers.iter().all(|answer| *answer == Value::Int(1)))
+    }
 }
 
 /// Passes all values of one server to `each`.
