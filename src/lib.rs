@@ -70,8 +70,8 @@
 //! [`member::flusher`] retries with a checkpoint until the journal is whole again.
 //!
 //! With a core database ([`database`]) a writer follows the change log, too, and a server that begins without data
-//! reads it before its ports open. What [`member::Member::apply`] takes of clients goes into its history, whether it is news
-//! or not; [`member::core`] is what doors may ask of it.
+//! reads it before its ports open. What [`member::Member::apply`] takes of clients goes into its history, whether it is
+//! news or not; [`member::core`] is what doors may ask of it.
 //!
 //! A client comes to an end when it expires ([`proto::store::expiry`]) or is forgotten ([`member::Member::forget`],
 //! asked through [`frontend::admin`]), which begins an era ([`proto::model::era`]). What servers tell each other of

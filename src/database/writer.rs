@@ -154,7 +154,7 @@ impl<'a> Writer<'a> {
         Ok(has_more)
     }
 
-    /// Has the database remember how far the writer has come, unless it has lost something meanwhile: then that must not
+    /// Has the database remember how far the writer has come, unless it has lost something meanwhile: that must not
     /// be covered up.
     fn remember(&mut self) -> Result<(), EngineError> {
         let me = &self.member.me;
