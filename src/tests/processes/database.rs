@@ -172,7 +172,8 @@ fn two(url: &str, more: &[&str]) -> RealHerd {
 fn report(herd: &RealHerd, server: &str, clients: u32, time: u64) {
     let mut talk = herd.client(server);
     for client in 0..clients {
-        talk.send(format!("IAMAT c{client} +{client}.5-118.5 {time}.{client}\n").as_bytes()).unwrap();
+        let latitude = client % 90;
+        talk.send(format!("IAMAT c{client} +{latitude}.5-118.5 {time}.{client}\n").as_bytes()).unwrap();
     }
     for _ in 0..clients {
         assert!(line(&mut talk).starts_with("AT "));
@@ -540,7 +541,9 @@ fn tracks_have_every_report_and_end_when_the_client_is_forgotten() {
         let count = |key: &str| redis.cli(&["XLEN", key]).trim().parse::<u32>().unwrap();
         (keys.lines().map(count).sum::<u32>() == 8).then(|| (device.to_owned(), found))
     });
-    note(format_args!("histories: {late:?}"));
+    assert_eq!(late, ("kiwi".to_owned(), 1));
+    let all = times(path).unwrap();
+    assert_eq!(all.len(), 7, "{all:?}");
     let part = times(&format!("{path}?from=1700000006&to=2023-11-14T22:13:27Z")).unwrap();
     assert_eq!(part, ["1700000006", "1700000007"]);
     assert_eq!(get(&herd, "Alford", &format!("{path}?from=x")).0, 400);
