@@ -15,6 +15,10 @@ use crate::database::engine::EngineError;
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long each answer of a cluster may take: the crate waits for all answers of a batch in turn, even if none comes,
+/// so that a frozen primary costs this some forty times.
+const CLUSTER_ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// How often the crate follows a cluster that says that a key is elsewhere, and how long it waits before that.
 const REDIRECTS_MAX: u32 = 2;
 const REDIRECT_WAIT_MS: u64 = 20;
@@ -134,7 +138,7 @@ impl Target {
             .min_retry_wait(REDIRECT_WAIT_MS)
             .max_retry_wait(REDIRECT_WAIT_MS)
             .connection_timeout(CONNECT_WAIT_MAX)
-            .response_timeout(ANSWER_WAIT_MAX);
+            .response_timeout(CLUSTER_ANSWER_WAIT_MAX);
         if self.0.url.is_encrypted {
             builder = builder.certs(self.certificates());
         }
@@ -178,12 +182,15 @@ impl Connection {
     /// than ours is as good as not there.
     pub(super) fn all(&mut self, commands: impl Iterator<Item = Cmd>) -> RedisResult<Vec<Value>> {
         let answers: Vec<Value> = match self {
+            // Not as a pipeline of the crate, which waits for every answer in turn even if none comes.
             Connection::Single(single) => {
-                let mut pipe = redis::pipe();
+                let (mut packed, mut count) = (Vec::new(), 0);
                 for command in commands {
-                    pipe.add_command(command);
+                    packed.extend_from_slice(&command.get_packed_command());
+                    count += 1;
                 }
-                pipe.ignore_errors().query(&mut single.redis)?
+                single.redis.send_packed_command(&packed)?;
+                (0..count).map(|_| single.redis.recv_response()).collect::<RedisResult<_>>()?
             }
             Connection::Cluster(cluster) => {
                 let mut pipe = cluster_pipe();
