@@ -97,7 +97,8 @@ fn spawn(program: &Path, folder: &Path, port: u16, options: &[String]) -> Child 
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket"])
         .arg(folder.join("redis.sock"));
-    command.args(["--save", "", "--enable-debug-command", "yes", "--dir"]).arg(folder).args(options);
+    // A replica that has never had the data cannot take the place of its primary.
+    command.args(["--repl-diskless-sync-delay", "0", "--save", "", "--dir"]).arg(folder).args(options);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -411,6 +412,10 @@ impl Cluster {
         eventually("the cluster is whole", || {
             let is_ok = |node: &Redis| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
             cluster.nodes.iter().all(is_ok).then_some(())
+        });
+        eventually("the replicas have the data", || {
+            let roles = cluster.nodes.iter().map(|node| node.cli(&["ROLE"]));
+            (roles.filter(|role| role.contains("\nconnected\n")).count() == 3).then_some(())
         });
         Some(cluster)
     }
