@@ -29,7 +29,7 @@ impl Hearsay {
         let _ = member.persist(lsn);
         if applied.applied > 0 {
             member.metrics.applied.add(applied.applied as u64);
-            member.notifiers.notify();
+            member.notifiers.notify(member);
         }
         applied.applied
     }
