@@ -27,6 +27,7 @@ mod crowds;
 mod events;
 mod far_end;
 mod grid;
+mod growth;
 mod herd;
 mod http;
 mod idle;
@@ -73,6 +74,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Logging => settings::logging(&mut bench)?,
             Name::Durability => settings::durability(&mut bench)?,
             Name::Line => line::run(&mut bench)?,
+            Name::Growth => growth::run(&mut bench)?,
             Name::Http => http::run(&mut bench)?,
             Name::Mqtt => mqtt::run(&mut bench)?,
             Name::Events => events::run(&mut bench)?,

@@ -32,6 +32,8 @@ pub enum Name {
     Durability,
     /// Instructions of one report.
     Line,
+    /// What merging costs a store of more and more clients.
+    Growth,
     /// The door of HTTP against hyper: requests a second, instructions of one, and a question by place.
     Http,
     /// The door of MQTT against mosquitto: messages a second, fan-out, and memory.
