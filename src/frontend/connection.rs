@@ -30,6 +30,7 @@ use crate::net::stream::{Stream, hang_up, is_hung_up};
 use crate::net::whereabouts::Whereabouts;
 use crate::os::clock;
 use crate::os::sync::{RwLock, Sender};
+use crate::proto::line::batch::SMALL_BYTES_MAX;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
 use crate::proto::line::reason::Reason;
@@ -138,6 +139,8 @@ impl<'a> Connection<'a> {
     fn converse(&mut self) -> io::Result<()> {
         let mut last_reads = 0;
         loop {
+            // A client that waits for nothing holds no large buffer.
+            self.turn.give_back(&self.shared.member.spare_batches);
             let is_mid_line = self.framing.is_mid_line();
             let count = match self.deadlines.read(self.framing.space(), is_mid_line)? {
                 Received::Bytes(count) => count,
@@ -169,6 +172,9 @@ impl<'a> Connection<'a> {
             }
             let keeps_place = self.admitted.keeps_place();
             self.framing.filled(count);
+            if count > SMALL_BYTES_MAX {
+                self.turn.borrow(&self.shared.member.spare_batches);
+            }
             let after = self.lines()?;
             // A client is told nothing, because it may wait for the reply to something else.
             if !keeps_place && !self.conversation.is_client() {

@@ -49,7 +49,7 @@ use self::notifier::{Notifiers, Subscription, WakeUp};
 use self::peer_registry::{Cut, PeerRegistry, Registration};
 use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
-use self::turn::{Counts, Host, Turn};
+use self::turn::{Counts, Host, SpareBatches, Turn};
 use self::warnings::Source;
 use crate::config::Limits;
 use crate::os::clock;
@@ -79,6 +79,8 @@ pub struct Member {
     pub peers: PeerRegistry,
     /// How each link is.
     pub links: boxcar::Vec<LinkState>,
+    /// For turns with many lines.
+    pub spare_batches: SpareBatches,
     node: RwLock<Node>,
     wal: Option<GroupCommit>,
     places: Arc<dyn PlacesProvider>,
@@ -90,8 +92,7 @@ pub struct Member {
     /// processors with all others, and a newcomer would wait for seconds until the system has been through them all.
     cpu_permits: Semaphore,
     clients_max: usize,
-    /// Whether new clients may be rejected soon, as the last batch that was applied found it. Only a hint: the store
-    /// decides, and what is known of it here may be late.
+    /// Whether new clients may be rejected soon, as the last batch found it. Only a hint: the store decides.
     near_capacity: AtomicBool,
 }
 
@@ -100,7 +101,7 @@ impl Member {
     pub fn new(start: Start, places: Arc<dyn PlacesProvider>, limits: &Limits) -> Member {
         let Start { me, node, wal, must_checkpoint: _ } = start;
         let node = node.bounded(limits.clients_max, limits.memory_bytes_max.unwrap_or(u64::MAX));
-        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let permits = thread::available_parallelism().map_or(1, usize::from) * CPU_PERMITS_PER_PROCESSOR;
         let neighbours = me.neighbours.len();
         Member {
             near_capacity: AtomicBool::new(node.store().is_near_capacity()),
@@ -109,12 +110,13 @@ impl Member {
             notifiers: Notifiers::default(),
             peers: PeerRegistry::new(neighbours),
             links: (0..neighbours).map(|_| LinkState::default()).collect(),
+            spare_batches: SpareBatches::default(),
             node: RwLock::new(node),
             wal,
             places,
             core: OnceLock::new(),
             address_limits: AddressLimits::default(),
-            cpu_permits: Semaphore::new(processors * CPU_PERMITS_PER_PROCESSOR),
+            cpu_permits: Semaphore::new(permits),
             clients_max: limits.clients_max,
         }
     }
@@ -352,9 +354,7 @@ impl Member {
     /// told of.
     pub fn after_panic(&self) {
         self.metrics.bugs.add(1);
-        if let Some(wal) = &self.wal {
-            wal.flush_signal.mark_dirty();
-        }
+        self.wal.iter().for_each(|wal| wal.flush_signal.mark_dirty());
         self.notifiers.notify(self);
     }
 

@@ -4,10 +4,14 @@ use std::fmt;
 
 use super::peer_registry::Claimant;
 pub use super::wal_writer::Lsn;
+use crate::os::sync::Mutex;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::line::reason::Reason;
 use crate::proto::node::{Applied, Node};
 use crate::proto::store::update::Reject;
+
+/// The batches that are kept for turns with many lines, of some 32 KiB each: few threads are in such a turn at once.
+const SPARE_BATCHES_MAX: usize = 32;
 
 /// What a conversation needs of the member that it is a conversation with. A running member and a simulated one have
 /// other locks and other journals.
@@ -71,6 +75,11 @@ pub struct Counts {
     /// Questions about a known client.
     pub questions: u64,
 }
+
+/// Buffers that have grown, for turns with many lines: a conversation that is idle has none. All those of one member
+/// are alike.
+#[derive(Debug, Default)]
+pub struct SpareBatches(Mutex<Vec<Batch>>);
 
 impl Turn {
     /// For conversations with this member.
@@ -147,6 +156,29 @@ impl Turn {
         self.owes_welcome = false;
     }
 
+    /// Takes a buffer that has grown, if one is there: many lines are about to come.
+    pub fn borrow(&mut self, spare: &SpareBatches) {
+        if self.batch.has_grown() {
+            return;
+        }
+        if let Some(batch) = spare.0.lock().pop() {
+            self.batch = batch;
+        }
+    }
+
+    /// Gives a buffer that has grown to the next who needs one. All replies have been sent.
+    pub fn give_back(&mut self, spare: &SpareBatches) {
+        if !self.batch.has_grown() {
+            return;
+        }
+        let small = self.batch.emptied();
+        let grown = std::mem::replace(&mut self.batch, small);
+        let mut spare = spare.0.lock();
+        if spare.len() < SPARE_BATCHES_MAX {
+            spare.push(grown);
+        }
+    }
+
     /// Whether lines were taken since [`Turn::take_counts`].
     pub fn has_taken_lines(&self) -> bool {
         self.counts.lines > 0
@@ -155,5 +187,39 @@ impl Turn {
     /// What was done since this was last asked.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(bytes: usize) -> Turn {
+        let mut batch = Batch::durable();
+        batch.reply().resize(bytes, b'x');
+        batch.sent();
+        let (needs_lsn, counts) = (Lsn::default(), Counts::default());
+        Turn { batch, needs_lsn, owes_welcome: false, has_changes: false, counts }
+    }
+
+    #[test]
+    fn grown_buffers_go_from_who_is_idle_to_who_has_many_lines() {
+        let spare = SpareBatches::default();
+        let [mut small, mut grown, mut other] = [100, 9_000, 100].map(turn);
+        small.give_back(&spare);
+        assert!(spare.0.lock().is_empty() && !small.batch.has_grown());
+        grown.give_back(&spare);
+        assert!(spare.0.lock().len() == 1 && !grown.batch.has_grown());
+        other.borrow(&spare);
+        assert!(spare.0.lock().is_empty() && other.batch.has_grown());
+        small.borrow(&spare);
+        assert!(!small.batch.has_grown(), "there is none");
+    }
+
+    #[test]
+    fn no_more_are_kept_than_may_be() {
+        let spare = SpareBatches::default();
+        (0..2 * SPARE_BATCHES_MAX).for_each(|_| turn(9_000).give_back(&spare));
+        assert_eq!(spare.0.lock().len(), SPARE_BATCHES_MAX);
     }
 }

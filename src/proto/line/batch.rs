@@ -18,6 +18,9 @@ use crate::proto::store::update::{MergeRule, Reached, Reject, Source, Update, Up
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 
+/// Capacity that a conversation which is idle may keep: its next turn is likely to be one of a few lines.
+pub const SMALL_BYTES_MAX: usize = 2 * 1024;
+
 /// Replies in the order of their lines, and the updates that must be merged before they are sent.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -98,6 +101,16 @@ impl Batch {
         self.replies.clear();
         self.acks.clear();
         self.replies.shrink_to(KEPT_BYTES_MAX);
+    }
+
+    /// Whether it has grown for many lines at once, so that it is worth lending to another conversation.
+    pub fn has_grown(&self) -> bool {
+        self.replies.capacity() > SMALL_BYTES_MAX || self.learned.capacity() > SMALL_BYTES_MAX
+    }
+
+    /// An empty one for the same conversation.
+    pub fn emptied(&self) -> Batch {
+        Batch { is_durable: self.is_durable, explains: self.explains, ..Batch::default() }
     }
 
     /// Whether the lines of reports are retained as they come, because reports may be rejected when they are merged and
