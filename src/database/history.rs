@@ -80,7 +80,7 @@ mod tests {
         let queue = HistoryQueue::new(200);
         let lines = b"AT A +1 kiwi +1+1 5\nWITH a=1 AT A +1.5 emu +1+1 5\n";
         assert_eq!(queue.push(lines), 0);
-        assert_eq!((queue.push(lines), queue.bytes()), (1, 3 * 40 + 20 + 31 + 20), "one more fits");
+        assert_eq!((queue.push(lines), queue.bytes()), (1, 3 * 40 + 20 + 30 + 20), "one more fits");
         let points = queue.oldest(2);
         let found: Vec<_> = points.iter().map(|point| (&*point.client, point.received_s)).collect();
         assert_eq!(found, [("kiwi", 6), ("emu", 6)]);
