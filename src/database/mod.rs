@@ -2,14 +2,14 @@
 //! without data, for questions about clients that are known nowhere else, and for other programs.
 //!
 //! The herd does without it. A report is acknowledged when the journal has it; the database is a follower of the change
-//! log, as a link is ([`writer`]), and may be slow, full, frozen or gone. Every server writes all that it knows, and
-//! what is not newer than what is there changes nothing: [`order`] makes texts of records that compare byte by byte as
+//! log, as a link is (`writer`), and may be slow, full, frozen or gone. Every server writes all that it knows, and
+//! what is not newer than what is there changes nothing: `order` makes texts of records that compare byte by byte as
 //! the herd orders them. `FORMAT.md` says for others what is written.
 //!
-//! - [`engine`] is what a database must be able to do, and `redis` one that can.
-//! - [`cold_start`] reads all of it before the ports of a server without data open; [`reader`] asks for single clients,
-//!   and for tracks. What they find is merged as what a neighbour says is ([`hearsay`]).
-//! - [`history`] is the queue of points that wait for the writer.
+//! - `engine` is what a database must be able to do, and `redis` one that can.
+//! - `cold_start` reads all of it before the ports of a server without data open; `reader` asks for single clients,
+//!   and for tracks. What they find is merged as what a neighbour says is (`hearsay`).
+//! - `history` is the queue of points that wait for the writer.
 
 mod cold_start;
 mod engine;

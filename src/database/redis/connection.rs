@@ -147,12 +147,13 @@ impl Target {
 
     /// How a server is reached and logged in to.
     fn info(&self, host: &str, port: u16) -> ConnectionInfo {
-        let address = match &self.0.url.kind {
-            DatabaseKind::Socket(path) => ConnectionAddr::Unix(path.clone()),
-            _ if self.0.url.is_encrypted => {
-                ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None }
-            }
-            _ => ConnectionAddr::Tcp(host.to_owned(), port),
+        let host = host.to_owned();
+        let address = if let DatabaseKind::Socket(path) = &self.0.url.kind {
+            ConnectionAddr::Unix(path.clone())
+        } else if self.0.url.is_encrypted {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        } else {
+            ConnectionAddr::Tcp(host, port)
         };
         let mut login = RedisConnectionInfo::default().set_db(self.0.url.number.into());
         if let Some(user) = &self.0.url.user {
@@ -200,10 +201,10 @@ impl Connection {
                 pipe.query(&mut cluster.redis)?
             }
         };
-        let of_ours = |answer| match answer {
-            Value::ServerError(error) if error.code() == WRONG_TYPE => Ok(Value::Nil),
-            answer => answer.extract_error(),
-        };
+        let is_of_another_kind =
+            |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == WRONG_TYPE);
+        let of_ours =
+            |answer| if is_of_another_kind(&answer) { Ok(Value::Nil) } else { answer.extract_error() };
         answers.into_iter().map(of_ours).collect()
     }
 
@@ -247,17 +248,22 @@ impl From<RedisError> for EngineError {
             return EngineError::Silent;
         }
         let words = error.to_string();
-        match error.kind() {
-            ErrorKind::Server(ServerErrorKind::NoScript) => EngineError::NoScript,
-            ErrorKind::Server(ServerErrorKind::ReadOnly) => EngineError::ReadOnly,
-            ErrorKind::AuthenticationFailed => EngineError::Denied(words),
-            // Errors of commands that were sent at once come together.
-            _ if words.contains("NOSCRIPT") || words.contains("NoScript") => EngineError::NoScript,
-            _ if words.contains("READONLY") || words.contains("ReadOnly") => EngineError::ReadOnly,
-            _ if words.contains("OOM") => EngineError::Full,
-            _ if words.contains("NOAUTH") || words.contains("WRONGPASS") => EngineError::Denied(words),
-            ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => EngineError::Unreachable(words),
-            _ => EngineError::Refused(words),
+        let kind = error.kind();
+        // Errors of commands that were sent at once come together, in words.
+        let has =
+            |one: ErrorKind, codes: [&str; 2]| kind == one || codes.iter().any(|code| words.contains(code));
+        if has(ErrorKind::Server(ServerErrorKind::NoScript), ["NOSCRIPT", "NoScript"]) {
+            EngineError::NoScript
+        } else if has(ErrorKind::Server(ServerErrorKind::ReadOnly), ["READONLY", "ReadOnly"]) {
+            EngineError::ReadOnly
+        } else if words.contains("OOM") {
+            EngineError::Full
+        } else if has(ErrorKind::AuthenticationFailed, ["NOAUTH", "WRONGPASS"]) {
+            EngineError::Denied(words)
+        } else if matches!(kind, ErrorKind::Io | ErrorKind::ClusterConnectionNotFound) {
+            EngineError::Unreachable(words)
+        } else {
+            EngineError::Refused(words)
         }
     }
 }
