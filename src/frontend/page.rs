@@ -59,8 +59,9 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// For these choices, and whether there are users, so that a page knows whether to ask for a token.
-    pub fn new(map: &MapOptions, has_users: bool) -> Pages {
+    /// For these choices; whether there are users, so that a page knows whether to ask for a token; and whether there
+    /// are tracks of clients.
+    pub fn new(map: &MapOptions, has_users: bool, has_tracks: bool) -> Pages {
         let tiles = map.tiles.as_ref();
         let images = tiles.map_or_else(String::new, |tiles| format!(" {}", tiles.origin()));
         // Nothing is loaded from elsewhere but tiles, nothing in a page is run but our own files, no text becomes
@@ -72,6 +73,7 @@ impl Pages {
         );
         let settings = json!({
             "has_users": has_users,
+            "has_tracks": has_tracks,
             "tiles": tiles.map(|tiles| tiles.template()),
             "tiles_credit": map.tiles_credit,
         });

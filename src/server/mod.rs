@@ -169,6 +169,7 @@ impl Server {
         status::warn_of_times_ahead(&member, clock::now());
         let admin = member.wal().and_then(|_| admin_in(&config.journal.dir));
         let (stop, stopped) = bounded(1);
+        let has_tracks = member.core().is_some_and(|core| core.keeps_history());
         let parts = Parts {
             doors,
             sessions: Sessions::new(config.mqtt_relays),
@@ -192,7 +193,7 @@ impl Server {
             access: config.access.clone().map(|access| Arc::new(AccessControl::new(access))),
             keys: config.owntracks_keys.clone().map(PhoneKeys::new),
             base_path: config.http_base_path.clone(),
-            pages: Pages::new(&config.map, config.access.is_some()),
+            pages: Pages::new(&config.map, config.access.is_some(), has_tracks),
             status_every: config.log.status_every,
             stop: stopped,
             drained: stop.clone(),

@@ -70,13 +70,15 @@ export class Painter {
     else context.stroke(path);
   }
 
-  // `scene` has the clients, the time, the chosen client, the places near it, and whether the middle is marked.
+  // `scene` has the clients, the time, the chosen client, the places near it, where it was, and whether the middle is
+  // marked.
   draw(view, ratio, scene) {
     const context = this.#context;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, view.width, view.height);
     const seen = this.#seen(view, scene);
     this.#drawCircles(view, scene, seen);
+    this.#drawTrack(view, scene);
     this.#drawCourses(seen);
     this.#drawSeen(seen);
     this.#drawPlaces(view, scene);
@@ -175,6 +177,25 @@ export class Painter {
     context.stroke();
     context.fillStyle = this.colours.text;
     context.fill();
+  }
+
+  #drawTrack(view, { track }) {
+    const path = new Path2D();
+    let before;
+    for (const { x, y } of track) {
+      const [right, down] = [view.screenX(x), view.screenY(y)];
+      // Across the far side of the world is no way.
+      if (before !== undefined && Math.abs(right - before) < view.world / 2) path.lineTo(right, down);
+      else path.moveTo(right, down);
+      before = right;
+    }
+    const context = this.#context;
+    context.lineJoin = "round";
+    for (const [width, colour] of [[5, this.colours.halo], [2.5, this.colours.mark]]) {
+      context.lineWidth = width;
+      context.strokeStyle = colour;
+      context.stroke(path);
+    }
   }
 
   #drawPlaces(view, { places }) {

@@ -55,7 +55,8 @@ function draw() {
   }
   const hasCross = document.activeElement === canvas && canvas.matches(":focus-visible");
   const now = clients.now();
-  painter.draw(view, ratio, { clients, now, chosen: clients.get(chosen), places: panel.places, hasCross });
+  const { places, track } = panel;
+  painter.draw(view, ratio, { clients, now, chosen: clients.get(chosen), places, track, hasCross });
   document.body.dataset.clients = String(clients.size);
   if (document.body.dataset.state === "live" && !isDrawn) {
     isDrawn = true;

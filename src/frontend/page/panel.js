@@ -2,12 +2,13 @@
 // clients is always put in as text, never as markup.
 
 import { agoOf, batteryOf, factsOf, mercatorX, mercatorY } from "./clients.js";
-import { ask, isShared } from "./server.js";
+import { ask, isShared, settings } from "./server.js";
 
 const ROWS_MAX = 100;
 const NEAR_KM = 10;
 const NEAR_MAX = 10;
 const SHARE_FOR = "2h";
+const TRACK_POINTS_MAX = 5_000;
 
 const byId = (id) => document.getElementById(id);
 
@@ -25,6 +26,8 @@ function element(name, text, kind) {
 export class Panel {
   // Those near the chosen client, for the map.
   places = [];
+  // Where the chosen one was, oldest first, for the map.
+  track = [];
   #clients;
   #deed;
   #rows = new Map();
@@ -41,9 +44,11 @@ export class Panel {
     byId("close").addEventListener("click", () => this.#deed.choose(undefined));
     byId("follow").addEventListener("click", () => this.#deed.follow());
     byId("near").addEventListener("click", () => this.#showNear());
+    byId("track").addEventListener("click", () => this.#showTrack());
     byId("share").addEventListener("click", () => this.#share());
     byId("copy").addEventListener("click", () => this.#copy());
     byId("share").hidden = byId("near").hidden = isShared;
+    settings.then((chosen) => (byId("track").hidden = isShared || !chosen.has_tracks));
   }
 
   // Lists clients, in the order of their names. Rows that stay are not touched, so that the focus stays too.
@@ -104,6 +109,8 @@ export class Panel {
     if (before === this.#chosen) return;
     this.#asked += 1;
     this.places = [];
+    this.track = [];
+    byId("tracked").textContent = "";
     byId("places").replaceChildren();
     byId("shared").hidden = true;
     const details = byId("details");
@@ -159,6 +166,25 @@ export class Panel {
       for (const text of answer.html_attributions ?? []) box.append(element("p", String(text), "hint"));
     } catch (error) {
       if (asked === this.#asked) box.replaceChildren(element("p", `Not known: ${error.message}`));
+    }
+    this.#deed.changed();
+  }
+
+  async #showTrack() {
+    const name = this.#chosen;
+    byId("tracked").textContent = "Looking where it was";
+    try {
+      const path = `v1/clients/${encodeURIComponent(name)}/track?format=geojson&limit=${TRACK_POINTS_MAX}`;
+      const [line] = (await (await ask(path)).json()).features;
+      if (name !== this.#chosen) return;
+      const { coordinates = [] } = line?.geometry ?? {};
+      const points = Array.isArray(coordinates[0]) ? coordinates : [coordinates];
+      const since = line && new Date(line.properties.times_utc[0]).toLocaleString();
+      this.track = points.map(([lng, lat]) => ({ x: mercatorX(lng), y: mercatorY(lat) }));
+      const count = numberWords(points.length);
+      byId("tracked").textContent = line ? `${count} reports since ${since}` : "No reports are kept";
+    } catch (error) {
+      if (name === this.#chosen) byId("tracked").textContent = `Not known: ${error.message}`;
     }
     this.#deed.changed();
   }

@@ -91,7 +91,7 @@ impl Stage {
             gate: Gate::new(config.limits, Admission::default(), Vec::new(), Box::new(|_, _| ())),
             dialling: OpenStreams::default(),
             live: OpenStreams::default(),
-            pages: Pages::new(&config.map, false),
+            pages: Pages::new(&config.map, false, false),
         }
     }
 

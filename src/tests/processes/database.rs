@@ -17,7 +17,7 @@ use crate::real::{RealHerd, ask, eventually, line, note, now};
 use crate::transcripts::run::Talk as _;
 
 /// A Redis, which is killed when it is dropped.
-struct Redis {
+pub(crate) struct Redis {
     program: PathBuf,
     folder: TempDir,
     child: Child,
@@ -28,7 +28,7 @@ struct Redis {
 
 impl Redis {
     /// Starts one; `None`, with a sentence that says so, if there is no such program.
-    fn start(options: &[&str]) -> Option<Redis> {
+    pub(crate) fn start(options: &[&str]) -> Option<Redis> {
         Redis::start_at(0, options)
     }
 
@@ -42,7 +42,7 @@ impl Redis {
         Some(redis)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 use crate::browser::{Browser, ENTER, ESCAPE, RIGHT, TAB};
+use crate::database::Redis;
 use crate::free_address::free_address;
 use crate::programs::program;
 use crate::real::{RealHerd, ask, eventually, line, note, now};
@@ -123,6 +124,34 @@ fn map_shows_what_another_server_was_told() {
     assert_eq!(browser.value("sessionStorage.length"), 0);
     browser.type_into("#token", &format!("wrong{ENTER}"));
     browser.until("document.getElementById('why').textContent.includes('token is wrong')");
+}
+
+#[test]
+fn map_shows_where_a_client_was() {
+    let (Some(browser), Some(redis)) = (Browser::start(1280, 800), Redis::start(&[])) else { return };
+    let mut herd = RealHerd::with_http(&PAIR, &LINK, &["--database", &redis.url(), "--history", "30d"]);
+    herd.start_one("Alford");
+    let mut talk = herd.client("Alford");
+    for (minutes, place) in [(3, "+50.1+8.6"), (2, "+50.2+8.7"), (1, "+50.2+8.8")] {
+        let line = format!("IAMAT kiwi {place} {}", seconds() - 60 * minutes);
+        assert!(ask(&mut talk, &line).starts_with("AT "));
+    }
+    browser.open(&format!("http://{}/", herd.http("Alford")));
+    browser.until(IS_LIVE);
+    browser.until(&is_listed("kiwi"));
+    browser.run(&format!("{}.click()", row("kiwi")));
+    browser.until("!document.querySelector('#track').hidden");
+    // The writer may be behind for a moment.
+    eventually("all reports are in the history", || {
+        browser.run("document.querySelector('#track').click()");
+        browser.until("!/Looking/.test(document.querySelector('#tracked').textContent)");
+        let said = browser.value("document.querySelector('#tracked').textContent");
+        said.as_str().is_some_and(|said| said.starts_with("3 reports since ")).then_some(())
+    });
+    browser.picture("track");
+    browser.run("document.querySelector('#close').click()");
+    browser.until("document.querySelector('#tracked').textContent === ''");
+    assert_eq!(browser.errors(), [""; 0]);
 }
 
 #[test]
