@@ -12,6 +12,7 @@ use crate::os::clock;
 use crate::os::sync::Mutex;
 use crate::proto::peering::frames::Wear;
 use crate::proto::peering::link::{Due, Link};
+use crate::proto::peering::pace::Pace;
 
 /// The link to one neighbour, and the connection that it is written to.
 pub(super) struct LinkWriter {
@@ -30,6 +31,7 @@ struct Up {
     began: Duration,
     /// What was begun by a thread that could not wait until it was written.
     unwritten: Option<Due>,
+    pace: Pace,
 }
 
 impl LinkWriter {
@@ -39,7 +41,8 @@ impl LinkWriter {
 
     /// The link is up: from now on this connection is written to.
     pub(super) fn up(&self, outgoing: Outgoing) {
-        *self.up.lock() = Some(Up { outgoing, began: clock::ticks(), unwritten: None });
+        *self.up.lock() =
+            Some(Up { outgoing, began: clock::ticks(), unwritten: None, pace: Pace::default() });
     }
 
     /// The connection has ended.
@@ -91,7 +94,7 @@ impl SendAtOnce for LinkWriter {
         let Some(mut up) = self.up.try_lock() else { return false };
         // Without a connection nothing is due before there is one, and then everything is.
         let Some(up) = &mut *up else { return true };
-        if up.unwritten.is_some() {
+        if !up.pace.is_slow(clock::ticks()) || up.unwritten.is_some() {
             return false;
         }
         let (durable_seq, lines) = (changed.durable_seq(), up.outgoing.begin());

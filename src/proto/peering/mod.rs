@@ -8,4 +8,5 @@ pub mod legacy;
 pub mod link;
 pub(crate) mod link_error;
 pub mod noise;
+pub mod pace;
 pub mod session;
