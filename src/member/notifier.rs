@@ -235,6 +235,14 @@ impl Subscription<'_> {
         self.take();
     }
 
+    /// Waits as [`Subscription::wait`] does, in the channel, which looks again some times before the thread sleeps. Where
+    /// the next wake-up comes soon, that costs less than to be woken.
+    pub fn wait_awake(&self, wait_max: Duration) {
+        if self.wake_ups.recv_timeout(wait_max).is_ok() {
+            self.take();
+        }
+    }
+
     /// Takes all wake-ups that are there, because they wake for one look at everything. Returns whether a pause is
     /// over: the neighbour is back, or the follower must finish.
     pub fn take(&self) -> bool {

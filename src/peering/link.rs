@@ -11,7 +11,7 @@ use super::ack_reader::AckReader;
 use super::channel::{Incoming, Outgoing, is_tampered};
 use super::dialer::{self, Dial};
 use super::neighbour::Neighbour;
-use super::writer::LinkWriter;
+use super::writer::{LinkWriter, Sent};
 use crate::member::link_log::{UNSENT_BYTES_MAX, WELCOME_WAIT_MAX, does_not_answer};
 use crate::net::stream::{Stream, hang_up};
 use crate::os::sync::{self, AtomicBool};
@@ -93,7 +93,8 @@ impl<'a> LinkSender<'a> {
         let mut asked = false;
         loop {
             subscription.begin_look();
-            if self.writer.send_all(member)? {
+            let sent = self.writer.send_all(member)?;
+            if matches!(sent, Sent::Worn) {
                 self.neighbour.log().worn();
                 return Ok(());
             }
@@ -113,7 +114,11 @@ impl<'a> LinkSender<'a> {
                 }
             }
             let heartbeat_at = self.writer.link.lock().heartbeat_at().unwrap_or_default();
-            subscription.wait(heartbeat_at.saturating_sub(clock::ticks()));
+            let wait = heartbeat_at.saturating_sub(clock::ticks());
+            match sent {
+                Sent::Busy => subscription.wait_awake(wait),
+                Sent::Quiet | Sent::Worn => subscription.wait(wait),
+            }
         }
     }
 

@@ -34,6 +34,16 @@ struct Up {
     pace: Pace,
 }
 
+/// What is known when all has been sent.
+pub(super) enum Sent {
+    /// The next changes will be sent by whoever merges them.
+    Quiet,
+    /// There will be more soon.
+    Busy,
+    /// The link is worn.
+    Worn,
+}
+
 impl LinkWriter {
     pub(super) fn new(link: Link, wear: Wear) -> LinkWriter {
         LinkWriter { neighbour: link.neighbour(), wear, up: Mutex::new(None), link: Mutex::new(link) }
@@ -51,20 +61,24 @@ impl LinkWriter {
         self.link.lock().hung_up();
     }
 
-    /// Sends all that is due, and waits for the neighbour to take it. Whether the link is worn.
-    pub(super) fn send_all(&self, changed: &dyn ChangeSource) -> io::Result<bool> {
+    /// Sends all that is due, and waits for the neighbour to take it.
+    pub(super) fn send_all(&self, changed: &dyn ChangeSource) -> io::Result<Sent> {
         let mut up = self.up.lock();
-        let Some(up) = &mut *up else { return Ok(false) };
+        let Some(up) = &mut *up else { return Ok(Sent::Quiet) };
         while let Some(due) =
             up.unwritten.take().map_or_else(|| self.next(up, changed), |due| Ok(Some(due)))?
         {
             up.outgoing.write_rest().map_err(named)?;
             self.written(up, due, changed);
             if up.is_worn(self.wear) {
-                return Ok(true);
+                return Ok(Sent::Worn);
             }
         }
-        Ok(up.is_worn(self.wear))
+        Ok(match up.is_worn(self.wear) {
+            true => Sent::Worn,
+            false if up.pace.is_so_slow() => Sent::Quiet,
+            false => Sent::Busy,
+        })
     }
 
     fn next(&self, up: &mut Up, changed: &dyn ChangeSource) -> io::Result<Option<Due>> {

@@ -35,6 +35,11 @@ impl Pace {
         let rest = now.saturating_sub(self.last).min(REST_MAX);
         self.last = now;
         self.apart = self.apart - self.apart / WEIGHT + rest / WEIGHT;
+        self.is_so_slow()
+    }
+
+    /// Whether they came slowly enough until now.
+    pub fn is_so_slow(&self) -> bool {
         self.apart >= APART_MIN
     }
 }
