@@ -235,8 +235,8 @@ impl Subscription<'_> {
         self.take();
     }
 
-    /// Waits as [`Subscription::wait`] does, in the channel, which looks again some times before the thread sleeps. Where
-    /// the next wake-up comes soon, that costs less than to be woken.
+    /// Waits as [`Subscription::wait`] does, in the channel, which looks again some times before the thread sleeps.
+    /// Where the next wake-up comes soon, that costs less than to be woken.
     pub fn wait_awake(&self, wait_max: Duration) {
         if self.wake_ups.recv_timeout(wait_max).is_ok() {
             self.take();

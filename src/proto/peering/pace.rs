@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 /// With less between two changes on average, the link's own thread sends: it is awake nearly always then, and sends
-/// several together, where everyone who merges would pay for a write of their own. Herds that are that busy lost a third
-/// of their rate.
+/// several together, where each thread that merges would pay for a write of its own. A mesh of five at full speed lost
+/// a third of its rate by that.
 const APART_MIN: Duration = Duration::from_micros(200);
 
 /// A longer rest counts as this one, so that a busy time is soon noticed after it.
