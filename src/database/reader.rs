@@ -1,7 +1,7 @@
 //! The reader: a thread that asks the database for those who may wait a little, but not for long.
 //!
 //! Of all who ask for one client at once only the first one's question goes to the database. Clients that it does not
-//! have are remembered for some seconds, and while it does not answer nobody is kept waiting for it.
+//! have are remembered for some seconds, and while it does not answer no question waits for it.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};

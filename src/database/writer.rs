@@ -1,10 +1,10 @@
 //! The writer: a follower of the change log that stores what it finds in the database.
 //!
-//! It is a position in the log, as a link is: a database that is slow, full or down costs no memory, delays nobody, and
-//! is caught up. The database itself remembers how far the writer has come, in every part that can lose writes by
-//! itself. The writer asks for that when it begins, after every failure and every few seconds. Where less is remembered
-//! than was written, something is lost: by a crash, by a failover to a replica that was behind, by `FLUSHALL`. Then the
-//! writer goes back to there.
+//! It is a position in the log, as a link is: a database that is slow, full or down costs no memory, delays no client,
+//! and is caught up. The database itself remembers how far the writer has come, in every part that can lose writes by
+//! itself. The writer asks for that when it begins, after every failure and every few seconds. Where less is
+//! remembered than was written, something is lost: by a crash, by a failover to a replica that was behind, by
+//! `FLUSHALL`. Then the writer goes back to there.
 
 use std::time::{Duration, Instant};
 

@@ -68,7 +68,7 @@ pub trait ChangeSource {
     fn sent(&self, neighbour: usize, bytes: &[u8], lines: usize, position: Option<u64>);
 }
 
-/// A follower to which whoever has changed something may send it at once.
+/// A follower to which the thread that has changed something may send it at once.
 pub trait SendAtOnce: Send + Sync {
     /// Sends what is due, if that is little and takes no wait. Whether nothing more is due; if not, the follower must
     /// be woken.

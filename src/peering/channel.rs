@@ -53,7 +53,7 @@ impl Outgoing {
     pub(super) fn write_now(&mut self) -> bool {
         let rest = self.rest();
         let (stream, all) = (&*self.stream, rest.len());
-        // An error is found by whoever goes on.
+        // An error is found by the thread that goes on.
         let count = if all == 0 { 0 } else { write_now(stream, rest).unwrap_or(0) };
         self.written += count;
         count == all

@@ -1,6 +1,6 @@
-//! The writing end of a link: whoever holds it sends what is due. The link's own thread waits for it and for the
-//! neighbour. A thread that has just merged something waits for neither, and sends a little itself, because to wake
-//! another thread for that would cost more than to do it.
+//! The writing end of a link: the thread that holds it sends what is due. The link's own thread waits for it and for
+//! the neighbour. A thread that has just merged something waits for neither, and sends a little itself, because to
+//! wake another thread for that would cost more than to do it.
 
 use std::io;
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub(super) struct LinkWriter {
     wear: Wear,
     /// While there is one. Taken before the link's lock, and held while it is written to.
     up: Mutex<Option<Up>>,
-    /// Held for a step of the rules at a time, by whoever writes or reads acknowledgements; the store's lock is taken
-    /// after it, never before.
+    /// Held for a step of the rules at a time, by the thread that writes or reads acknowledgements; the store's lock
+    /// is taken after it, never before.
     pub(super) link: Mutex<Link>,
 }
 
@@ -36,7 +36,7 @@ struct Up {
 
 /// What is known when all has been sent.
 pub(super) enum Sent {
-    /// The next changes will be sent by whoever merges them.
+    /// The next changes will be sent by the thread that merges them.
     Quiet,
     /// There will be more soon.
     Busy,

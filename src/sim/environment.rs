@@ -16,8 +16,8 @@ pub struct Options {
     pub catch_up: bool,
     /// Whether links have heartbeats. Without them a herd of ten thousand is at rest when nothing happens.
     pub heartbeats: bool,
-    /// Whether whoever has changed something sends it at once where that can be, as the threads of a server do. Without
-    /// it senders always are woken.
+    /// Whether the part that has changed something sends it at once where that can be, as the threads of a server do.
+    /// Without it senders always are woken.
     pub at_once: bool,
     /// What its servers make durable, and when.
     pub durability: Durability,

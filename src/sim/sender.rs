@@ -183,7 +183,7 @@ impl Sender {
         }
     }
 
-    /// Something has changed. Whoever changed it sends that at once, if it is little and no other sends; what the
+    /// Something has changed. The part that changed it sends that at once, if it is little and no other sends; what the
     /// connection has no room for is left to the sender, which is woken for anything else.
     pub(super) fn changed(&mut self, node: &Node, durable_seq: u64, env: &mut Environment) {
         let (Some(conn), true, false) = (self.conn, self.link.is_live(), self.is_busy) else {

@@ -238,7 +238,7 @@ fn database_equals_the_herd_whatever_happens_to_it() {
     redis.start_again();
     wait_until_equal(&herd, || redis.values());
 
-    // Frozen: nobody waits for it.
+    // Frozen: no client waits for it.
     redis.signal(Signal::STOP);
     let (since, mut rounds) = (now(), 0);
     eventually("the status says that it is down", || {
