@@ -58,7 +58,7 @@ def check(inputs):
     """Makes a copy of the report as it is, and one with each planted mistake, which must be refused."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        for part in ("bench", "findings", "report", "src"):
+        for part in ("bench", "findings", "report", "scripts", "src"):
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("target"))
 
         def refusal(inputs):
