@@ -50,6 +50,9 @@ PLANTED = (
     ("bench/results/faults.jsonl", '"lost":0.0', '"lost":1.0', "do not bear out"),
     ("bench/results/http.jsonl", '"hyper"', '"other"', "not in bench/results/http.jsonl"),
     ("bench/results/full.jsonl", '"suite":"grid"', '"suite":"other"', "what is not in the results"),
+    ("bench/results/second.jsonl", '"suite":"idle"', '"suite":"other"', "not in the results of the earlier run"),
+    ("bench/results/engines.jsonl", '"fjall, Buffer"', '"other"', "no results of the engine"),
+    ("src/database/redis/mod.rs", "CLUSTER_PARTS", "PARTS", "no longer in"),
     ("src/proto/peering/frames.rs", "FRAME_LINES_BYTES_MAX", "BYTES_MAX", "no longer in"),
 )
 
