@@ -123,7 +123,7 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// Why it ended, if neither side meant it to.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<()> {
         let ended = self.converse();
         // An error of the stream has another kind, and clients have no frames.
         if let (Err(error), false) = (&ended, self.conversation.is_client())

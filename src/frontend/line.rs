@@ -18,6 +18,7 @@ const REFUSAL: &str = "? this port is not for your network: use HTTP, or have it
 ///
 /// # Errors
 /// Why it ended, if neither side meant it to.
+#[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let (member, limits) = (shared.member, &shared.gate.limits);
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };

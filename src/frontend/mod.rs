@@ -30,6 +30,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
     remote.log_disconnected(metrics, serve_by(shared, accepted).err().as_ref());
 }
 
+/// Each door has a frame of its own: what one of them needs of the stack, every thread would need.
 fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     match accepted.door.protocol {
         Protocol::Line | Protocol::LineTls => line::serve(shared, accepted),

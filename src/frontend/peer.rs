@@ -15,6 +15,7 @@ use crate::proto::line::framing::Framing;
 ///
 /// # Errors
 /// Why it ended, if neither side meant it to.
+#[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let member = shared.member;
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };

@@ -42,12 +42,23 @@ const THREAD_MAPPINGS: u64 = 4;
 /// Mappings of the process without its threads, generously.
 const OWN_MAPPINGS: u64 = 500;
 
-/// What the system grants, and what is kept for others than clients.
+/// Memory of the server itself, its journal's buffers, its log and its links, in KiB.
+const OWN_KIB: u64 = 24 * 1024;
+
+/// Memory of a client's connection, in KiB: the stacks of its thread, its buffers, and what the kernel has of it.
+const CONNECTION_KIB: u64 = 64;
+
+/// Whom the rest is kept for, most often.
+const OTHERS: &str = "neighbours, links and log";
+
+/// What the system grants, and what is kept for others than connections of clients.
 struct Room {
     /// What it is, and how to get more of it.
     what: &'static str,
     granted: u64,
     reserved: u64,
+    /// What that is for.
+    kept_for: &'static str,
     /// For each client.
     each: u64,
 }
@@ -59,12 +70,14 @@ impl Room {
 }
 
 /// Raises what the system lets every process raise, and returns how many clients may be connected: as many as were
-/// asked for if there is room for them, else fewer, with a warning. There is always room for one.
-pub fn connections_max(config: &Config, calls_network: bool) -> u32 {
+/// asked for if there is room for them beside the memory of all that are known, else fewer, with a warning. There is
+/// always room for one.
+pub fn connections_max(config: &Config, calls_network: bool, memory_bytes_max: Option<u64>) -> u32 {
     raise_open_files_limit();
     let asked = config.limits.connections_max;
     warn_of_threads(config);
-    let rooms = [descriptors(config, calls_network), mappings(config)];
+    let memory = memory_bytes_max.and_then(memory);
+    let rooms = [descriptors(config, calls_network), mappings(config), memory];
     let Some(least) = rooms.iter().flatten().min_by_key(|room| room.clients()) else { return asked };
     if least.clients() >= u64::from(asked) {
         return asked;
@@ -72,10 +85,11 @@ pub fn connections_max(config: &Config, calls_network: bool) -> u32 {
     let lowered = least.clients().max(1) as u32;
     log::warn!(
         "only {lowered} clients can be connected, not {asked} (--connections-max): the system grants {} {}, and {} \
-         of them are kept for neighbours, links and log",
+         of them are kept for {}",
         least.granted,
         least.what,
-        least.reserved
+        least.reserved,
+        least.kept_for
     );
     lowered
 }
@@ -97,7 +111,8 @@ fn descriptors(config: &Config, calls_network: bool) -> Option<Room> {
         + extra(config)
         + refusers(config) * REFUSED_MAX as u64
         + calls;
-    Some(Room { what: "open files (raise the limit: ulimit -n)", granted, reserved, each: 1 })
+    let what = "open files (raise the limit: ulimit -n)";
+    Some(Room { what, granted, reserved, kept_for: OTHERS, each: 1 })
 }
 
 /// Threads that refuse connections and keep some of them for a moment: one that accepts for each port, and the one that
@@ -119,16 +134,30 @@ fn mappings(config: &Config) -> Option<Room> {
     let granted = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
     let reserved = OWN_MAPPINGS + THREAD_MAPPINGS * threads_reserved(config);
     let what = "memory mappings, four for each thread (raise vm.max_map_count)";
-    Some(Room { what, granted, reserved, each: THREAD_MAPPINGS })
+    Some(Room { what, granted, reserved, kept_for: OTHERS, each: THREAD_MAPPINGS })
+}
+
+/// Where memory is short, a crowd of connections would end the process, because records may take what they may.
+fn memory(bytes_max: u64) -> Option<Room> {
+    let what = "KiB of memory (raise the limit of its control group, or lower --memory-max)";
+    let kept_for = "the places of clients (--memory-max), and for the server itself";
+    let granted = granted_bytes()? / 1024;
+    // Who lets places take all of it means to have clients, too.
+    let reserved = (bytes_max / 1024 + OWN_KIB).min(granted / 16 * 15);
+    Some(Room { what, granted, reserved, kept_for, each: CONNECTION_KIB })
 }
 
 /// The memory that clients may take if nothing else is asked for: three quarters of what this process may have. The
 /// rest is for what neighbours tell, threads, and the journal. `None` if the system does not say.
 pub fn memory_for_clients() -> Option<u64> {
+    granted_bytes().map(|granted| granted / 4 * 3)
+}
+
+/// The memory that this process may have, with all others of the machine or the control group.
+fn granted_bytes() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_bytes(&text));
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let granted = groups.lines().flat_map(group_bytes).chain(machine).min()?;
-    Some(granted / 4 * 3)
+    groups.lines().flat_map(group_bytes).chain(machine).min()
 }
 
 /// The line `MemTotal:  16384 kB` of the machine.
@@ -175,7 +204,7 @@ fn threads(config: &Config) -> Option<Room> {
     let of_user = getrlimit(Resource::Nproc).current;
     let granted = threads_left(&groups, read).into_iter().chain(of_user).min()?;
     let what = "threads (raise the limit: ulimit -u, or pids.max of its control group)";
-    Some(Room { what, granted, reserved: threads_reserved(config), each: 1 })
+    Some(Room { what, granted, reserved: threads_reserved(config), kept_for: OTHERS, each: 1 })
 }
 
 fn threads_reserved(config: &Config) -> u64 {
@@ -211,7 +240,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_others_is_not_given_to_clients() {
-        let room = |granted, reserved, each| Room { what: "", granted, reserved, each }.clients();
+        let room =
+            |granted, reserved, each| Room { what: "", granted, reserved, kept_for: "", each }.clients();
         assert_eq!(room(20_000, 140, 1), 19_860);
         assert_eq!(room(65_530, 600, 4), 16_232);
         assert_eq!(room(100, 140, 1), 0);
@@ -222,6 +252,16 @@ mod tests {
         assert_eq!(total_bytes("MemFree: 5 kB\n"), None);
         assert_eq!(total_bytes("MemTotal:       16303428 kB\nMemFree: 5 kB\n"), Some(16_303_428 << 10));
         assert!(memory_for_clients().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn connections_fit_beside_what_clients_may_take() {
+        let granted = granted_bytes().unwrap();
+        let left = memory(granted / 2).unwrap().clients();
+        let expected = (granted / 2 / 1024 - OWN_KIB) / CONNECTION_KIB;
+        assert!(left.abs_diff(expected) <= 1, "{left} of {granted} bytes");
+        let left = memory(granted).unwrap().clients();
+        assert!(left.abs_diff(granted / 16 / 1024 / CONNECTION_KIB) <= 1, "{left} of {granted} bytes");
     }
 
     #[test]

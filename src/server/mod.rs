@@ -127,8 +127,8 @@ impl Server {
         config: &Config,
         places: Arc<dyn PlacesProvider>,
     ) -> Result<Server, ServeError> {
-        let connections_max = resource_limits::connections_max(config, places.may_wait());
         let memory_bytes_max = config.limits.memory_bytes_max.or_else(resource_limits::memory_for_clients);
+        let connections_max = resource_limits::connections_max(config, places.may_wait(), memory_bytes_max);
         let limits = Limits { connections_max, memory_bytes_max, ..config.limits.clone() };
         let output = Output::shared_out(limits.output_bytes_max);
         let configured = config.member();

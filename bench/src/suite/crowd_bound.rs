@@ -20,6 +20,9 @@ const NEIGHBOUR_SECONDS_MAX: f64 = 2.0;
 /// rotated away only by the 512 MiB that the log keeps by default.
 const LOG_MIB_MAX: f64 = 1.0;
 
+/// What a connection may keep that has reported once: its thread's stack, and no buffer.
+const VANISHED_KIB_MAX: f64 = 32.0;
+
 /// What a subscriber of MQTT may take that reads nothing: its thread, and what is told at once, some 64 places.
 const DEAF_KIB_MAX: f64 = 96.0;
 
@@ -45,6 +48,7 @@ impl Bound {
     pub(super) fn of(behaviour: Behaviour) -> Option<Bound> {
         let (figure, most, words) = match behaviour {
             Behaviour::LongNames => ("grown_mib", (NAMES_MIB + BESIDES_MIB) as f64, "MiB of memory"),
+            Behaviour::Vanished => ("kib_per_member", VANISHED_KIB_MAX, "KiB for each"),
             Behaviour::Strangers => ("neighbour_seconds_max", NEIGHBOUR_SECONDS_MAX, "s for a neighbour"),
             Behaviour::Rubbish => ("log_mib", LOG_MIB_MAX, "MiB of log"),
             Behaviour::Paid => ("paid_calls", PAID_CALLS_MAX, "paid calls"),
@@ -57,8 +61,7 @@ impl Bound {
             | Behaviour::Deaf
             | Behaviour::Storm
             | Behaviour::Noise
-            | Behaviour::Split
-            | Behaviour::Vanished => return None,
+            | Behaviour::Split => return None,
         };
         Some(Bound { figure, most, words })
     }

@@ -67,6 +67,7 @@ enum After {
 ///
 /// # Errors
 /// Why it ended, if neither side meant it to.
+#[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let limits = &shared.gate.limits;
     let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };

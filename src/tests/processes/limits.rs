@@ -22,6 +22,10 @@ const IDLE_CONNECTIONS: u32 = 1_000;
 /// Descriptors of a test process besides its connections.
 const OTHER_DESCRIPTORS: u64 = 500;
 
+/// Connections that each report a client of their own, and the memory for each: some 20 KiB in a release.
+const REPORTERS: u64 = 400;
+const REPORTER_BYTES_MAX: u64 = 40 * 1024;
+
 const NO_DESCRIPTOR: &str = "? no descriptor for one more connection; try again later";
 
 /// What a connection is told that sends a line at once: its reply, or why it is refused.
@@ -258,6 +262,21 @@ fn a_server_without_descriptors_stops_like_any_other() {
         herd.log("Alford").contains("raise the limit of open files").then_some(())
     });
     assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+}
+
+#[test]
+fn a_connection_that_has_reported_a_new_client_keeps_little_memory() {
+    let mut herd = RealHerd::start(&["Alford"], &[], &[]);
+    let before = herd.resident_bytes("Alford");
+    let mut phones: Vec<_> = (0..REPORTERS).map(|_| herd.client("Alford")).collect();
+    for (number, phone) in phones.iter_mut().enumerate() {
+        let reply = ask(phone, &format!("IAMAT phone-{number} +34.068930-118.445127 1700000000"));
+        assert!(reply.starts_with("AT Alford "), "{reply}");
+    }
+    let each = herd.resident_bytes("Alford").saturating_sub(before) / REPORTERS;
+    note(format_args!("resident: {each} bytes for each connection"));
+    // A thread never gives back the stack that it has used once: of one frame of 44 KiB all had a share.
+    assert!(each < REPORTER_BYTES_MAX, "{each} bytes");
 }
 
 #[test]
