@@ -14,9 +14,12 @@ use crate::os::sync::{Condvar, Mutex};
 /// more often than that is told once.
 const REST: Duration = Duration::from_millis(100);
 
-/// The share of a processor's time that a look may take of a watcher: where thousands watch they look less often, so
-/// that all of them together take no more than about one processor from those who report.
-const LOOK: Duration = Duration::from_micros(100);
+/// The processor time that is set aside for a look: where thousands watch they look less often. A look takes a fifth of
+/// that, so all of them together take about a fifth of a processor from those who report.
+const LOOK: Duration = Duration::from_micros(200);
+
+/// How long it rests at most: a change is told within about a second, however many others there are.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// What all watchers share.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl Watchers {
     /// How long each of them rests after a look.
     pub fn rest(&self) -> Duration {
         let state = self.state.lock();
-        (LOOK * (state.open + state.listeners)).max(REST)
+        (LOOK * (state.open + state.listeners)).clamp(REST, REST_MAX)
     }
 
     /// Waits until they are woken again, or until the deadline.
@@ -161,7 +164,7 @@ mod tests {
         let watchers = Watchers::new(2_000);
         let mut places: Vec<_> = (0..2_000).map(|_| watchers.enter().unwrap()).collect();
         assert!(watchers.enter().is_none());
-        assert_eq!(watchers.rest(), Duration::from_millis(200));
+        assert_eq!(watchers.rest(), Duration::from_millis(400));
         places.truncate(7);
         assert!(watchers.enter().is_some());
         assert_eq!((watchers.open(), watchers.rest()), (7, REST));
@@ -184,8 +187,8 @@ mod tests {
         assert!(!rings(&next));
         watchers.ring();
         assert!(rings(&next));
-        let listeners: Vec<_> = (0..2_000).map(|_| watchers.listen()).collect();
-        assert_eq!(watchers.rest(), Duration::from_millis(200));
+        let listeners: Vec<_> = (0..20_000).map(|_| watchers.listen()).collect();
+        assert_eq!(watchers.rest(), REST_MAX, "a change is told within about a second");
         drop(listeners);
         assert_eq!(watchers.rest(), REST);
     }
