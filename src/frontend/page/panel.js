@@ -177,11 +177,12 @@ export class Panel {
       const path = `v1/clients/${encodeURIComponent(name)}/track?format=geojson&limit=${TRACK_POINTS_MAX}`;
       const [line] = (await (await ask(path)).json()).features;
       if (name !== this.#chosen) return;
-      const { coordinates = [] } = line?.geometry ?? {};
-      const points = Array.isArray(coordinates[0]) ? coordinates : [coordinates];
-      const since = line && new Date(line.properties.times_utc[0]).toLocaleString();
+      // One position, a list of them, or, if it is cut at the antimeridian, a list of lists.
+      const { type, coordinates = [] } = line?.geometry ?? {};
+      const points = { Point: [coordinates], MultiLineString: coordinates.flat() }[type] ?? coordinates;
+      const since = line && new Date(line.properties.times_utc.flat()[0]).toLocaleString();
       this.track = points.map(([lng, lat]) => ({ x: mercatorX(lng), y: mercatorY(lat) }));
-      const count = numberWords(points.length);
+      const count = numberWords(line?.properties.reports ?? 0);
       byId("tracked").textContent = line ? `${count} reports since ${since}` : "No reports are kept";
     } catch (error) {
       if (name === this.#chosen) byId("tracked").textContent = `Not known: ${error.message}`;
