@@ -28,8 +28,12 @@ pub(super) struct Point {
 
 /// A database. Every call ends within some seconds, and may be repeated.
 pub(super) trait Engine: Send {
-    /// Stores what is newer than what is there.
-    fn write(&mut self, changes: &[Change]) -> Result<(), EngineError>;
+    /// Begins to store what is newer than what is there. More may be begun, and nothing else is asked, until each is
+    /// done or one has failed, with which all are over.
+    fn begin_write(&mut self, changes: &[Change]) -> Result<(), EngineError>;
+
+    /// Waits until the first that was begun is done.
+    fn finish_write(&mut self) -> Result<(), EngineError>;
 
     /// The value of a client.
     fn read(&mut self, client: &str) -> Result<Option<Vec<u8>>, EngineError>;
@@ -43,15 +47,21 @@ pub(super) trait Engine: Send {
     /// The lines of a client's history, in the order in which they came.
     fn track(&mut self, client: &str) -> Result<Vec<Vec<u8>>, EngineError>;
 
+    /// The parts of the database that can lose something by themselves.
+    fn parts(&self) -> usize;
+
     /// How far a server has come with writing, as each part of the database remembers it: a part that has lost what
     /// was written has lost that too.
     fn positions(&mut self, server: &str) -> Result<Vec<Option<String>>, EngineError>;
 
-    /// Has all parts of the database remember how far a server has come.
-    fn set_positions(&mut self, server: &str, position: &str) -> Result<(), EngineError>;
-
-    /// The same for parts that remember the position before; whether all did.
-    fn advance_positions(&mut self, server: &str, before: &str, position: &str) -> Result<bool, EngineError>;
+    /// Has each part of the database remember how far a server has come, if it still remembers the position before,
+    /// or none where there was none; whether all did. What is lost between two calls is not covered up so.
+    fn move_positions(
+        &mut self,
+        server: &str,
+        before: &[Option<String>],
+        position: &str,
+    ) -> Result<bool, EngineError>;
 }
 
 /// Why a database has not done what was asked.
@@ -75,6 +85,9 @@ pub(super) enum EngineError {
     /// It lacks the scripts, because it has begun again or another took its place. They are loaded with the next call.
     #[error("it has lost our scripts")]
     NoScript,
+    /// It has lost something between two questions. It is asked again.
+    #[error("it has changed meanwhile")]
+    Changed,
     /// It has refused.
     #[error("{0}")]
     Refused(String),

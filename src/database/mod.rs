@@ -62,7 +62,8 @@ impl Database {
     /// Reads everything into a member that knows nothing; `report` is told how far that is. It takes as long as it
     /// takes, but a database that says nothing is waited for no longer than the options say.
     pub fn cold_start(&self, member: &Member, report: impl Fn(&str)) {
-        if member.read(|node| node.store().last_seq() > 0) {
+        // With a journal the last sequence number is greater than that of any change.
+        if member.read(|node| node.store().len() + node.store().tombstones() > 0) {
             return;
         }
         log::info!("nothing is known here: the database {} is read", self.options.url);

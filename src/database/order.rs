@@ -8,29 +8,45 @@
 //! - The line is the stored one without its attributes, because those decide last, and none are before some.
 
 use crate::proto::model::stored_line::{StoredLine, WITH, parts};
+use crate::proto::model::time::push_digits;
 use crate::proto::store::update::trimmed;
+
+/// The digits of the seconds.
+const SECONDS_DIGITS: usize = 18;
+
+/// What a value has more than its line, at most for usual ones.
+const TIME_BYTES: usize = 48;
 
 /// The value of a stored line, which may have its line feed; `None` if it is none.
 pub(super) fn value_of(stored: &[u8]) -> Option<Vec<u8>> {
     let line = trimmed(stored);
-    let parsed = StoredLine::parse(line).ok()?;
+    Some(value_of_parsed(&StoredLine::parse(line).ok()?, line))
+}
+
+/// The value of a stored line without its line feed, which was parsed before.
+pub(super) fn value_of_parsed(parsed: &StoredLine<'_>, line: &[u8]) -> Vec<u8> {
     let (life, at, attributes) = parts(line);
-    let time = match &parsed {
-        StoredLine::Tombstone(_) => "-".to_owned(),
+    let mut value = Vec::with_capacity(line.len() + TIME_BYTES);
+    push_digits(&mut value, u64::from(parsed.era().0), 10);
+    match parsed {
+        StoredLine::Tombstone(_) => value.extend_from_slice(b" - "),
         StoredLine::Sighting(.., sighting) => {
             let text = sighting.time.text();
             let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-            format!("{whole:0>18}.{}", fraction.trim_end_matches('0'))
+            value.push(b' ');
+            value.resize(value.len() + SECONDS_DIGITS.saturating_sub(whole.len()), b'0');
+            for part in [whole, ".", fraction.trim_end_matches('0'), " "] {
+                value.extend_from_slice(part.as_bytes());
+            }
         }
-    };
-    let mut value = format!("{:010} {time} ", parsed.era().0).into_bytes();
+    }
     value.extend_from_slice(life);
     value.extend_from_slice(at);
     if let Some(attributes) = attributes {
         value.push(b'\n');
         value.extend_from_slice(attributes);
     }
-    Some(value)
+    value
 }
 
 /// The stored line of a value, with its line feed; `None` if no server of ours has written it.

@@ -98,15 +98,25 @@ impl Questions {
 
     /// Lets the thread end.
     pub(super) fn stop(&self) {
-        // Full: the thread finds it among what it has to do, or its caller tries again.
+        // Who waits for one of the others is told that there is no answer.
+        while self.to_do.try_recv().is_ok() {}
+        // If there is no room for it others have come meanwhile, and one of them is left out.
         while self.jobs.try_send(Job::Stop).is_err() && self.to_do.try_recv().is_ok() {}
     }
 
     /// Answers questions until stopped.
     pub(super) fn run(&self, member: &Member, mut engine: Box<dyn Engine>) {
         while let Ok(job) = self.to_do.recv() {
+            // Those that have waited for one that failed need not fail one by one.
+            let is_down = self.fetches.lock().down_until.is_some_and(|until| clock::instant() < until);
             let failed = match job {
                 Job::Stop => return,
+                Job::Fetch(client) if is_down => self.fetched(client, Err(EngineError::Silent)).and(None),
+                Job::Track(_, answer) if is_down => {
+                    // It may have given up waiting.
+                    let _ = answer.try_send(Err(NoTrack::Silent));
+                    None
+                }
                 Job::Fetch(client) => {
                     member.metrics.database_questions.add(1);
                     let read = again_without_scripts(|| engine.read(&client));
@@ -162,8 +172,10 @@ impl Questions {
 fn again_without_scripts<T>(mut ask: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
     ask().or_else(|error| match error {
         EngineError::NoScript | EngineError::Unreachable(_) | EngineError::Refused(_) => ask(),
-        EngineError::Silent | EngineError::Denied(_) | EngineError::Full | EngineError::ReadOnly => {
-            Err(error)
-        }
+        EngineError::Silent
+        | EngineError::Denied(_)
+        | EngineError::Full
+        | EngineError::ReadOnly
+        | EngineError::Changed => Err(error),
     })
 }

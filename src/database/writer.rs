@@ -5,6 +5,10 @@
 //! itself. The writer asks for that when it begins, after every failure and every few seconds. Where less is
 //! remembered than was written, something is lost: by a crash, by a failover to a replica that was behind, by
 //! `FLUSHALL`. Then the writer goes back to there.
+//!
+//! It writes in sweeps, each up to the last change at its beginning, and begins one a second. A client that reports all
+//! the time is written once in each. Within a sweep a batch is
+//! sent while the database works on the one before.
 
 use std::time::{Duration, Instant};
 
@@ -33,8 +37,14 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(1);
 /// How often the writer asks whether the database has still what was written.
 const CHECK_EVERY: Duration = Duration::from_secs(3);
 
-/// How long points may wait while no client changes.
-const IDLE_WAIT: Duration = Duration::from_millis(500);
+/// How often a sweep begins. Clients that report more often than that cost the database no more.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The batches that are written at a stretch, before points and the stop are looked at.
+const STRETCH_BATCHES_MAX: usize = 32;
+
+/// How long points may wait.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
 
 /// Between two attempts after a failure, growing.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
@@ -55,12 +65,24 @@ pub(super) struct Writer<'a> {
     known_seq: u64,
     /// Where it is in the log; `None` until the database has said how far it has come.
     cursor: Option<Cursor>,
+    /// The last change of the sweep that is under way or over, and when the next one may begin.
+    sweep_end: u64,
+    sweep_at: Instant,
     /// Up to here everything is written, whatever happens to this server.
     safe: u64,
     /// What the database was last told to remember.
     remembered: u64,
     remember_at: Instant,
     check_at: Instant,
+}
+
+/// What is sent at once.
+struct Batch {
+    changes: Vec<Change>,
+    /// Up to here everything is written with it, whatever happens to this server.
+    safe: u64,
+    /// Whether the sweep ends with it.
+    is_last: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -72,8 +94,6 @@ impl<'a> Writer<'a> {
         engine: Box<dyn Engine>,
     ) -> Writer<'a> {
         let (now, known_seq) = (clock::instant(), member.read(|node| node.store().last_seq()));
-        let (cursor, safe, remembered) = (None, 0, 0);
-        let (remember_at, check_at) = (now, now);
         Writer {
             url,
             state,
@@ -81,11 +101,13 @@ impl<'a> Writer<'a> {
             member,
             engine,
             known_seq,
-            cursor,
-            safe,
-            remembered,
-            remember_at,
-            check_at,
+            cursor: None,
+            sweep_end: 0,
+            sweep_at: now,
+            safe: 0,
+            remembered: 0,
+            remember_at: now,
+            check_at: now,
         }
     }
 
@@ -96,7 +118,8 @@ impl<'a> Writer<'a> {
             changes.begin_look();
             let is_stopping = changes.is_stopping();
             if is_stopping {
-                self.remember_at = self.remember_at.min(clock::instant());
+                let now = clock::instant();
+                (self.remember_at, self.sweep_at) = (self.remember_at.min(now), self.sweep_at.min(now));
                 let finish_at = *finish_at.get_or_insert_with(|| clock::deadline(FINISH_WAIT_MAX));
                 if clock::instant() >= finish_at {
                     return log::warn!("the database is not told all: it is when the server starts again");
@@ -111,13 +134,16 @@ impl<'a> Writer<'a> {
                     if is_stopping && !has_more {
                         return;
                     }
-                    if !has_more {
+                    let now = clock::instant();
+                    if !has_more && now < self.sweep_at {
+                        changes.pause_until(self.sweep_at.min(now + IDLE_WAIT));
+                    } else if !has_more {
                         changes.wait(IDLE_WAIT);
                     }
                 }
                 Err(error) => {
                     self.failed(&error);
-                    if is_stopping {
+                    if changes.is_stopping() {
                         return log::warn!(
                             "the database is not told all: it is when the server starts again"
                         );
@@ -131,7 +157,7 @@ impl<'a> Writer<'a> {
 
     fn failed(&mut self, error: &EngineError) {
         self.check_at = clock::instant();
-        if *error == EngineError::NoScript {
+        if matches!(error, EngineError::NoScript | EngineError::Changed) {
             return;
         }
         self.state.failed(error);
@@ -159,7 +185,8 @@ impl<'a> Writer<'a> {
     fn remember(&mut self) -> Result<(), EngineError> {
         let me = &self.member.me;
         let [before, now] = [self.remembered, self.safe].map(|seq| position(me.epoch, seq));
-        if !self.engine.advance_positions(me.name.as_str(), &before, &now)? {
+        let before = vec![Some(before); self.engine.parts()];
+        if !self.engine.move_positions(me.name.as_str(), &before, &now)? {
             return self.check();
         }
         self.remembered = self.safe;
@@ -173,16 +200,19 @@ impl<'a> Writer<'a> {
         let there = self.engine.positions(me.name.as_str())?;
         // A part that remembers nothing has nothing.
         let read = |text: &Option<String>| text.as_deref().and_then(|text| read_position(me.epoch, text));
-        let there: Vec<Option<u64>> = there.iter().map(read).collect();
-        if self.cursor.is_some() && there.iter().all(|there| *there == Some(self.remembered)) {
+        let seqs: Vec<Option<u64>> = there.iter().map(read).collect();
+        if self.cursor.is_some() && seqs.iter().all(|seq| *seq == Some(self.remembered)) {
             return Ok(());
         }
-        let mut least = there.into_iter().min().flatten().unwrap_or(0);
+        let mut least = seqs.into_iter().min().flatten().unwrap_or(0);
         if self.cursor.is_none() && least > known_seq {
             // This server has lost what came then.
             least = 0;
         }
-        self.engine.set_positions(me.name.as_str(), &position(me.epoch, least))?;
+        if !self.engine.move_positions(me.name.as_str(), &there, &position(me.epoch, least))? {
+            // Something was lost just now.
+            return Err(EngineError::Changed);
+        }
         if self.cursor.is_some() && least < self.remembered {
             let what = format_args!(
                 "the database {} has lost what was written since change {least}: it is written again",
@@ -213,34 +243,69 @@ impl<'a> Writer<'a> {
         Ok(points.len() == BATCH_MAX)
     }
 
+    /// Writes some batches of a sweep; whether there is more of it.
     fn write_changes(&mut self) -> Result<bool, EngineError> {
-        let Some(cursor) = &mut self.cursor else { return Ok(false) };
-        let durable = self.member.durable_seq();
-        let (mut changes, mut safe, begun) = (Vec::new(), self.safe, cursor.position());
+        let written = self.write_stretch();
+        if written.is_err() {
+            // What was not written is scanned again.
+            self.cursor = self.cursor.as_ref().map(|_| Cursor::new(self.safe, Source::NONE));
+        }
+        written
+    }
+
+    fn write_stretch(&mut self) -> Result<bool, EngineError> {
+        let Some(mut batch) = self.first_batch() else { return Ok(false) };
+        self.engine.begin_write(&batch.changes)?;
+        for number in 1.. {
+            let is_over = batch.is_last || number == STRETCH_BATCHES_MAX;
+            let next = if is_over { None } else { self.next_batch() };
+            // It is there when the database has done with the one before.
+            if let Some(next) = &next {
+                self.engine.begin_write(&next.changes)?;
+            }
+            self.engine.finish_write()?;
+            self.member.metrics.database_writes.add(batch.changes.len() as u64);
+            self.safe = self.safe.max(batch.safe);
+            self.state.reached(self.safe);
+            match next {
+                Some(next) => batch = next,
+                None => break,
+            }
+        }
+        Ok(!batch.is_last)
+    }
+
+    /// The next batch of the sweep, or the first of a new one if that is due.
+    fn first_batch(&mut self) -> Option<Batch> {
+        let position = self.cursor.as_ref()?.position();
+        if position >= self.sweep_end {
+            let now = clock::instant();
+            let last = self.member.read(|node| node.store().last_seq()).min(self.member.durable_seq());
+            if now < self.sweep_at || position >= last {
+                return None;
+            }
+            (self.sweep_end, self.sweep_at) = (last, now + SWEEP_EVERY);
+        }
+        self.next_batch()
+    }
+
+    /// What comes next, which is passed over from here on.
+    fn next_batch(&mut self) -> Option<Batch> {
+        let cursor = self.cursor.as_mut()?;
+        let (durable, begun) = (self.member.durable_seq(), cursor.position());
         let expire_after_s = self.member.me.expire_after.map(|after| after.as_secs());
+        let (mut changes, mut safe) = (Vec::with_capacity(BATCH_MAX), begun);
         for _ in 0..BATCH_MAX / SCAN_RECORDS_MAX {
-            let (scanned, is_all) =
+            let scanned =
                 self.member.read(|node| scan(cursor, node.store(), durable, expire_after_s, &mut changes));
             safe = cursor.safe(scanned);
             cursor.advance(scanned);
-            if is_all {
+            if cursor.position() >= self.sweep_end {
                 break;
             }
         }
-        let has_more = self.member.read(|node| cursor.is_behind(node.store(), durable));
-        if !changes.is_empty()
-            && let Err(error) = self.engine.write(&changes)
-        {
-            // What was not written is scanned again.
-            *cursor = Cursor::new(self.safe, Source::NONE);
-            return Err(error);
-        }
-        self.member.metrics.database_writes.add(changes.len() as u64);
-        if cursor.position() > begun {
-            self.safe = safe;
-            self.state.reached(safe);
-        }
-        Ok(has_more)
+        let is_last = cursor.position() >= self.sweep_end || cursor.position() == begun;
+        Some(Batch { changes, safe, is_last })
     }
 }
 
@@ -251,11 +316,8 @@ fn scan(
     durable: u64,
     expire_after_s: Option<u64>,
     changes: &mut Vec<Change>,
-) -> (Scanned, bool) {
-    let scanned = cursor.scan(store, durable, SCAN_RECORDS_MAX, |_, line| {
-        changes.extend(change(line, expire_after_s));
-    });
-    (scanned, scanned.position() >= store.last_seq().min(durable))
+) -> Scanned {
+    cursor.scan(store, durable, SCAN_RECORDS_MAX, |_, line| changes.extend(change(line, expire_after_s)))
 }
 
 /// A stored line as a change.
@@ -264,7 +326,7 @@ fn change(line: &[u8], expire_after_s: Option<u64>) -> Option<Change> {
     let (start, end) = stored.client_range();
     Some(Change {
         client: std::str::from_utf8(&line[start..end]).ok()?.to_owned(),
-        value: order::value_of(line)?,
+        value: order::value_of_parsed(&stored, trimmed(line)),
         era: stored.era().0,
         is_tombstone: matches!(stored, StoredLine::Tombstone(_)),
         expires_s: expire_after_s
@@ -281,4 +343,118 @@ fn position(epoch: Epoch, seq: u64) -> String {
 fn read_position(epoch: Epoch, text: &str) -> Option<u64> {
     let (of, seq) = text.split_once(' ')?;
     seq.parse().ok().filter(|_| of == format!("{:016x}", epoch.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::database::engine::Point;
+    use crate::tests::harness::alone;
+
+    /// A database that can lose all between two questions.
+    #[derive(Default)]
+    struct Memory {
+        values: BTreeMap<String, Vec<u8>>,
+        position: Option<String>,
+        loses_all_after_question: bool,
+    }
+
+    impl Engine for Arc<Mutex<Memory>> {
+        fn begin_write(&mut self, changes: &[Change]) -> Result<(), EngineError> {
+            let values = changes.iter().map(|change| (change.client.clone(), change.value.clone()));
+            self.lock().values.extend(values);
+            Ok(())
+        }
+
+        fn finish_write(&mut self) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        fn read(&mut self, client: &str) -> Result<Option<Vec<u8>>, EngineError> {
+            Ok(self.lock().values.get(client).cloned())
+        }
+
+        fn scan(&mut self, each: &mut dyn FnMut(Vec<Vec<u8>>)) -> Result<(), EngineError> {
+            each(self.lock().values.values().cloned().collect());
+            Ok(())
+        }
+
+        fn append(&mut self, _: &[Point], _: u64) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        fn track(&mut self, _: &str) -> Result<Vec<Vec<u8>>, EngineError> {
+            Ok(Vec::new())
+        }
+
+        fn parts(&self) -> usize {
+            1
+        }
+
+        fn positions(&mut self, _: &str) -> Result<Vec<Option<String>>, EngineError> {
+            let mut memory = self.lock();
+            let position = memory.position.clone();
+            if memory.loses_all_after_question {
+                *memory = Memory::default();
+            }
+            Ok(vec![position])
+        }
+
+        fn move_positions(
+            &mut self,
+            _: &str,
+            before: &[Option<String>],
+            position: &str,
+        ) -> Result<bool, EngineError> {
+            let mut memory = self.lock();
+            let is_there = memory.position == before[0];
+            if is_there {
+                memory.position = Some(position.to_owned());
+            }
+            Ok(is_there)
+        }
+    }
+
+    /// A writer that begins, and writes all.
+    fn write_all(member: &Member, memory: &Arc<Mutex<Memory>>) {
+        let (url, state) = (DatabaseUrl::parse("redis://localhost").unwrap(), State::default());
+        let mut writer = Writer::new(&url, &state, None, member, Box::new(Arc::clone(memory)));
+        for _ in 0..9 {
+            (writer.remember_at, writer.sweep_at) = (clock::instant(), clock::instant());
+            match writer.round() {
+                Ok(true) | Err(EngineError::Changed) => writer.check_at = clock::instant(),
+                Ok(false) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("it does not come to its end");
+    }
+
+    #[test]
+    fn what_is_lost_between_the_question_and_the_first_position_is_written_again() {
+        let server = alone();
+        let mut talk = server.client();
+        for client in 0..10 {
+            talk.send(format!("IAMAT c{client} +1+1 5\n"));
+            talk.line();
+        }
+        let memory = Arc::new(Mutex::new(Memory::default()));
+        write_all(&server.member, &memory);
+        let values = memory.lock().values.clone();
+        let position = memory.lock().position.clone();
+        assert_eq!(values.len(), 10);
+        assert!(position.as_ref().unwrap().ends_with(" 10"), "{position:?}");
+        memory.lock().values.remove("c3");
+        write_all(&server.member, &memory);
+        assert_eq!(memory.lock().values.len(), 9, "a writer goes on where another one has ended");
+        memory.lock().loses_all_after_question = true;
+        write_all(&server.member, &memory);
+        assert_eq!(memory.lock().values, values);
+        assert_eq!(memory.lock().position, position);
+    }
 }

@@ -1,269 +1,341 @@
-//! Connections: how the crate is told where the database is, and never to wait for long.
+//! All servers of a database: which of them has a key, and how commands get there and their answers back.
+//!
+//! A cluster is some primaries, each with a connection of its own. All have their part of a batch before any is waited
+//! for, and the first that does not answer ends the wait, so that a frozen primary costs no more than a frozen server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use redis::cluster::{ClusterClient, ClusterClientBuilder, ClusterConnection, cluster_pipe};
-use redis::{
-    Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo, RedisError,
-    RedisResult, ServerErrorKind, TlsCertificates, Value, cmd,
-};
+use redis::{Cmd, ServerError, Value, cmd};
 
-use crate::config::{DatabaseKind, DatabaseOptions};
+use super::slots::{LAST_SLOT, slot_of};
+use super::target::{Scripts, Server, Target};
+use crate::config::DatabaseKind;
 use crate::database::engine::EngineError;
+use crate::os::clock;
 
-/// How long a connection may take to be made, and each answer to come.
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
-
-/// How long each answer of a cluster may take: the crate waits for all answers of a batch in turn, even if none comes,
-/// so that a frozen primary costs this some forty times.
-const CLUSTER_ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
-
-/// How often the crate follows a cluster that says that a key is elsewhere, and how long it waits before that.
-const REDIRECTS_MAX: u32 = 2;
-const REDIRECT_WAIT_MS: u64 = 20;
+/// How long a call may take. An answer, or a connection, that is waited for at its end has a second more. A connection
+/// that was made begins that again: a call that makes some to servers far away may take longer, one to a frozen server
+/// may not.
+const CALL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The code of the error that a key is of another kind than what is asked for.
 const WRONG_TYPE: &str = "WRONGTYPE";
 
-const PUT: &str = include_str!("put.lua");
-const APPEND: &str = include_str!("append.lua");
-const ADVANCE: &str = include_str!("advance.lua");
-
-/// Where a database is, and how to log in there.
-pub(super) struct Target(DatabaseOptions);
-
-/// A connection on which nothing has failed.
-pub(super) enum Connection {
-    Single(Box<Single>),
-    Cluster(Box<Cluster>),
+/// A connection to all servers of a database.
+pub(super) struct Connection {
+    target: Target,
+    /// When the call ends that is under way.
+    until: Instant,
+    /// The hashes of the scripts; empty until one server is connected.
+    scripts: Option<Scripts>,
+    /// The servers that have keys; none until they are known.
+    servers: Vec<Place>,
+    /// The first and the last slot of each range, and which server has it.
+    ranges: Vec<(usize, usize, usize)>,
+    /// A server has said that slots are elsewhere.
+    is_outdated: bool,
+    /// The node that is asked first, another one after each failure.
+    first_node: usize,
 }
 
-pub(super) struct Single {
-    redis: redis::Connection,
-    scripts: Scripts,
+/// Where a server is, and the connection to it once something was sent there.
+struct Place {
+    host: String,
+    port: u16,
+    server: Option<Server>,
 }
 
-pub(super) struct Cluster {
-    redis: ClusterConnection,
-    scripts: Scripts,
-}
+/// Commands that were sent, each with the server that it went to.
+pub(super) struct Sent(Vec<(usize, Cmd)>);
 
-/// The hashes by which the scripts are called.
-pub(super) struct Scripts {
-    pub(super) put: String,
-    pub(super) append: String,
-    pub(super) advance: String,
-}
+/// A command, and the key that decides which server it goes to.
+pub(super) type Keyed = (Vec<u8>, Cmd);
 
-impl Target {
-    /// The database that the options name.
-    ///
-    /// # Errors
-    /// If its certificates are not right, which is said at the start, and not when something is written.
-    pub(super) fn new(options: DatabaseOptions) -> Result<Target, EngineError> {
-        let target = Target(options);
-        if target.0.url.is_encrypted
-            && let Some((host, port)) = target.0.url.nodes.first()
-        {
-            target.client(target.info(host, *port))?;
+impl Connection {
+    pub(super) fn new(target: Target) -> Connection {
+        Connection {
+            target,
+            until: clock::instant(),
+            scripts: None,
+            servers: Vec::new(),
+            ranges: Vec::new(),
+            is_outdated: false,
+            first_node: 0,
         }
-        Ok(target)
     }
 
-    /// Connects, and loads the scripts on every primary.
-    pub(super) fn connect(&self) -> Result<Connection, EngineError> {
-        match &self.0.url.kind {
+    /// Makes a call. If it fails the connections are given up, because answers may still be under way on them.
+    pub(super) fn call<T>(
+        &mut self,
+        call: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.until = clock::deadline(CALL_WAIT_MAX);
+        let answer = match self.servers.is_empty() {
+            true => self.find_servers().and_then(|()| {
+                self.until = clock::deadline(CALL_WAIT_MAX);
+                call(self)
+            }),
+            false => call(self),
+        };
+        if answer.is_err() {
+            self.first_node += 1;
+        }
+        if answer.is_err() || self.is_outdated {
+            self.servers.clear();
+            self.is_outdated = false;
+        }
+        answer
+    }
+
+    /// The hashes of the scripts, during a call.
+    pub(super) fn scripts(&self) -> Result<Scripts, EngineError> {
+        self.scripts.clone().ok_or(EngineError::NoScript)
+    }
+
+    /// How many servers have keys, during a call.
+    pub(super) fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Whether slots have moved since the servers were looked for.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated
+    }
+
+    /// Sends a command to one of the servers.
+    pub(super) fn ask(&mut self, server: usize, command: &Cmd) -> Result<Value, EngineError> {
+        let until = self.until;
+        Ok(self.server(server)?.ask(command, until)?.extract_error()?)
+    }
+
+    /// Sends commands at once, and returns their answers.
+    pub(super) fn all(&mut self, commands: Vec<Keyed>) -> Result<Vec<Value>, EngineError> {
+        let sent = self.send(commands)?;
+        self.receive(sent)
+    }
+
+    /// Sends commands at once, each to the server that has its key.
+    pub(super) fn send(&mut self, commands: Vec<Keyed>) -> Result<Sent, EngineError> {
+        let mut packed = vec![Vec::new(); self.servers.len()];
+        let mut sent = Vec::with_capacity(commands.len());
+        for (key, command) in commands {
+            let owner = self.owner(&key)?;
+            command.write_packed_command(&mut packed[owner]);
+            sent.push((owner, command));
+        }
+        for (owner, packed) in packed.iter().enumerate().filter(|(_, packed)| !packed.is_empty()) {
+            self.server(owner)?.send(packed)?;
+        }
+        Ok(Sent(sent))
+    }
+
+    /// The answers to what was sent, in its order. If one is an error, that is it; but what is of another kind than
+    /// ours is as good as not there.
+    pub(super) fn receive(&mut self, Sent(sent): Sent) -> Result<Vec<Value>, EngineError> {
+        let mut answers = Vec::with_capacity(sent.len());
+        for (owner, _) in &sent {
+            let until = self.until;
+            answers.push(self.server(*owner)?.receive(until)?);
+        }
+        for (answer, (owner, command)) in answers.iter_mut().zip(sent) {
+            if let Some(moved) = Moved::of(answer) {
+                *answer = self.follow(&moved, owner, &command)?;
+            }
+            if matches!(&*answer, Value::ServerError(error) if error.code() == WRONG_TYPE) {
+                *answer = Value::Nil;
+            }
+        }
+        answers.into_iter().map(|answer| Ok(answer.extract_error()?)).collect()
+    }
+
+    /// Sends a command to where the key is said to be.
+    fn follow(&mut self, moved: &Moved, from: usize, command: &Cmd) -> Result<Value, EngineError> {
+        self.is_outdated |= moved.for_good;
+        // A server that does not know its own name leaves that out.
+        let host = if moved.host.is_empty() { self.servers[from].host.clone() } else { moved.host.clone() };
+        let at = self.servers.iter().position(|place| (&place.host, place.port) == (&host, moved.port));
+        let at = at.unwrap_or_else(|| {
+            let place = Place { host, port: moved.port, server: None };
+            self.servers.push(place);
+            self.servers.len() - 1
+        });
+        if !moved.for_good {
+            self.ask(at, &cmd("ASKING"))?;
+        }
+        let until = self.until;
+        self.server(at)?.ask(command, until)
+    }
+
+    /// The server that has a key.
+    fn owner(&self, key: &[u8]) -> Result<usize, EngineError> {
+        if let [(0, LAST_SLOT, server)] = self.ranges[..] {
+            return Ok(server);
+        }
+        let slot = slot_of(key);
+        let range = self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
+        range.map(|(.., server)| *server).ok_or_else(|| {
+            EngineError::Refused(format!("no server of the cluster has slot {slot}: see CLUSTER INFO"))
+        })
+    }
+
+    /// The connection to a server, which is made if there is none.
+    fn server(&mut self, number: usize) -> Result<&mut Server, EngineError> {
+        let Place { host, port, server } = &mut self.servers[number];
+        match server {
+            Some(server) => Ok(server),
+            None => {
+                let (connected, _) = self.target.connect(host, *port, self.until)?;
+                self.until = clock::deadline(CALL_WAIT_MAX);
+                Ok(server.insert(connected))
+            }
+        }
+    }
+
+    /// Finds out which servers there are.
+    fn find_servers(&mut self) -> Result<(), EngineError> {
+        let nodes = self.target.url().nodes.clone();
+        match self.target.url().kind.clone() {
             DatabaseKind::Single | DatabaseKind::Socket(_) => {
-                let (host, port) = self.0.url.nodes.first().map_or(("", 0), |(host, port)| (host, *port));
-                self.single(host, port)
+                let (host, port) = nodes.into_iter().next().unwrap_or_default();
+                self.connect_to(host, port)
             }
             DatabaseKind::Sentinel(name) => {
-                let (host, port) = self.ask_sentinels(name)?;
-                self.single(&host, port)
+                let (host, port) = self.first_of(&nodes, |this, host, port| {
+                    let mut question = cmd("SENTINEL");
+                    question.arg("GET-MASTER-ADDR-BY-NAME").arg(&name);
+                    let mut sentinel = this.target.connect_to_sentinel(host, port, this.until)?;
+                    primary_of(&sentinel.ask(&question, this.until)?.extract_error()?).ok_or_else(|| {
+                        EngineError::Refused(format!("the sentinels know no primary of the name {name}"))
+                    })
+                })?;
+                self.connect_to(host, port)
             }
-            DatabaseKind::Cluster => {
-                let mut redis = self.cluster()?.get_connection()?;
-                let scripts = Scripts::load(|command| command.query(&mut redis))?;
-                Ok(Connection::Cluster(Box::new(Cluster { redis, scripts })))
-            }
+            DatabaseKind::Cluster => self.first_of(&nodes, Connection::ask_cluster),
         }
     }
 
-    pub(super) fn single(&self, host: &str, port: u16) -> Result<Connection, EngineError> {
-        let mut redis = self.client(self.info(host, port))?.get_connection_with_timeout(CONNECT_WAIT_MAX)?;
-        redis.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
-        redis.set_write_timeout(Some(ANSWER_WAIT_MAX))?;
-        let scripts = Scripts::load(|command| command.query(&mut redis))?;
-        Ok(Connection::Single(Box::new(Single { redis, scripts })))
+    /// Connects to the one server that has everything.
+    fn connect_to(&mut self, host: String, port: u16) -> Result<(), EngineError> {
+        let (server, scripts) = self.target.connect(&host, port, self.until)?;
+        self.scripts = Some(scripts);
+        self.servers = vec![Place { host, port, server: Some(server) }];
+        self.ranges = vec![(0, LAST_SLOT, 0)];
+        Ok(())
     }
 
-    /// Which server is the primary of this name now.
-    fn ask_sentinels(&self, name: &str) -> Result<(String, u16), EngineError> {
-        let mut why = EngineError::Unreachable("no sentinel is named".to_owned());
-        for (host, port) in &self.0.url.nodes {
-            // Sentinels have a login of their own, and mostly none.
-            let info = self.info(host, *port).set_redis_settings(RedisConnectionInfo::default());
-            let ask = || -> Result<Option<(String, u16)>, EngineError> {
-                let mut redis = self.client(info)?.get_connection_with_timeout(CONNECT_WAIT_MAX)?;
-                redis.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
-                let mut question = cmd("SENTINEL");
-                question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-                Ok(question.query(&mut redis)?)
-            };
-            match ask() {
-                Ok(Some(primary)) => return Ok(primary),
-                Ok(None) => {
-                    why = EngineError::Refused(format!("the sentinels know no primary of the name {name}"))
-                }
+    /// Asks a node which servers a cluster has.
+    fn ask_cluster(&mut self, host: &str, port: u16) -> Result<(), EngineError> {
+        let (mut node, scripts) = self.target.connect(host, port, self.until)?;
+        let mut question = cmd("CLUSTER");
+        question.arg("SLOTS");
+        let Value::Array(answer) = node.ask(&question, self.until)?.extract_error()? else {
+            return Err(EngineError::Refused("it is no cluster".to_owned()));
+        };
+        let (mut places, mut ranges) = (Vec::<(String, u16)>::new(), Vec::new());
+        for range in &answer {
+            let Value::Array(range) = range else { continue };
+            let [Value::Int(first), Value::Int(last), primary, ..] = &range[..] else { continue };
+            let Some((found, found_port)) = primary_of(primary) else { continue };
+            let place = (if found.is_empty() { host.to_owned() } else { found }, found_port);
+            let at = places.iter().position(|known| *known == place).unwrap_or_else(|| {
+                places.push(place);
+                places.len() - 1
+            });
+            ranges.push((*first as usize, *last as usize, at));
+        }
+        if ranges.is_empty() {
+            return Err(EngineError::Refused(
+                "no server of the cluster has slots: see CLUSTER INFO".to_owned(),
+            ));
+        }
+        let place = |(host, port)| Place { host, port, server: None };
+        self.scripts = Some(scripts);
+        self.servers = places.into_iter().map(place).collect();
+        self.ranges = ranges;
+        Ok(())
+    }
+
+    /// What the first node answers that does.
+    fn first_of<T>(
+        &mut self,
+        nodes: &[(String, u16)],
+        mut ask: impl FnMut(&mut Connection, &str, u16) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let mut why = EngineError::Unreachable("no node is named".to_owned());
+        for number in 0..nodes.len() {
+            let (host, port) = &nodes[(self.first_node + number) % nodes.len()];
+            match ask(self, host, *port) {
+                Ok(answer) => return Ok(answer),
                 Err(error) => why = error,
             }
         }
         Err(why)
     }
+}
 
-    fn client(&self, info: ConnectionInfo) -> RedisResult<redis::Client> {
-        if self.0.url.is_encrypted {
-            redis::Client::build_with_tls(info, self.certificates())
-        } else {
-            redis::Client::open(info)
-        }
-    }
+/// Where a key is that is not where it was looked for.
+struct Moved {
+    /// Its slot has moved, and not only some of its keys.
+    for_good: bool,
+    host: String,
+    port: u16,
+}
 
-    fn cluster(&self) -> RedisResult<ClusterClient> {
-        let nodes: Vec<ConnectionInfo> =
-            self.0.url.nodes.iter().map(|(host, port)| self.info(host, *port)).collect();
-        let mut builder = ClusterClientBuilder::new(nodes)
-            .retries(REDIRECTS_MAX)
-            .min_retry_wait(REDIRECT_WAIT_MS)
-            .max_retry_wait(REDIRECT_WAIT_MS)
-            .connection_timeout(CONNECT_WAIT_MAX)
-            .response_timeout(CLUSTER_ANSWER_WAIT_MAX);
-        if self.0.url.is_encrypted {
-            builder = builder.certs(self.certificates());
-        }
-        builder.build()
-    }
-
-    /// How a server is reached and logged in to.
-    fn info(&self, host: &str, port: u16) -> ConnectionInfo {
-        let host = host.to_owned();
-        let address = if let DatabaseKind::Socket(path) = &self.0.url.kind {
-            ConnectionAddr::Unix(path.clone())
-        } else if self.0.url.is_encrypted {
-            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(host, port)
+impl Moved {
+    fn of(answer: &Value) -> Option<Moved> {
+        let Value::ServerError(error) = answer else { return None };
+        let for_good = match error.code() {
+            "MOVED" => true,
+            "ASK" => false,
+            _ => return None,
         };
-        let mut login = RedisConnectionInfo::default().set_db(self.0.url.number.into());
-        if let Some(user) = &self.0.url.user {
-            login = login.set_username(user);
-        }
-        if let Some(password) = &self.0.password {
-            login = login.set_password(password.reveal());
-        }
-        let info = address.into_connection_info().expect("an address is one");
-        info.set_redis_settings(login)
+        Moved::to(for_good, ServerError::details(error)?)
     }
 
-    fn certificates(&self) -> TlsCertificates {
-        TlsCertificates { client_tls: None, root_cert: self.0.ca.clone() }
+    /// `SLOT HOST:PORT`
+    fn to(for_good: bool, details: &str) -> Option<Moved> {
+        let (host, port) = details.split(' ').nth(1)?.rsplit_once(':')?;
+        Some(Moved { for_good, host: host.to_owned(), port: port.parse().ok()? })
     }
 }
 
-impl Connection {
-    pub(super) fn scripts(&self) -> &Scripts {
-        match self {
-            Connection::Single(single) => &single.scripts,
-            Connection::Cluster(cluster) => &cluster.scripts,
-        }
-    }
-
-    /// Sends commands at once, and returns their answers. If one is an error, that is it; but what is of another kind
-    /// than ours is as good as not there.
-    pub(super) fn all(&mut self, commands: impl Iterator<Item = Cmd>) -> RedisResult<Vec<Value>> {
-        let answers: Vec<Value> = match self {
-            // Not as a pipeline of the crate, which waits for every answer in turn even if none comes.
-            Connection::Single(single) => {
-                let (mut packed, mut count) = (Vec::new(), 0);
-                for command in commands {
-                    packed.extend_from_slice(&command.get_packed_command());
-                    count += 1;
-                }
-                single.redis.send_packed_command(&packed)?;
-                (0..count).map(|_| single.redis.recv_response()).collect::<RedisResult<_>>()?
-            }
-            Connection::Cluster(cluster) => {
-                let mut pipe = cluster_pipe();
-                for command in commands {
-                    pipe.add_command(command);
-                }
-                pipe.query(&mut cluster.redis)?
-            }
-        };
-        let is_of_another_kind =
-            |answer: &Value| matches!(answer, Value::ServerError(error) if error.code() == WRONG_TYPE);
-        let of_ours =
-            |answer| if is_of_another_kind(&answer) { Ok(Value::Nil) } else { answer.extract_error() };
-        answers.into_iter().map(of_ours).collect()
-    }
-
-    /// Where the primaries of a cluster are.
-    pub(super) fn primaries(&mut self) -> RedisResult<Vec<(String, u16)>> {
-        let Connection::Cluster(cluster) = self else { return Ok(Vec::new()) };
-        let mut slots = cmd("CLUSTER");
-        slots.arg("SLOTS");
-        let Value::Array(ranges) = slots.query(&mut cluster.redis)? else { return Ok(Vec::new()) };
-        let mut primaries = Vec::new();
-        for range in ranges {
-            let Value::Array(range) = range else { continue };
-            let Some(Value::Array(primary)) = range.into_iter().nth(2) else { continue };
-            if let [Value::BulkString(host), Value::Int(port), ..] = &primary[..] {
-                primaries.push((
-                    String::from_utf8_lossy(host).into_owned(),
-                    u16::try_from(*port).unwrap_or_default(),
-                ));
-            }
-        }
-        primaries.sort_unstable();
-        primaries.dedup();
-        Ok(primaries)
-    }
+/// The host and port that a cluster or a sentinel names; a host that is not known is empty.
+fn primary_of(value: &Value) -> Option<(String, u16)> {
+    let Value::Array(words) = value else { return None };
+    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    // A cluster has a number there, and sentinels a text.
+    Some(match &words[..] {
+        [Value::BulkString(host), Value::Int(port), ..] => (text(host), u16::try_from(*port).ok()?),
+        [Value::Nil, Value::Int(port), ..] => (String::new(), u16::try_from(*port).ok()?),
+        [Value::BulkString(host), Value::BulkString(port)] => (text(host), text(port).parse().ok()?),
+        _ => return None,
+    })
 }
 
-impl Scripts {
-    fn load(mut ask: impl FnMut(&Cmd) -> RedisResult<String>) -> RedisResult<Scripts> {
-        let mut load = |script: &str| {
-            let mut command = cmd("SCRIPT");
-            command.arg("LOAD").arg(script);
-            ask(&command)
-        };
-        Ok(Scripts { put: load(PUT)?, append: load(APPEND)?, advance: load(ADVANCE)? })
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl From<RedisError> for EngineError {
-    fn from(error: RedisError) -> EngineError {
-        if error.is_timeout() {
-            return EngineError::Silent;
+    #[test]
+    fn redirections_name_a_server() {
+        let moved = Moved::to(true, "3999 127.0.0.1:6381").unwrap();
+        assert_eq!((moved.host.as_str(), moved.port), ("127.0.0.1", 6381));
+        let moved = Moved::to(false, "3999 ::1:6381").unwrap();
+        assert_eq!((moved.host.as_str(), moved.port), ("::1", 6381));
+        assert_eq!(Moved::to(false, "3999 :6381").unwrap().host, "");
+        for bad in ["", "3999", "3999 x", "3999 x:y"] {
+            assert!(Moved::to(true, bad).is_none(), "{bad}");
         }
-        let words = error.to_string();
-        let kind = error.kind();
-        // Errors of commands that were sent at once come together, in words.
-        let has =
-            |one: ErrorKind, codes: [&str; 2]| kind == one || codes.iter().any(|code| words.contains(code));
-        if has(ErrorKind::Server(ServerErrorKind::NoScript), ["NOSCRIPT", "NoScript"]) {
-            EngineError::NoScript
-        } else if has(ErrorKind::Server(ServerErrorKind::ReadOnly), ["READONLY", "ReadOnly"]) {
-            EngineError::ReadOnly
-        } else if words.contains("OOM") {
-            EngineError::Full
-        } else if has(ErrorKind::AuthenticationFailed, ["NOAUTH", "WRONGPASS"]) {
-            EngineError::Denied(words)
-        } else if matches!(kind, ErrorKind::Io | ErrorKind::ClusterConnectionNotFound) {
-            EngineError::Unreachable(words)
-        } else {
-            EngineError::Refused(words)
-        }
+    }
+
+    #[test]
+    fn servers_are_named_by_clusters_and_by_sentinels() {
+        let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let named = |words: Vec<Value>| primary_of(&Value::Array(words));
+        assert_eq!(named(vec![text("h"), Value::Int(1), text("id")]), Some(("h".to_owned(), 1)));
+        assert_eq!(named(vec![text("h"), text("1")]), Some(("h".to_owned(), 1)));
+        assert_eq!(named(vec![Value::Nil, Value::Int(1)]), Some((String::new(), 1)));
+        assert_eq!(named(vec![text("h")]), None);
+        assert_eq!(primary_of(&Value::Nil), None);
     }
 }

@@ -1,15 +1,23 @@
 //! Redis and Valkey, single, behind sentinels, or as a cluster: `FORMAT.md` says what is written there.
 //!
-//! The crate retries little and waits never for long: what has failed is asked again by our own threads, at their
-//! leisure. A connection on which anything has failed is not used again, because answers may still be under way on it;
-//! a new one loads our scripts on every primary, so that a failover needs no rule of its own.
+//! What has failed is asked again by our own threads, at their leisure. A connection on which anything has failed is
+//! not used again; a new one loads our scripts, so that a failover needs no rule of its own. The crate has a client for
+//! clusters, which is not used: it waits for all answers of a batch in turn, even if none comes.
+//!
+//! - `slots` says in which slot of a cluster a key is.
+//! - `target` connects to one server, and `connection` to all.
 
 mod connection;
 mod slots;
+mod target;
 
-use redis::{Cmd, RedisResult, Value, cmd};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
-use self::connection::{Connection, Target};
+use redis::{Cmd, Value, cmd};
+
+use self::connection::{Connection, Keyed, Sent};
+use self::target::Target;
 use super::engine::{Change, Engine, EngineError, Point};
 use crate::config::{DatabaseKind, DatabaseOptions, HistoryOptions};
 
@@ -26,30 +34,20 @@ const CLUSTER_PARTS: usize = 64;
 
 /// A database of this kind.
 pub(super) struct Redis {
-    target: Target,
-    connection: Option<Connection>,
+    connection: Connection,
     history: Option<HistoryOptions>,
     /// The parts that remember how far a server has come.
     parts: usize,
+    /// What is being written, in the order in which it was begun.
+    under_way: VecDeque<Sent>,
 }
 
 impl Redis {
     /// A database of these options. Nothing is connected yet.
     pub(super) fn open(options: &DatabaseOptions) -> Result<Redis, EngineError> {
         let parts = if options.url.kind == DatabaseKind::Cluster { CLUSTER_PARTS } else { 1 };
-        let target = Target::new(options.clone())?;
-        Ok(Redis { target, connection: None, history: options.history, parts })
-    }
-
-    /// Asks on the connection, which is made if there is none, and given up if anything fails.
-    fn ask<T>(&mut self, ask: impl FnOnce(&mut Connection) -> RedisResult<T>) -> Result<T, EngineError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.target.connect()?,
-        };
-        let answer = ask(&mut connection)?;
-        self.connection = Some(connection);
-        Ok(answer)
+        let connection = Connection::new(Target::new(options.clone())?);
+        Ok(Redis { connection, history: options.history, parts, under_way: VecDeque::new() })
     }
 
     /// The keys of what the parts of the database remember of a server.
@@ -59,37 +57,59 @@ impl Redis {
 }
 
 impl Engine for Redis {
-    fn write(&mut self, changes: &[Change]) -> Result<(), EngineError> {
-        self.ask(|connection| {
-            let sha = connection.scripts().put.clone();
+    fn begin_write(&mut self, changes: &[Change]) -> Result<(), EngineError> {
+        let sent = self.connection.call(|connection| {
+            let sha = connection.scripts()?.put;
             let put = |change: &Change| {
+                let key = known_key(&change.client);
                 let mut command = cmd("EVALSHA");
-                command.arg(&sha).arg(2).arg(known_key(&change.client)).arg(history_key(&change.client));
+                command.arg(&sha).arg(2).arg(&key).arg(history_key(&change.client));
                 command
                     .arg(&change.value)
                     .arg(change.era)
                     .arg(u8::from(change.is_tombstone))
                     .arg(change.expires_s);
-                command
+                (key.into_bytes(), command)
             };
-            connection.all(changes.iter().map(put)).map(drop)
-        })
+            connection.send(changes.iter().map(put).collect())
+        });
+        match sent {
+            Ok(sent) => self.under_way.push_back(sent),
+            Err(error) => {
+                self.under_way.clear();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_write(&mut self) -> Result<(), EngineError> {
+        let Some(sent) = self.under_way.pop_front() else { return Ok(()) };
+        let received = self.connection.call(|connection| connection.receive(sent));
+        if received.is_err() {
+            self.under_way.clear();
+        }
+        received.map(drop)
     }
 
     fn read(&mut self, client: &str) -> Result<Option<Vec<u8>>, EngineError> {
         let values =
-            self.ask(|connection| connection.all([get(known_key(client).as_bytes())].into_iter()))?;
+            self.connection.call(|connection| connection.all(vec![get(known_key(client).into_bytes())]))?;
         Ok(values.into_iter().next().and_then(text))
     }
 
     fn scan(&mut self, each: &mut dyn FnMut(Vec<Vec<u8>>)) -> Result<(), EngineError> {
-        let primaries = self.ask(Connection::primaries)?;
-        if primaries.is_empty() {
-            return self.ask(|connection| scan(connection, each));
-        }
-        for (host, port) in primaries {
-            let mut primary = self.target.single(&host, port)?;
-            scan(&mut primary, each)?;
+        let servers = self.connection.call(|connection| Ok(connection.servers()))?;
+        for server in 0..servers {
+            let mut cursor = "0".to_owned();
+            loop {
+                let (values, next) = self.connection.call(|connection| page(connection, server, &cursor))?;
+                each(values);
+                cursor = next;
+                if cursor == "0" {
+                    break;
+                }
+            }
         }
         Ok(())
     }
@@ -97,20 +117,21 @@ impl Engine for Redis {
     fn append(&mut self, points: &[Point], keep_s: u64) -> Result<(), EngineError> {
         let Some(history) = self.history else { return Ok(()) };
         let age_s = history.age_max.as_secs();
-        self.ask(|connection| {
-            let sha = connection.scripts().append.clone();
+        self.connection.call(|connection| {
+            let sha = connection.scripts()?.append;
             let append = |point: &Point| {
+                let key = known_key(&point.client);
                 let mut command = cmd("EVALSHA");
-                command.arg(&sha).arg(2).arg(known_key(&point.client)).arg(history_key(&point.client));
+                command.arg(&sha).arg(2).arg(&key).arg(history_key(&point.client));
                 command
                     .arg(&point.line)
                     .arg(point.received_s)
                     .arg(history.points_max)
                     .arg(age_s)
                     .arg(keep_s.min(age_s));
-                command
+                (key.into_bytes(), command)
             };
-            connection.all(points.iter().map(append)).map(drop)
+            connection.all(points.iter().map(append).collect()).map(drop)
         })
     }
 
@@ -120,7 +141,8 @@ impl Engine for Redis {
         loop {
             let mut range = cmd("XREVRANGE");
             range.arg(&key).arg(&before).arg("-").arg("COUNT").arg(TRACK_COUNT);
-            let entries = self.ask(|connection| connection.all([range].into_iter()))?;
+            let range = vec![(key.clone().into_bytes(), range)];
+            let entries = self.connection.call(|connection| connection.all(range))?;
             let Some(Value::Array(entries)) = entries.into_iter().next() else { break };
             let count = entries.len();
             for entry in entries {
@@ -140,64 +162,63 @@ impl Engine for Redis {
         Ok(lines)
     }
 
+    fn parts(&self) -> usize {
+        self.parts
+    }
+
     fn positions(&mut self, server: &str) -> Result<Vec<Option<String>>, EngineError> {
-        let keys = self.position_keys(server);
-        let values = self.ask(|connection| connection.all(keys.iter().map(|key| get(key.as_bytes()))))?;
+        let gets: Vec<Keyed> =
+            self.position_keys(server).into_iter().map(|key| get(key.into_bytes())).collect();
+        let values = self.connection.call(|connection| connection.all(gets))?;
         Ok(values.into_iter().map(|value| String::from_utf8(text(value)?).ok()).collect())
     }
 
-    fn set_positions(&mut self, server: &str, position: &str) -> Result<(), EngineError> {
+    fn move_positions(
+        &mut self,
+        server: &str,
+        before: &[Option<String>],
+        position: &str,
+    ) -> Result<bool, EngineError> {
         let keys = self.position_keys(server);
-        let set = |key: &String| {
-            let mut command = cmd("SET");
-            command.arg(key).arg(position);
-            command
-        };
-        self.ask(|connection| connection.all(keys.iter().map(set)).map(drop))
-    }
-
-    fn advance_positions(&mut self, server: &str, before: &str, position: &str) -> Result<bool, EngineError> {
-        let keys = self.position_keys(server);
-        let answers = self.ask(|connection| {
-            let sha = connection.scripts().advance.clone();
-            connection.all(keys.iter().map(|key| {
+        let answers = self.connection.call(|connection| {
+            let sha = connection.scripts()?.advance;
+            let advance = |(key, before): (&String, &Option<String>)| {
                 let mut command = cmd("EVALSHA");
-                command.arg(&sha).arg(1).arg(key).arg(before).arg(position);
-                command
-            }))
+                command.arg(&sha).arg(1).arg(key).arg(before.as_deref().unwrap_or_default()).arg(position);
+                (key.clone().into_bytes(), command)
+            };
+            connection.all(keys.iter().zip(before).map(advance).collect())
         })?;
-        Ok(answers.iter().all(|answer| *answer == Value::Int(1)))
+        Ok(answers.len() == keys.len() && answers.iter().all(|answer| *answer == Value::Int(1)))
     }
 }
 
-/// Passes all values of one server to `each`.
-fn scan(connection: &mut Connection, each: &mut dyn FnMut(Vec<Vec<u8>>)) -> RedisResult<()> {
-    let mut cursor = "0".to_owned();
-    loop {
-        let mut scan = cmd("SCAN");
-        scan.arg(&cursor).arg("MATCH").arg("p:*").arg("COUNT").arg(SCAN_COUNT);
-        let page = connection.all([scan].into_iter())?.into_iter().next();
-        let Some(Value::Array(page)) = page else { return Ok(()) };
-        let mut page = page.into_iter();
-        let (Some(Value::BulkString(next)), Some(Value::Array(keys))) = (page.next(), page.next()) else {
-            return Ok(());
-        };
-        let keys: Vec<Vec<u8>> = keys.into_iter().filter_map(text).collect();
-        if !keys.is_empty() {
-            let values = connection.all(keys.iter().map(|key| get(key)))?;
-            each(values.into_iter().filter_map(text).collect());
-        }
-        cursor = String::from_utf8_lossy(&next).into_owned();
-        if cursor == "0" {
-            return Ok(());
-        }
+/// Some of the values that a server has, and where to go on.
+fn page(
+    connection: &mut Connection,
+    server: usize,
+    cursor: &str,
+) -> Result<(Vec<Vec<u8>>, String), EngineError> {
+    let has_changed = || EngineError::Refused("the cluster has changed while it was read".to_owned());
+    if server >= connection.servers() {
+        return Err(has_changed());
     }
+    let mut scan = cmd("SCAN");
+    scan.arg(cursor).arg("MATCH").arg("p:*").arg("COUNT").arg(SCAN_COUNT);
+    let Value::Array(found) = connection.ask(server, &scan)? else { return Err(has_changed()) };
+    let [Value::BulkString(next), Value::Array(keys)] = &found[..] else { return Err(has_changed()) };
+    let gets: Vec<Keyed> = keys.iter().cloned().filter_map(text).map(get).collect();
+    let values = connection.all(gets)?;
+    if connection.is_outdated() {
+        return Err(has_changed());
+    }
+    Ok((values.into_iter().filter_map(text).collect(), String::from_utf8_lossy(next).into_owned()))
 }
 
-fn get(key: &[u8]) -> Cmd {
-    let mut command = cmd("GET");
-    command.arg(key);
-    command
+fn get(key: Vec<u8>) -> Keyed {
+    let mut command = Cmd::new();
+    command.arg("GET").arg(&key);
+    (key, command)
 }
 
 fn text(value: Value) -> Option<Vec<u8>> {
@@ -215,8 +236,11 @@ fn history_key(client: &str) -> String {
 }
 
 /// A brace that closes would end the part of a key that decides on its slot.
-fn escaped(client: &str) -> String {
-    client.replace('%', "%25").replace('}', "%7D")
+fn escaped(client: &str) -> Cow<'_, str> {
+    match client.contains(['%', '}']) {
+        true => client.replace('%', "%25").replace('}', "%7D").into(),
+        false => client.into(),
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 /// All of them.
 const SLOTS: usize = 16_384;
 
+/// The last of them.
+pub(super) const LAST_SLOT: usize = SLOTS - 1;
+
 /// The slot of a key: that of what stands in its first braces, if there is anything.
-#[cfg(test)]
 pub(super) fn slot_of(key: &[u8]) -> usize {
     let tag = key.iter().position(|&byte| byte == b'{').and_then(|open| {
         let rest = &key[open + 1..];
