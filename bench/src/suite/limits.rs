@@ -25,7 +25,7 @@ pub(super) fn connections_max(name: Name, scale: Scale) -> u32 {
         // One point of `memory` is more, and fails where there is no room for it.
         (Name::Grid | Name::Idle | Name::Churn | Name::Http, Scale::Full)
         | (Name::Memory | Name::Crowds | Name::Mqtt | Name::Events, Scale::Full) => 10_000,
-        (Name::Open | Name::Herd | Name::Places | Name::Logging, _) => 200,
+        (Name::Open | Name::Herd | Name::Places | Name::Logging | Name::Database, _) => 200,
         (Name::Scale | Name::Durability | Name::Line | Name::Growth | Name::Quick | Name::Full, _) => 0,
     }
 }

@@ -11,6 +11,7 @@
 //! | `compare` | which ratios two runs agree on |
 //! | `bench` | what all suites are given |
 //! | `limits` | whether this machine has room, asked before anything starts |
+//! | `redis` | a Redis that a suite starts for itself |
 //! | one file for each suite | its points |
 
 pub mod compare;
@@ -24,6 +25,7 @@ mod bench;
 mod churn;
 mod crowd_bound;
 mod crowds;
+mod database;
 mod events;
 mod far_end;
 mod grid;
@@ -40,6 +42,7 @@ mod paired_run;
 mod places;
 pub(crate) mod propagation;
 mod recovery_cost;
+mod redis;
 mod scale;
 pub(crate) mod server;
 mod settings;
@@ -78,6 +81,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Http => http::run(&mut bench)?,
             Name::Mqtt => mqtt::run(&mut bench)?,
             Name::Events => events::run(&mut bench)?,
+            Name::Database => database::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
             // They stand for several.
             Name::Quick | Name::Full => {}

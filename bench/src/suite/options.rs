@@ -40,6 +40,8 @@ pub enum Name {
     Mqtt,
     /// Streams of events over HTTP: how late, what reports beside them wait for, and what idle ones cost.
     Events,
+    /// A core database: what it costs, how fast it is written and read, and what clients notice of its faults.
+    Database,
     /// Abusive clients, and what a probe notices of them.
     Crowds,
     /// All suites but the crowds and the instructions in a small form, under three minutes.
