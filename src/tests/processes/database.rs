@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,26 +19,26 @@ use crate::transcripts::run::Talk as _;
 
 /// A Redis, which is killed when it is dropped.
 pub(crate) struct Redis {
-    program: PathBuf,
-    folder: TempDir,
+    pub(crate) program: PathBuf,
+    pub(crate) folder: TempDir,
     child: Child,
     options: Vec<String>,
-    /// Where it listens, if not only at its socket.
-    port: u16,
+    /// Where it listens, if not only at its socket; port 0 otherwise.
+    pub(crate) address: SocketAddr,
 }
 
 impl Redis {
     /// Starts one; `None`, with a sentence that says so, if there is no such program.
     pub(crate) fn start(options: &[&str]) -> Option<Redis> {
-        Redis::start_at(0, options)
+        Redis::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), options)
     }
 
-    fn start_at(port: u16, options: &[&str]) -> Option<Redis> {
+    pub(crate) fn start_at(address: SocketAddr, options: &[&str]) -> Option<Redis> {
         let program = program("redis-server", "redis-server")?;
         let folder = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let child = spawn(&program, folder.path(), port, &options);
-        let redis = Redis { program, folder, child, options, port };
+        let child = spawn(&program, folder.path(), address, &options);
+        let redis = Redis { program, folder, child, options, address };
         redis.wait_until_ready();
         Some(redis)
     }
@@ -50,17 +51,17 @@ impl Redis {
         self.folder.path().join("redis.sock")
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn start_again(&mut self) {
-        self.child = spawn(&self.program, self.folder.path(), self.port, &self.options);
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(&self.program, self.folder.path(), self.address, &self.options);
         self.wait_until_ready();
     }
 
@@ -69,14 +70,14 @@ impl Redis {
     }
 
     /// What redis-cli prints.
-    fn cli(&self, words: &[&str]) -> String {
+    pub(crate) fn cli(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         let output = command.arg("--raw").arg("-s").arg(self.socket()).args(words).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// The values of all clients.
-    fn values(&self) -> BTreeSet<String> {
+    pub(crate) fn values(&self) -> BTreeSet<String> {
         let script = "local all = {} for _, key in ipairs(redis.call('KEYS', 'p:*')) do \
                       all[#all + 1] = redis.call('GET', key) end return table.concat(all, '\\30')";
         let all = self.cli(&["EVAL", script, "0"]);
@@ -92,10 +93,10 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(program: &Path, folder: &Path, port: u16, options: &[String]) -> Child {
+fn spawn(program: &Path, folder: &Path, address: SocketAddr, options: &[String]) -> Child {
     let mut command = Command::new(program);
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--unixsocket"])
+        .args(["--port", &address.port().to_string(), "--bind", &address.ip().to_string(), "--unixsocket"])
         .arg(folder.join("redis.sock"));
     // A replica that has never had the data cannot take the place of its primary.
     command.args(["--repl-diskless-sync-delay", "0", "--save", "", "--dir"]).arg(folder).args(options);
@@ -140,7 +141,7 @@ fn hash(text: &str) -> String {
 }
 
 /// Waits until the database has exactly what both servers have.
-fn wait_until_equal(herd: &RealHerd, values: impl Fn() -> BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) fn wait_until_equal(herd: &RealHerd, values: impl Fn() -> BTreeSet<String>) -> BTreeSet<String> {
     let since = now();
     loop {
         let known = exported(herd, "Alford");
@@ -161,7 +162,7 @@ fn wait_until_equal(herd: &RealHerd, values: impl Fn() -> BTreeSet<String>) -> B
 const LINKS: [(&str, &str); 1] = [("Alford", "Bolden")];
 
 /// Two linked servers with a database.
-fn two(url: &str, more: &[&str]) -> RealHerd {
+pub(crate) fn two(url: &str, more: &[&str]) -> RealHerd {
     let options = [&["--database", url], more].concat();
     let mut herd = RealHerd::with_http(&["Alford", "Bolden"], &LINKS, &options);
     herd.start_one("Alford");
@@ -170,7 +171,7 @@ fn two(url: &str, more: &[&str]) -> RealHerd {
 }
 
 /// Reports of so many clients to a server, which are all acknowledged.
-fn report(herd: &RealHerd, server: &str, clients: u32, time: u64) {
+pub(crate) fn report(herd: &RealHerd, server: &str, clients: u32, time: u64) {
     let mut talk = herd.client(server);
     for client in 0..clients {
         let latitude = client % 90;
@@ -182,7 +183,7 @@ fn report(herd: &RealHerd, server: &str, clients: u32, time: u64) {
 }
 
 /// What curl gets.
-fn get(herd: &RealHerd, server: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(herd: &RealHerd, server: &str, path: &str) -> (u16, String) {
     let url = format!("http://{}{path}", herd.http(server));
     let output = Command::new("curl").args(["-s", "-w", "\n%{http_code}", &url]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -198,13 +199,13 @@ fn post(herd: &RealHerd, server: &str, path: &str, body: &str) {
     assert!(command.output().unwrap().status.success());
 }
 
-fn database(herd: &RealHerd, server: &str) -> Value {
+pub(crate) fn database(herd: &RealHerd, server: &str) -> Value {
     let (status, body) = get(herd, server, "/v1/status");
     assert_eq!(status, 200, "{body}");
     serde_json::from_str::<Value>(&body).unwrap()["database"].clone()
 }
 
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     std::env::var_os("PROXYHERD_DATABASE_LONG").is_some()
 }
 
@@ -299,6 +300,11 @@ fn server_without_data_knows_what_the_database_has() {
         eventually(words, || herd.log("Alford").contains(words).then_some(()));
     };
     says(&herd, "the database knows 2000 clients, which were read in");
+    // So it is with a journal that has nothing yet.
+    let mut other = RealHerd::with_http(&["Alford"], &[], &["--database", &redis.url()]);
+    other.start_one("Alford");
+    assert_eq!(exported(&other, "Alford"), known);
+    drop(other);
 
     // A database that does not answer keeps no server down, and what it has is found when it is asked for.
     redis.signal(Signal::STOP);
@@ -366,9 +372,10 @@ fn with_password() -> Option<Redis> {
 
 #[test]
 fn replica_that_cannot_be_written_to_is_caught_up_when_it_can() {
-    let primary = free_address().port();
+    let primary = free_address();
     let Some(mut first) = Redis::start_at(primary, &[]) else { return };
-    let Some(second) = Redis::start(&["--replicaof", "127.0.0.1", &primary.to_string()]) else { return };
+    let (ip, port) = (primary.ip().to_string(), primary.port().to_string());
+    let Some(second) = Redis::start(&["--replicaof", &ip, &port]) else { return };
     if program("curl", "curl").is_none() {
         return;
     }
@@ -380,135 +387,6 @@ fn replica_that_cannot_be_written_to_is_caught_up_when_it_can() {
     });
     first.kill();
     second.cli(&["REPLICAOF", "NO", "ONE"]);
-    wait_until_equal(&herd, || second.values());
-}
-
-/// Three primaries with a replica each.
-struct Cluster {
-    nodes: Vec<Redis>,
-}
-
-impl Cluster {
-    fn start() -> Option<Cluster> {
-        let nodes: Option<Vec<Redis>> = (0..6)
-            .map(|_| {
-                // Its other port is greater by ten thousand, unless it is told.
-                let (port, bus) = (free_address().port(), free_address().port());
-                let bus = bus.to_string();
-                Redis::start_at(
-                    port,
-                    &["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus],
-                )
-            })
-            .collect();
-        let nodes = nodes?;
-        let mut command = Command::new("redis-cli");
-        command.args(["--cluster", "create"]);
-        command.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
-        command.args(["--cluster-replicas", "1", "--cluster-yes"]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        let cluster = Cluster { nodes };
-        eventually("the cluster is whole", || {
-            let is_ok = |node: &Redis| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
-            cluster.nodes.iter().all(is_ok).then_some(())
-        });
-        eventually("the replicas have the data", || {
-            let roles = cluster.nodes.iter().map(|node| node.cli(&["ROLE"]));
-            (roles.filter(|role| role.contains("\nconnected\n")).count() == 3).then_some(())
-        });
-        Some(cluster)
-    }
-
-    fn url(&self) -> String {
-        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
-        format!("redis+cluster://{}", nodes.join(","))
-    }
-
-    fn primaries(&self) -> Vec<usize> {
-        let is_primary = |at: &usize| self.nodes[*at].cli(&["ROLE"]).starts_with("master");
-        (0..self.nodes.len()).filter(is_primary).collect()
-    }
-
-    fn values(&self) -> BTreeSet<String> {
-        self.primaries().into_iter().flat_map(|at| self.nodes[at].values()).collect()
-    }
-}
-
-#[test]
-fn cluster_is_caught_up_after_a_failover_and_a_flush_of_one_part() {
-    if program("curl", "curl").is_none() {
-        return;
-    }
-    let Some(mut cluster) = Cluster::start() else { return };
-    let herd = two(&cluster.url(), &["--history", "1d"]);
-    report(&herd, "Alford", 500, 1_700_000_000);
-    wait_until_equal(&herd, || cluster.values());
-    // One part is emptied.
-    let primaries = cluster.primaries();
-    cluster.nodes[primaries[1]].cli(&["FLUSHALL"]);
-    wait_until_equal(&herd, || cluster.values());
-    // A primary is killed, and its replica takes its place.
-    let killed = primaries[0];
-    cluster.nodes[killed].kill();
-    report(&herd, "Bolden", 500, 1_700_000_001);
-    wait_until_equal(&herd, || cluster.values());
-    cluster.nodes[killed].start_again();
-    if is_long() {
-        reshard(&cluster, &herd);
-    }
-    report(&herd, "Alford", 500, 1_700_000_100);
-    wait_until_equal(&herd, || cluster.values());
-    let (status, track) = eventually("there is a history", || {
-        let (status, track) = get(&herd, "Alford", "/v1/clients/c1/track");
-        (status == 200 && track.contains("1700000100.1")).then_some((status, track))
-    });
-    assert!(status == 200 && track.contains("1700000000.1"), "{track}");
-}
-
-/// Moves slots from one primary to another while clients report.
-fn reshard(cluster: &Cluster, herd: &RealHerd) {
-    let primaries = cluster.primaries();
-    let id = |at: usize| cluster.nodes[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
-    let mut command = Command::new("redis-cli");
-    command.args(["--cluster", "reshard", &format!("127.0.0.1:{}", cluster.nodes[primaries[0]].port)]);
-    command.args(["--cluster-from", &id(primaries[0]), "--cluster-to", &id(primaries[1])]);
-    command.args(["--cluster-slots", "1000", "--cluster-yes"]).stdout(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut time = 1_700_000_010;
-    while child.try_wait().unwrap().is_none() {
-        report(herd, "Alford", 500, time);
-        time = (time + 1).min(1_700_000_099);
-    }
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn primary_is_found_by_sentinels_after_a_failover() {
-    if !is_long() {
-        return note(format_args!("skipped: it takes half a minute, so PROXYHERD_DATABASE_LONG runs it"));
-    }
-    let ports = [free_address().port(), free_address().port()];
-    let Some(mut first) = Redis::start_at(ports[0], &[]) else { return };
-    let Some(second) = Redis::start_at(ports[1], &["--replicaof", "127.0.0.1", &ports[0].to_string()]) else {
-        return;
-    };
-    let sentinel = free_address().port();
-    let config = first.folder.path().join("sentinel.conf");
-    let lines = format!(
-        "port {sentinel}\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 1000\n\
-         sentinel failover-timeout main 5000\n",
-        ports[0]
-    );
-    std::fs::write(&config, lines).unwrap();
-    let mut command = Command::new(&first.program);
-    command.arg(&config).arg("--sentinel").stdout(Stdio::null());
-    let _sentinel = crate::programs::Running(command.spawn().unwrap());
-    let herd = two(&format!("redis+sentinel://127.0.0.1:{sentinel}/main"), &["--database-wait", "5s"]);
-    report(&herd, "Alford", 100, 1_700_000_000);
-    wait_until_equal(&herd, || second.values());
-    first.kill();
-    report(&herd, "Bolden", 100, 1_700_000_001);
     wait_until_equal(&herd, || second.values());
 }
 
@@ -556,6 +434,16 @@ fn tracks_have_every_report_and_end_when_the_client_is_forgotten() {
     let (status, gpx) = get(&herd, "Alford", &format!("{path}?format=gpx"));
     assert!(status == 200 && gpx.matches("<trkpt ").count() == all.len(), "{gpx}");
     opened(&gpx, &get(&herd, "Alford", path).1, all.len());
+    // One that crosses the antimeridian twice.
+    for (time, place) in [(5, "+10+179"), (6, "+20-179"), (7, "+20-178"), (8, "+30+178")] {
+        assert!(ask(&mut talk, &format!("IAMAT ship {place} 170000000{time}")).starts_with("AT "));
+    }
+    let ship_path = "/v1/clients/ship/track";
+    let ship = eventually("the ship is there", || {
+        let (status, body) = get(&herd, "Alford", ship_path);
+        (status == 200 && body.contains("\"reports\":4")).then_some(body)
+    });
+    in_pieces(&get(&herd, "Alford", &format!("{ship_path}?format=gpx")).1, &ship);
 
     assert_eq!(herd.run(&["forget", "Bolden", "kiwi", "--data-dir", "data/Bolden"]).stdout, b"FORGOT kiwi\n");
     eventually("nothing is left of it", || (redis.cli(&["EXISTS", "h:{kiwi}"]).trim() == "0").then_some(()));
@@ -605,6 +493,33 @@ fn opened(gpx: &str, geojson: &str, points: usize) {
             assert_eq!(found, points, "{value}");
         }
     }
+}
+
+/// A track that is cut twice, as programs of others read it.
+fn in_pieces(gpx: &str, geojson: &str) {
+    let Some(ogr2ogr) = program("ogr2ogr", "gdal-bin") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, layer) in [("ship.gpx", gpx, Some("tracks")), ("ship.geojson", geojson, None)] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(&ogr2ogr);
+        command.args(["-f", "GeoJSON", "/vsistdout/"]).arg(file).args(layer);
+        let output = command.output().unwrap();
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let geometry = &value["features"][0]["geometry"];
+        assert_eq!(geometry["type"], "MultiLineString", "{value}");
+        let pieces: Vec<Vec<f64>> =
+            geometry["coordinates"].as_array().unwrap().iter().map(longitudes).collect();
+        assert_eq!(pieces.len(), 3, "{value}");
+        assert!(
+            pieces.iter().all(|piece| piece.windows(2).all(|two| (two[0] - two[1]).abs() < 10.0)),
+            "{value}"
+        );
+    }
+}
+
+fn longitudes(line: &Value) -> Vec<f64> {
+    line.as_array().unwrap().iter().map(|position| position[0].as_f64().unwrap()).collect()
 }
 
 #[test]

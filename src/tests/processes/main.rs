@@ -6,6 +6,7 @@
 mod browser;
 mod cli;
 mod database;
+mod database_cluster;
 mod durability;
 mod failures;
 mod flood;

@@ -1,0 +1,278 @@
+//! A herd and a database of several servers: a cluster that fails over, freezes, loses writes and moves slots, and
+//! sentinels; and one in TLS with a user of its own.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::process::Signal;
+
+use crate::database::{Redis, database, get, is_long, report, two, wait_until_equal};
+use crate::free_address::free_address;
+use crate::programs::program;
+use crate::real::{RealHerd, eventually, note};
+
+/// How long a stop may take while a part of the database is frozen. It takes two seconds; a machine may be slow.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Three primaries with a replica each.
+struct Cluster {
+    nodes: Vec<Redis>,
+}
+
+impl Cluster {
+    fn start() -> Option<Cluster> {
+        let nodes: Option<Vec<Redis>> = (0..6)
+            .map(|_| {
+                // Its other port is greater by ten thousand, unless it is told.
+                let (address, bus) = (free_address(), free_address().port().to_string());
+                let ip = address.ip().to_string();
+                let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+                let reached =
+                    ["--cluster-port", &bus, "--cluster-announce-ip", &ip, "--bind-source-addr", &ip];
+                Redis::start_at(address, &[&options[..], &reached].concat())
+            })
+            .collect();
+        let nodes = nodes?;
+        let mut command = Command::new("redis-cli");
+        command.args(["--cluster", "create"]);
+        command.args(nodes.iter().map(|node| node.address.to_string()));
+        command.args(["--cluster-replicas", "1", "--cluster-yes"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let cluster = Cluster { nodes };
+        eventually("the cluster is whole", || {
+            let is_ok = |node: &Redis| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+            cluster.nodes.iter().all(is_ok).then_some(())
+        });
+        eventually("the replicas have the data", || {
+            let roles = cluster.nodes.iter().map(|node| node.cli(&["ROLE"]));
+            (roles.filter(|role| role.contains("\nconnected\n")).count() == 3).then_some(())
+        });
+        Some(cluster)
+    }
+
+    fn url(&self) -> String {
+        let nodes: Vec<String> = self.nodes.iter().map(|node| node.address.to_string()).collect();
+        format!("redis+cluster://{}", nodes.join(","))
+    }
+
+    fn primaries(&self) -> Vec<usize> {
+        let is_primary = |at: &usize| self.nodes[*at].cli(&["ROLE"]).starts_with("master");
+        (0..self.nodes.len()).filter(is_primary).collect()
+    }
+
+    /// The replica of a primary.
+    fn replica_of(&self, primary: usize) -> usize {
+        let port = self.nodes[primary].address.port().to_string();
+        let is_its = |at: &usize| {
+            let role = self.nodes[*at].cli(&["ROLE"]);
+            role.starts_with("slave") && role.lines().nth(2) == Some(&port)
+        };
+        (0..self.nodes.len()).find(is_its).unwrap()
+    }
+
+    fn values(&self) -> BTreeSet<String> {
+        self.primaries().into_iter().flat_map(|at| self.nodes[at].values()).collect()
+    }
+}
+
+#[test]
+fn cluster_is_caught_up_after_a_failover_and_a_flush_of_one_part() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(mut cluster) = Cluster::start() else { return };
+    let herd = two(&cluster.url(), &["--history", "1d"]);
+    report(&herd, "Alford", 500, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    // One part is emptied.
+    let primaries = cluster.primaries();
+    cluster.nodes[primaries[1]].cli(&["FLUSHALL"]);
+    wait_until_equal(&herd, || cluster.values());
+    // A primary is killed, and its replica takes its place.
+    let killed = primaries[0];
+    cluster.nodes[killed].kill();
+    report(&herd, "Bolden", 500, 1_700_000_001);
+    wait_until_equal(&herd, || cluster.values());
+    cluster.nodes[killed].start_again();
+    reshard(&cluster, &herd);
+    report(&herd, "Alford", 500, 1_700_000_100);
+    wait_until_equal(&herd, || cluster.values());
+    let (status, track) = eventually("there is a history", || {
+        let (status, track) = get(&herd, "Alford", "/v1/clients/c1/track");
+        (status == 200 && track.contains("1700000100.1")).then_some((status, track))
+    });
+    assert!(status == 200 && track.contains("1700000000.1"), "{track}");
+}
+
+/// Moves slots from one primary to another while clients report.
+fn reshard(cluster: &Cluster, herd: &RealHerd) {
+    let slots = if is_long() { "1000" } else { "100" };
+    let primaries = cluster.primaries();
+    let id = |at: usize| cluster.nodes[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
+    let mut command = Command::new("redis-cli");
+    command.args(["--cluster", "reshard", &cluster.nodes[primaries[0]].address.to_string()]);
+    command.args(["--cluster-from", &id(primaries[0]), "--cluster-to", &id(primaries[1])]);
+    command.args(["--cluster-slots", slots, "--cluster-yes"]).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut time = 1_700_000_010;
+    while child.try_wait().unwrap().is_none() {
+        report(herd, "Alford", 500, time);
+        time = (time + 1).min(1_700_000_099);
+    }
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn primary_is_found_by_sentinels_after_a_failover() {
+    if !is_long() {
+        return note(format_args!("skipped: it takes half a minute, so PROXYHERD_DATABASE_LONG runs it"));
+    }
+    let primary = free_address();
+    let (ip, port) = (primary.ip().to_string(), primary.port().to_string());
+    let Some(mut first) = Redis::start_at(primary, &[]) else { return };
+    let Some(second) = Redis::start_at(free_address(), &["--replicaof", &ip, &port]) else { return };
+    let sentinel = free_address().port();
+    let config = first.folder.path().join("sentinel.conf");
+    let lines = format!(
+        "port {sentinel}\nsentinel monitor main {ip} {port} 1\nsentinel down-after-milliseconds main 1000\n\
+         sentinel failover-timeout main 5000\n"
+    );
+    std::fs::write(&config, lines).unwrap();
+    let mut command = Command::new(&first.program);
+    command.arg(&config).arg("--sentinel").stdout(Stdio::null());
+    let _sentinel = crate::programs::Running(command.spawn().unwrap());
+    let herd = two(&format!("redis+sentinel://127.0.0.1:{sentinel}/main"), &["--database-wait", "5s"]);
+    report(&herd, "Alford", 100, 1_700_000_000);
+    wait_until_equal(&herd, || second.values());
+    first.kill();
+    report(&herd, "Bolden", 100, 1_700_000_001);
+    wait_until_equal(&herd, || second.values());
+}
+
+#[test]
+fn frozen_primary_of_a_cluster_delays_neither_clients_nor_a_stop() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    // No replica takes its place.
+    for node in &cluster.nodes {
+        node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
+        node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    let mut herd = two(&cluster.url(), &[]);
+    report(&herd, "Alford", 200, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    let frozen = cluster.primaries()[0];
+    cluster.nodes[frozen].signal(Signal::STOP);
+    let mut time = 1_700_000_000;
+    eventually("the status says that it is down", || {
+        time += 1;
+        report(&herd, "Bolden", 200, time);
+        (database(&herd, "Bolden")["is_up"] == false).then_some(())
+    });
+    // A batch that is under way keeps no server from stopping.
+    report(&herd, "Alford", 200, time + 1);
+    let (status, took) = herd.terminate("Alford");
+    assert!(status.success() && took < STOP_WAIT_MAX, "{status}, {took:?}");
+    note(format_args!("stopped in {took:?} beside a frozen primary"));
+    cluster.nodes[frozen].signal(Signal::CONT);
+    herd.start_one("Alford");
+    wait_until_equal(&herd, || cluster.values());
+}
+
+#[test]
+fn writes_that_a_failover_has_lost_are_written_again() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(mut cluster) = Cluster::start() else { return };
+    let herd = two(&cluster.url(), &[]);
+    report(&herd, "Alford", 300, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    let lost = cluster.primaries()[0];
+    let replica = cluster.replica_of(lost);
+    // From here on it gets nothing: it says a password that its primary does not know.
+    cluster.nodes[replica].cli(&["CONFIG", "SET", "masterauth", "wrong"]);
+    cluster.nodes[lost].cli(&["CLIENT", "KILL", "TYPE", "replica"]);
+    eventually("the replica has no primary", || {
+        cluster.nodes[replica].cli(&["INFO", "replication"]).contains("master_link_status:down").then_some(())
+    });
+    report(&herd, "Bolden", 300, 1_700_000_001);
+    wait_until_equal(&herd, || cluster.values());
+    cluster.nodes[lost].kill();
+    eventually("the replica takes its place", || {
+        cluster.nodes[replica].cli(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
+        cluster.nodes[replica].cli(&["ROLE"]).starts_with("master").then_some(())
+    });
+    let known = wait_until_equal(&herd, || cluster.values());
+    assert!(known.iter().all(|line| line.contains(" 1700000001.")), "{known:?}");
+    let (_, metrics) = get(&herd, "Bolden", "/metrics");
+    let losses = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_database_losses_total "));
+    assert_ne!(losses.unwrap(), "0");
+}
+
+#[test]
+fn database_in_tls_with_an_authority_and_a_user_of_its_own() {
+    let (Some(program), Some(_)) = (program("redis-server", "redis-server"), program("curl", "curl")) else {
+        return;
+    };
+    let mut command = Command::new(program);
+    // There is nowhere to listen, which is said only if all words are understood.
+    let said = command.args(["--port", "0", "--tls-auth-clients", "no"]).output().unwrap();
+    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+    if said.contains("Bad directive") {
+        return note(format_args!("skipped: this redis-server was built without TLS"));
+    }
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let cert =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [ca_file, cert_file, key_file] =
+        ["ca.pem", "cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    std::fs::write(&ca_file, ca).unwrap();
+    std::fs::write(&cert_file, cert.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+
+    let port = free_address().port().to_string();
+    let [ca, cert, key] = [&ca_file, &cert_file, &key_file].map(|path| path.to_str().unwrap());
+    let options =
+        ["--tls-port", &port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+    let Some(redis) = Redis::start(&[&options[..], &["--tls-auth-clients", "no"]].concat()) else { return };
+    // As OPERATING.md says.
+    let operating = include_str!("../../OPERATING.md").replace('\n', " ");
+    let rights = operating.split("The user needs `").nth(1).unwrap().split(", and no key").next().unwrap();
+    let rights = rights.replace('`', "").replace(" on ", " ");
+    let user = ["ACL", "SETUSER", "herd", "on", ">s3cret-pass"];
+    let said = redis.cli(&user.into_iter().chain(rights.split(' ')).collect::<Vec<_>>());
+    assert_eq!(said.trim(), "OK", "{rights}");
+    redis.cli(&["ACL", "SETUSER", "default", "-@write"]);
+
+    std::fs::write(folder.path().join("password"), "s3cret-pass\n").unwrap();
+    let password = folder.path().join("password");
+    let url = format!("rediss://herd@localhost:{port}");
+    let login = ["--database-password-file", password.to_str().unwrap(), "--database-wait", "1s"];
+    let herd = two(&url, &[&login[..], &["--database-ca", ca, "--history", "1h"]].concat());
+    report(&herd, "Alford", 50, 1_700_000_000);
+    wait_until_equal(&herd, || redis.values());
+    eventually("there is a history", || {
+        (get(&herd, "Bolden", "/v1/clients/c1/track").0 == 200).then_some(())
+    });
+    assert_eq!(database(&herd, "Alford")["is_up"], true);
+    assert_eq!(herd.run(&["forget", "Alford", "c7", "--data-dir", "data/Alford"]).stdout, b"FORGOT c7\n");
+    wait_until_equal(&herd, || redis.values());
+
+    // Who does not know its authority does not talk to it.
+    let mut stranger = RealHerd::with_http(&["Alford"], &[], &["--database", &url]);
+    stranger.spawn_with_options("Alford", &login);
+    stranger.wait_until_ready("Alford");
+    eventually("it says so", || stranger.log("Alford").contains("UnknownIssuer").then_some(()));
+}
