@@ -174,35 +174,31 @@ impl Node {
         let (mut applied, mut rejected, mut rejected_why) = (0, 0, None);
         let mut places = std::mem::take(&mut self.places);
         let mut index = 0;
-        loop {
-            self.store.look_ahead(updates, index, &mut places);
-            for &place in &places {
-                let Some(update) = updates.get(index) else { break };
-                match self.store.merge_at(place, &update) {
-                    Merged::Applied => {
-                        applied += 1;
-                        if let Some(records) = &mut records {
-                            Record::Sighting(self.store.last_seq(), update.line).push_to(records);
-                        }
-                    }
-                    Merged::AppliedInEra => {
-                        applied += 1;
-                        if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
-                            Record::Sighting(self.store.last_seq(), line).push_to(records);
-                        }
-                    }
-                    Merged::Outdated => {}
-                    Merged::Rejected(why) => {
-                        rejected += 1;
-                        rejected_why = Some(why);
-                        updates.reject(index, why);
+        while let Some(update) = updates.get(index) {
+            if index.is_multiple_of(PLACES_MAX) {
+                self.store.look_ahead(updates, index, &mut places);
+            }
+            match self.store.merge_at(places.get(index % PLACES_MAX), update) {
+                Merged::Applied => {
+                    applied += 1;
+                    if let Some(records) = &mut records {
+                        Record::Sighting(self.store.last_seq(), update.line).push_to(records);
                     }
                 }
-                index += 1;
+                Merged::AppliedInEra => {
+                    applied += 1;
+                    if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
+                        Record::Sighting(self.store.last_seq(), line).push_to(records);
+                    }
+                }
+                Merged::Outdated => {}
+                Merged::Rejected(why) => {
+                    rejected += 1;
+                    rejected_why = Some(why);
+                    updates.reject(index, why);
+                }
             }
-            if places.len() < PLACES_MAX {
-                break;
-            }
+            index += 1;
         }
         self.places = places;
         if let Some(reached) = updates.reached() {
@@ -312,6 +308,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::store::LOOK_AHEAD_CLIENTS_MIN;
     use crate::proto::store::update::Update;
 
     struct Lines<'a>(Vec<Update<'a>>);
@@ -329,7 +326,9 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let me = Arc::new(Identity::new(ServerName::parse("A").unwrap(), Vec::new(), Epoch(1)));
         let (mut node, mut model) = (Node::new(me), Store::new());
-        for size in (0..200).chain([1_000]) {
+        // The second time there are so many clients that they are looked up ahead.
+        let sizes = || (0..200).chain([1_000]);
+        for size in sizes().chain([2 * LOOK_AHEAD_CLIENTS_MIN as u32]).chain(sizes()) {
             // Few clients, so that a batch has the first report of one and more of it; some are long.
             let lines: Vec<String> = (0..size)
                 .map(|_| {

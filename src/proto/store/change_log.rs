@@ -86,6 +86,7 @@ impl ChangeLog {
     }
 
     /// Gives `record` the next sequence number. Records are numbered in the order in which they first appear.
+    #[inline(always)]
     pub fn push(&mut self, record: u32) {
         self.last_seq += 1;
         if record as usize == self.latest.len() {

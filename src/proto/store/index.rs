@@ -15,6 +15,9 @@ use crate::proto::store::hasher::NameHasher;
 /// millisecond, and a batch lets few of them grow. A table that is empty takes 32 bytes.
 const TABLES: usize = 2_048;
 
+/// The records for which a table makes room with its first one: it would soon double twice otherwise.
+const FIRST_RECORDS: usize = 7;
+
 /// The bytes of memory that a record takes in a table: those of a slot, and one beside it. A table is filled to seven
 /// eighths at most, and to half of that when it has doubled.
 const RECORD_BYTES: usize = (size_of::<Slot>() + 1) * 16 / 7 + 1;
@@ -24,6 +27,13 @@ const RECORD_BYTES: usize = (size_of::<Slot>() + 1) * 16 / 7 + 1;
 struct Slot {
     hash: HalfHash,
     record: u32,
+}
+
+/// Where a client's record is, as far as the hash of its name tells, if there is one: another name may have the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(super) hash: u64,
+    pub(super) record: Option<u32>,
 }
 
 /// The higher half of a hash. The lower one chooses the table.
@@ -58,10 +68,12 @@ impl Index {
         self.hasher.hash(client)
     }
 
-    /// A record with this hash. It is very likely that of its client, because 43 bits of the hash are compared.
+    /// A record with the hash of this name. It is very likely that of its client, because 43 bits of the hash are
+    /// compared.
     #[inline(always)]
-    pub(super) fn find(&self, hash: u64) -> Option<u32> {
-        self.find_if(hash, |_| true)
+    pub(super) fn place_of(&self, client: &[u8]) -> Place {
+        let hash = self.hash(client);
+        Place { hash, record: self.find_if(hash, |_| true) }
     }
 
     /// The record with this hash of which that is true.
@@ -76,6 +88,9 @@ impl Index {
     pub(super) fn insert(&mut self, hash: u64, record: u32) {
         let table = &mut self.tables[hash as usize % TABLES];
         let slot = Slot { hash: HalfHash::of(hash), record };
+        if table.is_empty() {
+            table.reserve(FIRST_RECORDS, |slot| slot.hash.spread());
+        }
         table.insert_unique(slot.hash.spread(), slot, |slot| slot.hash.spread());
         self.len += 1;
     }
@@ -155,8 +170,8 @@ mod tests {
         index.insert(hash, 7);
         index.insert(hash, 8);
         assert_eq!([7, 8].map(|wanted| index.find_if(hash, |found| found == wanted)), [Some(7), Some(8)]);
-        assert!(index.find(hash).is_some());
+        assert!(index.find_if(hash, |_| true).is_some());
         index.remove(hash, 7);
-        assert_eq!((index.find(hash), index.len()), (Some(8), 1));
+        assert_eq!((index.find_if(hash, |_| true), index.len()), (Some(8), 1));
     }
 }

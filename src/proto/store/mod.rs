@@ -27,14 +27,15 @@ use crate::proto::model::stored_line::{Life, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLIENTS};
 use crate::proto::store::change_log::{ChangeLog, Flushed};
-use crate::proto::store::digest::{BUCKETS, Bucket, Digest, record_hash};
+use crate::proto::store::digest::{BUCKETS, Digest};
 use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
 use crate::proto::store::index::Index;
-use crate::proto::store::record::{InlineLine, Record, SHORT_BYTES_MAX};
+pub(crate) use crate::proto::store::index::Place;
+use crate::proto::store::record::{Record, SHORT_BYTES_MAX};
 use crate::proto::store::segments::Segments;
 use crate::proto::store::totals::Totals;
 pub use crate::proto::store::update::Merged;
-use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates, narrow, trimmed};
+use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
 
 /// The most records that one scan copies: what a link holds the lock for.
 pub const SCAN_RECORDS_MAX: usize = 64;
@@ -46,12 +47,9 @@ const BUCKET_SCAN_RECORDS_MAX: usize = 16 * SCAN_RECORDS_MAX;
 /// read stays in the nearest cache of a processor until then.
 pub(crate) const PLACES_MAX: usize = 64;
 
-/// Where a client's record is, as far as its hash tells, if there is one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    hash: u64,
-    record: Option<u32>,
-}
+/// The clients from which on records are looked up ahead: they take eight megabytes then, more than the caches of one
+/// processor have. In a smaller store the second look at a record would cost more than the wait that it saves.
+pub(crate) const LOOK_AHEAD_CLIENTS_MIN: usize = 32 * 1024;
 
 /// Everything that a server knows.
 #[derive(Debug, Default)]
@@ -82,44 +80,48 @@ impl Store {
 
     /// Stores the update if it is greater than what is stored of its client, or the first of its client.
     pub fn merge(&mut self, update: &Update<'_>) -> Merged {
-        self.merge_at(self.place_of(update), update)
+        self.merge_at(None, *update)
     }
 
     /// Finds the records of the updates from the index `from` on, at most [`PLACES_MAX`], and reads a little of each
     /// of them: what is in no cache comes from memory at once for all, and not for one after the other while they are
-    /// merged.
+    /// merged. There are no places where that is not worth it.
     pub(crate) fn look_ahead<U: Updates + ?Sized>(&self, updates: &U, from: usize, places: &mut Vec<Place>) {
         places.clear();
-        places.extend((from..from + PLACES_MAX).map_while(|at| updates.get(at)).map(|it| self.place_of(&it)));
+        if self.index.len() < LOOK_AHEAD_CLIENTS_MIN || updates.get(from + 1).is_none() {
+            return;
+        }
+        let updates = (from..from + PLACES_MAX).map_while(|at| updates.get(at));
+        places.extend(updates.map(|update| self.index.place_of(update.client())));
         let known = places.iter().filter_map(|place| place.record);
         let read = |record| self.records[record].touched().wrapping_add(self.log.seq_of(record));
         black_box(known.fold(0, |sum, record| u64::wrapping_add(sum, read(record))));
     }
 
-    /// Merges an update whose place was looked up, in this batch or just now.
+    /// Merges an update, whose place may have been looked up in this batch. It is passed on by value to what is rarely
+    /// called, so that only there it is put together in memory.
     #[inline(always)]
-    pub(crate) fn merge_at(&mut self, place: Place, update: &Update<'_>) -> Merged {
+    pub(crate) fn merge_at(&mut self, place: Option<&Place>, update: Update<'_>) -> Merged {
         if self.expiry.cutoff_s() > 0 && self.expiry.has_update_expired(update) {
             return Merged::Outdated;
         }
         let client = update.client();
-        let index = match place.record {
-            Some(index) if self.records[index].client() == client => index,
-            // Its client may have come with an update of the same batch.
-            _ => match self.find(place.hash, client) {
-                Some(index) => index,
-                None => return self.register(place.hash, update),
-            },
+        let Place { hash, record } = place.copied().unwrap_or_else(|| self.index.place_of(client));
+        let Some(index) = record else {
+            // The client may have come with an update of the same batch.
+            return if place.is_none() { self.register(hash, update) } else { self.merge_any(hash, update) };
         };
         let record = &mut self.records[index];
+        if record.client() != client {
+            return self.merge_any(hash, update);
+        }
         let is_short = update.line.len() <= SHORT_BYTES_MAX;
         if is_short && record.era.0 | update.era.0 == 0 && update.is_later_than(record.moment) {
-            self.totals.replace(record, update);
+            self.totals.replace(record, &update);
             self.log.push(index);
-            Merged::Applied
-        } else {
-            self.merge_known(index, update)
+            return Merged::Applied;
         }
+        self.merge_known(index, update)
     }
 
     /// Merges an update that a journal holds with this sequence number.
@@ -252,32 +254,33 @@ impl Store {
         (expired.len(), has_more)
     }
 
-    /// Where the record of an update's client is likely to be: another name may have the same hash.
-    #[inline(always)]
-    fn place_of(&self, update: &Update<'_>) -> Place {
-        let hash = self.index.hash(update.client());
-        Place { hash, record: self.index.find(hash) }
-    }
-
     /// The record of the client with this name, which has this hash.
     fn find(&self, hash: u64, client: &[u8]) -> Option<u32> {
         self.index.find_if(hash, |record| self.records[record].client() == client)
     }
 
     /// Stores the first update of a client, if that may register itself.
-    fn register(&mut self, hash: u64, update: &Update<'_>) -> Merged {
-        match self.rejects(update) {
+    #[inline(never)]
+    fn register(&mut self, hash: u64, update: Update<'_>) -> Merged {
+        match self.rejects(&update) {
             Some(why) => Merged::Rejected(why),
-            None => {
-                self.insert(hash, update);
-                Merged::Applied
-            }
+            None => self.insert(hash, &update),
+        }
+    }
+
+    /// Merges an update of a client whose record must be told from others with the same hash, if it has one.
+    #[cold]
+    fn merge_any(&mut self, hash: u64, update: Update<'_>) -> Merged {
+        match self.find(hash, update.client()) {
+            Some(index) => self.merge_known(index, update),
+            None => self.register(hash, update),
         }
     }
 
     /// Merges an update into a record that it does not plainly replace.
     #[inline(never)]
-    fn merge_known(&mut self, index: u32, update: &Update<'_>) -> Merged {
+    fn merge_known(&mut self, index: u32, update: Update<'_>) -> Merged {
+        let update = &update;
         let record = &self.records[index];
         if self.outgrows(index, update) {
             Merged::Rejected(Reject::OutOfMemory)
@@ -362,14 +365,9 @@ impl Store {
             && self.memory_bytes() + update.line.len() as u64 > self.bounds.memory_bytes_max
     }
 
-    /// Takes the parts of an update, because an update that is passed on as a whole has to be put together first.
-    #[inline(never)]
-    fn insert(&mut self, hash: u64, update: &Update<'_>) {
-        let Update { line, client, moment, era, source, .. } = *update;
-        let bucket = Bucket::of(&line[client.0..client.1]);
-        let digest = record_hash(trimmed(line));
-        let line = InlineLine::new(line);
-        let record = Record { line, client: narrow(client), moment, source, digest, era, bucket };
+    /// Stores the first update of a client.
+    fn insert(&mut self, hash: u64, update: &Update<'_>) -> Merged {
+        let record = Record::of(update);
         self.totals.add(&record);
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -383,6 +381,7 @@ impl Store {
         };
         self.index.insert(hash, index);
         self.log.push(index);
+        Merged::Applied
     }
 
     /// Removes a record: nothing is known of its client any more.
@@ -401,6 +400,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::store::digest::record_hash;
+    use crate::proto::store::update::trimmed;
 
     impl Store {
         /// Replaces a record that is known, without making it a change that any follower is told of.

@@ -6,8 +6,8 @@ use std::ops::Range;
 use crate::proto::model::era::Era;
 use crate::proto::model::stored_line::{Life, StoredLine, at_part};
 use crate::proto::model::time::Moment;
-use crate::proto::store::digest::{Bucket, report_hash};
-use crate::proto::store::update::{MergeRule, Source, Update, trimmed};
+use crate::proto::store::digest::{Bucket, record_hash, report_hash};
+use crate::proto::store::update::{MergeRule, Source, Update, narrow, trimmed};
 
 /// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in
 /// a herd whose servers have short names. With them and what else it has, a line takes 120 bytes.
@@ -49,6 +49,22 @@ impl Record {
         bucket: Bucket(0),
     };
 
+    /// What is stored of an update.
+    #[inline(always)]
+    pub(super) fn of(update: &Update<'_>) -> Record {
+        let Update { moment, source, era, .. } = *update;
+        let (bucket, digest) = (Bucket::of(update.client()), record_hash(update.text()));
+        Record {
+            line: InlineLine::new(update.line),
+            client: narrow(update.client),
+            moment,
+            source,
+            digest,
+            era,
+            bucket,
+        }
+    }
+
     pub(crate) fn is_vacant(&self) -> bool {
         self.line.len() == 0
     }
@@ -89,12 +105,6 @@ impl Record {
     #[inline(always)]
     pub(crate) fn client(&self) -> &[u8] {
         self.line.part(self.client.start as usize..self.client.end as usize)
-    }
-}
-
-impl Default for Record {
-    fn default() -> Record {
-        Record::VACANT
     }
 }
 

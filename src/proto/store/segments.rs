@@ -1,20 +1,20 @@
 //! A list that grows without moving what it holds: with a vector the one update for which it doubles would wait until
 //! all records are copied.
 
-use std::iter;
 use std::ops::{Index, IndexMut};
 
-/// The elements that are made at once, which is done in a few microseconds.
+/// The elements of a segment, for which memory is asked at once.
 const SEGMENT_ELEMENTS: usize = 256;
 
 /// A list in segments.
 #[derive(Debug)]
 pub(super) struct Segments<T> {
-    segments: Vec<Box<[T; SEGMENT_ELEMENTS]>>,
+    /// All are full up to the one with the last element. Those behind it are empty.
+    segments: Vec<Vec<T>>,
     len: usize,
 }
 
-impl<T: Default> Segments<T> {
+impl<T> Segments<T> {
     /// How many elements there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -22,29 +22,18 @@ impl<T: Default> Segments<T> {
 
     /// Appends an element.
     pub(super) fn push(&mut self, element: T) {
-        let at = self.len;
-        if at == self.segments.len() * SEGMENT_ELEMENTS {
-            self.grow();
+        let last = self.len / SEGMENT_ELEMENTS;
+        if last == self.segments.len() {
+            self.segments.push(Vec::with_capacity(SEGMENT_ELEMENTS));
         }
+        self.segments[last].push(element);
         self.len += 1;
-        self[at as u32] = element;
-    }
-
-    /// Makes a segment where it stays. An array would be made on the stack, of which a thread that once used so much
-    /// gives nothing back: 44 KiB for each connection that reported a new client.
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        let segment: Vec<T> = iter::repeat_with(T::default).take(SEGMENT_ELEMENTS).collect();
-        let Ok(segment) = segment.try_into() else { unreachable!("it has as many elements") };
-        self.segments.push(segment);
     }
 
     /// Takes the last element away.
     pub(super) fn pop(&mut self) -> Option<T> {
         self.len = self.len.checked_sub(1)?;
-        let last = self.len as u32;
-        Some(std::mem::take(&mut self[last]))
+        self.segments[self.len / SEGMENT_ELEMENTS].pop()
     }
 
     /// The element at this index, if there is one.
@@ -55,18 +44,17 @@ impl<T: Default> Segments<T> {
     /// The elements from this index on.
     pub(super) fn iter_from(&self, at: usize) -> impl Iterator<Item = &T> {
         let segments = self.segments.iter().skip(at / SEGMENT_ELEMENTS);
-        let left = self.len.saturating_sub(at);
-        segments.flat_map(|segment| segment.iter()).skip(at % SEGMENT_ELEMENTS).take(left)
+        segments.flatten().skip(at % SEGMENT_ELEMENTS)
     }
 }
 
-impl<T: Default> Default for Segments<T> {
+impl<T> Default for Segments<T> {
     fn default() -> Segments<T> {
         Segments { segments: Vec::new(), len: 0 }
     }
 }
 
-/// What is behind the end must not be asked for: it is a default, or fails.
+/// What is behind the end must not be asked for.
 impl<T> Index<u32> for Segments<T> {
     type Output = T;
 
