@@ -48,7 +48,6 @@ impl Located {
 
     /// What its phone said beside that.
     pub fn attributes(&self) -> Option<Attributes<'_>> {
-        let attributes = self.stored.get(self.attributes.clone()?)?;
-        std::str::from_utf8(attributes).ok().and_then(Attributes::parse)
+        Attributes::of_stored(self.stored.get(self.attributes.clone()?)?)
     }
 }

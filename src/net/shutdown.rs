@@ -4,7 +4,6 @@
 //! the other side hanging up; one in `write` that has not moved when the time to finish is over, by shutting
 //! down both halves.
 
-use std::collections::BTreeMap;
 use std::net::Shutdown as Half;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,16 +30,27 @@ pub struct OpenStreams {
 
 #[derive(Debug, Default)]
 struct State {
-    open: BTreeMap<u64, Arc<Stream>>,
-    next: u64,
+    /// A connection is registered again and again, so that this must cost little: places that are free are used again.
+    places: Vec<Option<Arc<Stream>>>,
+    free: Vec<usize>,
     cut: bool,
+}
+
+impl State {
+    fn open(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.places.iter().flatten()
+    }
+
+    fn open_count(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
 }
 
 /// Keeps a socket among the open ones until it is dropped.
 #[derive(Debug)]
 pub struct Registered<'a> {
     streams: &'a OpenStreams,
-    key: u64,
+    place: usize,
 }
 
 impl OpenStreams {
@@ -53,17 +63,19 @@ impl OpenStreams {
         } else if self.is_stopping() {
             hang_up(socket, Half::Read);
         }
-        let key = state.next;
-        state.next += 1;
-        state.open.insert(key, Arc::clone(socket));
-        Registered { streams: self, key }
+        let place = state.free.pop().unwrap_or_else(|| {
+            state.places.push(None);
+            state.places.len() - 1
+        });
+        state.places[place] = Some(Arc::clone(socket));
+        Registered { streams: self, place }
     }
 
     /// Wakes every thread that reads, now and from now on, and every pause.
     pub fn stop_reading(&self) {
         let state = self.state.lock();
         self.stopping.store(true, Ordering::Release);
-        state.open.values().for_each(|socket| hang_up(socket, Half::Read));
+        state.open().for_each(|socket| hang_up(socket, Half::Read));
         self.changed.notify_all();
     }
 
@@ -71,7 +83,7 @@ impl OpenStreams {
     pub fn cut(&self) {
         let mut state = self.state.lock();
         state.cut = true;
-        state.open.values().for_each(|socket| hang_up(socket, Half::Both));
+        state.open().for_each(|socket| hang_up(socket, Half::Both));
     }
 
     /// Whether stopping has begun.
@@ -82,12 +94,12 @@ impl OpenStreams {
     /// Waits until no socket is open, or until the deadline; returns how many still are.
     pub fn wait_until_closed(&self, deadline: Instant) -> usize {
         let mut state = self.state.lock();
-        while !state.open.is_empty() {
+        while state.open_count() > 0 {
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        state.open.len()
+        state.open_count()
     }
 
     /// Waits for `wait`, or until stopping begins.
@@ -102,8 +114,9 @@ impl OpenStreams {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         let mut state = self.streams.state.lock();
-        state.open.remove(&self.key);
-        if state.open.is_empty() {
+        state.places[self.place] = None;
+        state.free.push(self.place);
+        if state.open_count() == 0 {
             self.streams.changed.notify_all();
         }
     }

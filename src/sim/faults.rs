@@ -5,6 +5,7 @@ use super::disk::Crash;
 use super::timeline::{EPOCH_NS, from_ms};
 use super::world::World;
 use crate::proto::http::phones::Point;
+use crate::proto::http::phones::point::Said;
 
 /// How long a report is on its way through the herd, about.
 const SOON_MS: u64 = 30;
@@ -141,13 +142,13 @@ impl Schedule {
 /// A point of a phone. Few times and few attributes, so that many differ in one of them alone.
 fn point(client: usize, at_ns: u64, rng: &mut fastrand::Rng) -> Point {
     let time_s = (EPOCH_NS + at_ns) / 1_000_000_000 - rng.u64(..3);
-    let attributes = ["", "acc=5", "acc=6", "acc=5&tid=JP"][rng.usize(..4)];
-    Point {
-        client: name_of(client),
-        location: format!("+{}-118.445127", rng.u8(..2)),
-        time: time_s.to_string(),
-        attributes: attributes.to_owned(),
-    }
+    let (accuracy_m, tracker_id) =
+        [(None, None), (Some("5"), None), (Some("6"), None), (Some("5"), Some("JP"))][rng.usize(..4)];
+    let said = Said { accuracy_m, tracker_id, ..Said::default() };
+    let latitude = rng.u8(..2).to_string();
+    let place = Some((latitude.as_str(), "-118.445127"));
+    Point::new(name_of(client), place, &time_s.to_string(), &said)
+        .expect("it is on the globe, and after 1970")
 }
 
 /// One random fault, and its repair. A server that has lost its disk may be killed when it has begun to learn

@@ -14,6 +14,7 @@ use super::network::{Conn, FarEnd, Network};
 use super::server::Server;
 use super::timeline::Timeline;
 use crate::proto::http::phones::Point;
+use crate::proto::model::attributes::Attributes;
 use crate::proto::peering::link::HEARTBEAT_EVERY;
 use crate::proto::peering::noise::EphemeralKey;
 
@@ -93,7 +94,7 @@ impl World {
 
     /// A phone reports to a server, with attributes.
     pub fn report_point(&mut self, server: usize, point: &Point) {
-        self.note("point", server, point.attributes.as_bytes());
+        self.note("point", server, point.attributes().map_or("", Attributes::text).as_bytes());
         self.servers[server].hear_phone(point, &mut self.env);
     }
 

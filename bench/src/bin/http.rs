@@ -10,6 +10,9 @@ use proxyherd_bench::http::report::{self, Login};
 use proxyherd_bench::process::Failure;
 use serde_json::{Value, json};
 
+/// The friends of a phone, where what one of them costs is counted.
+const FRIENDS: u64 = 5;
+
 /// Counts the instructions of a phone's report over HTTP, and takes the processor time of a question for a hundred of a
 /// million clients.
 #[derive(Parser)]
@@ -55,8 +58,14 @@ fn main() -> ExitCode {
 fn work(what: &What) -> Result<(), Failure> {
     let rounds = match *what {
         What::Report { .. } => {
-            let (plain, basic) = (report::instructions(Login::None)?, report::instructions(Login::Basic)?);
-            vec![json!({ "instructions": plain.round(), "instructions_with_login": basic.round() })]
+            let (plain, basic) =
+                (report::instructions(Login::None, 0)?, report::instructions(Login::Basic, 0)?);
+            let friends = report::instructions(Login::None, FRIENDS)?;
+            vec![json!({
+                "instructions": plain.round(),
+                "instructions_with_login": basic.round(),
+                "instructions_of_a_friend": ((friends - plain) / FRIENDS as f64).round(),
+            })]
         }
         What::Box { rounds, attributes, .. } => {
             let attributes = if attributes { Attributes::All } else { Attributes::None };

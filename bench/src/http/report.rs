@@ -40,17 +40,17 @@ pub enum Login {
     Basic,
 }
 
-/// The instructions of one report.
+/// The instructions of one report, whose answer tells of so many friends.
 ///
 /// # Errors
 /// If callgrind is not there or did not count, or a report was not taken as news: then something else was measured.
-pub fn instructions(login: Login) -> Result<f64, Failure> {
-    let (few, many) = (collected(login, WARM_UP)?, collected(login, WARM_UP + COUNTED)?);
-    Ok(many.saturating_sub(few) as f64 / COUNTED as f64)
+pub fn instructions(login: Login, friends: u64) -> Result<f64, Failure> {
+    let [few, many] = [WARM_UP, WARM_UP + COUNTED].map(|reports| collected(login, friends, reports));
+    Ok(many?.saturating_sub(few?) as f64 / COUNTED as f64)
 }
 
 /// Those of so many reports on one connection, and of its beginning and its end.
-fn collected(login: Login, reports: u64) -> Result<u64, Failure> {
+fn collected(login: Login, friends: u64, reports: u64) -> Result<u64, Failure> {
     // As `proxyherd token new` has one write it.
     let hash = TokenHash::of(TOKEN.as_bytes());
     let access = format!("[users.jane]\ntokens = [\"{hash}\"]\nadmin = true\n");
@@ -62,10 +62,12 @@ fn collected(login: Login, reports: u64) -> Result<u64, Failure> {
     let mut server = Running::start(&CALLGRIND, access)?;
     let mut talk = server.talk()?;
     let (begins_s, mut request) = (clock::now().seconds - BEGAN_S, Vec::new());
-    for number in 0..reports {
-        let time = (begins_s + number).to_string();
+    let friends = (0..friends).map(|friend| format!("friend{friend}"));
+    let devices: Vec<String> = friends.chain((0..reports).map(|_| "phone".to_owned())).collect();
+    for (second, device) in (begins_s..).zip(&devices) {
+        let time = second.to_string();
         request.clear();
-        let phone = Phone { user: b"jane", device: b"phone", login };
+        let phone = Phone { user: b"jane", device: device.as_bytes(), login };
         push_report(phone, ("52.000123", "4.300765"), time.as_bytes(), &mut request);
         let (status, body) = talk.ask(&request)?;
         if status != 200 || !body.starts_with(b"[") {
@@ -77,7 +79,9 @@ fn collected(login: Login, reports: u64) -> Result<u64, Failure> {
     drop(talk);
     let collected = of_the_thread(server.stop()?)?;
     match collected {
-        _ if applied != reports => Err(format!("{applied} of {reports} reports were news").into()),
+        _ if applied != devices.len() as u64 => {
+            Err(format!("{applied} reports were news, and not all").into())
+        }
         Some(instructions) => Ok(instructions),
         None => Err("valgrind did not count".into()),
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::guard;
 use super::route;
 use crate::config::{Access, TokenHash, User};
-use crate::frontend::access::AccessControl;
+use crate::frontend::access::{AccessControl, Current};
 use crate::frontend::connection::Shared;
 use crate::member::Member;
 use crate::member::conversation::Remote;
@@ -42,6 +42,14 @@ pub(in crate::frontend) enum Asker {
 
 /// The token of an asker is no longer good, or another user's now.
 pub(in crate::frontend) struct Revoked;
+
+/// The longest `Authorization` that a connection remembers: a name and a token have half of it.
+const LOGIN_BYTES_MAX: usize = 256;
+
+/// The `Authorization` with which a user has made a request on a connection. A phone shows the same with each report,
+/// and to hash a token takes as long as half of all else.
+#[derive(Default)]
+pub(super) struct LastLogin(Option<(Vec<u8>, u64, usize, TokenHash)>);
 
 /// A token, and whose it is said to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -229,6 +237,45 @@ impl Asker {
     }
 }
 
+impl LastLogin {
+    /// Who makes this request of the connection.
+    ///
+    /// # Errors
+    /// As [`Asker::of`].
+    pub(super) fn asker(
+        &mut self,
+        shared: Shared<'_>,
+        request: &Request<'_>,
+        remote: Remote,
+    ) -> Result<Asker, Response> {
+        let user = shared.access.and_then(|control| self.user(request, control.current_generation()));
+        user.map_or_else(|| Asker::of(shared, request, remote), Ok)
+    }
+
+    /// The user of the header, whom the users of the moment must still have.
+    fn user(&mut self, request: &Request<'_>, current: Current) -> Option<Asker> {
+        let Current { access, generation } = current;
+        let shown = request.header("authorization").filter(|shown| shown.len() <= LOGIN_BYTES_MAX)?;
+        if let Some((before, of, user, token)) = &self.0
+            && *of == generation
+            && is_same(before, shown)
+        {
+            return Some(Asker::User(access, *user, *token));
+        }
+        let logins = header_logins(shown);
+        let mut logins = logins.iter().filter(|login| !login.token.is_empty());
+        let (user, token) = logins.find_map(|login| login.user_in(&access))?;
+        self.0 = Some((shown.to_vec(), generation, user, token));
+        Some(Asker::User(access, user, token))
+    }
+}
+
+/// Compares all bytes, because a proxy may have requests of several users on one connection, and how long it takes
+/// must not tell one of them what another has shown.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).fold(0, |found, (a, b)| found | (a ^ b)) == 0
+}
+
 /// Why one is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::frontend) enum NotLoggedIn {
@@ -342,6 +389,15 @@ fn is_own_name(shared: Shared<'_>, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logins_are_the_same_if_all_bytes_are() {
+        for (one, other, are_same) in
+            [("", "", true), ("ab", "ab", true), ("ab", "ac", false), ("ab", "abc", false)]
+        {
+            assert_eq!(is_same(one.as_bytes(), other.as_bytes()), are_same, "{one} {other}");
+        }
+    }
 
     #[test]
     fn tokens_of_a_header_are_found() {

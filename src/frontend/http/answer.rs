@@ -63,7 +63,7 @@ fn whole(asked: Asked<'_, '_>, route: Route<'_>) -> Response {
     if let Some(file) = file(asked.shared.pages, &route, request) {
         return file;
     }
-    let asker = match Asker::of(asked.shared, request, asked.remote) {
+    let asker = match asked.last_login.asker(asked.shared, request, asked.remote) {
         Ok(asker) => asker,
         Err(refused) => return refused,
     };

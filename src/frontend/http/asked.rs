@@ -1,5 +1,6 @@
 //! A request, and what its answer needs.
 
+use super::access::LastLogin;
 use crate::frontend::connection::Shared;
 use crate::member::conversation::Remote;
 use crate::member::rate_limit::RateLimit;
@@ -18,4 +19,6 @@ pub(super) struct Asked<'a, 'r> {
     pub received: Moment,
     /// The connection's limit of questions that leave this machine.
     pub rate_limit: &'r mut RateLimit,
+    /// Who has made the connection's last request.
+    pub last_login: &'r mut LastLogin,
 }

@@ -5,22 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::proto::http::request::Request;
 
-/// Beginnings of header fields with which a proxy says for whom it asks, with `_` written as `-`, by their first
-/// letters: no other name need be compared.
-fn forwarded(first: u8) -> &'static [&'static [u8]] {
-    match first {
-        b'f' => &[b"forwarded", b"fly-"],
-        b'v' => &[b"via"],
-        b'x' => &[
-            b"x-forwarded",
-            b"x-real-ip",
-            b"x-client-ip",
-            b"x-cluster-client-ip",
-            b"x-original-",
-            b"x-envoy-",
-        ],
-        b't' => &[b"true-client-ip", b"tailscale-"],
-        b'c' => &[b"cf-", b"cdn-loop"],
+/// Beginnings of header fields with which a proxy says for whom it asks, with `_` written as `-`, by their first and
+/// third letters: few other names need be compared.
+fn forwarded(first: u8, third: u8) -> &'static [&'static [u8]] {
+    match [first, third] {
+        [b'f', b'r'] => &[b"forwarded"],
+        [b'f', b'y'] => &[b"fly-"],
+        [b'v', b'a'] => &[b"via"],
+        [b'x', b'f'] => &[b"x-forwarded"],
+        [b'x', b'r'] => &[b"x-real-ip"],
+        [b'x', b'c'] => &[b"x-client-ip", b"x-cluster-client-ip"],
+        [b'x', b'o'] => &[b"x-original-"],
+        [b'x', b'e'] => &[b"x-envoy-"],
+        [b't', b'u'] => &[b"true-client-ip"],
+        [b't', b'i'] => &[b"tailscale-"],
+        [b'c', b'-' | b'_'] => &[b"cf-"],
+        [b'c', b'n'] => &[b"cdn-loop"],
         _ => &[],
     }
 }
@@ -108,9 +108,9 @@ fn is_forwarded(name: &[u8]) -> bool {
         b'_' => *wanted == b'-',
         byte => byte.to_ascii_lowercase() == *wanted,
     };
-    let first = name.first().map_or(0, u8::to_ascii_lowercase);
+    let [first, _, third, ..] = name else { return false };
     let begins = |wanted: &&[u8]| name.len() >= wanted.len() && name.iter().zip(*wanted).all(is_same);
-    forwarded(first).iter().any(begins)
+    forwarded(first.to_ascii_lowercase(), third.to_ascii_lowercase()).iter().any(begins)
 }
 
 /// Whether a `Host` names this machine: `localhost`, an address of the loopback interface, or a name that the herd file
@@ -136,6 +136,34 @@ fn is_own(host: &[u8], is_own_name: impl Fn(&str) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_of_a_proxy_are_told_from_others() {
+        for name in [
+            "Forwarded",
+            "Fly-Client-IP",
+            "Via",
+            "X-Forwarded-For",
+            "x_forwarded_host",
+            "X-Real-IP",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "X-Original-URL",
+            "X-Envoy-External-Address",
+            "True-Client-IP",
+            "Tailscale-User-Login",
+            "CF-Connecting-IP",
+            "cf_ray",
+            "CDN-Loop",
+        ] {
+            assert!(is_forwarded(name.as_bytes()), "{name}");
+        }
+        for name in
+            ["", "x", "v", "vi", "cf", "cd", "Content-Type", "X-Limit-U", "X-Limit-D", "Forward", "Cfx"]
+        {
+            assert!(!is_forwarded(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn hosts_of_this_machine_are_told_from_others() {

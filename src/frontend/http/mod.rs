@@ -20,6 +20,7 @@ mod track;
 use std::io;
 use std::sync::Arc;
 
+use self::access::LastLogin;
 use self::answer::Answer;
 use self::asked::Asked;
 use self::route::Route;
@@ -50,6 +51,7 @@ struct Connection<'a> {
     admitted: Admitted<'a>,
     deadlines: Deadlines<'a>,
     rate_limit: RateLimit,
+    last_login: LastLogin,
     reader: Reader,
     /// The room for the body that is coming.
     held: Held<'a>,
@@ -85,6 +87,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         admitted: accepted.admitted,
         rate_limit: RateLimit::new(limits.places_calls_per_minute)
             .from_address(network(remote.from.ip()), limits.places_calls_per_address),
+        last_login: LastLogin::default(),
         reader: if accepted.door.tls.is_some() { Reader::sparing() } else { Reader::default() },
         held: shared.gate.bodies.hold(),
         out: Vec::new(),
@@ -169,14 +172,16 @@ impl Connection<'_> {
         let member = self.shared.member;
         member.metrics.http_requests.add(1);
         let received = clock::now();
-        let (shared, remote, rate_limit) = (self.shared, self.remote, &mut self.rate_limit);
+        let (shared, remote) = (self.shared, self.remote);
+        let (rate_limit, last_login) = (&mut self.rate_limit, &mut self.last_login);
         let below = request.below(shared.base_path);
         let request = below.unwrap_or(request);
         let is_head = request.method() == b"HEAD";
         let response = match below {
             None => Response::problem(404, "there is nothing outside of the base path of this server"),
             Some(_) => {
-                match answer::answer(Asked { shared, remote, request: &request, received, rate_limit }) {
+                let asked = Asked { shared, remote, request: &request, received, rate_limit, last_login };
+                match answer::answer(asked) {
                     Answer::Whole(response) => response,
                     Answer::Events(mut stream) => {
                         log::debug!("{} watches", stream.asker().at(self.remote));

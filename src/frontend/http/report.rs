@@ -1,5 +1,7 @@
 //! Reports of phones: what they say becomes updates, which are durable before the answer leaves.
 
+use std::borrow::Cow;
+
 use super::access::Asker;
 use super::asked::Asked;
 use super::friends;
@@ -109,7 +111,12 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
 /// # Errors
 /// The answer, if it cannot be read. For want of the right key that is 503, because the operator can mend it, and the
 /// phone must keep the point until then: an iPhone deletes one that gets any 4xx.
-fn opened(asked: &Asked<'_, '_>, key: Option<&Key>, data: &str, whose: &Whose) -> Result<Taken, Response> {
+fn opened(
+    asked: &Asked<'_, '_>,
+    key: Option<&Key>,
+    data: &str,
+    whose: &Whose<'_>,
+) -> Result<Taken, Response> {
     let why = match key.map(|key| key.open(data)) {
         Some(Ok(message)) => {
             return match owntracks::read(&message, whose) {
@@ -151,19 +158,22 @@ fn retry_later(why: &str) -> Response {
 }
 
 /// Reads a report in the shape of an app, and says of which.
-fn read<'a>(
-    request: &Request<'_>,
+fn read<'a, 'r>(
+    request: &Request<'r>,
     app: &App<'a>,
     asker: &Asker,
     now: Moment,
 ) -> (App<'a>, Result<Taken, NotUnderstood>) {
     let query = request.query_pairs();
     let user = || asker.user().map(|user| user.id.clone()).or_else(|| user(request));
-    let value = |header: &str, key: &str| {
-        let field = request.header(header).map(|value| form::decode(value).into_owned());
-        field.or_else(|| query.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone()))
+    let value = |field: Option<&'r [u8]>, key: &str| {
+        let in_query = || query.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone().into());
+        field.map(form::decode).or_else(in_query)
     };
-    let whose = || Whose { user: value("x-limit-u", "u").or_else(user), device: value("x-limit-d", "d") };
+    let whose = || Whose {
+        user: value(request.header("x-limit-u"), "u").or_else(|| user().map(Cow::from)),
+        device: value(request.header("x-limit-d"), "d"),
+    };
     match app {
         App::Any => {
             // An empty body is what its app sends when a friend was deleted.
@@ -193,7 +203,7 @@ fn read<'a>(
         App::OwnTracks(place) => {
             let whose = match place {
                 Some((user, device)) => {
-                    Whose { user: Some(user.to_string()), device: Some(device.to_string()) }
+                    Whose { user: Some(Cow::from(&**user)), device: Some(Cow::from(&**device)) }
                 }
                 None => whose(),
             };

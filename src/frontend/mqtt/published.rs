@@ -229,7 +229,7 @@ impl<'a> Published<'a> {
 }
 
 /// Only so that a message need not say it: whose place it is says the topic alone.
-fn whose() -> Whose {
-    let any = || Some("-".to_owned());
+fn whose() -> Whose<'static> {
+    let any = || Some("-".into());
     Whose { user: any(), device: any() }
 }

@@ -32,6 +32,8 @@ pub struct Head {
     pub(super) path: Range<usize>,
     pub(super) query: Range<usize>,
     headers: Vec<Field>,
+    /// A bit for the marks of all header fields: of most names that are asked for, none is there.
+    marks: u64,
     /// Its bytes, with the empty line.
     pub(super) bytes: usize,
     /// What follows it.
@@ -99,12 +101,14 @@ impl Head {
             Field { mark: Mark::of(name), name: place(name), value: place(field.value) }
         };
         let (path, query) = path_and_query(target.as_bytes());
+        let headers: Vec<Field> = request.headers.iter().map(field).collect();
         let mut head = Head {
             method: place(method.as_bytes()),
             target: place(target.as_bytes()),
             path: place(path),
             query: place(query),
-            headers: request.headers.iter().map(field).collect(),
+            marks: headers.iter().fold(0, |marks, field| marks | field.mark.bit()),
+            headers,
             bytes: bytes.len(),
             body: Body::None,
             expects_continue: false,
@@ -132,13 +136,14 @@ impl Head {
     }
 
     /// The values of a header field, in their order. Names are compared without regard to case.
-    #[inline]
+    #[inline(always)]
     pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
         let mark = Mark::of(name.as_bytes());
         let is_it = move |field: &&Field| {
             field.mark == mark && bytes[field.name.clone()].eq_ignore_ascii_case(name.as_bytes())
         };
-        self.headers.iter().filter(is_it).map(move |field| bytes[field.value.clone()].trim_ascii())
+        let headers = if self.marks & mark.bit() == 0 { &[][..] } else { &self.headers[..] };
+        headers.iter().filter(is_it).map(move |field| bytes[field.value.clone()].trim_ascii())
     }
 
     fn check_host(&self, bytes: &[u8]) -> Result<(), BadRequest> {
@@ -198,8 +203,15 @@ impl Head {
 impl Mark {
     #[inline(always)]
     fn of(name: &[u8]) -> Mark {
-        let letter = |byte: Option<&u8>| byte.map_or(0, u8::to_ascii_lowercase);
+        // Of a letter that is the small one.
+        let letter = |byte: Option<&u8>| byte.map_or(0, |byte| byte | 0x20);
         Mark(u32::from_le_bytes([name.len() as u8, letter(name.first()), letter(name.last()), 0]))
+    }
+
+    /// One bit of 64, which few other marks share.
+    #[inline(always)]
+    fn bit(self) -> u64 {
+        1 << (self.0.wrapping_mul(0x9E37_79B1) >> 26)
     }
 }
 
@@ -241,18 +253,14 @@ fn is_of_other_version(bytes: &[u8]) -> bool {
 /// LF may stand elsewhere: others take such a byte for a line end, or not. That is said before the end is there, too: a
 /// client with other line ends would wait for an answer that never comes.
 pub(super) fn end_of(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
-    let mut line = 0;
-    while let Some(length) = memchr::memchr2(b'\r', b'\n', &bytes[line..]) {
-        let is_empty = length == 0 && line > 0;
-        match &bytes[line + length..] {
-            [b'\r', b'\n', ..] if is_empty => return Ok(Some(line + 2)),
-            [b'\r', b'\n', ..] => line += length + 2,
-            // What came last may be half of a line end.
-            [b'\r'] => return Ok(None),
-            _ => return Err(bad("a line of the head does not end with CR and LF")),
-        }
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
+    let head = &bytes[..end.unwrap_or(bytes.len())];
+    // What came last may be half of a line end. No pair ends this look, so that many are looked at at once.
+    let pairs = head.iter().zip(head.iter().skip(1));
+    if pairs.fold(false, |found, (&one, &next)| found | ((one == b'\r') != (next == b'\n'))) {
+        return Err(bad("a line of the head does not end with CR and LF"));
     }
-    Ok(None)
+    Ok(end)
 }
 
 fn bad(why: &'static str) -> BadRequest {

@@ -2,13 +2,10 @@
 
 use super::phones::{Point, Useless};
 use crate::proto::line::framing::LINE_BYTES_CEILING;
-use crate::proto::line::reply_prefix::ReplyPrefix;
-use crate::proto::model::attributes::Attributes;
 use crate::proto::model::era::Era;
-use crate::proto::model::location::Location;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::stored_line::push_attributes;
-use crate::proto::model::time::{Moment, Skew, Timestamp};
+use crate::proto::model::time::{Moment, Skew};
 use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
 
 /// The most bytes of a name, so that neighbours take its line: as many as a line client's may have.
@@ -21,7 +18,6 @@ const LINE_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct Reports<'a> {
     taking: Taking<'a>,
-    prefix: ReplyPrefix,
     lines: Vec<u8>,
     pending: Vec<Pending>,
     /// Why the last of them is not stored, if one is not.
@@ -51,9 +47,8 @@ pub struct Taking<'a> {
 impl<'a> Reports<'a> {
     /// No updates yet, for a server that takes this.
     pub fn new(taking: Taking<'a>) -> Reports<'a> {
-        let prefix = ReplyPrefix::of(taking.server);
         let (lines, pending) = (Vec::with_capacity(LINE_BYTES), Vec::with_capacity(1));
-        Reports { taking, prefix, lines, pending, rejected: None }
+        Reports { taking, lines, pending, rejected: None }
     }
 
     /// Takes a point.
@@ -67,17 +62,19 @@ impl<'a> Reports<'a> {
         if name.is_empty() || name.len() > bytes_max || name.bytes().any(is_separator) {
             return Err(Useless::BadName);
         }
-        let location = Location::parse(&point.location).map_err(|_| Useless::BadPlace)?;
-        let time = Timestamp::parse(&point.time).map_err(|_| Useless::BadTime)?;
-        let moment = time.moment();
+        let moment = point.moment();
         if moment > taking.latest {
             return Err(Useless::ClockAhead);
         }
         let start = self.lines.len();
-        push_attributes(Attributes::parse(&point.attributes), &mut self.lines);
-        self.prefix.push_to(Skew::between(taking.received, moment), &mut self.lines);
+        push_attributes(point.attributes(), &mut self.lines);
+        self.lines.extend_from_slice(b"AT ");
+        self.lines.extend_from_slice(taking.server.as_str().as_bytes());
+        self.lines.push(b' ');
+        Skew::between(taking.received, moment).push_to(&mut self.lines);
+        self.lines.push(b' ');
         let client = self.lines.len() - start;
-        for (field, end) in [(name.as_str(), b' '), (location.text(), b' '), (time.text(), b'\n')] {
+        for (field, end) in [(name.as_str(), b' '), (point.place_and_time(), b'\n')] {
             self.lines.extend_from_slice(field.as_bytes());
             self.lines.push(end);
         }
@@ -118,6 +115,7 @@ impl Updates for Reports<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::http::phones::point::Said;
     use crate::proto::model::stored_line::StoredLine;
 
     #[test]
@@ -126,19 +124,19 @@ mod tests {
         let received = Moment { seconds: 1_700_000_001, nanos: 500_000_000 };
         let latest = Moment { seconds: 1_700_000_100, nanos: 0 };
         let taking = Taking { server: &server, received, latest, client_name_bytes_max: 20 };
-        let point = |client: &str, time: &str, attributes: &str| Point {
-            client: client.to_owned(),
-            location: "+1.5-2".to_owned(),
-            time: time.to_owned(),
-            attributes: attributes.to_owned(),
+        let point = |client: &str, time: &str, accuracy_m: Option<&str>| {
+            let said = Said { accuracy_m, ..Said::default() };
+            let mut point = Point::new("a".to_owned(), Some(("1.5", "-2")), time, &said).unwrap();
+            point.client = client.to_owned();
+            point
         };
         let mut reports = Reports::new(taking);
         assert!(reports.is_empty());
-        assert_eq!(reports.push(&point("jane/phone", "1700000001", "acc=5")), Ok(()));
-        assert_eq!(reports.push(&point("b", "1700000001.25", "")), Ok(()));
-        assert_eq!(reports.push(&point("c", "1700000101", "")), Err(Useless::ClockAhead));
+        assert_eq!(reports.push(&point("jane/phone", "1700000001", Some("5"))), Ok(()));
+        assert_eq!(reports.push(&point("b", "1700000001.25", None)), Ok(()));
+        assert_eq!(reports.push(&point("c", "1700000101", None)), Err(Useless::ClockAhead));
         for name in ["", "a b", "a\u{b}", "a\u{0}", &"x".repeat(21)] {
-            assert_eq!(reports.push(&point(name, "1700000001", "")), Err(Useless::BadName), "{name:?}");
+            assert_eq!(reports.push(&point(name, "1700000001", None)), Err(Useless::BadName), "{name:?}");
         }
         let lines: Vec<String> = (0..)
             .map_while(|i| reports.get(i))

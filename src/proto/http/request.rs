@@ -263,6 +263,7 @@ impl<'a> Request<'a> {
     }
 
     /// The only value of a header field; `None` if there is none or more than one.
+    #[inline]
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         let mut values = self.headers(name);
         values.next().filter(|_| values.next().is_none())
@@ -280,6 +281,7 @@ impl<'a> Request<'a> {
     }
 
     /// All values of a header field.
+    #[inline]
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.head.values(self.bytes, name)
     }

@@ -33,6 +33,11 @@ impl<'a> Attributes<'a> {
         (is_graphic && text.len() <= ATTRIBUTES_BYTES_MAX).then_some(Attributes(text))
     }
 
+    /// Those of a stored line, which were checked when they came in.
+    pub(crate) fn of_stored(text: &'a [u8]) -> Option<Attributes<'a>> {
+        std::str::from_utf8(text).ok().map(Attributes)
+    }
+
     /// Their text.
     pub fn text(self) -> &'a str {
         self.0

@@ -77,7 +77,7 @@ pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> 
 pub fn stored_at_line(line: &[u8]) -> Option<Sighting<'_>> {
     let mut rest = std::str::from_utf8(line).ok()?.strip_prefix("AT ")?;
     let mut take = || {
-        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        let end = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
         let field = &rest[..end];
         rest = rest.get(end + 1..).unwrap_or_default();
         field

@@ -96,7 +96,7 @@ fn points(body: &[u8]) {
     let taken = owntracks::read(&sealed, &Whose::default()).expect("it is a message");
     assert_eq!(key.open(&taken.sealed.expect("it is encrypted")).as_deref(), Ok(body));
     let pairs = form::pairs(body);
-    let whose = Whose { user: Some("a".to_owned()), device: None };
+    let whose = Whose { user: Some("a".into()), device: None };
     let all = [
         owntracks::read(body, &whose),
         traccar::read_json(body, &[], NOW),

@@ -41,8 +41,8 @@ pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Opti
         return None;
     }
     let mut message = Friends { out: Vec::with_capacity(LOCATION_BYTES), count: 0 };
-    message.begin("location");
-    message.text("tid", &tid(seen.client.0, attributes));
+    message.begin("{\"_type\":\"location\"");
+    message.text(",\"tid\":", &tid(seen.client.0, attributes));
     message.place(seen, attributes, time_s);
     Some(message.out)
 }
@@ -50,9 +50,9 @@ pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Opti
 /// A card as a message of its own.
 pub fn card(client: &str, attributes: Option<Attributes<'_>>, name: &str) -> Vec<u8> {
     let mut message = Friends { out: Vec::new(), count: 0 };
-    message.begin("card");
-    message.text("tid", &tid(client, attributes));
-    message.text("name", name);
+    message.begin("{\"_type\":\"card\"");
+    message.text(",\"tid\":", &tid(client, attributes));
+    message.text(",\"name\":", name);
     message.out.push(b'}');
     message.out
 }
@@ -95,12 +95,12 @@ impl Friends {
         let before = self.out.len();
         let client = seen.client.0;
         if let Some(name) = name.filter(|_| client != "info") {
-            self.begin("card");
+            self.begin("{\"_type\":\"card\"");
             self.tid(client);
-            self.text("name", name);
+            self.text(",\"name\":", name);
             self.out.push(b'}');
         }
-        self.begin("location");
+        self.begin("{\"_type\":\"location\"");
         self.tid(client);
         self.topic(client);
         self.place(seen, attributes, time_s);
@@ -114,25 +114,27 @@ impl Friends {
 
     /// The rest of a location.
     fn place(&mut self, seen: &Sighting<'_>, attributes: Option<Attributes<'_>>, time_s: u64) {
+        const SPEED: usize = 3;
         let (latitude, longitude) = seen.location.texts();
-        push_decimal(latitude, self.key("lat"));
-        push_decimal(longitude, self.key("lon"));
-        push_digits(self.key("tst"), time_s, 1);
+        push_decimal(latitude, self.key(",\"lat\":"));
+        push_decimal(longitude, self.key(",\"lon\":"));
+        push_digits(self.key(",\"tst\":"), time_s, 1);
         let mut said: [Option<&str>; 6] = [None; 6];
         for (key, value) in attributes.iter().flat_map(|attributes| attributes.pairs()) {
             let at = match key.as_bytes() {
                 b"acc" => 0,
                 b"alt" => 1,
                 b"vac" => 2,
-                b"speed" => 3,
+                b"speed" => SPEED,
                 b"course" => 4,
                 b"batt" => 5,
                 _ => continue,
             };
             said[at].get_or_insert(value);
         }
-        for (key, value) in ["acc", "alt", "vac", "vel", "cog", "batt"].into_iter().zip(said) {
-            let unit = if key == "vel" { KILOMETRE_PER_HOUR } else { 1.0 };
+        let keys = [",\"acc\":", ",\"alt\":", ",\"vac\":", ",\"vel\":", ",\"cog\":", ",\"batt\":"];
+        for (at, (key, value)) in keys.into_iter().zip(said).enumerate() {
+            let unit = if at == SPEED { KILOMETRE_PER_HOUR } else { 1.0 };
             if let Some(whole) = value.and_then(|value| whole(value, unit)) {
                 let out = self.key(key);
                 if whole < 0 {
@@ -147,7 +149,7 @@ impl Friends {
     /// The `tid` of a client in an answer.
     fn tid(&mut self, client: &str) {
         let begins = self.out.len();
-        self.text("tid", client);
+        self.text(",\"tid\":", client);
         // JSON has no slash of its own.
         self.out[begins..].iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = b' ');
     }
@@ -155,7 +157,7 @@ impl Friends {
     /// The topic on which a broker would have a client.
     fn topic(&mut self, client: &str) {
         let in_topic = Cow::from(utf8_percent_encode(client, NOT_IN_TOPICS));
-        self.key("topic").extend_from_slice(b"\"owntracks");
+        self.key(",\"topic\":\"owntracks");
         let slash = self.out.len();
         push_text(&in_topic, &mut self.out);
         // It stands where the text has begun with a quotation mark.
@@ -173,13 +175,12 @@ impl Friends {
         self.out
     }
 
-    fn begin(&mut self, kind: &str) {
+    #[inline(always)]
+    fn begin(&mut self, first: &str) {
         if self.out.len() > 1 {
             self.out.push(b',');
         }
-        self.out.extend_from_slice(b"{\"_type\":\"");
-        self.out.extend_from_slice(kind.as_bytes());
-        self.out.push(b'"');
+        self.out.extend_from_slice(first.as_bytes());
     }
 
     #[inline(always)]
@@ -187,17 +188,22 @@ impl Friends {
         push_text(value, self.key(key));
     }
 
-    /// What the value of a further key is to be appended to.
+    /// What the value of a further key is to be appended to. The key has its punctuation: so it is one copy.
     #[inline(always)]
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        self.out.extend_from_slice(b",\"");
         self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
         &mut self.out
     }
 }
 
 fn push_text(text: &str, out: &mut Vec<u8>) {
+    // Nearly all texts are as they are.
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     // Writing to memory cannot fail.
     let _ = serde_json::to_writer(out, text);
 }

@@ -38,6 +38,7 @@ pub fn read(pairs: &[(String, String)], user: Option<&str>, now: Moment) -> Resu
 mod tests {
     use super::*;
     use crate::proto::http::phones::Useless;
+    use crate::proto::model::attributes::Attributes;
 
     #[test]
     fn form_of_home_assistant_is_read() {
@@ -49,12 +50,18 @@ mod tests {
         );
         let point = &taken.unwrap().points[0];
         assert_eq!(
-            (&*point.client, &*point.location, &*point.time),
+            (&*point.client, point.location(), point.time()),
             ("jane/abc", "+52.1+4.5", "1700000000.000000000")
         );
-        assert_eq!(point.attributes, "acc=12&alt=10&speed=1.25&course=90.5&batt=80&trigger=still");
+        assert_eq!(
+            point.attributes().map_or("", Attributes::text),
+            "acc=12&alt=10&speed=1.25&course=90.5&batt=80&trigger=still"
+        );
         let at = read("lat=1&lon=2&ser=a&time=2023-11-14T22:13:20.5Z&batt=").unwrap();
-        assert_eq!((&*at.points[0].time, &*at.points[0].attributes), ("1700000000.5", ""));
+        assert_eq!(
+            (at.points[0].time(), at.points[0].attributes().map_or("", Attributes::text)),
+            ("1700000000.5", "")
+        );
         assert_eq!(read("latitude=91&longitude=4.5&device=abc").unwrap().why, Some(Useless::BadPlace));
         assert!(read("latitude=1&device=abc").is_err() && read("latitude=1&longitude=2").is_err());
     }

@@ -100,71 +100,49 @@ pub(super) fn object_of<'a, T: Members<'a>>(text: &'a [u8]) -> Option<T> {
 /// exponent, or words. Every other text, be it good or bad, is left to `serde_json`, which reads this one alike and
 /// takes many times as long.
 fn plain_object<'a, T: Members<'a>>(text: &'a [u8]) -> Option<T> {
-    let (text, bytes) = (std::str::from_utf8(text).ok()?, text);
-    if bytes.first() != Some(&b'{') {
+    // Without these a quotation mark is the end of a text. No byte ends this look, so that many are looked at at once.
+    let is_special = |byte: u8| byte < b' ' || byte == b'\\';
+    if text.iter().fold(false, |found, &byte| found | is_special(byte)) {
         return None;
     }
+    let mut rest = std::str::from_utf8(text).ok()?.strip_prefix('{')?;
     let mut object = T::default();
-    let mut at = 0;
     loop {
-        // Behind the brace, or behind a comma.
-        let key = at + 1;
-        let key_end = plain_text_end(bytes, key)?;
-        if bytes.get(key_end) != Some(&b':') {
-            return None;
-        }
-        let value = key_end + 1;
-        at = match bytes.get(value)? {
-            b'"' => plain_text_end(bytes, value)?,
-            b'-' | b'0'..=b'9' => plain_number_end(bytes, value)?,
-            _ => {
-                let word = ["true", "false", "null"].into_iter().find(|word| text[value..].starts_with(word));
-                value + word?.len()
-            }
+        let (key, behind) = plain_text(rest)?;
+        let behind = behind.strip_prefix(':')?;
+        let end = match behind.as_bytes().first()? {
+            b'"' => plain_text(behind)?.0.len() + 2,
+            b'-' | b'0'..=b'9' => plain_number_end(behind.as_bytes())?,
+            _ => ["true", "false", "null"].into_iter().find(|word| behind.starts_with(word))?.len(),
         };
-        if let Some(place) = object.place(&text[key + 1..key_end - 1]) {
-            *place = (bytes[value] != b'n').then(|| Value(&text[value..at]));
+        let (value, behind) = behind.split_at(end);
+        if let Some(place) = object.place(key) {
+            *place = (value != "null").then_some(Value(value));
         }
-        match &bytes[at..] {
+        rest = match behind.as_bytes() {
             b"}" => return Some(object),
-            [b',', ..] => {}
+            [b',', ..] => &behind[1..],
             _ => return None,
-        }
+        };
     }
 }
 
-/// Where the text ends that begins here, behind its quotation marks, if it has no escapes.
+/// What is between the quotation marks with which a text begins, and what is behind them.
 #[inline(always)]
-fn plain_text_end(bytes: &[u8], start: usize) -> Option<usize> {
-    if bytes.get(start) != Some(&b'"') {
-        return None;
-    }
-    let inside = &bytes[start + 1..];
-    let end = inside.iter().position(|&byte| ENDS_PLAIN_TEXT[usize::from(byte)])?;
-    (inside[end] == b'"').then_some(start + end + 2)
+fn plain_text(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('"')?;
+    let end = inside.bytes().position(|byte| byte == b'"')?;
+    Some((&inside[..end], &inside[end + 1..]))
 }
 
-/// The bytes that a text without escapes ends with, or cannot have. They are looked up, because every byte of a
-/// message is.
-static ENDS_PLAIN_TEXT: [bool; 256] = {
-    let mut ends = [false; 256];
-    let mut byte = 0;
-    while byte < b' ' as usize {
-        ends[byte] = true;
-        byte += 1;
-    }
-    (ends[b'"' as usize], ends[b'\\' as usize]) = (true, true);
-    ends
-};
-
-/// Where the number ends that begins here, if nothing is wrong with it up to an exponent.
+/// Where the number ends with which a text begins, if nothing is wrong with it up to an exponent.
 #[inline(always)]
-fn plain_number_end(bytes: &[u8], start: usize) -> Option<usize> {
+fn plain_number_end(bytes: &[u8]) -> Option<usize> {
     let digits_end = |from: usize| {
-        let digits = bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        from + digits
+        let digits = bytes[from..].iter().position(|byte| !byte.is_ascii_digit());
+        digits.map_or(bytes.len(), |digits| from + digits)
     };
-    let whole = start + usize::from(bytes[start] == b'-');
+    let whole = usize::from(bytes[0] == b'-');
     let end = digits_end(whole);
     if end == whole || end > whole + 1 && bytes[whole] == b'0' {
         return None;
@@ -186,9 +164,7 @@ pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     let Value(value) = raw?;
     match value.as_bytes().first()? {
         // Most have no escapes.
-        b'"' if memchr::memchr(b'\\', value.as_bytes()).is_none() => {
-            value.get(1..value.len() - 1).map(Cow::Borrowed)
-        }
+        b'"' if !value.bytes().any(|byte| byte == b'\\') => value.get(1..value.len() - 1).map(Cow::Borrowed),
         b'"' => serde_json::from_str(value).ok(),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value)),
         _ => None,

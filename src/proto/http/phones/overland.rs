@@ -131,6 +131,7 @@ impl Feature<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::model::attributes::Attributes;
 
     const BATCH: &str = r#"{"locations":[
         {"type":"Feature","geometry":{"type":"Point","coordinates":[-122.030581,37.331800]},"properties":{
@@ -150,11 +151,11 @@ mod tests {
         assert_eq!((taken.points.len(), taken.left_out, taken.why), (2, 3, Some(Useless::NoPlace)));
         let point = &taken.points[0];
         assert_eq!(
-            (&*point.client, &*point.location, &*point.time),
+            (&*point.client, point.location(), point.time()),
             ("my%20phone", "+37.331800-122.030581", "1443711600")
         );
-        assert_eq!(point.attributes, "acc=30&alt=0&speed=4&batt=83&charge=1");
-        assert_eq!((&*taken.points[1].client, &*taken.points[1].location), ("overland", "+2+1"));
+        assert_eq!(point.attributes().map_or("", Attributes::text), "acc=30&alt=0&speed=4&batt=83&charge=1");
+        assert_eq!((&*taken.points[1].client, taken.points[1].location()), ("overland", "+2+1"));
         assert_eq!(read(BATCH.as_bytes(), Some("jane")).unwrap().points[0].client, "jane/my%20phone");
         assert_eq!(read(b"{\"locations\":[]}", None), Ok(Taken::default()));
         for body in ["", "[]", "[[]]", "{}", "{\"locations\":5}", "{\"locations\":null}"] {

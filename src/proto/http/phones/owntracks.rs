@@ -3,6 +3,8 @@
 //! Only `location` moves a client. Its other messages are understood, answered, and not kept. Speeds are in km/h,
 //! accuracies and altitudes in metres, the battery in percent. Source: booklet of OwnTracks, "JSON"; the apps' sources.
 
+use std::borrow::Cow;
+
 use super::json::{Members, Raw, object_of, text};
 use super::point::{KILOMETRE_PER_HOUR, Point, Said};
 use super::{NotUnderstood, Taken};
@@ -28,19 +30,19 @@ const OTHERS: [&str; 13] = [
 /// Who a phone says that it is beside its message: the user and the device of its header fields, its query or its
 /// login.
 #[derive(Clone, Debug, Default)]
-pub struct Whose {
+pub struct Whose<'a> {
     /// The user.
-    pub user: Option<String>,
+    pub user: Option<Cow<'a, str>>,
     /// The device.
-    pub device: Option<String>,
+    pub device: Option<Cow<'a, str>>,
 }
 
-impl Whose {
+impl<'a> Whose<'a> {
     /// The sender of an encrypted message: the outer one, whatever the message itself says.
-    pub fn of(sender: Option<&str>) -> Whose {
+    pub fn of(sender: Option<&'a str>) -> Whose<'a> {
         let parts = sender.and_then(|sender| sender.split_once('/'));
         let (user, device) = parts.unzip();
-        let part = |part: Option<&str>| part.map(|part| form::decode(part.as_bytes()).into_owned());
+        let part = |part: Option<&'a str>| part.map(|part| form::decode(part.as_bytes()));
         Whose { user: part(user), device: part(device) }
     }
 }
@@ -92,7 +94,7 @@ impl<'a> Members<'a> for Message<'a> {
 ///
 /// # Errors
 /// If it is no message, or of an unknown `_type`, or says of no client where it is.
-pub fn read(body: &[u8], whose: &Whose) -> Result<Taken, NotUnderstood> {
+pub fn read(body: &[u8], whose: &Whose<'_>) -> Result<Taken, NotUnderstood> {
     if body.trim_ascii().is_empty() {
         return Ok(Taken { sender: Message::default().client(whose), ..Taken::default() });
     }
@@ -111,7 +113,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// As [`read`].
-    pub fn read(&self, whose: &Whose) -> Result<Taken, NotUnderstood> {
+    pub fn read(&self, whose: &Whose<'_>) -> Result<Taken, NotUnderstood> {
         let sender = self.client(whose);
         match text(self.kind).as_deref() {
             Some("location") => {}
@@ -153,7 +155,7 @@ impl<'a> Message<'a> {
 
     /// `user/device`: as the app's header fields or its query say, or else its topic, or else the user and its short
     /// name.
-    fn client(&self, whose: &Whose) -> Option<String> {
+    fn client(&self, whose: &Whose<'_>) -> Option<String> {
         let device = whose.device.as_deref().map(str::trim).filter(|device| !device.is_empty());
         let user = whose.user.as_deref().map(str::trim).filter(|user| !user.is_empty());
         if let (Some(user), Some(device)) = (user, device) {
@@ -187,13 +189,14 @@ fn client(user: &str, device: &str) -> String {
 mod tests {
     use super::*;
     use crate::proto::http::phones::Useless;
+    use crate::proto::model::attributes::Attributes;
 
     const LOCATION: &str = r#"{"_type":"location","lat":34.068930,"lon":-118.445127,"tst":1497476456,"tid":"JJ",
         "acc":5,"alt":167,"vac":21,"vel":61,"cog":271,"batt":41,"bs":1,"conn":"m","t":"u","m":1,
         "created_at":1497476460,"_id":"05b6f5bf","inregions":["Home"],"topic":"owntracks/jane/phone"}"#;
 
-    fn whose(user: &str, device: &str) -> Whose {
-        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    fn whose<'a>(user: &'a str, device: &'a str) -> Whose<'a> {
+        let some = |text: &'a str| Some(text.into()).filter(|text: &Cow<'_, str>| !text.is_empty());
         Whose { user: some(user), device: some(device) }
     }
 
@@ -202,18 +205,18 @@ mod tests {
         let taken = read(LOCATION.as_bytes(), &Whose::default()).unwrap();
         let point = &taken.points[0];
         assert_eq!(
-            (&*point.client, &*point.location, &*point.time),
+            (&*point.client, point.location(), point.time()),
             ("jane/phone", "+34.068930-118.445127", "1497476456")
         );
         assert_eq!(
-            point.attributes,
+            point.attributes().map_or("", Attributes::text),
             "acc=5&alt=167&vac=21&speed=16.94&course=271&batt=41&charge=0&tid=JJ&trigger=u"
         );
     }
 
     #[test]
     fn user_and_device_come_from_the_first_that_says_them() {
-        let client = |body: &str, whose: &Whose| {
+        let client = |body: &str, whose: &Whose<'_>| {
             read(body.as_bytes(), whose).map(|taken| taken.points[0].client.clone())
         };
         let bare = LOCATION.replace("\"topic\"", "\"other\"");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::proto::http::form;
-use crate::proto::model::attributes::ATTRIBUTES_BYTES_MAX;
+use crate::proto::model::attributes::{ATTRIBUTES_BYTES_MAX, Attributes};
 use crate::proto::model::calendar::posix_time;
 use crate::proto::model::location::Location;
 use crate::proto::model::time::{Moment, Timestamp, push_digits};
@@ -18,17 +18,19 @@ const TIME_BYTES_MAX: usize = 40;
 pub(super) const KNOT: f64 = 0.514_444;
 pub(super) const KILOMETRE_PER_HOUR: f64 = 1.0 / 3.6;
 
+/// The bytes of most points without their clients' names.
+const TEXT_BYTES: usize = 160;
+
 /// A point, in the fields of a sighting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The client's name.
     pub client: String,
-    /// Where it is, as [`Location`] reads it.
-    pub location: String,
-    /// When, as [`Timestamp`] reads it.
-    pub time: String,
-    /// What else it says, as [`crate::proto::model::attributes`] lays it out; empty if nothing.
-    pub attributes: String,
+    /// The location and the time as they follow each other in a line, and the attributes, with a separator before each.
+    text: String,
+    location_end: usize,
+    time_end: usize,
+    moment: Moment,
 }
 
 /// Why a point that was understood is of no use.
@@ -53,7 +55,7 @@ pub enum Useless {
 
 /// What a phone says beside place and time, in the order of [`crate::proto::model::attributes`].
 #[derive(Debug, Default)]
-pub(super) struct Said<'a> {
+pub(crate) struct Said<'a> {
     pub accuracy_m: Option<&'a str>,
     pub altitude_m: Option<&'a str>,
     pub altitude_accuracy_m: Option<&'a str>,
@@ -69,41 +71,77 @@ pub(super) struct Said<'a> {
 
 impl Point {
     /// A point at this latitude and longitude. Its time is POSIX seconds, or a date with a time.
-    pub(super) fn new(
+    pub(crate) fn new(
         client: String,
         place: Option<(&str, &str)>,
         time: &str,
         said: &Said<'_>,
     ) -> Result<Point, Useless> {
         let (latitude, longitude) = place.ok_or(Useless::NoPlace)?;
-        let mut location = String::with_capacity(2 * DIGITS_BYTES_MAX);
-        for text in [latitude, longitude] {
-            let text = decimal(text).ok_or(Useless::BadPlace)?;
-            if !text.starts_with('-') {
-                location.push('+');
+        let mut text = String::with_capacity(TEXT_BYTES);
+        for degrees in [latitude, longitude] {
+            let degrees = decimal(degrees).ok_or(Useless::BadPlace)?;
+            if !degrees.starts_with('-') {
+                text.push('+');
             }
-            location += &text;
+            text += &degrees;
         }
-        Location::parse(&location).map_err(|_| Useless::BadPlace)?;
-        let number = decimal(time).map(|number| seconds(&number));
-        let time = number.or_else(|| posix_time(time)).ok_or(Useless::BadTime)?;
-        Timestamp::parse(&time).ok().filter(|_| time.len() <= TIME_BYTES_MAX).ok_or(Useless::BadTime)?;
+        Location::parse(&text).map_err(|_| Useless::BadPlace)?;
+        let location_end = text.len();
+        let number = decimal(time);
+        let time = match &number {
+            Some(number) => seconds(number),
+            None => posix_time(time).ok_or(Useless::BadTime)?.into(),
+        };
+        let is_short = time.len() <= TIME_BYTES_MAX;
+        let moment = Timestamp::parse(&time).ok().filter(|_| is_short).ok_or(Useless::BadTime)?.moment();
         if client.is_empty() {
             return Err(Useless::BadName);
         }
-        Ok(Point { client, location, time, attributes: said.attributes() })
+        text.push(' ');
+        text += &time;
+        let time_end = text.len();
+        said.push_to(&mut text);
+        Ok(Point { client, text, location_end, time_end, moment })
+    }
+
+    /// Where it is, as [`Location`] reads it.
+    pub fn location(&self) -> &str {
+        &self.text[..self.location_end]
+    }
+
+    /// When, as [`Timestamp`] reads it.
+    pub fn time(&self) -> &str {
+        &self.text[self.location_end + 1..self.time_end]
+    }
+
+    /// The same as a moment.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// Where and when, as they follow each other in a line.
+    pub fn place_and_time(&self) -> &str {
+        &self.text[..self.time_end]
+    }
+
+    /// What else it says, if anything.
+    pub fn attributes(&self) -> Option<Attributes<'_>> {
+        let attributes = self.text.get(self.time_end + 1..).map(Attributes);
+        debug_assert_eq!(attributes, attributes.and_then(|attributes| Attributes::parse(attributes.text())));
+        attributes
     }
 }
 
 impl Said<'_> {
-    fn attributes(&self) -> String {
-        // With a separator before the first pair, too, which is taken away.
-        let mut attributes = String::with_capacity(1 + ATTRIBUTES_BYTES_MAX);
+    /// Appends it as attributes, with a separator before each.
+    fn push_to(&self, out: &mut String) {
+        let len_max = out.len() + 1 + ATTRIBUTES_BYTES_MAX;
         let mut push = |key: &str, value: Option<Cow<'_, str>>| {
             let Some(value) = value else { return };
-            if attributes.len() + key.len() + value.len() <= 1 + ATTRIBUTES_BYTES_MAX {
-                attributes += key;
-                attributes += &value;
+            if out.len() + key.len() + value.len() <= len_max {
+                *out += key;
+                *out += &value;
             }
         };
         push("&acc=", self.accuracy_m.and_then(not_negative));
@@ -115,10 +153,6 @@ impl Said<'_> {
         push("&charge=", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into()));
         push("&tid=", self.tracker_id.and_then(word));
         push("&trigger=", self.trigger.and_then(word));
-        if !attributes.is_empty() {
-            attributes.remove(0);
-        }
-        attributes
     }
 }
 
@@ -135,16 +169,17 @@ pub(super) fn time_or_now(time: Option<&str>, now: Moment) -> String {
 
 /// Seconds out of a number of seconds, milliseconds, microseconds or nanoseconds: one that is thousands of years ahead
 /// is in a smaller unit.
-fn seconds(number: &str) -> String {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+fn seconds(number: &str) -> Cow<'_, str> {
+    let whole = number.bytes().position(|byte| byte == b'.').unwrap_or(number.len());
+    let (whole, fraction) = (&number[..whole], number.get(whole + 1..).unwrap_or_default());
     let decimals = match whole.len() {
-        ..=11 => return number.to_owned(),
+        ..=11 => return number.into(),
         12..=14 => 3,
         15..=17 => 6,
         18.. => 9,
     };
     let (seconds, rest) = whole.split_at(whole.len() - decimals);
-    format!("{seconds}.{rest}{fraction}")
+    format!("{seconds}.{rest}{fraction}").into()
 }
 
 /// A number in plain decimal digits: those that were reported, if they are plain and few.
@@ -243,10 +278,10 @@ mod tests {
     #[test]
     fn digits_stay_as_they_were_reported() {
         let taken = point("34.068930", "-118.4451270", "1621464827.959498503").unwrap();
-        assert_eq!((&*taken.location, &*taken.time), ("+34.068930-118.4451270", "1621464827.959498503"));
-        assert_eq!(point("0", "-0", "1").unwrap().location, "+0-0");
-        assert_eq!(point("1e1", "-1.5E1", "1.7e9").unwrap().location, "+10-15");
-        assert_eq!(point("52.12345678901234567890", "+4", "1").unwrap().location, "+52.123456789+4");
+        assert_eq!((taken.location(), taken.time()), ("+34.068930-118.4451270", "1621464827.959498503"));
+        assert_eq!(point("0", "-0", "1").unwrap().location(), "+0-0");
+        assert_eq!(point("1e1", "-1.5E1", "1.7e9").unwrap().location(), "+10-15");
+        assert_eq!(point("52.12345678901234567890", "+4", "1").unwrap().location(), "+52.123456789+4");
     }
 
     #[test]
@@ -275,7 +310,7 @@ mod tests {
             ("17000000000", "17000000000"),
             ("2023-11-14T22:13:20 01:00", "1699996400"),
         ] {
-            assert_eq!(point("1,5", "1", time).unwrap().time, expected, "{time}");
+            assert_eq!(point("1,5", "1", time).unwrap().time(), expected, "{time}");
         }
         let now = Moment { seconds: 5, nanos: 7 };
         for time in [None, Some("%TIMESTAMP"), Some("{2}"), Some("null"), Some("0"), Some(" ")] {
@@ -310,12 +345,16 @@ mod tests {
             tracker_id: Some("J P"),
             trigger: Some(""),
         };
-        assert_eq!(said.attributes(), "acc=12.0&alt=-3&speed=5.14&batt=87&charge=1&tid=J%20P");
+        let attributes = |said: &Said<'_>| {
+            let point = Point::new("jane".to_owned(), Some(("1", "2")), "3", said).unwrap();
+            point.attributes().unwrap().text().to_owned()
+        };
+        assert_eq!(attributes(&said), "acc=12.0&alt=-3&speed=5.14&batt=87&charge=1&tid=J%20P");
         let slow = Said { speed: Some(("-1", 1.0)), battery: Some(("85", 1.0)), ..Said::default() };
-        assert_eq!(slow.attributes(), "batt=85");
+        assert_eq!(attributes(&slow), "batt=85");
         let long = "x".repeat(300);
         let long = Said { tracker_id: Some(&long), trigger: Some("u"), ..Said::default() };
-        assert_eq!(long.attributes(), "trigger=u");
+        assert_eq!(attributes(&long), "trigger=u");
     }
 
     #[test]

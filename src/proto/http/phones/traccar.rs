@@ -228,6 +228,7 @@ impl Location<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::model::attributes::Attributes;
 
     const NOW: Moment = Moment { seconds: 1_700_000_000, nanos: 5 };
 
@@ -243,22 +244,25 @@ mod tests {
         );
         let point = &taken.unwrap().points[0];
         assert_eq!(
-            (&*point.client, &*point.location, &*point.time),
+            (&*point.client, point.location(), point.time()),
             ("123456", "+34.06893-118.445127", "1700000000")
         );
-        assert_eq!(point.attributes, "acc=5.0&alt=12.0&speed=1.6&course=90.0&batt=87&charge=0");
+        assert_eq!(
+            point.attributes().map_or("", Attributes::text),
+            "acc=5.0&alt=12.0&speed=1.6&course=90.0&batt=87&charge=0"
+        );
 
         let osmand = query(
             "deviceid=my+car&lat=1&lon=2&timestamp=1700000000123&hdop=4&altitude=0&speed=3.5&bearing=0",
         );
         let point = &osmand.unwrap().points[0];
-        assert_eq!((&*point.client, &*point.time), ("my%20car", "1700000000.123"));
-        assert_eq!(point.attributes, "alt=0&speed=3.5&course=0");
+        assert_eq!((&*point.client, point.time()), ("my%20car", "1700000000.123"));
+        assert_eq!(point.attributes().map_or("", Attributes::text), "alt=0&speed=3.5&course=0");
 
         let point = |text| query(text).unwrap().points.remove(0);
-        assert_eq!(point("id=jane/phone&location=1.5,-2.5").location, "+1.5-2.5");
-        assert_eq!(point("id=jane/phone&lat=1&lon=2").time, "1700000000.000000005");
-        assert_eq!(point("id=a&lat=1&lon=2&timestamp=2023-11-14T22:13:20Z").time, "1700000000");
+        assert_eq!(point("id=jane/phone&location=1.5,-2.5").location(), "+1.5-2.5");
+        assert_eq!(point("id=jane/phone&lat=1&lon=2").time(), "1700000000.000000005");
+        assert_eq!(point("id=a&lat=1&lon=2&timestamp=2023-11-14T22:13:20Z").time(), "1700000000");
         assert_eq!(query("id=a&batt=50").unwrap().why, Some(Useless::NoPlace), "a sign of life");
         assert!(query("lat=1&lon=2").is_err());
     }
@@ -268,7 +272,7 @@ mod tests {
         let pairs = |text: &str| form::pairs(text.as_bytes());
         let taken =
             read_pairs(&pairs("id=a&lat=1&lon=2&timestamp=5"), &pairs("id=token&lat=9"), NOW).unwrap();
-        assert_eq!((&*taken.points[0].client, &*taken.points[0].location), ("a", "+1+2"));
+        assert_eq!((&*taken.points[0].client, taken.points[0].location()), ("a", "+1+2"));
     }
 
     #[test]
@@ -281,17 +285,20 @@ mod tests {
         let taken = read_json(body.as_bytes(), &[], NOW).unwrap();
         let point = &taken.points[0];
         assert_eq!(
-            (&*point.client, &*point.location, &*point.time),
+            (&*point.client, point.location(), point.time()),
             ("48241179", "+37.42-122.08", "1749995112.862")
         );
-        assert_eq!(point.attributes, "acc=5&alt=5&speed=0&batt=50&charge=0&trigger=motionchange");
+        assert_eq!(
+            point.attributes().map_or("", Attributes::text),
+            "acc=5&alt=5&speed=0&batt=50&charge=0&trigger=motionchange"
+        );
 
         let array = r#"[{"id":"a","lat":1.50,"lon":2,"timestamp":1700000000,"speed":10,"charge":true},
             {"id":"a","batt":5}, {"id":"b","lat":"3","lon":"4","timestamp":1700000001}]"#;
         let taken = read_json(array.as_bytes(), &[], NOW).unwrap();
         assert_eq!((taken.points.len(), taken.left_out, taken.why), (2, 1, Some(Useless::NoPlace)));
         assert_eq!(
-            (&*taken.points[0].location, &*taken.points[0].attributes),
+            (taken.points[0].location(), taken.points[0].attributes().map_or("", Attributes::text)),
             ("+1.50+2", "speed=5.14&charge=1")
         );
         let odd = r#"[{"id":"a","lat":1,"lon":2,"timestamp":5},{"lat":1,"lon":2},null,{"id":{"a":1}}]"#;
