@@ -45,6 +45,9 @@
 //!    thread that has merged them (`peering/writer.rs`), if that takes no wait. Otherwise the link's own thread wakes,
 //!    and [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write.
 //!
+//! In a herd with more links than a tree needs, most lines would be known before they come. [`proto::tree`] prunes such
+//! links: a lazy one offers hashes ([`proto::peering::offers`]), and carries lines again when its neighbour lacks some.
+//!
 //! A request of HTTP goes another way to the same member: [`frontend::http`] reads it with [`proto::http::request`], a
 //! file of [`proto::http::phones`] makes points of it, and [`proto::http::reports`] is the batch that
 //! [`member::Member::report`] applies and makes durable before the answer leaves. Which clients are in a box or near a

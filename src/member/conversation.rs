@@ -280,6 +280,7 @@ impl fmt::Display for Remote {
 
 /// The level at which a line is logged. Heartbeats and their answers say nothing that a reader of the log would miss.
 pub fn level_of(line: &[u8]) -> log::Level {
-    let is_heartbeat = [&b"BEAT "[..], b"ACK ", b"UPTO "].iter().any(|word| line.starts_with(word));
+    let is_heartbeat =
+        [&b"BEAT "[..], b"ACK ", b"UPTO ", b"IHAVE ", b"KNOWN "].iter().any(|word| line.starts_with(word));
     if is_heartbeat { log::Level::Trace } else { log::Level::Debug }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Member;
@@ -100,7 +101,10 @@ impl<'a> LinkLog<'a> {
     /// # Errors
     /// If the line is no answer; [`LinkLog::proved`] or [`LinkLog::heard`] must be told, with no lock held.
     pub fn answered(self, link: &mut Link, text: &[u8]) -> Result<Answered, LinkError> {
-        let answered = self.member.read(|node| link.answered(node, text, clock::ticks()));
+        let (answered, is_lazy) = self
+            .member
+            .read(|node| (link.answered(node, text, clock::ticks()), node.tree().is_lazy(self.neighbour)));
+        self.state().is_lazy.store(is_lazy, Ordering::Relaxed);
         self.state().acknowledged(link.acknowledged_position());
         answered
     }
@@ -163,6 +167,14 @@ impl<'a> LinkLog<'a> {
             let (metrics, source) = (&self.member.metrics, Source::Neighbour(self.neighbour));
             metrics.count_many_and_warn(Event::BucketsDiffer, source, buckets as u64, what);
         }
+        let metrics = &self.member.metrics;
+        match answered {
+            Ok(Answered::Pruned) => metrics.links_pruned.add(1),
+            Ok(Answered::Grafted) => metrics.links_grafted.add(1),
+            Ok(Answered::Known) => metrics.offers_known.add(1),
+            Ok(Answered::Reply(_) | Answered::Up | Answered::Acknowledged | Answered::Differs(_))
+            | Err(_) => {}
+        }
         let rubbish = |error: &LinkError| {
             let what = format_args!("link to {name} is closed: {}", complaint(error, text));
             self.warn(Event::LinkGarbled, what);
@@ -181,7 +193,7 @@ impl<'a> LinkLog<'a> {
     ) -> bool {
         let answered = self.heard(text, answered);
         match answered {
-            Some(Answered::Differs(_)) => notifier.wake(WakeUp::Changes),
+            Some(Answered::Differs(_) | Answered::Grafted) => notifier.wake(WakeUp::Changes),
             // A sender that finishes waits for the last acknowledgement.
             Some(_) if notifier.is_stopping() => notifier.wake(WakeUp::Stop),
             Some(_) | None => {}

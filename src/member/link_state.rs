@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ pub struct LinkState {
     since: AtomicU64,
     sent: AtomicU64,
     acknowledged: AtomicU64,
+    /// Whether it offers hashes, and sends no lines.
+    pub is_lazy: AtomicBool,
     /// The updates that the neighbour was sent.
     pub sent_updates: Rate,
     /// The updates that it has sent, on its own link to us.
@@ -116,7 +118,10 @@ impl LinkState {
         match (since, since & 1) {
             (0, _) => "has never been up".to_owned(),
             (_, 0) => format!("down for {for_long}, behind by {unacknowledged}"),
-            (..) => format!("live for {for_long}, behind by {behind}, unacknowledged {unacknowledged}"),
+            (..) => {
+                let kind = if self.is_lazy.load(Ordering::Relaxed) { "lazy" } else { "eager" };
+                format!("live for {for_long}, {kind}, behind by {behind}, unacknowledged {unacknowledged}")
+            }
         }
     }
 }

@@ -210,6 +210,12 @@ metrics! {
     peers_tampered: PeerTampered,
     /// Buckets that anti-entropy found to differ, and sent again.
     buckets_repaired: BucketsDiffer,
+    /// Times that a neighbour made our link lazy, because it knew what came on it.
+    links_pruned,
+    /// Times that a neighbour made our link eager again, because it lacked what was offered.
+    links_grafted,
+    /// Offers of lazy links that the neighbour has answered without making them eager.
+    offers_known,
     /// `AT` lines written to neighbours.
     link_lines,
     /// Bytes written to neighbours.

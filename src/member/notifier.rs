@@ -235,6 +235,13 @@ impl Subscription<'_> {
         self.take();
     }
 
+    /// Waits as [`Subscription::wait`] does, but is not woken for changes: the follower looks for them when the time is
+    /// over. A change costs nothing then but a look at a flag.
+    pub fn wait_muted(&self, wait_max: Duration) {
+        self.notifier.is_told.swap(true, Ordering::AcqRel);
+        self.wait(wait_max);
+    }
+
     /// Waits as [`Subscription::wait`] does, in the channel, which looks again some times before the thread sleeps.
     /// Where the next wake-up comes soon, that costs less than to be woken.
     pub fn wait_awake(&self, wait_max: Duration) {
@@ -306,6 +313,21 @@ mod tests {
         follower.begin_look();
         notifiers.notify(&Unseen);
         assert_eq!(follower.wake_ups.try_recv(), Ok(WakeUp::Changes));
+    }
+
+    #[test]
+    fn muted_follower_is_woken_for_anything_but_changes() {
+        let notifiers = Notifiers::default();
+        let follower = notifiers.subscribe();
+        follower.begin_look();
+        follower.wait_muted(Duration::ZERO);
+        notifiers.notify(&Unseen);
+        assert!(follower.wake_ups.is_empty());
+        follower.notifier().wake(WakeUp::Changes);
+        follower.wait_muted(Duration::MAX);
+        follower.begin_look();
+        notifiers.notify(&Unseen);
+        assert_eq!(follower.wake_ups.len(), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::os::sync::Mutex;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::line::reason::Reason;
 use crate::proto::node::{Applied, Node};
+use crate::proto::peering::grammar::{push_prune, push_verdict};
 use crate::proto::store::update::Reject;
 
 /// The batches that are kept for turns with many lines, of some 32 KiB each: few threads are in such a turn at once.
@@ -119,6 +120,13 @@ impl Turn {
         self.counts.rejected += applied.rejected as u64;
         self.counts.rejected_why = applied.rejected_why.or(self.counts.rejected_why);
         self.has_changes |= applied.applied > 0;
+        let replies = self.batch.reply();
+        if applied.prunes {
+            push_prune(replies);
+        }
+        if let Some(verdict) = applied.verdict {
+            push_verdict(verdict, replies);
+        }
     }
 
     /// How far the journal must be durable before the replies may leave.

@@ -92,6 +92,10 @@ impl<'a> LinkSender<'a> {
         let (member, subscription) = (self.neighbour.shared.member, &self.neighbour.subscription);
         let mut asked = false;
         loop {
+            let is_stopping = self.is_stopping();
+            if is_stopping {
+                self.writer.link.lock().finish();
+            }
             subscription.begin_look();
             let sent = self.writer.send_all(member)?;
             if matches!(sent, Sent::Worn) {
@@ -101,7 +105,7 @@ impl<'a> LinkSender<'a> {
             if hung_up.load(Ordering::Acquire) {
                 return Ok(());
             }
-            if self.is_stopping() {
+            if is_stopping {
                 // A connection that is closed while something unread is in it is reset, and takes with it what the
                 // neighbour has not read. So it is closed when the neighbour has said that it has merged all.
                 if self.is_acknowledged() {
@@ -113,9 +117,10 @@ impl<'a> LinkSender<'a> {
                     continue;
                 }
             }
-            let heartbeat_at = self.writer.link.lock().heartbeat_at().unwrap_or_default();
-            let wait = heartbeat_at.saturating_sub(clock::ticks());
+            let wake_at = self.writer.link.lock().wake_at().unwrap_or_default();
+            let wait = wake_at.saturating_sub(clock::ticks());
             match sent {
+                Sent::Offering => subscription.wait_muted(wait),
                 Sent::Busy => subscription.wait_awake(wait),
                 Sent::Quiet | Sent::Worn => subscription.wait(wait),
             }
@@ -180,7 +185,11 @@ impl Dial for LinkSender<'_> {
                     let opener = incoming.into_opener();
                     return Ok(Dialled { stream, outgoing, opener, framing });
                 }
-                Answered::Acknowledged | Answered::Differs(_) => {
+                Answered::Acknowledged
+                | Answered::Pruned
+                | Answered::Grafted
+                | Answered::Known
+                | Answered::Differs(_) => {
                     return Err(io::Error::other(LinkError::OutOfPlace));
                 }
             }

@@ -40,6 +40,8 @@ pub(super) enum Sent {
     Quiet,
     /// There will be more soon.
     Busy,
+    /// The link is lazy, and looks for itself when it has something to offer.
+    Offering,
     /// The link is worn.
     Worn,
 }
@@ -76,6 +78,7 @@ impl LinkWriter {
         }
         Ok(match up.is_worn(self.wear) {
             true => Sent::Worn,
+            false if self.link.lock().offer_at().is_some() => Sent::Offering,
             false if up.pace.is_so_slow() => Sent::Quiet,
             false => Sent::Busy,
         })
@@ -85,7 +88,7 @@ impl LinkWriter {
         let (durable_seq, lines) = (changed.durable_seq(), up.outgoing.begin());
         let mut due = None;
         {
-            let link = self.link.lock();
+            let mut link = self.link.lock();
             changed.look(&mut |node| due = link.due(node, durable_seq, clock::ticks(), lines));
         }
         up.outgoing.seal()?;

@@ -15,6 +15,7 @@ use crate::proto::store::change_log::Flushed;
 use crate::proto::store::terms::{MemoryBounds, Terms};
 use crate::proto::store::update::{Reached, Reject, Source, Updates};
 use crate::proto::store::{Merged, PLACES_MAX, Place, Store};
+use crate::proto::tree::{Tree, Verdict};
 use crate::proto::wal::record::Record;
 use crate::proto::wal::recovery::Recovered;
 
@@ -41,6 +42,8 @@ pub struct Identity {
     pub secrets: Vec<Secret>,
     /// Whether a neighbour is sent what it missed. If not, a new connection starts at the present.
     pub catch_up: bool,
+    /// Whether updates take a tree through the herd, if neighbours do so too. If not, every link carries every line.
+    pub has_tree: bool,
     /// How far a client's clock may be ahead of ours; `None` if any time is taken. A report from a far future would
     /// freeze its client there: every later one would be outdated. Neighbours' lines are always taken, or servers whose
     /// clocks or limits differ could not agree.
@@ -61,6 +64,7 @@ pub struct Node {
     /// By neighbour: how far its changes have been merged.
     received: Vec<ReceivedUpTo>,
     memory: MemoryBounds,
+    tree: Tree,
     /// Of the batch that is being merged; kept for the next, so that it costs no allocation.
     places: Vec<Place>,
 }
@@ -85,6 +89,10 @@ pub struct Applied {
     pub rejected_why: Option<Reject>,
     /// Whether more may be rejected soon: see [`Store::is_near_capacity`].
     pub near_capacity: bool,
+    /// Whether the neighbour that has sent them must be told to prune its link.
+    pub prunes: bool,
+    /// What it is told of what it has offered.
+    pub verdict: Option<Verdict>,
 }
 
 impl Identity {
@@ -96,6 +104,7 @@ impl Identity {
             epoch,
             secrets: Vec::new(),
             catch_up: true,
+            has_tree: true,
             clock_lead_max: None,
             client_name_bytes_max: CLIENT_NAME_BYTES_MAX,
             expire_after: None,
@@ -121,7 +130,8 @@ impl Node {
         let received = vec![ReceivedUpTo { epoch: me.epoch, up_to: 0 }; me.neighbours.len()];
         let bounds = Bounds { clock_lead_max: me.clock_lead_max, ..Bounds::default() };
         let memory = MemoryBounds::new(bounds.memory_bytes_max, me.neighbours.len());
-        Node { me, store: Store::new().bounded(bounds), received, memory, places: Vec::new() }
+        let tree = Tree::new(me.neighbours.len(), me.epoch.0);
+        Node { me, store: Store::new().bounded(bounds), received, memory, tree, places: Vec::new() }
     }
 
     /// A member with what its journal has kept of a former run.
@@ -172,6 +182,7 @@ impl Node {
         mut records: Option<&mut Vec<u8>>,
     ) -> Applied {
         let (mut applied, mut rejected, mut rejected_why) = (0, 0, None);
+        let mut prunes = false;
         let mut places = std::mem::take(&mut self.places);
         let mut index = 0;
         while let Some(update) = updates.get(index) {
@@ -181,17 +192,19 @@ impl Node {
             match self.store.merge_at(places.get(index % PLACES_MAX), update) {
                 Merged::Applied => {
                     applied += 1;
+                    self.tree.merged(update.source, self.store.newest_hash());
                     if let Some(records) = &mut records {
                         Record::Sighting(self.store.last_seq(), update.line).push_to(records);
                     }
                 }
                 Merged::AppliedInEra => {
                     applied += 1;
+                    self.tree.merged(update.source, self.store.newest_hash());
                     if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
                         Record::Sighting(self.store.last_seq(), line).push_to(records);
                     }
                 }
-                Merged::Outdated => {}
+                Merged::Outdated => prunes |= self.tree.outdated(&update),
                 Merged::Rejected(why) => {
                     rejected += 1;
                     rejected_why = Some(why);
@@ -206,12 +219,15 @@ impl Node {
             self.receive_up_to(reached);
             if let Some(terms) = reached.terms {
                 self.hear_terms(reached.neighbour, terms);
+                let may_prune = reached.may_prune && self.me.catch_up && self.me.has_tree;
+                self.tree.heartbeat(reached.neighbour, may_prune);
             }
         }
+        let verdict = updates.offered().map(|offered| self.tree.offered(offered));
         updates.applied();
         let outdated = index - applied - rejected;
         let near_capacity = self.store.is_near_capacity();
-        Applied { applied, outdated, rejected, rejected_why, near_capacity }
+        Applied { applied, outdated, rejected, rejected_why, near_capacity, prunes, verdict }
     }
 
     /// Sets the durable watermark: what a crash now would leave. Until first called, a crash loses everything.
@@ -235,8 +251,14 @@ impl Node {
         if received.epoch == epoch { received.up_to } else { 0 }
     }
 
+    /// Which links carry lines.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// Learns that a neighbour has come with the memory of this epoch. What its former life sent counts no more.
     pub(crate) fn begin_epoch(&mut self, neighbour: usize, epoch: Epoch) {
+        self.tree.begin(neighbour);
         let received = &mut self.received[neighbour];
         if received.epoch != epoch {
             *received = ReceivedUpTo { epoch, up_to: 0 };
@@ -265,6 +287,7 @@ impl Node {
     pub fn add_neighbour(&mut self) {
         self.received.push(ReceivedUpTo { epoch: self.me.epoch, up_to: 0 });
         self.memory.add_neighbour();
+        self.tree.add_neighbour();
     }
 
     /// A neighbour is one no longer: its bounds are not ours any more. What of its changes has been merged stays known,

@@ -14,6 +14,10 @@ use super::timeline::Timeline;
 pub struct Options {
     /// Whether a neighbour that returns is sent what it missed.
     pub catch_up: bool,
+    /// Whether updates take a tree through the herd. Without it every link carries every line.
+    pub has_tree: bool,
+    /// Whether it is a herd of fast servers near each other: no server is slow, and no link either.
+    pub is_near: bool,
     /// Whether links have heartbeats. Without them a herd of ten thousand is at rest when nothing happens.
     pub heartbeats: bool,
     /// Whether the part that has changed something sends it at once where that can be, as the threads of a server do.
@@ -33,6 +37,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             catch_up: true,
+            has_tree: true,
+            is_near: false,
             heartbeats: true,
             at_once: false,
             durability: Durability::None,

@@ -42,6 +42,8 @@ pub(super) enum Step {
     Scan,
     /// It writes what it has copied.
     Write,
+    /// It looks for what it has to offer.
+    Offer,
     /// Its next heartbeat is due.
     Heartbeat,
     /// It must have been answered by now.
@@ -54,6 +56,7 @@ impl Step {
         match self {
             Step::Scan => "walk",
             Step::Write => "write",
+            Step::Offer => "offer",
             Step::Heartbeat => "beat",
             Step::Unanswered => "unanswered",
         }

@@ -41,6 +41,9 @@ pub(super) struct History {
     pub ahead: u64,
     pub asleep: u64,
     pub repairs: u64,
+    /// How often a link was told to become lazy, and how often to become eager.
+    pub prunes: u64,
+    pub grafts: u64,
     pub reused: u64,
     /// Whether a test has made servers drift apart.
     pub drifted: bool,

@@ -14,6 +14,10 @@ const WINDOW_BYTES: usize = 4 * 1024;
 /// The longest that an end takes to learn that its connection was cut, now and then.
 const LATE_HANG_UP_MS: u64 = 3_000;
 
+/// By how much the longest delay is more than the shortest, and in a herd whose servers are near each other.
+const DELAYS: f64 = 2_000.0;
+const NEAR_DELAYS: f64 = 100.0;
+
 /// The longest that it takes as a rule.
 const HANG_UP_MS: u64 = 50;
 
@@ -76,9 +80,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// A wire with a delay of 10 us to 20 ms, small ones as likely as large ones.
-    fn new(rng: &mut fastrand::Rng) -> Wire {
-        let delay_us = 10.0 * 2000_f64.powf(rng.f64());
+    /// A wire with a delay of 10 us to 20 ms, or 1 ms in a herd whose servers are near each other, small ones as likely
+    /// as large ones.
+    fn new(is_near: bool, rng: &mut fastrand::Rng) -> Wire {
+        let longest = if is_near { NEAR_DELAYS } else { DELAYS };
+        let delay_us = 10.0 * longest.powf(rng.f64());
         Wire { is_up: true, is_blackholed: false, delay_ns: (delay_us * 1000.0) as u64 }
     }
 }
@@ -91,8 +97,8 @@ impl Conn {
 
 impl Network {
     /// Links with random delays, without any connections.
-    pub(super) fn new(links: usize, rng: &mut fastrand::Rng) -> Network {
-        let wires = (0..links).map(|_| Wire::new(rng)).collect();
+    pub(super) fn new(links: usize, is_near: bool, rng: &mut fastrand::Rng) -> Network {
+        let wires = (0..links).map(|_| Wire::new(is_near, rng)).collect();
         Network { wires, conns: Vec::new(), attempts: 0 }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Sender {
     is_notified: bool,
     /// Whether its next heartbeat is planned.
     has_heartbeat: bool,
+    /// Whether a look for what it has to offer is planned.
+    has_offer: bool,
     /// Lines that have been copied and not yet written.
     copied: Option<(Due, Vec<u8>)>,
 }
@@ -64,6 +66,7 @@ impl Sender {
             is_busy: false,
             is_notified: false,
             has_heartbeat: false,
+            has_offer: false,
             copied: None,
         }
     }
@@ -126,6 +129,12 @@ impl Sender {
                 self.wake(env);
             }
             Ok(Answered::Acknowledged) => {}
+            Ok(Answered::Pruned) => env.history.prunes += 1,
+            Ok(Answered::Known) => self.plan_offer(conn, env),
+            Ok(Answered::Grafted) => {
+                env.history.grafts += 1;
+                self.wake(env);
+            }
             Ok(Answered::Differs(_)) => {
                 env.history.repairs += 1;
                 self.wake(env);
@@ -156,11 +165,25 @@ impl Sender {
         }
     }
 
+    /// Plans the next look for what a lazy link has to offer.
+    fn plan_offer(&mut self, conn: usize, env: &mut Environment) {
+        let Some(at) = self.link.offer_at().filter(|_| !self.has_offer) else { return };
+        self.has_offer = true;
+        let at_ns = at.as_nanos() as u64 + env.timeline.skipped_ns;
+        env.timeline.plan(at_ns.max(env.timeline.now_ns), self.step(conn, Step::Offer));
+    }
+
+    /// There may be something to offer.
+    pub(super) fn offer(&mut self, env: &mut Environment) {
+        self.has_offer = false;
+        self.wake(env);
+    }
+
     /// A heartbeat is due, or the responder has not answered within the peer timeout.
     pub(super) fn heartbeat(&mut self, conn: usize, node: &Node, durable_seq: u64, env: &mut Environment) {
         self.has_heartbeat = false;
         let owes = self.link.position() < Some(node.store().last_seq().min(durable_seq));
-        env.history.asleep += u64::from(!self.is_busy && owes);
+        env.history.asleep += u64::from(!self.is_busy && !self.has_offer && owes);
         if self.link.is_silent(env.ticks()) {
             return env.network.give_up(&mut env.timeline, conn, End::Initiator);
         }
@@ -186,7 +209,13 @@ impl Sender {
     /// Something has changed. The part that changed it sends that at once, if it is little and no other sends; what the
     /// connection has no room for is left to the sender, which is woken for anything else.
     pub(super) fn changed(&mut self, node: &Node, durable_seq: u64, env: &mut Environment) {
-        let (Some(conn), true, false) = (self.conn, self.link.is_live(), self.is_busy) else {
+        // A lazy link looks for itself when it has something to offer.
+        if self.has_offer && self.link.offer_at().is_some() {
+            return;
+        }
+        let (Some(conn), true, false, true) =
+            (self.conn, self.link.is_live(), self.is_busy, env.options.at_once)
+        else {
             return self.wake(env);
         };
         let mut lines = Vec::new();
@@ -207,6 +236,7 @@ impl Sender {
         let mut lines = Vec::new();
         let Some(due) = self.link.due(node, durable_seq, env.ticks(), &mut lines) else {
             self.is_busy = false;
+            self.plan_offer(conn, env);
             return self.plan_heartbeat(conn, env);
         };
         self.copied = Some((due, lines));
@@ -232,6 +262,7 @@ impl Sender {
         self.link.hung_up();
         (self.conn, self.copied) = (None, None);
         (self.is_busy, self.is_notified, self.has_heartbeat) = (false, false, false);
+        self.has_offer = false;
         let wait = self.backoff.wait(random);
         self.dial_after(wait.as_nanos() as u64, env);
     }

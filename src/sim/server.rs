@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conversation::Conversation;
 use super::disk::{Crash, Disk, Durability};
-use super::environment::Environment;
+use super::environment::{Environment, Options};
 use super::event::{End, Event, SenderId, Step};
 use super::group_commit::{GroupCommit, Reply};
 use super::member::SimulatedMember;
@@ -77,11 +77,11 @@ impl Server {
         index: usize,
         name: ServerName,
         links: Vec<FarEnd>,
-        clock_error_max: Option<Duration>,
+        options: Options,
         rng: &mut fastrand::Rng,
     ) -> Server {
         let usual_ns = if rng.u8(..20) == 0 { LARGE_CLOCK_ERROR_NS } else { CLOCK_ERROR_NS };
-        let error_ns = clock_error_max.map_or(usual_ns, |most| most.as_nanos() as i64);
+        let error_ns = options.clock_error_max.map_or(usual_ns, |most| most.as_nanos() as i64);
         let epoch = Epoch(rng.u64(..));
         Server {
             index,
@@ -93,7 +93,7 @@ impl Server {
             disk: Disk::default(),
             given: (epoch, 0),
             stalled: None,
-            is_slow: rng.u32(..SLOW_ONE_IN) == 0,
+            is_slow: rng.u32(..SLOW_ONE_IN) == 0 && !options.is_near,
             crashes_in_commit: false,
             clock_ns: rng.i64(-error_ns..=error_ns),
             epoch,
@@ -137,6 +137,7 @@ impl Server {
         let neighbours = self.links.iter().map(named).collect();
         Identity {
             catch_up: env.options.catch_up,
+            has_tree: env.options.has_tree,
             expire_after: env.options.expire_after,
             clock_lead_max: env.options.clock_lead_max,
             ..Identity::new(self.name.clone(), neighbours, self.epoch)
@@ -339,6 +340,7 @@ impl Server {
         match step {
             Step::Scan => sender.scan(conn, node, durable_seq, env),
             Step::Write => sender.write(conn, env),
+            Step::Offer => sender.offer(env),
             Step::Heartbeat => sender.heartbeat(conn, node, durable_seq, env),
             Step::Unanswered => sender.unanswered(conn, env),
         }
@@ -370,11 +372,5 @@ impl Server {
 
 /// Tells the senders that something has changed.
 fn tell(senders: &mut [Sender], node: &Node, durable_seq: u64, env: &mut Environment) {
-    for sender in senders {
-        if env.options.at_once {
-            sender.changed(node, durable_seq, env);
-        } else {
-            sender.wake(env);
-        }
-    }
+    senders.iter_mut().for_each(|sender| sender.changed(node, durable_seq, env));
 }

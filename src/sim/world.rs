@@ -38,11 +38,9 @@ impl World {
             links[b].push(FarEnd { server: a, link });
         }
         let named = graph.names().iter().cloned().zip(links).enumerate();
-        let server = |(index, (name, links))| {
-            Server::new(index, name, links, options.clock_error_max, &mut timeline.rng)
-        };
+        let server = |(index, (name, links))| Server::new(index, name, links, options, &mut timeline.rng);
         let servers = named.map(server).collect();
-        let network = Network::new(graph.links().len(), &mut timeline.rng);
+        let network = Network::new(graph.links().len(), options.is_near, &mut timeline.rng);
         let history = History::new(&graph);
         let env = Environment { options, graph, timeline, network, history };
         let mut world = World { servers, env };
@@ -78,6 +76,25 @@ impl World {
     /// How often a server has found that a neighbour has drifted away from it.
     pub fn repairs(&self) -> u64 {
         self.env.history.repairs
+    }
+
+    /// The links that carry lines in both directions, by index.
+    pub fn tree_links(&self) -> Vec<usize> {
+        let is_eager = |server: &Server, link| {
+            let neighbour = server.links.iter().position(|far| far.link == link);
+            let node = server.incarnation.as_ref().map(|incarnation| &incarnation.node);
+            node.zip(neighbour).is_some_and(|(node, neighbour)| !node.tree().is_lazy(neighbour))
+        };
+        let links = self.env.graph.links().iter().enumerate();
+        let carries = |&(link, &(a, b)): &(usize, &(usize, usize))| {
+            is_eager(&self.servers[a], link) && is_eager(&self.servers[b], link)
+        };
+        links.filter(carries).map(|(link, _)| link).collect()
+    }
+
+    /// How often links were told to become lazy, and how often to become eager again.
+    pub fn prunes_and_grafts(&self) -> (u64, u64) {
+        (self.env.history.prunes, self.env.history.grafts)
     }
 
     /// The `AT` line that a server has of a client, if it is up and knows it.

@@ -98,7 +98,7 @@ fn a_seed_always_gives_the_same_run() {
 }
 
 #[test]
-fn an_update_costs_one_message_each_way_over_every_link_less_one_per_other_server() {
+fn an_update_costs_one_message_each_way_over_every_eager_link_less_one_per_other_server() {
     let mut rng = fastrand::Rng::with_seed(1);
     let graphs = [
         (Graph::default_herd(), 6),
@@ -113,7 +113,7 @@ fn an_update_costs_one_message_each_way_over_every_link_less_one_per_other_serve
     for (graph, messages) in graphs {
         let servers = graph.names().len();
         assert_eq!(graph.messages_per_update(), messages);
-        let mut world = World::new(7, graph, Options::default());
+        let mut world = World::new(7, graph, Options { has_tree: false, ..Options::default() });
         world.settle(SETTLE).unwrap();
         for time in 1..=5 {
             let before = world.messages();
@@ -271,5 +271,6 @@ fn one_update(world: &mut World, server: usize, time: u64) -> Result<(), Diverge
     let reply = world.report(server, line.as_bytes());
     world.settle(SETTLE)?;
     let (count, bound) = (world.messages_of(&reply), world.graph().messages_per_update());
-    if count == bound { Ok(()) } else { Err(Divergence::Messages { count, bound }) }
+    let least = world.graph().names().len() as u64 - 1;
+    if (least..=bound).contains(&count) { Ok(()) } else { Err(Divergence::Messages { count, bound }) }
 }

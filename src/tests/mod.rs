@@ -13,6 +13,7 @@ pub(crate) mod events;
 mod explain;
 mod field;
 mod finding;
+mod flooding;
 pub(crate) mod free_address;
 mod friends;
 mod fuzz;

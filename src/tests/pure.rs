@@ -193,7 +193,7 @@ impl Wire {
             match self.link.answered(from, &answer, Duration::ZERO).unwrap() {
                 Answered::Reply(reply) => line = reply,
                 Answered::Up => return,
-                other @ (Answered::Acknowledged | Answered::Differs(_)) => panic!("{other:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }

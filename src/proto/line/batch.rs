@@ -13,7 +13,7 @@ use crate::proto::model::name::ClientId;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::stored_line::StoredLine;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
-use crate::proto::store::update::{MergeRule, Reached, Reject, Source, Update, Updates};
+use crate::proto::store::update::{MergeRule, Offered, Reached, Reject, Source, Update, Updates};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -30,6 +30,8 @@ pub struct Batch {
     pending: Vec<Pending>,
     /// How far the neighbour has come with these: it counts once they are merged.
     reached: Option<Reached>,
+    /// What the neighbour offers behind these.
+    offered: Option<Offered>,
     /// The lines of reports as they came, while new clients may be rejected.
     originals: Vec<u8>,
     retains_originals: bool,
@@ -92,7 +94,7 @@ impl Batch {
 
     /// Whether nothing waits to be merged.
     pub fn is_applied(&self) -> bool {
-        self.pending.is_empty() && self.reached.is_none()
+        self.pending.is_empty() && self.reached.is_none() && self.offered.is_none()
     }
 
     /// Forgets the replies, which have been sent.
@@ -263,6 +265,13 @@ impl Batch {
         self.reached = Some(reached);
     }
 
+    /// Notes what a neighbour offers. It is told that it is known if all is that it has offered since the last merge.
+    pub(crate) fn offer(&mut self, neighbour: usize, position: u64, hashes: impl Iterator<Item = u64>) {
+        let offered = self.offered.get_or_insert_default();
+        (offered.neighbour, offered.position) = (neighbour, position);
+        offered.hashes.extend(hashes);
+    }
+
     /// Makes error lines of all replies to reports since the last were sent: their reports are not durable, for this
     /// reason. Returns how many.
     #[cold]
@@ -349,6 +358,10 @@ impl Updates for Batch {
         self.reached
     }
 
+    fn offered(&self) -> Option<&Offered> {
+        self.offered.as_ref()
+    }
+
     fn applied(&mut self) {
         if self.has_rejects {
             self.refuse_rejected();
@@ -359,7 +372,7 @@ impl Updates for Batch {
         }
         self.pending.clear();
         self.learned.clear();
-        self.reached = None;
+        (self.reached, self.offered) = (None, None);
         self.originals.clear();
     }
 }

@@ -45,7 +45,8 @@ pub enum ParseError {
 }
 
 /// The first word of a line and the fields after it.
-pub(crate) struct Fields<'a> {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fields<'a> {
     pub(crate) word: &'a str,
     rest: &'a str,
 }

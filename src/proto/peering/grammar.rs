@@ -7,14 +7,24 @@ use crate::proto::model::name::ServerName;
 use crate::proto::model::sighting::{Sighting, sighting};
 use crate::proto::model::stored_line::{ERA, FORGET, StoredLine, WITH};
 use crate::proto::node::Node;
+use crate::proto::store::cursor::HASHES_MAX;
 use crate::proto::store::digest::{BUCKETS, BucketDigests};
 use crate::proto::store::terms::{MemoryBound, Terms};
+use crate::proto::tree::Verdict;
 
 /// The version of the dialect that this implementation speaks.
 pub const PEER_VERSION: u32 = 5;
 
+/// What an initiator says that understands `PRUNE`. A release that does not know it answers with an error line.
+const LAZY: &str = "LAZY";
+
+/// The hexadecimal digits of a hash.
+const HASH_DIGITS: usize = 16;
+
 /// What a greeting begins with, in any version.
 const HELLO: &str = "HELLO";
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// A line that an initiator sends to our peer port.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +43,19 @@ pub enum Call<'a> {
     UpTo(u64),
     /// `BEAT <position> <total> <cut-off> <memory> <hops>`: as `UPTO`, and the initiator lives.
     Heartbeat(Heartbeat),
+    /// `LAZY`: the initiator understands `PRUNE`.
+    Lazy,
+    /// `IHAVE <position> <hash> ...`: among the changes up to this sequence number, which are not sent, the initiator
+    /// has records with these hashes.
+    Offer(Offer<'a>),
+}
+
+/// What an initiator offers: its hashes are read when they are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer<'a> {
+    /// The sequence number.
+    pub position: u64,
+    hashes: Fields<'a>,
 }
 
 /// A line that a responder answers on a link.
@@ -44,6 +67,10 @@ pub enum Answer {
     Welcome(Welcome),
     /// `ACK <position> <number> <cut-off> [<sums>]`, to `BEAT`.
     Ack(Box<Ack>),
+    /// `PRUNE`: what the initiator sends is known before it comes. From now on it sends what it has, and no lines.
+    Prune,
+    /// `KNOWN <position>`, or `GRAFT`, to `IHAVE`.
+    Verdict(Verdict),
 }
 
 /// How each side of a link presents itself.
@@ -111,6 +138,11 @@ pub fn call(line: &[u8]) -> Result<Call<'_>, ParseError> {
             let [] = fields.exactly()?;
             Ok(Call::Ready)
         }
+        "IHAVE" => Ok(Call::Offer(Offer::of(fields)?)),
+        LAZY => {
+            let [] = fields.exactly()?;
+            Ok(Call::Lazy)
+        }
         _ => Err(ParseError::UnknownWord),
     }
 }
@@ -131,7 +163,43 @@ pub fn answer(line: &[u8]) -> Result<Answer, ParseError> {
             let [position] = fields.exactly()?;
             Ok(Answer::Welcome(Welcome { received_up_to: decimal(position)? }))
         }
+        "PRUNE" => {
+            let [] = fields.exactly()?;
+            Ok(Answer::Prune)
+        }
+        "KNOWN" => {
+            let [position] = fields.exactly()?;
+            Ok(Answer::Verdict(Verdict::Known(decimal(position)?)))
+        }
+        "GRAFT" => {
+            let [] = fields.exactly()?;
+            Ok(Answer::Verdict(Verdict::Graft))
+        }
         _ => Err(ParseError::UnknownWord),
+    }
+}
+
+impl<'a> Offer<'a> {
+    fn of(mut fields: Fields<'a>) -> Result<Offer<'a>, ParseError> {
+        let position = decimal(fields.take().ok_or(ParseError::FieldCount)?)?;
+        let mut rest = fields.clone();
+        for count in 0.. {
+            let Some(hash) = rest.take() else { break };
+            if count == HASHES_MAX {
+                return Err(ParseError::FieldCount);
+            }
+            if hash.len() != HASH_DIGITS {
+                return Err(ParseError::Number);
+            }
+            hexadecimal(hash)?;
+        }
+        Ok(Offer { position, hashes: fields })
+    }
+
+    /// The hashes.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> {
+        let mut fields = self.hashes.clone();
+        std::iter::from_fn(move || fields.take()).filter_map(|hash| hexadecimal(hash).ok())
     }
 }
 
@@ -185,6 +253,39 @@ impl Ack {
 /// Appends the line that says that the initiator is ready.
 pub fn push_ready(out: &mut Vec<u8>) {
     push(out, "READY");
+}
+
+/// Appends the line that says that the initiator understands `PRUNE`.
+pub fn push_lazy(out: &mut Vec<u8>) {
+    push(out, LAZY);
+}
+
+/// Whether an answer is that of a release that does not know lazy links.
+pub(crate) fn knows_no_lazy_links(answer: &[u8]) -> bool {
+    answer.strip_prefix(b"? ") == Some(LAZY.as_bytes())
+}
+
+/// Appends the line that says that the initiator has records with these hashes among its changes up to `position`.
+pub fn push_offer(position: u64, hashes: &[u64], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("IHAVE {position}").as_bytes());
+    for hash in hashes {
+        out.push(b' ');
+        out.extend((0..HASH_DIGITS).rev().map(|digit| DIGITS[(hash >> (4 * digit)) as usize % 16]));
+    }
+    out.push(b'\n');
+}
+
+/// Appends the line that says that what the initiator sends is known before it comes.
+pub fn push_prune(out: &mut Vec<u8>) {
+    push(out, "PRUNE");
+}
+
+/// Appends the line that says what becomes of an offer.
+pub fn push_verdict(verdict: Verdict, out: &mut Vec<u8>) {
+    match verdict {
+        Verdict::Known(position) => push(out, &format!("KNOWN {position}")),
+        Verdict::Graft => push(out, "GRAFT"),
+    }
 }
 
 /// The version of a greeting that is not ours, and who says to have sent it: that is all that is known of one.

@@ -8,5 +8,6 @@ pub mod legacy;
 pub mod link;
 pub(crate) mod link_error;
 pub mod noise;
+pub mod offers;
 pub mod pace;
 pub mod session;

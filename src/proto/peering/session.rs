@@ -51,6 +51,8 @@ struct Neighbour {
     epoch: Epoch,
     /// The sequence number up to which its changes were last acknowledged to it.
     acknowledged: u64,
+    /// Whether it understands that it is told to prune its link.
+    may_prune: bool,
 }
 
 /// What the driver must do about a line.
@@ -143,6 +145,7 @@ impl Session {
                 Call::Ready => Ok(Step::Authenticated(*index)),
                 Call::Hello(_) => Err(Refusal::SecondHello),
                 Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) => Err(Refusal::NotProved),
+                Call::Lazy | Call::Offer(_) => Err(Refusal::NotProved),
             },
             State::Authenticated(neighbour) => self.neighbour_line(*neighbour, line, batch),
         }
@@ -178,7 +181,8 @@ impl Session {
         node.begin_epoch(index, epoch);
         let received_up_to = node.received_up_to(index, epoch);
         Welcome { received_up_to }.push_to(batch.reply());
-        self.state = State::Authenticated(Neighbour { index, epoch, acknowledged: received_up_to });
+        let (acknowledged, may_prune) = (received_up_to, false);
+        self.state = State::Authenticated(Neighbour { index, epoch, acknowledged, may_prune });
     }
 
     /// Answers a heartbeat; every line before it has been applied. If these are not durable, no more than before is
@@ -190,7 +194,9 @@ impl Session {
         is_durable: bool,
         batch: &mut Batch,
     ) {
-        let State::Authenticated(Neighbour { index, epoch, acknowledged }) = &mut self.state else { return };
+        let State::Authenticated(Neighbour { index, epoch, acknowledged, .. }) = &mut self.state else {
+            return;
+        };
         let ack = Ack::to(heartbeat, node, *index, *epoch);
         if is_durable {
             *acknowledged = ack.received_up_to;
@@ -205,6 +211,7 @@ impl Session {
             Ok(Call::At(_) | Call::Stored(_) | Call::UpTo(_) | Call::Heartbeat(_) | Call::Ready) => {
                 return Err(Refusal::NotProved);
             }
+            Ok(Call::Lazy | Call::Offer(_)) => return Err(Refusal::NotProved),
             Err(error) => return Err(self.not_ours(line, error)),
         };
         if hello.to != self.me.name {
@@ -231,12 +238,12 @@ impl Session {
     }
 
     fn neighbour_line(
-        &self,
-        Neighbour { index, epoch, .. }: Neighbour,
+        &mut self,
+        Neighbour { index, epoch, may_prune, .. }: Neighbour,
         line: &[u8],
         batch: &mut Batch,
     ) -> Result<Step, Refusal> {
-        let reached = |up_to, terms| Reached { neighbour: index, epoch, up_to, terms };
+        let reached = |up_to, terms| Reached { neighbour: index, epoch, up_to, terms, may_prune };
         match call(line)? {
             Call::At(sighting) => {
                 batch.learn(&sighting, self.me.source(index, epoch), MergeRule::GreaterSighting);
@@ -253,6 +260,16 @@ impl Session {
             Call::Heartbeat(heartbeat) => {
                 batch.set_reached(reached(heartbeat.up_to, Some(heartbeat.terms)));
                 Ok(Step::Heartbeat(heartbeat))
+            }
+            Call::Lazy => {
+                if let State::Authenticated(neighbour) = &mut self.state {
+                    neighbour.may_prune = true;
+                }
+                Ok(Step::Next)
+            }
+            Call::Offer(offer) => {
+                batch.offer(index, offer.position, offer.hashes());
+                Ok(Step::Next)
             }
             Call::Hello(_) | Call::Ready => Err(Refusal::SecondHello),
         }

@@ -80,6 +80,11 @@ impl ChangeLog {
         self.flushed = flushed;
     }
 
+    /// What a crash now would leave, as was last said.
+    pub fn flushed(&self) -> Flushed {
+        self.flushed
+    }
+
     /// The sequence number of a record's last change.
     pub fn seq_of(&self, record: u32) -> u64 {
         self.latest[record]

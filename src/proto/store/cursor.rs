@@ -11,11 +11,15 @@
 //!   number, to be told.
 
 use crate::proto::store::change_log::Change;
+use crate::proto::store::record::Record;
 use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_RECORDS_MAX, Store};
 
 /// The most entries of the log that one scan looks at, those included that are skipped.
 const SCAN_ENTRIES_MAX: usize = 4 * SCAN_RECORDS_MAX;
+
+/// The most entries of the log whose hashes are taken at once: they are shorter than lines.
+pub const HASHES_MAX: usize = 16 * SCAN_RECORDS_MAX;
 
 /// A position in the log of changes.
 #[derive(Debug)]
@@ -79,12 +83,28 @@ impl Cursor {
         records_max: usize,
         mut push: impl FnMut(Change, &[u8]),
     ) -> Scanned {
-        let mut scanned = Scanned { position: self.position, lines: 0, superseded: None, durable };
+        let push = |change, record: &Record| push(change, record.line.bytes());
+        self.scan_records(store, durable, (SCAN_ENTRIES_MAX, records_max), push)
+    }
+
+    /// Appends the hashes of at most [`HASHES_MAX`] records that are due.
+    pub fn hashes(&self, store: &Store, durable: u64, out: &mut Vec<u64>) -> Scanned {
+        self.scan_records(store, durable, (HASHES_MAX, HASHES_MAX), |_, record| out.push(record.digest))
+    }
+
+    fn scan_records(
+        &self,
+        store: &Store,
+        durable: u64,
+        (entries_max, records_max): (usize, usize),
+        mut push: impl FnMut(Change, &Record),
+    ) -> Scanned {
+        let mut scanned = self.here(durable);
         if !self.is_behind(store, durable) {
             return scanned;
         }
         let mut changes = store.log.after(self.position);
-        for change in changes.by_ref().take(SCAN_ENTRIES_MAX) {
+        for change in changes.by_ref().take(entries_max) {
             if scanned.lines == records_max || change.seq > durable {
                 return scanned;
             }
@@ -94,7 +114,7 @@ impl Cursor {
             if latest > durable {
                 scanned.superseded = Some(SupersededRange::and(scanned.superseded, change.seq, latest));
             } else if latest == change.seq && record.source != self.follower {
-                push(change, record.line.bytes());
+                push(change, record);
                 scanned.lines += 1;
             }
         }
@@ -103,6 +123,11 @@ impl Cursor {
             scanned.position = scanned.position.max(durable.min(store.last_seq()));
         }
         scanned
+    }
+
+    /// What a scan has come to that has found nothing.
+    pub fn here(&self, durable: u64) -> Scanned {
+        Scanned { position: self.position, lines: 0, superseded: None, durable }
     }
 
     /// The position up to which the follower has everything, whatever happens to us, once what was scanned has been

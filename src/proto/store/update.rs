@@ -58,6 +58,11 @@ pub trait Updates {
         None
     }
 
+    /// What a neighbour offers behind these updates.
+    fn offered(&self) -> Option<&Offered> {
+        None
+    }
+
     /// Learns that every update has been merged or rejected.
     fn applied(&mut self) {}
 }
@@ -104,6 +109,19 @@ pub struct Reached {
     pub up_to: u64,
     /// What it said beside that, in a heartbeat.
     pub terms: Option<Terms>,
+    /// Whether it may be told to prune its link.
+    pub may_prune: bool,
+}
+
+/// A neighbour, by its index, has records with these hashes among its changes up to a position.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// The neighbour.
+    pub neighbour: usize,
+    /// The position.
+    pub position: u64,
+    /// The hashes, as they are in digests.
+    pub hashes: Vec<u64>,
 }
 
 impl Source {
@@ -119,6 +137,12 @@ impl Source {
     /// The neighbour with this index, with the memory of this epoch.
     pub fn neighbour(index: usize, epoch: Epoch) -> Source {
         Source { neighbour: index as u32, epoch }
+    }
+
+    /// The index of the neighbour, if it is one.
+    #[inline]
+    pub(crate) fn neighbour_index(self) -> Option<usize> {
+        (self.neighbour < Source::DATABASE.neighbour).then_some(self.neighbour as usize)
     }
 }
 

@@ -5,7 +5,9 @@ use crate::proto::line::commands::{ClientCommand, client_command};
 use crate::proto::model::fields::ParseError;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::time::{Skew, Timestamp};
-use crate::proto::peering::grammar::{Answer, Call, answer, call, push_ready, push_up_to};
+use crate::proto::peering::grammar::{
+    Answer, Call, answer, call, push_lazy, push_offer, push_prune, push_ready, push_up_to, push_verdict,
+};
 use crate::proto::store::update::{Source, Update};
 
 /// `data` is read as one line, for a line feed is white space like any other, and as lines.
@@ -25,9 +27,7 @@ pub(crate) fn check(data: &[u8]) {
 fn sighting(line: &[u8]) -> Option<Sighting<'_>> {
     match call(line) {
         Ok(Call::At(sighting)) => Some(sighting),
-        Ok(Call::Stored(_) | Call::Hello(_) | Call::Ready | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_) => {
-            None
-        }
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -64,12 +64,8 @@ fn at(line: &[u8]) {
             assert_eq!([origin, skew, client.0, location.text(), time.text()], fields);
             sighting
         }
-        (
-            Ok(Call::Stored(_) | Call::Hello(_) | Call::Ready | Call::UpTo(_) | Call::Heartbeat(_)) | Err(_),
-            None,
-        ) => {
-            return;
-        }
+        (Ok(Call::At(_)), None) => panic!("{} is a sighting, by mistake", line.escape_ascii()),
+        (Ok(_) | Err(_), None) => return,
         (parsed, _) => panic!("{} is {parsed:?}, by mistake", line.escape_ascii()),
     };
     let printed = line_of(&sighting);
@@ -86,6 +82,15 @@ fn words(line: &[u8]) {
         Ok(Call::UpTo(position)) => push_up_to(position, &mut printed),
         Ok(Call::Heartbeat(beat)) => beat.push_to(&mut printed),
         Ok(Call::Stored(stored)) => stored.push_to(&mut printed),
+        Ok(Call::Lazy) => push_lazy(&mut printed),
+        Ok(Call::Offer(offer)) => {
+            let hashes: Vec<u64> = offer.hashes().collect();
+            push_offer(offer.position, &hashes, &mut printed);
+            let Ok(Call::Offer(again)) = call(&printed) else { panic!("an offer is not read again") };
+            assert_eq!((again.position, again.hashes().collect()), (offer.position, hashes));
+            // Its fields may have stood further apart.
+            return;
+        }
         Ok(Call::At(_)) | Err(_) => {}
     }
     if !printed.is_empty() {
@@ -95,6 +100,8 @@ fn words(line: &[u8]) {
         Ok(Answer::Hello(hello)) => hello.push_to(&mut printed),
         Ok(Answer::Welcome(welcome)) => welcome.push_to(&mut printed),
         Ok(Answer::Ack(ack)) => ack.push_to(&mut printed),
+        Ok(Answer::Prune) => push_prune(&mut printed),
+        Ok(Answer::Verdict(verdict)) => push_verdict(verdict, &mut printed),
         Err(_) => return,
     }
     assert_eq!(answer(&printed), answer(line));

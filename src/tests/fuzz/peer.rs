@@ -166,6 +166,8 @@ impl Peer {
                 self.position = self.position.max(position);
                 (Vec::new(), false)
             }
+            // What is offered is answered by the driver, when it is merged.
+            (Ok(Call::Lazy | Call::Offer(_)), _, true) => (Vec::new(), false),
             // The answer depends on the store.
             (Ok(Call::Heartbeat(beat)), _, true) => {
                 self.position = self.position.max(beat.up_to);

@@ -76,7 +76,8 @@ impl Links {
     pub(crate) fn drain(&mut self, timers: &mut Timers) -> bool {
         for neighbour in 0..self.len() {
             let Up { peer, progress, .. } = &mut self.links[neighbour];
-            if *progress == Some(Progress::Idle) && !peer.is_acknowledged() && peer.ask_for_ack() {
+            // A lazy link that has nothing unacknowledged may still have something to send.
+            if *progress == Some(Progress::Idle) && peer.ask_for_ack() {
                 self.work(neighbour, false, timers);
             }
         }

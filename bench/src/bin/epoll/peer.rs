@@ -107,12 +107,8 @@ impl Peer {
         let now = clock::ticks();
         let last_heard_at = self.connection.as_ref().map_or(now, |connection| connection.last_heard_at);
         // A beat that is overdue waits for the neighbour to read.
-        let heartbeat_at = self
-            .link
-            .heartbeat_at()
-            .filter(|&heartbeat_at| heartbeat_at > now)
-            .unwrap_or(now + HEARTBEAT_EVERY);
-        heartbeat_at.min(last_heard_at + PEER_TIMEOUT).saturating_sub(now)
+        let wake_at = self.link.wake_at().filter(|&wake_at| wake_at > now).unwrap_or(now + HEARTBEAT_EVERY);
+        wake_at.min(last_heard_at + PEER_TIMEOUT).saturating_sub(now)
     }
 
     /// Whether a link that is not told any more can be closed. A connection that is closed while something unread is
@@ -125,6 +121,7 @@ impl Peer {
     pub(crate) fn ask_for_ack(&mut self) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         if !std::mem::replace(&mut connection.asked, true) {
+            self.link.finish();
             self.link.ask_for_ack();
             return true;
         }
@@ -214,7 +211,11 @@ impl Connection {
                     }
                     // What is due because of it is sent when all is read.
                     Answered::Up => self.last_heard_at = clock::ticks(),
-                    Answered::Acknowledged | Answered::Differs(_) => {
+                    Answered::Acknowledged
+                    | Answered::Pruned
+                    | Answered::Grafted
+                    | Answered::Known
+                    | Answered::Differs(_) => {
                         return Err(io::Error::other(LinkError::OutOfPlace));
                     }
                 }

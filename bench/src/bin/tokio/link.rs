@@ -89,7 +89,11 @@ impl LinkTask {
             match answer.await.map_err(|_| does_not_answer())?? {
                 Answered::Reply(line) => socket.write_all(&line).await?,
                 Answered::Up => return Ok((socket, framing)),
-                Answered::Acknowledged | Answered::Differs(_) => {
+                Answered::Acknowledged
+                | Answered::Pruned
+                | Answered::Grafted
+                | Answered::Known
+                | Answered::Differs(_) => {
                     return Err(io::Error::other(LinkError::OutOfPlace));
                 }
             }
@@ -123,11 +127,14 @@ impl LinkTask {
         let mut asked = false;
         loop {
             let stopping = self.follower.is_stopping();
+            if stopping {
+                self.link.lock().finish();
+            }
             self.follower.begin_look();
             loop {
                 lines.clear();
                 let due = {
-                    let (link, durable_seq) = (self.link.lock(), self.member.durable_seq());
+                    let (mut link, durable_seq) = (self.link.lock(), self.member.durable_seq());
                     self.member.read(|node| link.due(node, durable_seq, clock::ticks(), &mut lines))
                 };
                 let Some(due) = due else { break };
@@ -151,8 +158,8 @@ impl LinkTask {
                     continue;
                 }
             }
-            let heartbeat_at = self.link.lock().heartbeat_at().unwrap_or_default();
-            let _ = timeout(heartbeat_at.saturating_sub(clock::ticks()), self.bell.notified()).await;
+            let wake_at = self.link.lock().wake_at().unwrap_or_default();
+            let _ = timeout(wake_at.saturating_sub(clock::ticks()), self.bell.notified()).await;
             self.follower.take();
         }
     }
