@@ -13,6 +13,7 @@
 //! | [`store`] | records, updates and their total order, the log of changes and cursors in it, digests |
 //! | [`wal`] | what a journal record means, and what is believed of a journal after a crash |
 //! | [`neighbours`] | the members that a member has links to, which come and go |
+//! | [`recent`] | the hashes of what came of late |
 //! | [`tree`] | which links carry lines, and which say only what their server has |
 //! | [`node`] | what one member decides |
 //! | [`mod@line`] | the line protocol: framing, commands, a conversation with clients, the fast path |
@@ -31,6 +32,7 @@ pub mod mqtt;
 pub mod neighbours;
 pub mod node;
 pub mod peering;
+pub mod recent;
 pub mod session;
 pub mod store;
 pub mod tree;

@@ -7,13 +7,16 @@
 //! directions are eager again. So pruning is a guess that costs a little delay where it was wrong, and never a line:
 //! the cursor of a lazy link moves only when its reader has said that it knows what was offered.
 //!
-//! If two servers prune two links of one circle at once, the tree falls apart, and has to be grafted. So a server prunes
-//! one link in a while, after a random number of late lines. Such a line comes only as long as there is a circle.
+//! If two servers prune two links of one circle at once, the tree falls apart, and has to be grafted. So a server
+//! prunes one link in a while, after a random number of late lines. Such a line comes only as long as there is a
+//! circle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::proto::recent::RecentHashes;
+use crate::proto::store::Store;
 use crate::proto::store::digest::record_hash;
-use crate::proto::store::recent::RecentHashes;
+use crate::proto::store::newest::newest_hash;
 use crate::proto::store::update::{Offered, Source, Update};
 
 /// A link on which nothing is news is pruned within this many heartbeats, half of them on average. One on which a part
@@ -96,11 +99,11 @@ impl Tree {
         self.edges[neighbour] = Edge::default();
     }
 
-    /// A record with this hash was merged.
+    /// An update from this source was merged, as the last.
     #[inline]
-    pub(crate) fn merged(&mut self, source: Source, hash: u64) {
+    pub(crate) fn merged(&mut self, source: Source, store: &Store) {
         let Some(recent) = &mut self.recent else { return };
-        recent.insert(hash);
+        recent.insert(newest_hash(store));
         if let Some(edge) = source.neighbour_index().and_then(|neighbour| self.edges.get_mut(neighbour)) {
             edge.lines = edge.lines.saturating_add(1);
         }

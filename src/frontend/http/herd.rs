@@ -1,6 +1,8 @@
 //! A picture of the herd from this server's own view: its servers, and how its links are. Addresses are those of the
 //! herd file; nothing of the secret is in it.
 
+use std::sync::atomic::Ordering;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -57,6 +59,7 @@ fn links(shared: Shared<'_>) -> Vec<Value> {
             "is_legacy": neighbour.dialect == Dialect::Legacy,
             "is_up": link.is_up(),
             "state": link.status(lag),
+            "is_lazy": link.is_lazy.load(Ordering::Relaxed),
             "since_s": link.turned_at().map(|at| now.saturating_sub(at).as_secs()),
             "updates_behind": lag.0,
             "updates_unacknowledged": lag.1,

@@ -16,39 +16,13 @@ use std::time::Duration;
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::node::{Identity, Node};
-use crate::proto::peering::anti_entropy::{Compared, Repair};
 use crate::proto::peering::frames::Frames;
-use crate::proto::peering::grammar::{
-    Ack, Answer, Greeting, Heartbeat, Welcome, answer, knows_no_lazy_links, push_lazy, push_ready, push_up_to,
-};
+use crate::proto::peering::grammar::{Answer, Greeting, answer, knows_no_lazy_links, push_ready};
 pub use crate::proto::peering::link_error::LinkError;
+use crate::proto::peering::live::Live;
+pub use crate::proto::peering::live::{Due, HEARTBEAT_EVERY, PEER_TIMEOUT, TooManyAtOnce};
 use crate::proto::peering::noise::{self, Begun, EphemeralKey};
-use crate::proto::peering::offers::Offers;
-use crate::proto::store::SCAN_RECORDS_MAX;
-use crate::proto::store::cursor::{Cursor, HASHES_MAX, Scanned};
 use crate::proto::tree::Verdict;
-
-/// How often each side of a link hears from the other.
-pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
-
-/// After this long without a line the other side is gone, though no packet says so: three heartbeats were lost, and the
-/// fourth has had its time. With [`HEARTBEAT_EVERY`] it keeps an unnoticed end below five seconds.
-pub const PEER_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// Lines after which the neighbour is told up to where it has everything. When a connection breaks, no more are sent
-/// again.
-const UNANNOUNCED_LINES_MAX: usize = SCAN_RECORDS_MAX;
-
-/// The most lines that a thread which has just merged something sends itself: with more of them, one wake-up of the
-/// link's own thread costs little for each, and that thread sends while others merge.
-const AT_ONCE_LINES_MAX: usize = 8;
-
-/// The most changes after its position that it looks at for that: most may be what the neighbour itself has told.
-const AT_ONCE_CHANGES_MAX: u64 = 256;
-
-/// A lazy link sends lines all the same while there are more changes after its position: its reader has forgotten what
-/// it had of so many.
-const LAZY_CHANGES_MAX: u64 = 4 * HASHES_MAX as u64;
 
 /// The sending side of one link.
 #[derive(Debug)]
@@ -70,60 +44,6 @@ enum State {
     /// We are ready, and the neighbour has the memory of this epoch.
     Ready(Epoch),
     Live(Box<Live>),
-}
-
-#[derive(Debug)]
-struct Live {
-    /// The epoch of the neighbour.
-    epoch: Epoch,
-    cursor: Cursor,
-    /// The sequence number up to which the neighbour has said to have merged our changes.
-    acknowledged: u64,
-    /// Lines since the neighbour was last told up to where it has everything.
-    unannounced_lines: usize,
-    heartbeat_at: Duration,
-    last_heard_at: Duration,
-    compared: Option<Compared>,
-    repair: Option<Repair>,
-    /// What it offers while it is lazy.
-    offers: Offers,
-    /// Whether the neighbour was told that we understand `PRUNE`.
-    has_said_lazy: bool,
-    /// Whether everything must be sent soon, because it ends.
-    is_finishing: bool,
-}
-
-/// The lines that were just copied for the neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a cursor moves only after its lines were written"]
-pub struct Due {
-    /// What lines were copied of; nothing if the link is lazy.
-    scanned: Option<Scanned>,
-    /// The hashes in it.
-    offered: usize,
-    /// Whether they say that we understand `PRUNE`.
-    says_lazy: bool,
-    /// Whether they say up to where the neighbour has everything.
-    announces: bool,
-    is_heartbeat: bool,
-    /// How far a repair has come, if these lines are of one.
-    repaired: Option<Option<usize>>,
-}
-
-/// More is due than is sent at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyAtOnce;
-
-impl Due {
-    /// The `AT` lines in it, those of a repair not counted.
-    pub fn lines(self) -> usize {
-        self.scanned.map_or(0, Scanned::lines)
-    }
-
-    /// The hashes in it.
-    pub fn offered(self) -> usize {
-        self.offered
-    }
 }
 
 /// What a line of the neighbour leads to.
@@ -205,25 +125,23 @@ impl Link {
         match (answer(line)?, &mut self.state) {
             (Answer::Hello(hello), State::Greeted) => self.greeted(hello),
             (Answer::Welcome(welcome), State::Ready(epoch)) => {
-                node.tree().set_lazy(self.neighbour, false);
                 self.state = State::Live(Box::new(Live::new(node, self.neighbour, *epoch, welcome, now)));
                 Ok(Answered::Up)
             }
-            (Answer::Ack(ack), State::Live(_)) => Ok(self.acknowledged(node, *ack, now)),
+            (Answer::Ack(ack), State::Live(live)) => {
+                let differs = live.acknowledged(node, *ack, now);
+                Ok(differs.map_or(Answered::Acknowledged, Answered::Differs))
+            }
             (Answer::Prune, State::Live(_)) => {
                 node.tree().set_lazy(self.neighbour, self.me.catch_up && self.me.has_tree);
                 Ok(Answered::Pruned)
             }
             (Answer::Verdict(Verdict::Graft), State::Live(live)) => {
-                node.tree().set_lazy(self.neighbour, false);
-                live.offers.give_up();
+                live.graft(node);
                 Ok(Answered::Grafted)
             }
             (Answer::Verdict(Verdict::Known(position)), State::Live(live)) => {
-                live.unannounced_lines += live.offers.known(position, &mut live.cursor);
-                if node.tree().is_lazy(self.neighbour) {
-                    live.offers.take(&mut live.cursor, node.store(), node.store().flushed().durable, now);
-                }
+                live.known(node, position, now);
                 Ok(Answered::Known)
             }
             (_, _) => Err(LinkError::OutOfPlace),
@@ -233,36 +151,7 @@ impl Link {
     /// Appends the next lines that are due, and says what they are; `None` when nothing is due, or the link is not up.
     /// `durable` is the sequence number of the last change that a crash could not undo: nothing after it is sent.
     pub fn due(&mut self, node: &Node, durable: u64, now: Duration, out: &mut Vec<u8>) -> Option<Due> {
-        let is_lazy = self.is_lazy(node, durable);
-        let (neighbour, understands_prune) = (self.neighbour, self.understands_prune());
-        let State::Live(live) = &mut self.state else { return None };
-        if is_lazy {
-            return live.due_lazily(node, neighbour, durable, now, out);
-        }
-        live.offers.give_up();
-        let scanned = live.cursor.copy(node.store(), durable, SCAN_RECORDS_MAX, out);
-        let repaired = match &live.repair {
-            Some(repair) if !live.cursor.is_behind(node.store(), durable) => {
-                Some(repair.push_next_to(node.store(), durable, out))
-            }
-            Some(_) | None => None,
-        };
-        let is_heartbeat = now >= live.heartbeat_at;
-        let announces = is_heartbeat || live.is_full_with(scanned);
-        let says_lazy = is_heartbeat && understands_prune && !live.has_said_lazy;
-        if says_lazy {
-            push_lazy(out);
-        }
-        live.announce(scanned, announces, is_heartbeat.then(|| (node, neighbour)), out);
-        let moves = scanned.position() > live.cursor.position();
-        (moves || announces || repaired.is_some()).then_some(Due {
-            scanned: Some(scanned),
-            offered: 0,
-            says_lazy,
-            announces,
-            is_heartbeat,
-            repaired,
-        })
+        self.live_mut()?.due(node, durable, now, out)
     }
 
     /// As [`Link::due`], for a thread that has other things to do: changes alone, and only if those are all that there
@@ -276,47 +165,13 @@ impl Link {
         durable: u64,
         out: &mut Vec<u8>,
     ) -> Result<Option<Due>, TooManyAtOnce> {
-        let Some(live) = self.live() else { return Ok(None) };
-        let last = node.store().last_seq().min(durable);
-        if self.is_lazy(node, durable)
-            || live.repair.is_some()
-            || last > live.cursor.position() + AT_ONCE_CHANGES_MAX
-        {
-            return Err(TooManyAtOnce);
-        }
-        let scanned = live.cursor.copy(node.store(), durable, AT_ONCE_LINES_MAX, out);
-        if scanned.position() < last {
-            return Err(TooManyAtOnce);
-        }
-        let announces = live.is_full_with(scanned);
-        live.announce(scanned, announces, None, out);
-        let moves = scanned.position() > live.cursor.position();
-        Ok((moves || announces).then_some(Due {
-            scanned: Some(scanned),
-            offered: 0,
-            says_lazy: false,
-            announces,
-            is_heartbeat: false,
-            repaired: None,
-        }))
+        self.live().map_or(Ok(None), |live| live.due_at_once(node, durable, out))
     }
 
     /// Moves the cursor: the lines that were due at `now` have been written.
     pub fn written(&mut self, due: Due, now: Duration) {
-        let State::Live(live) = &mut self.state else { return };
-        if let Some(scanned) = due.scanned {
-            live.cursor.advance(scanned);
-        }
-        live.has_said_lazy |= due.says_lazy;
-        live.unannounced_lines = if due.announces { 0 } else { live.unannounced_lines + due.lines() };
-        if due.is_heartbeat {
-            live.heartbeat_at = now + HEARTBEAT_EVERY;
-        }
-        if let (Some(next), Some(repair)) = (due.repaired, &mut live.repair) {
-            match next {
-                Some(next) => repair.go_on_at(next),
-                None => live.repair = None,
-            }
+        if let Some(live) = self.live_mut() {
+            live.written(due, now);
         }
     }
 
@@ -338,14 +193,14 @@ impl Link {
 
     /// From now on everything is sent, even if the link is lazy: it is about to end.
     pub fn finish(&mut self) {
-        if let State::Live(live) = &mut self.state {
+        if let Some(live) = self.live_mut() {
             live.is_finishing = true;
         }
     }
 
     /// Makes a heartbeat due at once, so that the neighbour acknowledges what it has received.
     pub fn ask_for_ack(&mut self) {
-        if let State::Live(live) = &mut self.state {
+        if let Some(live) = self.live_mut() {
             live.heartbeat_at = Duration::ZERO;
         }
     }
@@ -368,7 +223,7 @@ impl Link {
 
     /// The sequence number up to which the neighbour has said to have merged our changes, if the link is up.
     pub fn acknowledged_position(&self) -> Option<u64> {
-        self.live().map(|live| live.acknowledged)
+        self.live().map(|live| live.acknowledged_up_to)
     }
 
     fn greeted(&mut self, hello: Greeting) -> Result<Answered, LinkError> {
@@ -395,116 +250,17 @@ impl Link {
         Answered::Reply(line)
     }
 
-    fn acknowledged(&mut self, node: &Node, ack: Ack, now: Duration) -> Answered {
-        let (catch_up, neighbour) = (self.me.catch_up, self.neighbour);
-        let State::Live(live) = &mut self.state else { return Answered::Acknowledged };
-        live.last_heard_at = now;
-        live.acknowledged = live.acknowledged.max(ack.received_up_to.min(node.store().last_seq()));
-        let can_compare = catch_up && node.store().expiry.is_swept_to(ack.cutoff_s);
-        let theirs = ack.buckets.filter(|_| can_compare);
-        let compared = theirs.map(|theirs| Compared::of(node.store(), ack.last_seq, theirs));
-        let before = std::mem::replace(&mut live.compared, compared);
-        if let (Some(before), Some(now), None) = (before, &live.compared, &live.repair) {
-            let received_up_to = node.received_up_to(neighbour, live.epoch);
-            live.repair = Repair::of(&before, now, live.acknowledged, received_up_to);
-            if let Some(repair) = &live.repair {
-                return Answered::Differs(repair.buckets());
-            }
-        }
-        Answered::Acknowledged
-    }
-
-    /// Whether it offers what is due. If so it has been pruned, unless lines are better all the same.
-    fn is_lazy(&self, node: &Node, durable: u64) -> bool {
-        self.live().is_some_and(|live| {
-            let last = node.store().last_seq().min(durable);
-            node.tree().is_lazy(self.neighbour)
-                && live.repair.is_none()
-                && !live.is_finishing
-                && last <= live.cursor.position() + LAZY_CHANGES_MAX
-        })
-    }
-
-    /// Whether the neighbour may prune the link. With one link there is no other way.
-    fn understands_prune(&self) -> bool {
-        self.me.catch_up && self.me.has_tree && self.me.neighbours.linked().count() > 1
-    }
-
     fn live(&self) -> Option<&Live> {
         match &self.state {
             State::Live(live) => Some(live),
             State::Down | State::Greeted | State::Begun(_) | State::Ready(_) => None,
         }
     }
-}
 
-impl Live {
-    /// As [`Link::due`], while the link is lazy.
-    fn due_lazily(
-        &mut self,
-        node: &Node,
-        neighbour: usize,
-        durable: u64,
-        now: Duration,
-        out: &mut Vec<u8>,
-    ) -> Option<Due> {
-        let offered = self.offers.push_due_to(now, out);
-        self.offers.take(&mut self.cursor, node.store(), durable, now);
-        let here = self.cursor.here(durable);
-        let is_heartbeat = now >= self.heartbeat_at;
-        let announces = is_heartbeat || self.is_full_with(here);
-        self.announce(here, announces, is_heartbeat.then_some((node, neighbour)), out);
-        (offered > 0 || announces).then_some(Due {
-            scanned: None,
-            offered,
-            says_lazy: false,
-            announces,
-            is_heartbeat,
-            repaired: None,
-        })
-    }
-
-    /// Says up to where the neighbour has everything, in a heartbeat if one is due.
-    fn announce(
-        &self,
-        scanned: Scanned,
-        announces: bool,
-        heartbeat: Option<(&Node, usize)>,
-        out: &mut Vec<u8>,
-    ) {
-        let up_to = self.cursor.safe(scanned);
-        match heartbeat {
-            Some((node, neighbour)) => {
-                let (digest, terms) = (node.store().digest().total(), node.terms_for(neighbour));
-                Heartbeat { up_to, digest, terms }.push_to(out);
-            }
-            None if announces => push_up_to(up_to, out),
-            None => {}
-        }
-    }
-
-    /// Whether the neighbour must be told up to where it has everything, once it has been sent these.
-    fn is_full_with(&self, scanned: Scanned) -> bool {
-        self.unannounced_lines + scanned.lines() >= UNANNOUNCED_LINES_MAX
-    }
-
-    fn new(node: &Node, neighbour: usize, epoch: Epoch, welcome: Welcome, now: Duration) -> Live {
-        let (me, last) = (node.identity(), node.store().last_seq());
-        // A neighbour that has received more than there is has done so from another memory of ours: everything is due.
-        let known = if welcome.received_up_to <= last { welcome.received_up_to } else { 0 };
-        let position = if me.catch_up { known } else { last };
-        Live {
-            epoch,
-            cursor: Cursor::new(position, me.source(neighbour, epoch)),
-            acknowledged: known,
-            unannounced_lines: 0,
-            heartbeat_at: now + HEARTBEAT_EVERY,
-            last_heard_at: now,
-            compared: None,
-            repair: None,
-            offers: Offers::default(),
-            has_said_lazy: false,
-            is_finishing: false,
+    fn live_mut(&mut self) -> Option<&mut Live> {
+        match &mut self.state {
+            State::Live(live) => Some(live),
+            State::Down | State::Greeted | State::Begun(_) | State::Ready(_) => None,
         }
     }
 }
@@ -514,6 +270,7 @@ mod tests {
     use super::*;
     use crate::proto::model::name::ServerName;
     use crate::proto::node::{NO_WAL, Neighbour};
+    use crate::proto::peering::live::AT_ONCE_LINES_MAX;
     use crate::proto::store::update::{Source, Update};
 
     /// A server, and its live link to its neighbour of index 0.
@@ -574,99 +331,5 @@ mod tests {
         let mut out = Vec::new();
         let due = link.due_at_once(&node, 1, &mut out).unwrap().unwrap();
         assert_eq!((due.lines(), link.due_at_once(&node, 0, &mut out)), (1, Ok(None)));
-    }
-
-    const MS: Duration = Duration::from_millis(1);
-
-    /// What is written at this time.
-    fn written(node: &Node, link: &mut Link, now: Duration) -> String {
-        let (mut out, mut all) = (Vec::new(), String::new());
-        while let Some(due) = link.due(node, NO_WAL, now, &mut out) {
-            link.written(due, now);
-            all += &String::from_utf8(std::mem::take(&mut out)).unwrap();
-        }
-        all
-    }
-
-    #[test]
-    fn pruned_link_offers_what_it_has_and_moves_only_when_that_is_known() {
-        let (mut node, mut link) = linked();
-        assert_eq!(link.answered(&node, b"PRUNE", MS), Ok(Answered::Pruned));
-        learn(&mut node, 2, Source::CLIENT);
-        assert_eq!(sent(&node, &mut link), Err(TooManyAtOnce));
-        assert_eq!((&*written(&node, &mut link, MS), link.position()), ("", Some(0)));
-        // What is new by then is not offered yet.
-        learn(&mut node, 1, Source::CLIENT);
-        let at = link.offer_at().unwrap();
-        assert!(at > MS && link.wake_at() == Some(at));
-        let offer = written(&node, &mut link, at);
-        assert!(offer.starts_with("IHAVE 2 ") && offer.split(' ').count() == 4, "{offer}");
-        assert_eq!((&*written(&node, &mut link, 2 * at), link.position()), ("", Some(0)));
-        assert_eq!(link.answered(&node, b"KNOWN 0", at), Ok(Answered::Known));
-        assert_eq!(link.position(), Some(0), "something is missing");
-        let again = written(&node, &mut link, 4 * at);
-        assert!(again.starts_with("IHAVE 3 ") && again.split(' ').count() == 5, "{again}");
-        assert_eq!(link.answered(&node, b"KNOWN 2", at), Ok(Answered::Known));
-        assert_eq!(link.position(), Some(0), "that was another offer");
-        let last = written(&node, &mut link, 8 * at);
-        assert_eq!(last, again);
-        assert_eq!(link.answered(&node, b"KNOWN 3", at), Ok(Answered::Known));
-        assert_eq!((link.position(), link.offer_at()), (Some(3), None));
-        let heartbeat = written(&node, &mut link, HEARTBEAT_EVERY + MS);
-        assert!(heartbeat.starts_with("BEAT 3 "), "{heartbeat}");
-    }
-
-    #[test]
-    fn grafted_link_sends_all_that_was_not_known() {
-        let (mut node, mut link) = linked();
-        link.answered(&node, b"PRUNE", MS).unwrap();
-        learn(&mut node, 2, Source::CLIENT);
-        written(&node, &mut link, MS);
-        assert!(written(&node, &mut link, 100 * MS).starts_with("IHAVE 2 "));
-        assert_eq!(link.answered(&node, b"GRAFT", 100 * MS), Ok(Answered::Grafted));
-        assert_eq!(sent(&node, &mut link), Ok(2));
-        // The answer to an offer that was given up.
-        link.answered(&node, b"PRUNE", MS).unwrap();
-        learn(&mut node, 1, Source::CLIENT);
-        link.answered(&node, b"KNOWN 2", 100 * MS).unwrap();
-        assert_eq!(link.position(), Some(2));
-    }
-
-    #[test]
-    fn lazy_link_sends_lines_if_it_ends_or_is_far_behind() {
-        let (mut node, mut link) = linked();
-        link.answered(&node, b"PRUNE", MS).unwrap();
-        learn(&mut node, LAZY_CHANGES_MAX as usize + 1, Source::CLIENT);
-        assert!(written(&node, &mut link, MS).starts_with("AT "));
-        let position = link.position();
-        learn(&mut node, 1, Source::CLIENT);
-        written(&node, &mut link, 200 * MS);
-        assert!(position < Some(node.store().last_seq()));
-        link.finish();
-        assert!(written(&node, &mut link, 200 * MS).starts_with("AT "));
-        assert_eq!(link.position(), Some(node.store().last_seq()));
-    }
-
-    #[test]
-    fn link_without_catching_up_is_never_lazy_and_older_releases_are_understood() {
-        let (mut node, mut link) = linked();
-        assert_eq!(link.answered(&node, b"? LAZY", MS), Ok(Answered::Acknowledged));
-        assert!(link.answered(&node, b"? BEAT", MS).is_err());
-        let me =
-            Identity { catch_up: false, ..Identity::new(node.identity().name.clone(), Vec::new(), Epoch(1)) };
-        me.neighbours.add(node.identity().neighbours[0].clone());
-        link.me = Arc::new(me);
-        link.answered(&node, b"PRUNE", MS).unwrap();
-        learn(&mut node, 1, Source::CLIENT);
-        assert!(written(&node, &mut link, MS).starts_with("AT "));
-    }
-
-    #[test]
-    fn neighbour_is_told_once_that_prune_is_understood_if_there_is_another_one() {
-        let (node, mut link) = linked();
-        assert!(written(&node, &mut link, HEARTBEAT_EVERY).starts_with("BEAT "));
-        node.identity().neighbours.add(Neighbour::herd(ServerName::parse("Parker").unwrap()));
-        assert!(written(&node, &mut link, 2 * HEARTBEAT_EVERY).starts_with("LAZY\nBEAT "));
-        assert!(written(&node, &mut link, 3 * HEARTBEAT_EVERY).starts_with("BEAT "));
     }
 }

@@ -7,6 +7,7 @@ pub mod grammar;
 pub mod legacy;
 pub mod link;
 pub(crate) mod link_error;
+pub mod live;
 pub mod noise;
 pub mod offers;
 pub mod pace;

@@ -52,6 +52,11 @@ struct SupersededRange {
     superseded_by: u64,
 }
 
+/// The last change that a crash could not undo, as the store was last told: there may be later ones.
+pub(crate) fn durable_seq(store: &Store) -> u64 {
+    store.log.flushed().durable
+}
+
 impl Cursor {
     /// The cursor of a follower that has everything up to `position`. What was learned from `follower` is not due to
     /// it; [`Source::NONE`] is a follower that learns everything from us.

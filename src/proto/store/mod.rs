@@ -13,7 +13,6 @@ pub mod expiry;
 pub(crate) mod hasher;
 mod index;
 pub mod newest;
-pub mod recent;
 pub(crate) mod record;
 mod segments;
 pub mod terms;
@@ -141,11 +140,6 @@ impl Store {
         self.log.set_flushed(flushed);
     }
 
-    /// What a crash now would leave, as was last said.
-    pub fn flushed(&self) -> Flushed {
-        self.log.flushed()
-    }
-
     /// The bytes of all lines.
     pub fn line_bytes(&self) -> u64 {
         self.totals.line_bytes
@@ -181,12 +175,6 @@ impl Store {
     /// The names of the clients whose stored time is after this.
     pub fn clients_after(&self, latest: Moment) -> impl Iterator<Item = &[u8]> {
         self.records.iter_from(0).filter(move |record| record.moment > latest).map(Record::client)
-    }
-
-    /// The hash of the record that changed last, as it is in the digest; 0 if it is vacant.
-    #[inline]
-    pub(crate) fn newest_hash(&self) -> u64 {
-        self.log.newest().map_or(0, |change| self.records[change.record].digest)
     }
 
     /// How many clients are known.

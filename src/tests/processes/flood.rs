@@ -1,5 +1,8 @@
 //! Five real processes and many clients: who knows what, and how soon.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use crate::real::{FIVE, FIVE_LINKS, RealHerd, ask, eventually, note, now};
 
 #[test]
@@ -35,4 +38,61 @@ fn five_servers_started_together_are_ready_soon() {
     let kiwi = ["kiwi".to_owned()];
     eventually("the links are up", || (herd.answers("Powell", &kiwi)[0] == line).then_some(()));
     note(format_args!("and the first report has crossed the herd after {:?}", since.elapsed()));
+}
+
+#[test]
+fn updates_take_a_tree_through_a_mesh_and_another_way_when_a_server_is_gone() {
+    let links: Vec<(&str, &str)> =
+        FIVE.iter().enumerate().flat_map(|(at, a)| FIVE[..at].iter().map(move |b| (*a, *b))).collect();
+    let mut herd = RealHerd::with_http(&FIVE, &links, &[]);
+    FIVE.iter().for_each(|name| herd.spawn(name));
+    FIVE.iter().for_each(|name| herd.wait_until_ready(name));
+    let since = now();
+    let mut round = 0;
+    let costs = eventually("every update costs four lines", || {
+        round += 1;
+        let before = lines_sent(&herd, &FIVE);
+        let clients = report(&herd, &FIVE, round);
+        herd.wait_until_agreed(&FIVE, &clients, None);
+        let cost = lines_sent(&herd, &FIVE) - before;
+        (cost == 4 * clients.len() as u64).then_some(cost)
+    });
+    note(format_args!(
+        "a tree has formed after {:?}, and {costs} lines tell {} updates",
+        since.elapsed(),
+        costs / 4
+    ));
+    herd.kill_one(FIVE[1]);
+    let others = [FIVE[0], FIVE[2], FIVE[3], FIVE[4]];
+    let clients = report(&herd, &others, 0);
+    let (_, took) = herd.wait_until_agreed(&others, &clients, None);
+    note(format_args!("when one of them is gone, the others know everything {took:?} after the last report"));
+}
+
+/// Fifty clients report to each of these servers. Returns their names.
+fn report(herd: &RealHerd, servers: &[&str], round: usize) -> Vec<String> {
+    let clients: Vec<String> =
+        (0..50 * servers.len()).map(|client| format!("round-{round}-{client}")).collect();
+    for (name, clients) in servers.iter().zip(clients.chunks(50)) {
+        let mut talk = herd.client(name);
+        for client in clients {
+            assert!(
+                ask(&mut talk, &format!("IAMAT {client} +34.5-118.445127 1621464827.5")).starts_with("AT ")
+            );
+        }
+    }
+    clients
+}
+
+/// The lines that these servers have sent to neighbours so far.
+fn lines_sent(herd: &RealHerd, servers: &[&str]) -> u64 {
+    let count = |name: &&str| -> u64 {
+        let mut socket = TcpStream::connect(herd.http(name)).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: herd\r\nConnection: close\r\n\r\n").unwrap();
+        let mut metrics = String::new();
+        socket.read_to_string(&mut metrics).unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_link_lines_total "));
+        line.unwrap().parse().unwrap()
+    };
+    servers.iter().map(count).sum()
 }
