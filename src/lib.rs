@@ -39,8 +39,8 @@
 //!    [`proto::peering::grammar`]. A question (`WHATSAT`) pauses the conversation: the connection asks
 //!    [`member::Member::nearby`], which has the rate limit, and the answer is laid out by [`proto::line::query`].
 //! 4. [`member::Member::flush`] applies the updates under the write lock ([`proto::node::Node::apply`], and the one
-//!    rule of merging in [`proto::store::update`]), and waits for the commit that covers them
-//!    ([`member::group_commit`]).
+//!    rule of merging in [`proto::store::update`]). It writes them in a lane of the journal ([`member::lanes`]), or,
+//!    where a commit must be on disk, waits for the one that covers them ([`member::group_commit`]).
 //! 5. Followers of the change log are told ([`member::notifier`]). A few changes are sent to a link at once by the
 //!    thread that has merged them (`peering/writer.rs`), if that takes no wait. Otherwise the link's own thread wakes,
 //!    and [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write.

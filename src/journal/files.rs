@@ -11,7 +11,8 @@ use super::error::OpenError;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::wal::record::{
-    FRAME_HEAD_BYTES, Heading, MAGIC, MAGIC_OF_ANY_VERSION, Next, Record, next_frame, seal,
+    FRAME_HEAD_BYTES, Heading, MAGIC, MAGIC_OF_ANY_VERSION, MAGIC_OF_LANES, Next, Record, after_magic,
+    next_frame, seal,
 };
 
 /// The file that is locked.
@@ -46,6 +47,8 @@ pub(super) enum Kind {
 pub(super) struct FileName {
     pub(super) number: u64,
     pub(super) kind: Kind,
+    /// The first lane has no number in its name.
+    pub(super) lane: u8,
 }
 
 /// A folder that is ours alone.
@@ -64,7 +67,11 @@ impl fmt::Display for FileName {
             Kind::Snapshot => "snapshot",
             Kind::Journal => "journal",
         };
-        write!(f, "{kind}-{:010}.log", self.number)
+        write!(f, "{kind}-{:010}", self.number)?;
+        if self.lane > 0 {
+            write!(f, ".{}", self.lane)?;
+        }
+        f.write_str(".log")
     }
 }
 
@@ -74,11 +81,13 @@ impl FromStr for FileName {
     fn from_str(text: &str) -> Result<FileName, ()> {
         let (kind, number) = text.strip_suffix(".log").and_then(|text| text.split_once('-')).ok_or(())?;
         let kind = match kind {
-            "snapshot" => Kind::Snapshot,
+            "snapshot" if !number.contains('.') => Kind::Snapshot,
             "journal" => Kind::Journal,
             _ => return Err(()),
         };
-        let name = FileName { number: number.parse().map_err(|_| ())?, kind };
+        let (number, lane) = number.split_once('.').unwrap_or((number, "0"));
+        let (number, lane) = (number.parse().map_err(|_| ())?, lane.parse().map_err(|_| ())?);
+        let name = FileName { number, kind, lane };
         if name.to_string() == text { Ok(name) } else { Err(()) }
     }
 }
@@ -123,10 +132,21 @@ impl Folder {
 
     /// The files of the journal, in the order in which they are read.
     pub(super) fn files(&self) -> Result<Vec<FileName>, OpenError> {
+        let (names, _) = self.files_and_unused()?;
+        Ok(names)
+    }
+
+    /// The files of the journal, and those of lanes that were begun when the first one, which gets its name last, was
+    /// not there yet: nothing was ever appended to them.
+    fn files_and_unused(&self) -> Result<(Vec<FileName>, Vec<FileName>), OpenError> {
         let mut names: Vec<FileName> =
             list(&self.path)?.iter().filter_map(|name| name.parse().ok()).collect();
         names.sort_unstable();
-        Ok(names)
+        let all = names.clone();
+        let is_used = |name: &FileName| {
+            all.binary_search(&FileName { lane: 0, ..*name }).is_ok() || !is_only_heading(&self.at(*name))
+        };
+        Ok(names.into_iter().partition(is_used))
     }
 
     /// Where a file is.
@@ -167,8 +187,18 @@ impl Folder {
                 remove(&self.path.join(name))?;
             }
         }
+        let (_, unused) = self.files_and_unused().map_err(io::Error::other)?;
+        unused.into_iter().try_for_each(|name| remove(&self.at(name)))?;
         flush_folder(&self.path)
     }
+}
+
+/// Whether a file holds nothing but a whole heading.
+fn is_only_heading(path: &Path) -> bool {
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADING_BYTES_MAX).read_to_end(&mut beginning));
+    let rest = read.ok().and_then(|_| after_magic(&beginning));
+    rest.is_some_and(|rest| heading(rest).is_some_and(|(_, length)| length == rest.len()))
 }
 
 /// Whether something else than a file is there.
@@ -249,9 +279,9 @@ fn check(path: &Path, server: &ServerName) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(OpenError::Unusable { path: path.to_owned(), error }),
     }
-    let Some(rest) = beginning.strip_prefix(MAGIC) else {
+    let Some(rest) = after_magic(&beginning) else {
         // It was cut, which is for recovery to tell.
-        if MAGIC.starts_with(&beginning) {
+        if [MAGIC, MAGIC_OF_LANES].iter().any(|magic| magic.starts_with(&beginning)) {
             return Ok(());
         }
         let Some(version) = beginning.strip_prefix(MAGIC_OF_ANY_VERSION) else {

@@ -1,12 +1,13 @@
 //! Reading all files of a journal, from the oldest on, and telling a cut end from damage.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
 use super::error::OpenError;
 use super::files::{FileName, Folder, Kind, heading};
 use super::found::Found;
-use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, next_frame};
+use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, after_magic, first_seq, next_frame};
 use crate::proto::wal::recovery::Recovery;
 
 /// Bytes read at once.
@@ -16,8 +17,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct ReadAll {
     pub(super) found: Found,
-    /// The file whose last commit was not finished, and the bytes of it that are whole.
-    pub(super) cut: Option<(FileName, u64)>,
+    /// The files whose last commit was not finished, and the bytes of them that are whole.
+    pub(super) cut: BTreeMap<FileName, u64>,
     /// Files that are not as they were written.
     pub(super) damaged: Vec<FileName>,
     /// Whole files that do not say where they end: whoever wrote the last of them was killed.
@@ -36,6 +37,8 @@ struct Seen {
     cut: Option<(u64, u64)>,
     /// Whether its last record says that nothing follows.
     is_ended: bool,
+    /// How many lanes its heading speaks of.
+    lanes: u8,
 }
 
 impl Seen {
@@ -56,20 +59,39 @@ pub(super) fn read_all(
         bytes += folder.bytes(name)?;
     }
     let mut read = 0;
+    let mut told = |count: u64| {
+        read += count;
+        progress(read, bytes);
+    };
     let mut seen: Vec<(FileName, Seen)> = Vec::new();
-    for &name in names {
-        let file = File::open(folder.at(name)).map_err(|error| folder.unusable(error))?;
-        let mut reading = Reading { file, buffer: Vec::new(), taken: 0, at: 0, is_over: false };
-        let mut told = |count: u64| {
-            read += count;
-            progress(read, bytes);
-        };
-        let one = reading.run(recovery, &mut told).map_err(|error| folder.unusable(error))?;
-        seen.push((name, one));
+    for lanes in names.chunk_by(|a, b| (a.number, a.kind) == (b.number, b.kind)) {
+        let read = read_lanes(folder, lanes, recovery, &mut told).map_err(|error| folder.unusable(error))?;
+        seen.extend(lanes.iter().copied().zip(read));
     }
     let mut all = judge(folder, seen, recovery);
     (all.found.files, all.found.bytes) = (names.len(), bytes);
     Ok(all)
+}
+
+/// Reads the lanes of one journal. A frame holds what was merged at once, so reading always the one with the least
+/// sequence number restores the order of all lanes.
+fn read_lanes(
+    folder: &Folder,
+    names: &[FileName],
+    recovery: &mut Recovery,
+    told: &mut dyn FnMut(u64),
+) -> io::Result<Vec<Seen>> {
+    let mut lanes = Vec::new();
+    for &name in names {
+        lanes.push(Reading::begin(File::open(folder.at(name))?, recovery, told)?);
+    }
+    let seq_of_next = |lane: &Reading| lane.next.map_or(u64::MAX, |next| next.seq);
+    while let Some(lane) =
+        lanes.iter_mut().min_by_key(|lane| seq_of_next(lane)).filter(|lane| lane.next.is_some())
+    {
+        lane.merge(recovery, told)?;
+    }
+    Ok(lanes.into_iter().map(|lane| lane.seen).collect())
 }
 
 /// Tells what matters of what was seen.
@@ -83,8 +105,8 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
     // What is before a snapshot may have been removed, even if the snapshot can no longer be read.
     let first_snapshot = seen.iter().map(|(name, _)| *name).find(|name| name.kind == Kind::Snapshot);
     let mut expected = all.whole_snapshot.or(first_snapshot).map_or(1, |snapshot| snapshot.number);
-    for (at, (name, one)) in seen.iter().enumerate() {
-        let is_last = last_written.is_none_or(|last| at >= last);
+    for (name, one) in &seen {
+        let is_last = last_written.is_none_or(|last| name.number >= seen[last].0.number);
         let may_end_anywhere = name.kind == Kind::Journal && is_last;
         let is_cut_short = !one.is_ended && !may_end_anywhere;
         let is_damaged = one.is_damaged() || is_cut_short;
@@ -104,7 +126,7 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
             if is_damaged {
                 found.unreadable_bytes += rest;
             } else {
-                all.cut = Some((*name, whole));
+                all.cut.insert(*name, whole);
                 found.cut_bytes += rest;
                 recovery.cut();
             }
@@ -120,6 +142,20 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
             }
             expected = name.number + 1;
         }
+    }
+    for lanes in seen.chunk_by(|(a, _), (b, _)| (a.number, a.kind) == (b.number, b.kind)) {
+        let count = lanes.iter().map(|(_, lane)| usize::from(lane.lanes)).max().unwrap_or_default();
+        let is_replaced = all.whole_snapshot.is_some_and(|snapshot| lanes[0].0 < snapshot);
+        if count > lanes.len() && !is_replaced {
+            all.found.missing_files += (count - lanes.len()) as u64;
+            recovery.damaged();
+        }
+    }
+    // It has stopped only if all lanes of its last journal say so, whichever was read last.
+    let is_of_last =
+        |(name, _): &&(FileName, Seen)| seen.last().is_some_and(|(last, _)| last.number == name.number);
+    if seen.iter().filter(is_of_last).any(|(_, lane)| !lane.is_ended) {
+        recovery.cut();
     }
     // The file of its number is begun before a snapshot.
     let last_journal = seen.iter().rev().find(|(name, _)| name.kind == Kind::Journal);
@@ -142,48 +178,76 @@ struct Reading {
     /// Where in the file what is not done with begins.
     at: u64,
     is_over: bool,
+    /// The whole frame that comes next.
+    next: Option<NextFrame>,
+    seen: Seen,
+}
+
+/// A whole frame that has been read and not been merged.
+#[derive(Clone, Copy)]
+struct NextFrame {
+    payload_bytes: usize,
+    /// The sequence number of its first sighting.
+    seq: u64,
 }
 
 impl Reading {
-    fn run(&mut self, recovery: &mut Recovery, told: &mut dyn FnMut(u64)) -> io::Result<Seen> {
-        let mut seen = Seen::default();
-        while !self.is_over && self.buffer.len() < CHUNK_BYTES {
-            self.read_more(told)?;
+    /// Reads the heading, and goes on to the first frame.
+    fn begin(file: File, recovery: &mut Recovery, told: &mut dyn FnMut(u64)) -> io::Result<Reading> {
+        let (buffer, seen) = (Vec::new(), Seen::default());
+        let mut it = Reading { file, buffer, taken: 0, at: 0, is_over: false, next: None, seen };
+        while !it.is_over && it.buffer.len() < CHUNK_BYTES {
+            it.read_more(told)?;
         }
-        let beginning = self.buffer.strip_prefix(MAGIC).and_then(heading);
-        match beginning {
+        match after_magic(&it.buffer).and_then(heading) {
             Some((heading, length)) => {
+                it.seen.lanes = heading.lane.1;
                 recovery.begins(heading);
-                self.take(MAGIC.len() + length);
+                it.take(MAGIC.len() + length);
             }
-            None => self.search(&mut seen, told)?,
+            None => it.search(told)?,
         }
+        it.find(told)?;
+        Ok(it)
+    }
+
+    /// Merges the frame that comes next, and goes on to the one after it.
+    fn merge(&mut self, recovery: &mut Recovery, told: &mut dyn FnMut(u64)) -> io::Result<()> {
+        let Some(NextFrame { payload_bytes, .. }) = self.next.take() else { return Ok(()) };
+        let payload = &self.buffer[self.taken + FRAME_HEAD_BYTES..][..payload_bytes];
+        self.seen.frames += 1;
+        self.seen.damaged_frames += u64::from(recovery.frame(payload).is_err());
+        self.seen.is_ended = recovery.has_stopped();
+        self.take(FRAME_HEAD_BYTES + payload_bytes);
+        self.find(told)
+    }
+
+    /// Goes on to the next whole frame, if there is one.
+    fn find(&mut self, told: &mut dyn FnMut(u64)) -> io::Result<()> {
         loop {
             let rest = &self.buffer[self.taken..];
             if rest.is_empty() {
                 if self.is_over {
-                    seen.is_ended = recovery.has_stopped();
-                    return Ok(seen);
+                    return Ok(());
                 }
                 self.read_more(told)?;
                 continue;
             }
             match next_frame(rest) {
                 Next::Frame(payload) => {
-                    seen.frames += 1;
-                    seen.damaged_frames += u64::from(recovery.frame(payload).is_err());
-                    self.take(FRAME_HEAD_BYTES + payload.len());
+                    self.next = Some(NextFrame { payload_bytes: payload.len(), seq: first_seq(payload) });
+                    return Ok(());
                 }
                 Next::Damaged(length) => {
-                    seen.damaged_frames += 1;
+                    self.seen.damaged_frames += 1;
                     self.take(length);
                 }
                 Next::Short(_) if !self.is_over => self.read_more(told)?,
                 Next::Short(_) => {
-                    seen.cut = Some((self.at, rest.len() as u64));
-                    return Ok(seen);
+                    self.seen.cut = Some((self.at, rest.len() as u64));
+                    return Ok(());
                 }
-                Next::Lost => self.search(&mut seen, told)?,
+                Next::Lost => self.search(told)?,
             }
         }
     }
@@ -207,7 +271,7 @@ impl Reading {
     ///
     /// Nor can a client plant one in its name, which is all that it chooses freely: a line has more words than there
     /// are from its name to its end, and positions count for nothing once there is damage.
-    fn search(&mut self, seen: &mut Seen, told: &mut dyn FnMut(u64)) -> io::Result<()> {
+    fn search(&mut self, told: &mut dyn FnMut(u64)) -> io::Result<()> {
         let from = self.at;
         loop {
             let rest = &self.buffer[self.taken..];
@@ -219,7 +283,7 @@ impl Reading {
             }
         }
         // A file of nothing is as little as it should be.
-        seen.unreadable_bytes += (self.at - from).max(1);
+        self.seen.unreadable_bytes += (self.at - from).max(1);
         Ok(())
     }
 }

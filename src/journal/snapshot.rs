@@ -1,4 +1,4 @@
-//! Making a journal small again: a next file, and a snapshot that replaces all before it.
+//! Making a journal small again: next files, and a snapshot that replaces all before them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -8,23 +8,23 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::files::{DAMAGED, FILE_MODE, FileName, Folder, Kind, UNFINISHED, end, flush_folder, remove};
+use super::lane::Lane;
 use crate::proto::wal::record::{Heading, seal};
 
-/// What a next file and a snapshot before it would be.
+/// What the next files and a snapshot before them would be.
 #[derive(Debug)]
 pub struct Plan {
     folder: Folder,
-    heading: Vec<u8>,
+    heading: Heading,
     number: u64,
     disk: Arc<dyn Disk>,
 }
 
-/// A file that can be appended to, with its heading on disk.
+/// The lanes that come next, with their headings on disk.
 #[derive(Debug)]
-pub struct NextFile {
-    pub(super) file: File,
-    pub(super) name: FileName,
-    pub(super) bytes: u64,
+pub struct NextFiles {
+    pub(super) number: u64,
+    pub(super) lanes: Vec<Lane>,
 }
 
 /// A snapshot that is being written. If it is dropped before it is finished, nothing is left of it.
@@ -56,50 +56,65 @@ pub struct Replaced {
 }
 
 impl Plan {
+    /// `heading` is that of the first lane.
     pub(super) fn new(folder: &Folder, heading: &Heading, number: u64, disk: &Arc<dyn Disk>) -> Plan {
-        Plan { folder: folder.clone(), heading: heading.to_bytes(), number, disk: Arc::clone(disk) }
+        Plan { folder: folder.clone(), heading: heading.clone(), number, disk: Arc::clone(disk) }
     }
 
-    /// Makes the next file.
+    /// Makes the next file of each lane. The first has its name last: where that is, all are.
     ///
     /// # Errors
     /// What the system says.
-    pub fn make(&self) -> io::Result<NextFile> {
-        let name = FileName { number: self.number, kind: Kind::Journal };
+    pub fn make(&self) -> io::Result<NextFiles> {
+        let mut lanes = Vec::new();
+        for lane in (0..self.heading.lane.1).rev() {
+            if lane == 0 {
+                flush_folder(&self.folder.path)?;
+            }
+            lanes.push(self.make_lane(lane)?);
+        }
+        flush_folder(&self.folder.path)?;
+        lanes.reverse();
+        Ok(NextFiles { number: self.number, lanes })
+    }
+
+    fn make_lane(&self, lane: u8) -> io::Result<Lane> {
+        let name = FileName { number: self.number, kind: Kind::Journal, lane };
+        let heading = Heading { lane: (lane, self.heading.lane.1), ..self.heading.clone() }.to_bytes();
         let unfinished = unfinished(&self.folder.path, name);
-        let made = self.begin(&unfinished).and_then(|file| {
+        let made = self.begin(&unfinished, &heading).and_then(|file| {
             file.sync_all()?;
             fs::rename(&unfinished, self.folder.at(name))?;
             Ok(file)
         });
         // It may take the last room there is. What cannot be removed now is removed at the next start.
         let file = made.inspect_err(|_| drop(remove(&unfinished)))?;
-        flush_folder(&self.folder.path)?;
-        Ok(NextFile { file, name, bytes: self.heading.len() as u64 })
+        Ok(Lane::new(Arc::new(file), name, heading.len() as u64, Arc::clone(&self.disk)))
     }
 
-    /// Begins the snapshot that goes before it.
+    /// Begins the snapshot that goes before them.
     ///
     /// # Errors
     /// What the system says.
     pub fn snapshot(&self) -> io::Result<Snapshot> {
-        let name = FileName { number: self.number, kind: Kind::Snapshot };
+        let name = FileName { number: self.number, kind: Kind::Snapshot, lane: 0 };
+        let heading = Heading { lane: (0, 1), ..self.heading.clone() }.to_bytes();
         let unfinished = unfinished(&self.folder.path, name);
-        let file = self.begin(&unfinished)?;
+        let file = self.begin(&unfinished, &heading)?;
         let folder = self.folder.path.clone();
-        let (bytes, disk) = (self.heading.len() as u64, Arc::clone(&self.disk));
+        let (bytes, disk) = (heading.len() as u64, Arc::clone(&self.disk));
         Ok(Snapshot { file, folder, unfinished, name, bytes, disk })
     }
 
-    fn begin(&self, path: &Path) -> io::Result<File> {
+    fn begin(&self, path: &Path, heading: &[u8]) -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-        self.disk.write(&file, &self.heading)?;
+        self.disk.write(&file, heading)?;
         Ok(file)
     }
 }
 
 impl Snapshot {
-    /// Writes a frame, as [`super::Journal::append`] does.
+    /// Writes a frame, as [`Lane::append`] does.
     ///
     /// # Errors
     /// What the system says.

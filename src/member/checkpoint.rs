@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::Member;
 use super::group_commit::GroupCommit;
-use super::wal_writer::WalWriter;
 use crate::journal::{Plan, Snapshot};
 use crate::os::clock;
 use crate::proto::store::SCAN_RECORDS_MAX;
@@ -37,22 +36,21 @@ pub fn checkpoint(member: &Member, wal: &GroupCommit, has_failed: bool) -> io::R
     let finished = copy.snapshot.finish()?;
     if has_failed {
         wal.with_writer(|writer| {
-            wal.write_through(writer)?;
-            wal.advance_watermark(writer);
+            wal.write(writer)?;
+            wal.recovered(writer);
             Ok(())
         })?;
-        wal.recovered();
     }
-    let replaced = wal.with_writer(|writer| Ok(writer.journal.finished(finished)))?;
+    let replaced = wal.with_writer(|writer| Ok(writer.in_flight.journal.finished(finished)))?;
     replaced.remove()
 }
 
-/// Lets what is recorded from now on go to the planned file; returns the last sequence number before that, and the
+/// Lets what is recorded from now on go to the planned files; returns the last sequence number before that, and the
 /// positions of the neighbours as records.
 fn switch(member: &Member, wal: &GroupCommit, plan: &Plan, has_failed: bool) -> io::Result<(u64, Vec<u8>)> {
     let next = plan.make()?;
     let mut positions = Vec::new();
-    let (last_seq, old) = wal.with_writer(|writer: &mut WalWriter| {
+    let (last_seq, old) = wal.with_writer(|writer| {
         // While the store's lock is held nothing is merged, so nothing recorded.
         let last_seq = member.read(|node| {
             node.record_received(&mut positions);
@@ -65,14 +63,14 @@ fn switch(member: &Member, wal: &GroupCommit, plan: &Plan, has_failed: bool) -> 
             last_seq
         });
         if has_failed {
-            writer.journal.distrust();
+            writer.distrust();
         } else {
             wal.write_in_flight(writer)?;
             wal.advance_watermark(writer);
         }
-        Ok((last_seq, writer.journal.switch(next)))
+        Ok((last_seq, writer.switch(next)))
     })?;
-    // What is only in the old file is not in the snapshot, if it is overtaken before that comes to it.
+    // What is only in the old files is not in the snapshot, if it is overtaken before that comes to it.
     if !has_failed {
         wal.flush_or_fail(&old)?;
     }
@@ -82,9 +80,10 @@ fn switch(member: &Member, wal: &GroupCommit, plan: &Plan, has_failed: bool) -> 
 /// Writes all that has been recorded meanwhile, and puts it on disk.
 fn write_all(wal: &GroupCommit, has_failed: bool) -> io::Result<()> {
     if has_failed {
-        return wal.with_writer(|writer| wal.write_through(writer));
+        wal.with_writer(|writer| wal.write(writer))?;
+    } else {
+        wal.commit(wal.lsn()).map_err(io::Error::other)?;
     }
-    wal.commit(wal.lsn()).map_err(io::Error::other)?;
     wal.flush_written()
 }
 

@@ -69,13 +69,23 @@ pub fn run(member: &Member, wal: &GroupCommit, mut must_checkpoint: bool) {
 
 fn flush(member: &Member, wal: &GroupCommit) {
     // A conversation that recorded something may have ended by a bug of ours before it could write it.
-    if wal.commit(wal.lsn()) == Ok(true) {
+    if wal.is_synced {
+        if wal.commit(wal.lsn()) == Ok(true) {
+            member.notifiers.notify(member);
+        }
+        return;
+    }
+    member.metrics.journal_flushes.add(1);
+    let mut positions = Vec::new();
+    member.read(|node| node.record_received(&mut positions));
+    let is_written = wal.write_left();
+    // A conversation may also have ended before it could tell followers.
+    if wal.has_news() {
         member.notifiers.notify(member);
     }
-    if !wal.is_synced {
-        member.metrics.journal_flushes.add(1);
-        // An error is found in `failure` then.
-        let _ = wal.flush_written();
+    // An error is found in `failure` then. A position is as good as what it covers: that is on disk first.
+    if is_written.and_then(|()| wal.flush_written()).is_ok() {
+        let _ = wal.record_positions(&positions);
     }
 }
 

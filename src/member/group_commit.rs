@@ -1,5 +1,9 @@
-//! Group commit: one waiting connection writes the journal for all of them.
+//! Commits: what was recorded becomes durable, in one of two ways.
 //!
+//! Where a commit need not be on disk, each connection writes what it has merged in a lane of its own ([`Lanes`]), when
+//! it merges it. It waits for others only if what it acknowledges was merged by them.
+//!
+//! Where a commit is on disk before it counts, one waiting connection writes the journal for all of them: group commit.
 //! Records are appended to a buffer in memory under the store's lock, so their order is the order of the merges. Each
 //! applied batch gets a log sequence number ([`Lsn`]), and a commit covers every one before it. The first that needs a
 //! commit while no other writes takes all that is in the buffer and writes it, with no lock held that a merge could
@@ -11,13 +15,14 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::flush_signal::FlushSignal;
-pub use super::wal_writer::Lsn;
-use super::wal_writer::{Pending, WalWriter};
-use crate::journal::{Disk, Journal, Plan};
-use crate::os::sync::{Condvar, Mutex, RwLock};
+use super::lanes::Lanes;
+pub use super::lanes::Lsn;
+use super::wal_writer::{InFlight, Pending, WalWriter};
+use crate::journal::{Disk, Journal, Lane, Plan};
+use crate::os::sync::{AtomicU64, Condvar, Mutex, RwLock};
 use crate::proto::node::{Applied, Node};
 use crate::proto::store::change_log::Flushed;
 use crate::proto::store::update::Updates;
@@ -36,9 +41,12 @@ pub struct GroupCommit {
     /// Where those wait that the flush group which is under way will not cover, and those that it will, in turns: each
     /// is called when its group is over, and one of the others to begin the next.
     groups: [Condvar; 2],
-    /// Taken with none of the others held, by the one that writes.
-    writer: Mutex<WalWriter>,
+    /// Taken with none of the others held, by the one that writes, and before the lanes.
+    in_flight: Mutex<InFlight>,
+    lanes: Lanes,
     disk: Arc<dyn Disk>,
+    /// Up to which change followers have been woken.
+    told_seq: AtomicU64,
     /// What was applied up to here is in the present flush group, or was in one before.
     in_flight_lsn: AtomicU64,
     durable_lsn: AtomicU64,
@@ -62,7 +70,7 @@ pub struct NotDurable(Arc<str>);
 
 impl GroupCommit {
     /// For a store whose last change has this sequence number.
-    pub fn new(journal: Journal, is_synced: bool, seq: u64) -> GroupCommit {
+    pub fn new(journal: Journal, lanes: Vec<Lane>, is_synced: bool, seq: u64) -> GroupCommit {
         GroupCommit {
             is_synced,
             flush_signal: FlushSignal::default(),
@@ -70,7 +78,9 @@ impl GroupCommit {
             state: Mutex::default(),
             groups: [Condvar::new(), Condvar::new()],
             disk: journal.disk(),
-            writer: Mutex::new(WalWriter::new(journal, is_synced, seq)),
+            in_flight: Mutex::new(InFlight { journal, lsn: Lsn::default(), seq }),
+            lanes: Lanes::new(lanes, seq),
+            told_seq: AtomicU64::new(seq),
             in_flight_lsn: AtomicU64::new(0),
             durable_lsn: AtomicU64::new(0),
             durable_seq: AtomicU64::new(seq),
@@ -79,6 +89,15 @@ impl GroupCommit {
 
     /// Applies updates and records what came of them. Nothing of them may leave before a commit that covers the `Lsn`.
     pub fn apply<U: Updates>(&self, node: &RwLock<Node>, updates: &mut U) -> (Applied, Lsn) {
+        if !self.is_synced {
+            let (applied, lsn, written) = self.lanes.apply(node, updates);
+            match written {
+                Ok(true) => self.flush_signal.mark_dirty(),
+                Ok(false) => {}
+                Err(error) => self.turn_off(&mut self.state.lock(), &error),
+            }
+            return (applied, lsn);
+        }
         let mut node = node.write();
         let mut pending = self.pending.lock();
         node.set_flushed(Flushed { durable: self.durable_seq(), written: pending.written_seq });
@@ -94,7 +113,7 @@ impl GroupCommit {
 
     /// The `Lsn` of what was applied last.
     pub fn lsn(&self) -> Lsn {
-        self.pending.lock().lsn
+        if self.is_synced { self.pending.lock().lsn } else { Lsn(self.lanes.recorded_seq()) }
     }
 
     /// Waits until everything up to `lsn` is durable. Whether this call has written something.
@@ -102,6 +121,9 @@ impl GroupCommit {
     /// # Errors
     /// If it is not, and will not be before the next checkpoint.
     pub fn commit(&self, lsn: Lsn) -> Result<bool, NotDurable> {
+        if !self.is_synced {
+            return self.lanes.wait(lsn).map(|()| false).map_err(NotDurable);
+        }
         if self.durable_lsn.load(Ordering::Acquire) >= lsn.0 {
             return Ok(false);
         }
@@ -125,16 +147,22 @@ impl GroupCommit {
         state.begin();
         drop(state);
         let done = {
-            let mut writer = self.writer.lock();
+            let mut writer = self.writer();
             self.write(&mut writer).map(|()| self.advance_watermark(&writer))
         };
         self.release(done.as_ref().err());
         done.map(|()| true).map_err(|error| NotDurable(reason(&error)))
     }
 
+    /// Whether more is durable than when this last said so, so that followers must be woken.
+    pub fn has_news(&self) -> bool {
+        let durable_seq = self.durable_seq();
+        self.told_seq.fetch_max(durable_seq, Ordering::AcqRel) < durable_seq
+    }
+
     /// The sequence number of the last change that no crash can undo: the durable watermark.
     pub fn durable_seq(&self) -> u64 {
-        self.durable_seq.load(Ordering::Acquire)
+        if self.is_synced { self.durable_seq.load(Ordering::Acquire) } else { self.lanes.watermark() }
     }
 
     /// Why nothing is durable, if so.
@@ -142,11 +170,11 @@ impl GroupCommit {
         self.state.lock().failed.clone().map(NotDurable)
     }
 
-    /// Works on the journal while no other writes. If it fails, nothing is durable from then on.
+    /// Works on the journal while no other writes, nor merges in a lane. If it fails, nothing is durable from then on.
     ///
     /// # Errors
     /// Those of the work.
-    pub fn with_writer<T>(&self, work: impl FnOnce(&mut WalWriter) -> io::Result<T>) -> io::Result<T> {
+    pub fn with_writer<T>(&self, work: impl FnOnce(&mut WalWriter<'_>) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
         while state.is_writing {
             let next = state.group + 1;
@@ -154,13 +182,24 @@ impl GroupCommit {
         }
         state.begin();
         drop(state);
-        let done = work(&mut self.writer.lock());
+        let done = {
+            let mut writer = self.writer();
+            // Before another has a lane.
+            work(&mut writer).inspect_err(|_| self.lanes.turn_off())
+        };
         self.release(done.as_ref().err());
         done
     }
 
+    fn writer(&self) -> WalWriter<'_> {
+        WalWriter { in_flight: self.in_flight.lock(), lanes: self.lanes.take_all() }
+    }
+
     /// Says that all that was written is durable.
-    pub fn advance_watermark(&self, writer: &WalWriter) {
+    pub fn advance_watermark(&self, writer: &WalWriter<'_>) {
+        if !self.is_synced {
+            return self.lanes.advance();
+        }
         // A thread that sees the lsn sees the sequence number too.
         self.durable_seq.fetch_max(writer.in_flight.seq, Ordering::AcqRel);
         self.durable_lsn.fetch_max(writer.in_flight.lsn.0, Ordering::AcqRel);
@@ -170,37 +209,55 @@ impl GroupCommit {
     ///
     /// # Errors
     /// What the system says.
-    pub fn write(&self, writer: &mut WalWriter) -> io::Result<()> {
+    pub fn write(&self, writer: &mut WalWriter<'_>) -> io::Result<()> {
         self.take(writer);
         self.write_in_flight(writer)
     }
 
-    /// Writes all that waits, and puts it on disk, whether commits wait for that or not.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn write_through(&self, writer: &mut WalWriter) -> io::Result<()> {
-        self.write(writer)?;
-        writer.flush(&writer.journal.file())
-    }
-
     /// Takes all that waits, to be written next.
-    pub fn take(&self, writer: &mut WalWriter) {
-        let mut pending = self.pending.lock();
-        writer.take(&mut pending);
-        self.in_flight_lsn.store(pending.lsn.0, Ordering::Release);
+    pub fn take(&self, writer: &mut WalWriter<'_>) {
+        if self.is_synced {
+            let mut pending = self.pending.lock();
+            writer.take(&mut pending);
+            self.in_flight_lsn.store(pending.lsn.0, Ordering::Release);
+        }
     }
 
-    /// Writes what was taken.
+    /// Writes what was taken, and puts it on disk if a commit must be there.
     ///
     /// # Errors
     /// What the system says.
-    pub fn write_in_flight(&self, writer: &mut WalWriter) -> io::Result<()> {
-        let done = writer.write_in_flight();
+    pub fn write_in_flight(&self, writer: &mut WalWriter<'_>) -> io::Result<()> {
+        if self.lanes.is_off() {
+            return Err(io::Error::other("the last commit could not be written"));
+        }
+        let done = writer.write().and_then(|has_written| {
+            if has_written && self.is_synced {
+                self.disk.flush(&writer.lanes[0].file.file())?;
+            }
+            Ok(has_written)
+        });
         if !matches!(done, Ok(false)) {
             self.flush_signal.mark_dirty();
         }
         done.map(|_| ())
+    }
+
+    /// Writes what was recorded in lanes and left, because its thread has ended by a bug of ours: what was merged
+    /// before this call is written.
+    ///
+    /// # Errors
+    /// If that cannot be written. Nothing is durable from then on.
+    pub fn write_left(&self) -> io::Result<()> {
+        self.lanes.write_left().inspect_err(|error| self.fail(error))
+    }
+
+    /// Records how far the changes of neighbours have been merged, where all that was merged until then is on disk.
+    ///
+    /// # Errors
+    /// If that cannot be written. Nothing is durable from then on.
+    pub fn record_positions(&self, positions: &[u8]) -> io::Result<()> {
+        self.lanes.write_first(positions).inspect_err(|error| self.fail(error))
     }
 
     /// Puts on disk what was written. Others go on writing meanwhile. If it fails, nothing is durable from then on.
@@ -208,16 +265,16 @@ impl GroupCommit {
     /// # Errors
     /// What the system says.
     pub fn flush_written(&self) -> io::Result<()> {
-        let file = self.with_writer(|writer| Ok(writer.journal.file()))?;
-        self.flush_or_fail(&file)
+        self.flush_or_fail(&self.lanes.dirty_files())
     }
 
-    /// Puts on disk what was written to a file. If it fails, nothing is durable from then on.
+    /// Puts on disk what was written to files. If it fails, nothing is durable from then on.
     ///
     /// # Errors
     /// What the system says.
-    pub fn flush_or_fail(&self, file: &File) -> io::Result<()> {
-        self.disk.flush(file).inspect_err(|error| self.fail(error))
+    pub fn flush_or_fail(&self, files: &[Arc<File>]) -> io::Result<()> {
+        let flushed = files.iter().try_for_each(|file| self.disk.flush(file));
+        flushed.inspect_err(|error| self.fail(error))
     }
 
     /// Where the next file of the journal would be.
@@ -225,41 +282,55 @@ impl GroupCommit {
     /// # Errors
     /// None but those of a journal that is written to at the moment.
     pub fn plan(&self) -> io::Result<Plan> {
-        self.with_writer(|writer| Ok(writer.journal.plan_next()))
+        self.with_writer(|writer| Ok(writer.in_flight.journal.plan_next()))
     }
 
     /// The bytes of all files of the journal, and how many they are.
     pub fn size(&self) -> (u64, usize) {
-        let size = self.with_writer(|writer| Ok((writer.journal.bytes(), writer.journal.files())));
+        let size = self.with_writer(|writer| {
+            let (journal, lanes) = (&writer.in_flight.journal, &writer.lanes);
+            Ok((journal.bytes() + lanes.iter().map(|lane| lane.file.bytes()).sum::<u64>(), journal.files()))
+        });
         size.unwrap_or_default()
     }
 
-    /// Writes what is left, and that the server has stopped. No other may use the journal any more.
+    /// Writes what is left, how far the changes of neighbours have been merged, and that the server has stopped. No
+    /// other may use the journal any more.
     ///
     /// # Errors
     /// What the system says.
-    pub fn finish(&self) -> io::Result<()> {
+    pub fn finish(&self, positions: &[u8]) -> io::Result<()> {
         if self.failure().is_some() {
             return Ok(());
         }
         self.with_writer(|writer| {
-            self.take(writer);
-            Record::Stopped.push_to(writer.buffer());
-            self.write_in_flight(writer)?;
-            writer.flush(&writer.journal.file())
+            self.write(writer)?;
+            let files: Vec<Arc<File>> = writer.lanes.iter().map(|lane| lane.file.file()).collect();
+            let flush = || files.iter().try_for_each(|file| self.disk.flush(file));
+            if !self.is_synced {
+                // Positions are as good as what they cover.
+                flush()?;
+                writer.lanes[0].frame.extend_from_slice(positions);
+            }
+            writer.lanes.iter_mut().for_each(|lane| Record::Stopped.push_to(&mut lane.frame));
+            writer.write()?;
+            flush()
         })
     }
 
     /// After a failure, everything is recorded again from now on, while a checkpoint writes the whole store, in which
-    /// this is the last sequence number.
+    /// this is the last sequence number. The caller has the writer.
     pub fn resume_recording(&self, last_seq: u64) {
         let mut pending = self.pending.lock();
         (pending.is_off, pending.written_seq) = (false, last_seq);
+        self.lanes.turn_on(last_seq);
     }
 
-    /// A checkpoint has written the store, and all that came after.
-    pub fn recovered(&self) {
+    /// A checkpoint has written the store, and all that came after. The caller has the writer.
+    pub fn recovered(&self, writer: &WalWriter<'_>) {
         self.state.lock().failed = None;
+        self.lanes.recovered();
+        self.advance_watermark(writer);
     }
 
     /// Writing has failed.
@@ -292,6 +363,7 @@ impl GroupCommit {
 
     fn turn_off(&self, state: &mut State, error: &io::Error) {
         state.failed = Some(reason(error));
+        self.lanes.fail(reason(error));
         self.groups.iter().for_each(|group| {
             group.notify_all();
         });

@@ -14,6 +14,7 @@ pub mod flusher;
 mod forget_error;
 pub mod group_commit;
 mod host;
+pub mod lanes;
 pub mod link_log;
 pub mod link_state;
 pub mod located;
@@ -299,7 +300,7 @@ impl Member {
     /// If it is not durable, and will not be before the disk has recovered. Followers are woken later then.
     pub fn make_durable(&self, turn: &mut Turn) -> Result<(), NotDurable> {
         self.persist(turn.needs_lsn())?;
-        if turn.take_changes() {
+        if turn.take_changes() && self.wal.as_ref().is_none_or(GroupCommit::has_news) {
             self.notifiers.notify(self);
         }
         Ok(())

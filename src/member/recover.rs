@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_commit::GroupCommit;
+use super::lanes::LANES;
 use crate::config::{Config, Durability};
-use crate::journal::{Disk, Journal, OpenError};
+use crate::journal::{Disk, Journal, Layout, OpenError};
 use crate::logging::Escaped;
 use crate::os::{clock, random};
 use crate::proto::node::{Identity, Node};
@@ -66,7 +67,8 @@ pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> 
             log::info!("recovering: {} % of {} MiB", read * 100 / all.max(1), all >> 20);
         }
     };
-    let opened = Journal::open(&options.dir, &config.name, is_synced, fresh, &mut progress);
+    let layout = Layout { is_synced, lanes: if is_synced { 1 } else { LANES } };
+    let opened = Journal::open(&options.dir, &config.name, layout, fresh, &mut progress);
     let opened = opened.map_err(StartError::Journal)?;
     let must_checkpoint = opened.found.needs_rewrite();
     let level = if must_checkpoint { log::Level::Warn } else { log::Level::Info };
@@ -80,8 +82,9 @@ pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> 
         );
     }
     let me = Arc::new(config.identity(opened.epoch));
-    let node = Node::from_recovered(Arc::clone(&me), opened.memory);
-    let wal = GroupCommit::new(opened.journal.on(disk), is_synced, node.store().last_seq());
+    let node = Node::from_recovered(Arc::clone(&me), opened.memory).with_positions_recorded(is_synced);
+    let lanes = opened.lanes.into_iter().map(|lane| lane.on(Arc::clone(&disk))).collect();
+    let wal = GroupCommit::new(opened.journal.on(disk), lanes, is_synced, node.store().last_seq());
     if let Some(error) = &opened.no_room {
         wal.fail(error);
     }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+pub use super::lanes::Lsn;
 use super::peer_registry::Claimant;
-pub use super::wal_writer::Lsn;
 use crate::os::sync::Mutex;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::line::reason::Reason;
@@ -113,7 +113,7 @@ impl Turn {
             return;
         }
         let (applied, lsn) = host.apply(&mut self.batch);
-        self.needs_lsn = lsn;
+        self.needs_lsn = self.needs_lsn.max(lsn);
         self.counts.applied += applied.applied as u64;
         self.counts.outdated += applied.outdated as u64;
         self.counts.refused += applied.rejected as u64;

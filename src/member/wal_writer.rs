@@ -1,19 +1,15 @@
-//! The one that writes the journal: takes what is pending, writes it, and puts it on disk.
+//! What is to be written to the journal, and what has it: the files, and the numbers that a commit covers.
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
-use crate::journal::Journal;
+use super::lanes::{LaneWriter, Lsn};
+use crate::journal::{Journal, NextFiles};
+use crate::os::sync::MutexGuard;
 use crate::proto::wal::record::FRAME_HEAD_BYTES;
 
-/// Room that the buffer keeps between commits: what a few hundred connections have at once.
-const BUFFER_BYTES_KEPT: usize = 256 * 1024;
-
-/// A log sequence number: a commit that covers it covers all that was applied before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lsn(pub u64);
-
-/// Records that wait to be written.
+/// Records that wait to be written by one thread for all.
 #[derive(Debug)]
 pub struct Pending {
     /// Records, behind room for what makes a frame of them.
@@ -28,25 +24,23 @@ pub struct Pending {
     pub is_off: bool,
 }
 
-/// The journal, and what is being written to it.
-#[derive(Debug)]
-pub struct WalWriter {
-    /// The files.
-    pub journal: Journal,
-    /// What a commit covers when this is written.
-    pub in_flight: InFlight,
-    /// Whether a commit is on disk before it counts.
-    pub is_synced: bool,
-}
-
-/// What was taken to be written.
+/// The journal, and what a commit covers when what was taken to be written is.
 #[derive(Debug)]
 pub struct InFlight {
-    frame: Vec<u8>,
-    /// What it covers.
+    /// All files but those that are written to.
+    pub journal: Journal,
+    /// What the commit covers.
     pub lsn: Lsn,
     /// The sequence number of the last change in it.
     pub seq: u64,
+}
+
+/// The journal while one thread has all of it.
+pub struct WalWriter<'a> {
+    /// The journal, and what is being written.
+    pub in_flight: MutexGuard<'a, InFlight>,
+    /// Its lanes.
+    pub lanes: Vec<MutexGuard<'a, LaneWriter>>,
 }
 
 impl Pending {
@@ -57,47 +51,33 @@ impl Pending {
     }
 }
 
-impl WalWriter {
-    /// Has written nothing yet.
-    pub fn new(journal: Journal, is_synced: bool, seq: u64) -> WalWriter {
-        let frame = vec![0; FRAME_HEAD_BYTES];
-        WalWriter { journal, in_flight: InFlight { frame, lsn: Lsn::default(), seq }, is_synced }
-    }
-
-    /// Takes all that waits, to be written next, and leaves its own empty buffer.
+impl WalWriter<'_> {
+    /// Takes all that waits, to be written next, and leaves an empty buffer.
     pub fn take(&mut self, pending: &mut Pending) {
-        std::mem::swap(&mut pending.frame, &mut self.in_flight.frame);
+        std::mem::swap(&mut pending.frame, &mut self.lanes[0].frame);
         (self.in_flight.lsn, self.in_flight.seq) = (pending.lsn, pending.seq);
         pending.written_seq = pending.seq;
     }
 
-    /// Appends something to what was taken.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.in_flight.frame
-    }
-
-    /// Writes what was taken; whether that was anything.
+    /// Writes what was recorded in each lane; whether that was anything.
     ///
     /// # Errors
     /// What the system says.
-    pub fn write_in_flight(&mut self) -> io::Result<bool> {
-        let WalWriter { journal, in_flight: InFlight { frame, .. }, is_synced } = self;
-        if frame.len() == FRAME_HEAD_BYTES {
-            return Ok(false);
+    pub fn write(&mut self) -> io::Result<bool> {
+        let mut has_written = false;
+        for lane in &mut self.lanes {
+            has_written |= lane.write()?;
         }
-        let appended = journal.append(frame);
-        frame.truncate(FRAME_HEAD_BYTES);
-        frame.shrink_to(BUFFER_BYTES_KEPT);
-        let is_synced = *is_synced;
-        appended.and_then(|()| if is_synced { self.flush(&self.journal.file()) } else { Ok(()) })?;
-        Ok(true)
+        Ok(has_written)
     }
 
-    /// Puts on disk what was written to a file.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn flush(&self, file: &File) -> io::Result<()> {
-        self.journal.disk().flush(file)
+    /// From now on the next files are written to. Returns those before, which may have to be flushed.
+    pub fn switch(&mut self, next: NextFiles) -> Vec<Arc<File>> {
+        self.in_flight.journal.switch(self.lanes.iter_mut().map(|lane| &mut lane.file), next)
+    }
+
+    /// Nothing more is written to these files.
+    pub fn distrust(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.file.distrust());
     }
 }

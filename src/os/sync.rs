@@ -18,9 +18,9 @@ mod real {
     use socket2::SockRef;
 
     pub use crossbeam_channel::{Receiver, Sender, bounded};
-    pub use parking_lot::{Condvar, Mutex, RwLock};
+    pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
     pub use std::net::{TcpListener, TcpStream};
-    pub use std::sync::atomic::AtomicBool;
+    pub use std::sync::atomic::{AtomicBool, AtomicU64};
     pub use std::thread::{Scope, Thread, current, park_timeout, scope};
 
     /// The stack of a thread. Only what is touched costs memory, so this is generous.

@@ -63,6 +63,8 @@ pub struct Node {
     store: Store,
     /// By neighbour: how far its changes have been merged.
     received: Vec<ReceivedUpTo>,
+    /// Whether that is recorded with the changes that it covers.
+    records_positions: bool,
     memory: MemoryBounds,
     tree: Tree,
     /// Of the batch that is being merged; kept for the next, so that it costs no allocation.
@@ -131,7 +133,8 @@ impl Node {
         let bounds = Bounds { clock_lead_max: me.clock_lead_max, ..Bounds::default() };
         let memory = MemoryBounds::new(bounds.memory_bytes_max, me.neighbours.len());
         let tree = Tree::new(me.neighbours.len(), me.epoch.0);
-        Node { me, store: Store::new().bounded(bounds), received, memory, tree, places: Vec::new() }
+        let store = Store::new().bounded(bounds);
+        Node { me, store, received, records_positions: true, memory, tree, places: Vec::new() }
     }
 
     /// A member with what its journal has kept of a former run.
@@ -144,6 +147,13 @@ impl Node {
         }
         let bounds = Bounds { clock_lead_max: node.me.clock_lead_max, ..Bounds::default() };
         Node { store: recovered.store.bounded(bounds), ..node }
+    }
+
+    /// Sets whether records say how far a neighbour's changes have been merged, in the order of the merges. Where
+    /// records reach the disk in another order, a driver records it by itself ([`Node::record_received`]).
+    #[must_use]
+    pub fn with_positions_recorded(self, records_positions: bool) -> Node {
+        Node { records_positions, ..self }
     }
 
     /// Bounds the clients that may register themselves, in number and in bytes of memory. Replicated clients are never
@@ -313,7 +323,8 @@ impl Node {
     fn record_reached(&self, reached: Reached, records: &mut Option<&mut Vec<u8>>) {
         let Some(records) = records else { return };
         let received = self.received[reached.neighbour];
-        if received.epoch == reached.epoch && received.up_to < reached.up_to {
+        let is_further = received.epoch == reached.epoch && received.up_to < reached.up_to;
+        if is_further && self.records_positions {
             let name = self.me.neighbours[reached.neighbour].name.as_str();
             Record::ReceivedUpTo(name, reached.epoch, reached.up_to).push_to(records);
         }

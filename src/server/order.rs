@@ -112,7 +112,7 @@ impl<'a> Serving<'a> {
             spawn(scope, "journal".to_owned(), move || flusher::run(member, wal, must_checkpoint))?;
             self.serve()
         });
-        finish_journal(wal);
+        finish_journal(member, wal);
         served
     }
 
@@ -328,8 +328,10 @@ fn run_link<'scope, 'env, 'a: 'scope>(
 }
 
 /// What is not acknowledged may be missing, so a failure is no more than worth a warning.
-fn finish_journal(wal: &GroupCommit) {
-    if let Err(error) = wal.finish() {
+fn finish_journal(member: &Member, wal: &GroupCommit) {
+    let mut positions = Vec::new();
+    member.read(|node| node.record_received(&mut positions));
+    if let Err(error) = wal.finish(&positions) {
         log::warn!("the end of the journal cannot be written: {error}");
     }
 }

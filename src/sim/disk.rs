@@ -6,7 +6,7 @@
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
-use crate::proto::wal::record::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, next_frame, seal};
+use crate::proto::wal::record::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, first_seq, next_frame, seal};
 use crate::proto::wal::recovery::{Recovered, Recovery};
 
 /// When the records of a server count as durable.
@@ -37,8 +37,8 @@ const FRAMES_MAX: usize = 3;
 /// What a server's journal has written.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
-    /// Oldest first: each start begins one.
-    files: Vec<File>,
+    /// Oldest first: the lanes that each start has begun.
+    starts: Vec<Vec<File>>,
     /// Which run of the machine it is.
     boot: u64,
     /// The bytes of records in all commits, and in those that are on disk.
@@ -56,40 +56,45 @@ struct File {
 impl Disk {
     /// Recovers what is there. The end of a commit that was not finished is cut off.
     pub(super) fn recover(&mut self, mut recovery: Recovery) -> (Recovered, Option<Epoch>) {
-        self.files.iter_mut().for_each(|file| file.read(&mut recovery));
+        self.starts.iter_mut().for_each(|lanes| read(lanes, &mut recovery));
         self.flush();
         recovery.finish(&self.boot())
     }
 
-    /// Begins the file of the incarnation that starts now. Its heading is on disk before anything else.
-    pub(super) fn begin(&mut self, server: ServerName, epoch: Epoch, is_synced: bool) {
-        let bytes = Heading { server, epoch, boot: self.boot(), is_synced }.to_bytes();
-        self.files.push(File { flushed: bytes.len(), bytes });
+    /// Begins the files of the incarnation that starts now. Their headings are on disk before anything else.
+    pub(super) fn begin(&mut self, server: &ServerName, epoch: Epoch, is_synced: bool, lanes: usize) {
+        let begun = (0..lanes).map(|lane| {
+            let (server, boot, lane) = (server.clone(), self.boot(), (lane as u8, lanes as u8));
+            let bytes = Heading { server, epoch, boot, is_synced, lane }.to_bytes();
+            File { flushed: bytes.len(), bytes }
+        });
+        let begun = begun.collect();
+        self.starts.push(begun);
     }
 
-    /// Writes all that was recorded.
-    pub(super) fn commit(&mut self, records: &[u8], rng: &mut fastrand::Rng) {
-        self.write(&frames(records, rng));
+    /// Writes records to a lane.
+    pub(super) fn commit(&mut self, lane: usize, records: &[u8], rng: &mut fastrand::Rng) {
+        self.write(lane, &frames(records, rng));
         self.written += records.len() as u64;
     }
 
-    /// Writes a part of it, for a crash comes in between.
-    pub(super) fn commit_partly(&mut self, records: &[u8], rng: &mut fastrand::Rng) {
+    /// Writes a part of them, for a crash comes in between.
+    pub(super) fn commit_partly(&mut self, lane: usize, records: &[u8], rng: &mut fastrand::Rng) {
         let frames = frames(records, rng);
         let most = if rng.bool() { frames.len() } else { frames.len() / 2 };
-        self.write(&frames[..rng.usize(..=most)]);
+        self.write(lane, &frames[..rng.usize(..=most)]);
     }
 
     /// Puts on disk what was written.
     pub(super) fn flush(&mut self) {
-        self.files.iter_mut().for_each(|file| file.flushed = file.bytes.len());
+        self.starts.iter_mut().flatten().for_each(|file| file.flushed = file.bytes.len());
         self.flushed = self.written;
     }
 
     /// The power fails. Returns how much of what was recorded is there for sure.
     pub(super) fn lose_power(&mut self, rng: &mut fastrand::Rng) -> u64 {
         self.boot += 1;
-        if let Some(file) = self.files.last_mut() {
+        for file in self.starts.last_mut().into_iter().flatten() {
             let most = if rng.bool() { file.flushed } else { file.bytes.len() };
             file.bytes.truncate(rng.usize(file.flushed..=most));
         }
@@ -97,9 +102,9 @@ impl Disk {
         self.flushed
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(file) = self.files.last_mut() {
-            file.bytes.extend_from_slice(bytes);
+    fn write(&mut self, lane: usize, bytes: &[u8]) {
+        if let Some(lanes) = self.starts.last_mut() {
+            lanes[lane].bytes.extend_from_slice(bytes);
         }
     }
 
@@ -108,26 +113,47 @@ impl Disk {
     }
 }
 
+/// Reads lanes in the order of what was merged.
+fn read(lanes: &mut [File], recovery: &mut Recovery) {
+    let mut at: Vec<usize> = lanes.iter().map(|lane| lane.begin(recovery)).collect();
+    loop {
+        let seqs = at.iter_mut().zip(&mut *lanes).map(|(at, lane)| lane.next(at, recovery));
+        let seqs: Vec<Option<u64>> = seqs.collect();
+        let next = (0..lanes.len()).filter(|&lane| seqs[lane].is_some()).min_by_key(|&lane| seqs[lane]);
+        let Some(next) = next else { return };
+        if let Next::Frame(payload) = next_frame(&lanes[next].bytes[at[next]..]) {
+            // A record that is none counts as damage there.
+            let _ = recovery.frame(payload);
+            at[next] += FRAME_HEAD_BYTES + payload.len();
+        }
+    }
+}
+
 impl File {
-    fn read(&mut self, recovery: &mut Recovery) {
-        let mut at = MAGIC.len();
-        while at < self.bytes.len() {
-            match next_frame(&self.bytes[at..]) {
-                Next::Frame(payload) => {
-                    match Heading::parse(payload) {
-                        Some(heading) if at == MAGIC.len() => recovery.begins(heading),
-                        // A record that is none counts as damage there.
-                        _ => drop(recovery.frame(payload)),
-                    }
-                    at += FRAME_HEAD_BYTES + payload.len();
-                }
-                Next::Short(_) => {
-                    recovery.cut();
-                    self.bytes.truncate(at);
-                }
-                Next::Damaged(_) | Next::Lost => return recovery.damaged(),
+    /// Reads the heading. Returns where the frames begin.
+    fn begin(&self, recovery: &mut Recovery) -> usize {
+        let Next::Frame(payload) = next_frame(&self.bytes[MAGIC.len()..]) else { return MAGIC.len() };
+        Heading::parse(payload).into_iter().for_each(|heading| recovery.begins(heading));
+        MAGIC.len() + FRAME_HEAD_BYTES + payload.len()
+    }
+
+    /// The sequence number of the first sighting in the frame there, if there is one.
+    fn next(&mut self, at: &mut usize, recovery: &mut Recovery) -> Option<u64> {
+        if *at == self.bytes.len() {
+            return None;
+        }
+        match next_frame(&self.bytes[*at..]) {
+            Next::Frame(payload) => return Some(first_seq(payload)),
+            Next::Short(_) => {
+                recovery.cut();
+                self.bytes.truncate(*at);
+            }
+            Next::Damaged(_) | Next::Lost => {
+                recovery.damaged();
+                *at = self.bytes.len();
             }
         }
+        None
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) enum Event {
     Listen { conn: usize },
     /// Bytes come in at one end.
     Arrive { conn: usize, at: End, bytes: Vec<u8> },
-    /// A server commits what it has recorded since that start.
-    Commit { server: usize, start: u64 },
+    /// A server commits what it has recorded in a lane since that start.
+    Commit { server: usize, start: u64, lane: usize },
     /// A server flushes what it has written since that start.
     Flush { server: usize, start: u64 },
     /// One end learns that the connection has ended.

@@ -1,6 +1,6 @@
 //! A simulated server as its conversations know it: its node, and what it has recorded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use super::group_commit::GroupCommit;
 use crate::member::turn::{Host, Lsn};
@@ -15,19 +15,31 @@ pub(super) struct SimulatedMember<'a> {
     node: RefCell<&'a mut Node>,
     /// What it has recorded, if it records.
     wal: Option<RefCell<&'a mut GroupCommit>>,
+    /// The lane in which it is recorded.
+    lane: usize,
+    /// Whether something was heard whose reply needs all that was recorded.
+    needs_all: Cell<bool>,
 }
 
 impl<'a> SimulatedMember<'a> {
     pub(super) fn new(node: &'a mut Node, wal: Option<&'a mut GroupCommit>) -> SimulatedMember<'a> {
-        SimulatedMember { node: RefCell::new(node), wal: wal.map(RefCell::new) }
+        let mut wal = wal;
+        let lane = wal.as_mut().map_or(0, |wal| wal.next_lane());
+        let needs_all = Cell::new(false);
+        SimulatedMember { node: RefCell::new(node), wal: wal.map(RefCell::new), lane, needs_all }
     }
 
     /// Merges updates, and records them.
     pub(super) fn apply_updates<U: Updates>(&self, updates: &mut U) -> (Applied, Lsn) {
-        let mut wal = self.wal.as_ref().map(RefCell::borrow_mut);
-        let records = wal.as_mut().map(|wal| &mut wal.pending);
-        let applied = self.node.borrow_mut().apply(updates, records);
-        (applied, wal.map_or(Lsn::default(), |wal| wal.lsn()))
+        let mut node = self.node.borrow_mut();
+        let Some(wal) = &self.wal else { return (node.apply(updates, None), Lsn::default()) };
+        let is_position = updates.reached().is_some();
+        wal.borrow_mut().record(self.lane, node.store().last_seq() + 1, |records| {
+            let applied = node.apply(updates, Some(records));
+            let needs_all = self.needs_all.get() || applied.outdated > 0 || is_position;
+            self.needs_all.set(needs_all);
+            (applied, node.store().last_seq(), needs_all)
+        })
     }
 
     /// Whether all that a reply promises is durable, so that it may leave.

@@ -116,13 +116,16 @@ impl Server {
             None => Node::new(me.clone()),
         };
         while node.expire(now_s).1 {}
+        let is_synced = durability == Durability::Sync;
+        node = node.with_positions_recorded(is_synced);
         let seq = node.store().last_seq();
         self.starts += 1;
         env.history.reused += u64::from(self.given.0 == self.epoch && seq < self.given.1);
         let mut wal = is_recorded.then(|| {
             node.set_flushed(Flushed { durable: seq, written: seq });
-            self.disk.begin(self.name.clone(), self.epoch, durability == Durability::Sync);
-            GroupCommit::new(seq)
+            let wal = GroupCommit::new(seq, is_synced);
+            self.disk.begin(&self.name, self.epoch, is_synced, wal.lanes());
+            wal
         });
         let id = |neighbour| SenderId { server: self.index, neighbour };
         let sender = |(neighbour, &far)| Sender::new(me.clone(), id(neighbour), far, self.is_slow);
@@ -160,8 +163,10 @@ impl Server {
             if wal.has_committed {
                 self.given = (me.epoch, node.store().last_seq());
             }
-            if !wal.pending.is_empty() && is_in_commit {
-                self.disk.commit_partly(&wal.pending, rng);
+            for lane in (0..wal.lanes()).filter(|_| is_in_commit) {
+                if !wal.pending(lane).is_empty() {
+                    self.disk.commit_partly(lane, wal.pending(lane), rng);
+                }
             }
         }
         match crash {
@@ -258,7 +263,7 @@ impl Server {
     fn reply(&mut self, needs_lsn: Lsn, reply: Reply, env: &mut Environment) {
         let wal = self.incarnation.as_mut().and_then(|incarnation| incarnation.wal.as_mut());
         match wal.filter(|wal| !wal.is_durable(needs_lsn)) {
-            Some(wal) => wal.waiting.push(reply),
+            Some(wal) => wal.wait(needs_lsn, reply),
             None => self.reply_now(reply, env),
         }
     }
@@ -287,45 +292,55 @@ impl Server {
         }
         let Some(Incarnation { node, senders, wal, .. }) = &mut self.incarnation else { return };
         if let Some(wal) = wal {
-            let commit = Event::Commit { server: self.index, start: self.starts };
-            wal.plan(commit, updates > 0, self.is_slow, &mut env.timeline);
+            let (server, start) = (self.index, self.starts);
+            let commit = |lane| Event::Commit { server, start, lane };
+            wal.plan(commit, self.is_slow, &mut env.timeline);
         } else if updates > 0 {
             tell(senders, node, NO_WAL, env);
         }
     }
 
-    /// Commits all that was recorded since that start: writes it, lets the replies leave that waited, and wakes the
-    /// senders.
-    pub(super) fn commit(&mut self, start: u64, env: &mut Environment) {
+    /// Commits what was recorded in a lane since that start: writes it, lets the replies leave that waited, and wakes
+    /// the senders if they may replicate more.
+    pub(super) fn commit(&mut self, start: u64, lane: usize, env: &mut Environment) {
         let is_synced = env.options.durability == Durability::Sync;
         let Some(Incarnation { node, wal: Some(wal), .. }) = &mut self.incarnation else { return };
         if self.starts != start {
             return;
         }
-        if self.crashes_in_commit && records(&wal.pending).count() > 1 {
+        if self.crashes_in_commit && records(wal.pending(lane)).count() > 1 {
             return self.crash(Crash::Killed, env);
         }
-        self.disk.commit(&wal.pending, &mut env.timeline.rng);
-        let seq = node.store().last_seq();
-        let (replies, has_changes) = wal.committed(seq);
-        node.set_flushed(Flushed { durable: seq, written: seq });
+        self.disk.commit(lane, wal.pending(lane), &mut env.timeline.rng);
+        let (replies, has_news) = wal.committed(lane);
+        let (durable_seq, last_seq) = (wal.durable_seq, node.store().last_seq());
+        node.set_flushed(Flushed { durable: durable_seq, written: last_seq });
         if is_synced {
             self.disk.flush();
         } else {
             wal.plan_flush(Event::Flush { server: self.index, start }, &mut env.timeline);
         }
         replies.into_iter().for_each(|reply| self.reply_now(reply, env));
-        if let Some(Incarnation { node, senders, .. }) = self.incarnation.as_mut().filter(|_| has_changes) {
-            tell(senders, node, seq, env);
+        if let Some(Incarnation { node, senders, .. }) = self.incarnation.as_mut().filter(|_| has_news) {
+            tell(senders, node, durable_seq, env);
         }
     }
 
-    /// Puts on disk what was written, if that start was the last.
-    pub(super) fn flush(&mut self, start: u64) {
-        let Some(Incarnation { wal: Some(wal), .. }) = &mut self.incarnation else { return };
-        if self.starts == start {
-            wal.is_flush_planned = false;
-            self.disk.flush();
+    /// Puts on disk what was written, if that start was the last, and records the positions that are covered then.
+    pub(super) fn flush(&mut self, start: u64, env: &mut Environment) {
+        let Some(Incarnation { node, wal: Some(wal), .. }) = &mut self.incarnation else { return };
+        if self.starts != start {
+            return;
+        }
+        wal.is_flush_planned = false;
+        self.disk.flush();
+        if let Some(positions) = wal.flushed() {
+            self.disk.commit(0, &positions, &mut env.timeline.rng);
+        }
+        let mut positions = Vec::new();
+        node.record_received(&mut positions);
+        if wal.note_positions(positions) {
+            wal.plan_flush(Event::Flush { server: self.index, start }, &mut env.timeline);
         }
     }
 

@@ -289,11 +289,11 @@ impl World {
                 self.servers[sender.server].step(sender, conn, step, &mut self.env);
             }
             Event::Listen { conn } => self.env.network.listen(&mut self.env.timeline, conn),
-            Event::Commit { server, start } => {
+            Event::Commit { server, start, lane } => {
                 self.note("commit", server, b"");
-                self.servers[server].commit(start, &mut self.env);
+                self.servers[server].commit(start, lane, &mut self.env);
             }
-            Event::Flush { server, start } => self.servers[server].flush(start),
+            Event::Flush { server, start } => self.servers[server].flush(start, &mut self.env),
             Event::Arrive { conn, at, bytes } => {
                 if self.env.network.receive(&mut self.env.timeline, conn, at, bytes.len()) {
                     self.note("arrive", conn, &bytes);

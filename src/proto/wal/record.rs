@@ -1,7 +1,8 @@
 //! The records of a journal, and how its bytes are cut into whole frames and damage.
 //!
-//! A journal is one or more files. Each begins with [`MAGIC`], which names the version of the format, and goes on in
-//! frames: the first holds the text of a [`Heading`], the others records. A frame is what one commit wrote:
+//! A journal is one or more files. Each begins with [`MAGIC`], or [`MAGIC_OF_LANES`], which names the version of the
+//! format, and goes on in frames: the first holds the text of a [`Heading`], the others records. A frame is what one
+//! commit wrote:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -25,6 +26,9 @@ use crate::proto::model::name::ServerName;
 
 /// The beginning of every file of a journal. The number is the version of the format.
 pub const MAGIC: &[u8] = b"proxyherd journal 1\n";
+
+/// The beginning of a file that is one of several lanes: releases that know of no lanes must not take one for all.
+pub const MAGIC_OF_LANES: &[u8] = b"proxyherd journal 2\n";
 
 /// The beginning of the magics of all versions.
 pub const MAGIC_OF_ANY_VERSION: &[u8] = b"proxyherd journal ";
@@ -54,6 +58,8 @@ pub struct Heading {
     pub boot: String,
     /// Whether each commit was on disk before it counted.
     pub is_synced: bool,
+    /// Which lane it is, and of how many that are written at the same time.
+    pub lane: (u8, u8),
 }
 
 /// The beginning of some bytes.
@@ -95,6 +101,19 @@ impl Record<'_> {
             }
             Record::Stopped => out.push(b'Z'),
         }
+    }
+}
+
+/// What follows the magic of this format, with lanes or without.
+pub fn after_magic(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(MAGIC).or_else(|| bytes.strip_prefix(MAGIC_OF_LANES))
+}
+
+/// The sequence number of the first sighting of a payload; 0 if it does not begin with one.
+pub fn first_seq(payload: &[u8]) -> u64 {
+    match records(payload).next() {
+        Some(Ok(Record::Sighting(seq, _))) => seq,
+        _ => 0,
     }
 }
 
@@ -163,10 +182,13 @@ impl Heading {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut frame = vec![0; FRAME_HEAD_BYTES];
         let durability = if self.is_synced { "sync" } else { "os" };
-        let Heading { server, epoch, boot, .. } = self;
+        let Heading { server, epoch, boot, lane: (lane, lanes), .. } = self;
         frame.extend_from_slice(format!("{server} {:016x} {boot} {durability}", epoch.0).as_bytes());
+        if *lanes > 1 {
+            frame.extend_from_slice(format!(" {lane}/{lanes}").as_bytes());
+        }
         seal(&mut frame);
-        [MAGIC, &frame].concat()
+        [if *lanes > 1 { MAGIC_OF_LANES } else { MAGIC }, &frame].concat()
     }
 
     /// Reads the payload of the first frame.
@@ -180,7 +202,12 @@ impl Heading {
             "os" => false,
             _ => return None,
         };
-        words.next().is_none().then_some(Heading { server, epoch, boot, is_synced })
+        let lane = words.next().map_or(Some((0, 1)), |lane| {
+            let (lane, lanes) = lane.split_once('/')?;
+            Some((lane.parse().ok()?, lanes.parse().ok()?))
+        });
+        let lane = lane.filter(|(lane, lanes)| lane < lanes)?;
+        words.next().is_none().then_some(Heading { server, epoch, boot, is_synced, lane })
     }
 }
 
@@ -222,10 +249,19 @@ mod tests {
             epoch: Epoch(0xab),
             boot: "f00".to_owned(),
             is_synced: true,
+            lane: (0, 1),
         };
-        let bytes = heading.to_bytes();
-        let Next::Frame(payload) = next_frame(&bytes[MAGIC.len()..]) else { panic!("no frame") };
-        assert_eq!(Heading::parse(payload), Some(heading));
+        for (heading, magic) in
+            [(heading.clone(), MAGIC), (Heading { lane: (2, 3), ..heading }, MAGIC_OF_LANES)]
+        {
+            let bytes = heading.to_bytes();
+            assert!(bytes.starts_with(magic));
+            let Some(Next::Frame(payload)) = after_magic(&bytes).map(next_frame) else { panic!("no frame") };
+            assert_eq!(Heading::parse(payload), Some(heading));
+        }
+        for lane in ["", "2", "3/3", "0/0", "1/300", "a/b"] {
+            assert_eq!(Heading::parse(format!("alice ab f00 os {lane}").as_bytes()), None, "{lane}");
+        }
     }
 
     #[test]

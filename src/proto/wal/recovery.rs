@@ -90,7 +90,8 @@ impl Recovery {
         Ok(())
     }
 
-    /// The last commit was not written to its end, so nothing had been acknowledged or replicated because of it.
+    /// The last commit was not written to its end, so nothing had been acknowledged or replicated because of it; or one
+    /// of the files that were written last does not say that nothing follows.
     pub fn cut(&mut self) {
         self.has_stopped = false;
     }
@@ -169,7 +170,7 @@ mod tests {
 
     fn heading(boot: &str, is_synced: bool) -> Heading {
         let server = ServerName::parse("alice").unwrap();
-        Heading { server, epoch: Epoch(7), boot: boot.to_owned(), is_synced }
+        Heading { server, epoch: Epoch(7), boot: boot.to_owned(), is_synced, lane: (0, 1) }
     }
 
     fn payload(records: &[Record<'_>]) -> Vec<u8> {

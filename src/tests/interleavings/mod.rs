@@ -124,3 +124,8 @@ fn servers_pass_on_changes_once_and_stop_together() {
 fn acknowledged_reports_are_durable_and_every_commit_ends() {
     try_all_schedules_of("commits");
 }
+
+#[test]
+fn acknowledged_reports_in_lanes_are_durable_and_every_commit_ends() {
+    try_all_schedules_of("commits in lanes");
+}

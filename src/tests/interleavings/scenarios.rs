@@ -5,7 +5,7 @@ use std::net::Shutdown as Half;
 use std::sync::{Arc, Mutex};
 
 use super::Scenario;
-use super::group_commit::commits;
+use super::group_commit::{commits, commits_in_lanes};
 use super::model::{TcpStream, Watched, pass, scope, stop_listening};
 use super::neighbour::Neighbour;
 use super::stage::{Stage, report};
@@ -30,6 +30,7 @@ pub(super) const SCENARIOS: &[(&str, Scenario)] = &[
     ("peers", peers),
     ("herd", herd),
     ("commits", commits),
+    ("commits in lanes", commits_in_lanes),
 ];
 
 /// What the clients of one connection are called, and those of another.

@@ -73,8 +73,14 @@ impl Stage {
     }
 
     /// A member of the herd with a journal in this folder, on this disk.
-    pub(super) fn durable_member(&self, name: &str, dir: &Path, disk: Arc<dyn Disk>) -> Member {
-        let journal = JournalOptions { durability: Durability::Sync, dir: dir.to_owned() };
+    pub(super) fn durable_member(
+        &self,
+        name: &str,
+        durability: Durability,
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+    ) -> Member {
+        let journal = JournalOptions { durability, dir: dir.to_owned() };
         self.member(&Config { journal, ..self.config(name) }, disk)
     }
 

@@ -6,9 +6,9 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::image::{FRESH, FrameAt, Image, Look, folder, frame, known, open};
+use super::image::{FRESH, FrameAt, Image, Look, Opened, folder, frame, known, open};
 use super::{FIRST, after_a_snapshot, append, three_lives, up_to};
-use crate::journal::{Opened, Replaced};
+use crate::journal::Replaced;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC};
 

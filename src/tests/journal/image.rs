@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::journal::{Found, Journal, OpenError, Opened};
+use crate::journal::{FinishedSnapshot, Found, Journal, Lane, Layout, NextFiles, OpenError, Plan, Replaced};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Heading, MAGIC, Next, Record, next_frame};
+use crate::proto::wal::recovery::Recovered;
 
 /// The epoch of the neighbour that tells us things.
 const NEIGHBOURS: Epoch = Epoch(0xb0b);
@@ -21,6 +22,22 @@ const NEIGHBOURS: Epoch = Epoch(0xb0b);
 /// All files of a folder but its lock, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Image(pub(super) BTreeMap<String, Vec<u8>>);
+
+/// A journal with the files that are appended to.
+#[derive(Debug)]
+pub(super) struct Writable {
+    pub(super) journal: Journal,
+    pub(super) lanes: Vec<Lane>,
+}
+
+/// What opening a journal yields.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) journal: Writable,
+    pub(super) memory: Recovered,
+    pub(super) epoch: Epoch,
+    pub(super) found: Found,
+}
 
 /// What a server finds in a folder.
 #[derive(Debug)]
@@ -54,7 +71,45 @@ pub(super) fn folder() -> TempDir {
 }
 
 pub(super) fn open(folder: &Path, fresh: u64) -> Result<Opened, OpenError> {
-    Journal::open(folder, &name("Alford"), false, Epoch(fresh), &mut |_, _| {})
+    open_in_lanes(folder, fresh, 1)
+}
+
+pub(super) fn open_in_lanes(folder: &Path, fresh: u64, lanes: u8) -> Result<Opened, OpenError> {
+    let layout = Layout { is_synced: false, lanes };
+    let opened = Journal::open(folder, &name("Alford"), layout, Epoch(fresh), &mut |_, _| {})?;
+    let crate::journal::Opened { journal, lanes, memory, epoch, found, no_room } = opened;
+    assert!(no_room.is_none(), "{no_room:?}");
+    Ok(Opened { journal: Writable { journal, lanes }, memory, epoch, found })
+}
+
+impl Writable {
+    pub(super) fn append(&mut self, frame: &mut [u8]) -> std::io::Result<()> {
+        self.append_to(0, frame)
+    }
+
+    pub(super) fn append_to(&mut self, lane: usize, frame: &mut [u8]) -> std::io::Result<()> {
+        self.lanes[lane].append(frame)
+    }
+
+    pub(super) fn plan_next(&self) -> Plan {
+        self.journal.plan_next()
+    }
+
+    pub(super) fn switch(&mut self, next: NextFiles) {
+        drop(self.journal.switch(&mut self.lanes, next));
+    }
+
+    pub(super) fn finished(&mut self, snapshot: FinishedSnapshot) -> Replaced {
+        self.journal.finished(snapshot)
+    }
+
+    pub(super) fn files(&self) -> usize {
+        self.journal.files()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.journal.bytes() + self.lanes.iter().map(Lane::bytes).sum::<u64>()
+    }
 }
 
 /// The one sighting that has this number, with the position of the neighbour behind it.
@@ -105,6 +160,11 @@ impl Image {
         )
     }
 
+    /// How many lanes the journals have.
+    fn lanes(&self) -> u8 {
+        if self.0.keys().any(|name| name.contains(".2.log")) { 3 } else { 1 }
+    }
+
     pub(super) fn put(&self, folder: &Path) {
         self.0.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
     }
@@ -113,7 +173,7 @@ impl Image {
     pub(super) fn look(&self) -> Result<Look, OpenError> {
         let folder = folder();
         self.put(folder.path());
-        let opened = open(folder.path(), FRESH);
+        let opened = open_in_lanes(folder.path(), FRESH, self.lanes());
         let after = Image::of(folder.path());
         let opened = opened.inspect_err(|_| assert_eq!(after, *self))?;
         let (epoch, found) = (opened.epoch, opened.found.clone());

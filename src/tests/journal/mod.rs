@@ -2,24 +2,25 @@
 
 mod damage;
 mod image;
+mod lanes;
 mod refusals;
 
 use std::collections::BTreeSet;
 
-use image::{FRESH, Image, folder, frame, known, open};
+use image::{FRESH, Image, Opened, Writable, folder, frame, known, open};
 
-use crate::journal::{Journal, Opened, Replaced};
+use crate::journal::Replaced;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Record};
 
 /// The first epoch of the tests' journals.
 const FIRST: u64 = 0xa1;
 
-fn append(journal: &mut Journal, numbers: impl IntoIterator<Item = u64>) {
+fn append(journal: &mut Writable, numbers: impl IntoIterator<Item = u64>) {
     journal.append(&mut frame(numbers)).unwrap();
 }
 
-fn stop(mut journal: Journal) {
+fn stop(mut journal: Writable) {
     let mut frame = vec![0; FRAME_HEAD_BYTES];
     Record::Stopped.push_to(&mut frame);
     journal.append(&mut frame).unwrap();
@@ -63,8 +64,7 @@ fn up_to(last: u64) -> BTreeSet<u64> {
 fn what_was_recorded_is_known_in_all_lives_that_follow() {
     let folder = folder();
     for life in 1..=6_u64 {
-        let Opened { mut journal, memory, epoch, found, no_room: _ } =
-            open(folder.path(), FIRST + life).unwrap();
+        let Opened { mut journal, memory, epoch, found } = open(folder.path(), FIRST + life).unwrap();
         assert_eq!(epoch, Epoch(FIRST + 1), "the first life's, in all");
         assert!(!found.needs_rewrite() && found.cut_bytes == 0, "{found:?}");
         assert_eq!((found.clients, found.files), (3 * (life as usize - 1), life as usize - 1));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::image::{FRESH, Image, folder, known, name, open};
 use super::{FIRST, after_a_snapshot, append, three_lives, up_to};
-use crate::journal::{Journal, OpenError};
+use crate::journal::{Journal, Layout, OpenError};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::wal::record::{Heading, MAGIC};
 
@@ -50,14 +50,16 @@ fn another_servers_journal_is_refused() {
     for image in [three_lives(), after_a_snapshot()] {
         let folder = folder();
         image.put(folder.path());
-        let opened = Journal::open(folder.path(), &name("Bolden"), true, Epoch(FRESH), &mut |_, _| {});
+        let layout = Layout { is_synced: true, lanes: 1 };
+        let opened = Journal::open(folder.path(), &name("Bolden"), layout, Epoch(FRESH), &mut |_, _| {});
         let error = opened.unwrap_err();
         assert!(matches!(error, OpenError::OfAnother { .. }), "{error:?}");
         assert!(error.to_string().contains("is the journal of Alford, not of Bolden: "), "{error}");
         assert_eq!(Image::of(folder.path()), image);
         assert!(!folder.path().join("lock").exists());
     }
-    let heading = Heading { server: name("Zoe"), epoch: Epoch(1), boot: "b".to_owned(), is_synced: true };
+    let (server, boot) = (name("Zoe"), "b".to_owned());
+    let heading = Heading { server, epoch: Epoch(1), boot, is_synced: true, lane: (0, 1) };
     let sentence = refused_with("snapshot-0000000003.log", &heading.to_bytes());
     assert!(sentence.contains("is the journal of Zoe, not of Alford"), "{sentence}");
 }
@@ -68,8 +70,8 @@ fn what_is_no_journal_of_this_format_is_refused() {
         let sentence = refused_with("journal-0000000009.log", bytes);
         assert!(sentence.contains("is not a journal: move it away"), "{sentence}");
     }
-    let sentence = refused_with("journal-0000000009.log", b"proxyherd journal 2\n\x01\x02\x03");
-    assert!(sentence.contains("in another format (\"2\")"), "{sentence}");
+    let sentence = refused_with("journal-0000000009.log", b"proxyherd journal 3\n\x01\x02\x03");
+    assert!(sentence.contains("in another format (\"3\")"), "{sentence}");
     let sentence =
         refused_with("journal-0000000009.log", &[b"proxyherd journal ", &[b'9'; 600][..]].concat());
     assert!(sentence.len() < 300, "{sentence}");

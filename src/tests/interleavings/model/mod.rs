@@ -16,9 +16,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use shuttle::sync::atomic::AtomicBool;
+pub use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 pub use shuttle::thread::{Scope, Thread, current};
-pub use shuttle_parking_lot::{Mutex, RwLock};
+pub use shuttle_parking_lot::{Mutex, MutexGuard, RwLock};
 
 pub use channel::{Receiver, Sender, bounded};
 pub use condvar::Condvar;
