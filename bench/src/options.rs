@@ -96,6 +96,7 @@ impl Common {
             proxy_from: Vec::new(),
             clock_lead_max: None,
             explains: false,
+            has_tree: true,
             secret_files: Vec::new(),
             herd_file: None,
             access: None,

@@ -266,6 +266,10 @@ pub(super) struct RawServe {
     /// compare the copy with what they sent must not be used then.
     #[arg(long)]
     pub(super) explain: bool,
+    /// Send every update over every link, and not along a tree beside which links only ask what is missing. An update
+    /// costs more then, and none waits when a link breaks.
+    #[arg(long)]
+    pub(super) eager_links: bool,
     /// Where proxies are, such as 10.0.0.0/8 or 192.0.2.7, that name their clients by the PROXY protocol, version 1 or
     /// 2; may be given more than once. A header must come first from there, on every port but that of the neighbours.
     #[arg(long, value_name = "CIDR", value_parser = network)]

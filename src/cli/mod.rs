@@ -136,6 +136,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         database: raw.database.checked()?,
         clock_lead_max: raw.max_clock_lead,
         explains: raw.explain,
+        has_tree: !raw.eager_links,
     })
 }
 

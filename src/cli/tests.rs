@@ -81,7 +81,7 @@ fn every_option_of_a_server_arrives() {
          --places-calls-max 6 --places-calls-per-minute 9 \
          --places-calls-per-address 10 --places-budget-per-minute 11 --places-budget-per-day 12 --explain \
          --handshake-time-max 4s --friends-max 13 --mqtt-packet-bytes-max 128KiB --mqtt-filters-max 14 \
-         --mqtt-in-flight-max 15 --mqtt-relay --http-base-path herd/two/",
+         --mqtt-in-flight-max 15 --mqtt-relay --eager-links --http-base-path herd/two/",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
@@ -135,6 +135,7 @@ fn every_option_of_a_server_arrives() {
     assert_eq!(config.auth, Auth::Insecure);
     assert!(config.mqtt_relays && !served("proxyherd serve Alford").mqtt_relays);
     assert!(config.explains && !served("proxyherd serve Alford").explains);
+    assert!(!config.has_tree && served("proxyherd serve Alford").has_tree);
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
         assert_eq!(served(&line).log.level, level);

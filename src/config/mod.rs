@@ -107,6 +107,8 @@ pub struct Config {
     pub clock_lead_max: Option<Duration>,
     /// Whether error lines to clients say why.
     pub explains: bool,
+    /// Whether updates take a tree through the herd.
+    pub has_tree: bool,
     /// How the servers of the herd authenticate each other.
     pub auth: Auth,
     /// The files that the secrets were read from, if they were.
@@ -144,6 +146,7 @@ impl Config {
             client_name_bytes_max: self.limits.client_name_bytes_max,
             expire_after: self.herd.expire_after,
             explains: self.explains,
+            has_tree: self.has_tree,
             ..Identity::new(self.name.clone(), neighbours, epoch)
         }
     }

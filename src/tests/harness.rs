@@ -51,6 +51,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         proxy_from: Vec::new(),
         clock_lead_max: None,
         explains: false,
+        has_tree: true,
         auth: Auth::Loopback,
         secret_files: Vec::new(),
         access: None,

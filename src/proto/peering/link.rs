@@ -6,7 +6,7 @@
 //!    and begin again. If [`Link::take_frames`] gives some, the reply and all after it is sent and read in frames.
 //!    After [`Answered::Up`] go on.
 //! 3. Send what [`Link::due`] yields, calling [`Link::written`] after each write, until it yields nothing; again
-//!    whenever an update has been applied, and at [`Link::heartbeat_at`].
+//!    whenever an update has been applied, and at [`Link::wake_at`].
 //! 4. If [`Link::is_silent`], or when the connection ends, close it and call [`Link::hung_up`].
 //!
 //! A neighbour of the legacy dialect knows none of that: see [`crate::proto::peering::legacy`].
