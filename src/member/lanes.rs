@@ -114,7 +114,9 @@ impl Lanes {
         if matches!(written, Ok(true)) {
             self.advance();
         }
-        let is_own = written.is_ok() && !is_off && applied.outdated == 0 && !is_position;
+        // What a neighbour offers is known by what others have merged.
+        let is_compared = applied.outdated > 0 || is_position || applied.verdict.is_some();
+        let is_own = written.is_ok() && !is_off && !is_compared;
         let is_durable = is_own && !self.has_failed.load(SeqCst);
         (applied, if is_durable { Lsn::default() } else { Lsn(last_seq) }, written)
     }
