@@ -421,13 +421,10 @@ fn lazy_link_sends_lines_if_it_ends_or_is_far_behind() {
 
 #[test]
 fn link_without_catching_up_is_never_lazy_and_older_releases_are_understood() {
-    let (mut node, mut link) = linked(identity());
+    let (node, mut link) = linked(identity());
     assert_eq!(link.answered(&node, b"? LAZY", MS), Ok(Answered::Acknowledged));
     assert!(link.answered(&node, b"? BEAT", MS).is_err());
-    let me =
-        Identity { catch_up: false, ..Identity::new(node.identity().name.clone(), Vec::new(), Epoch(1)) };
-    me.neighbours.add(node.identity().neighbours[0].clone());
-    link.me = Arc::new(me);
+    let (mut node, mut link) = linked(Identity { catch_up: false, ..identity() });
     link.answered(&node, b"PRUNE", MS).unwrap();
     learn(&mut node, 1);
     assert!(written(&node, &mut link, MS).starts_with("AT "));
