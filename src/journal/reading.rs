@@ -244,7 +244,7 @@ impl Reading {
                 }
                 Next::Short(_) if !self.is_over => self.read_more(told)?,
                 Next::Short(_) => {
-                    self.seen.cut = Some((self.at, rest.len() as u64));
+                    (self.seen.cut, self.seen.is_ended) = (Some((self.at, rest.len() as u64)), false);
                     return Ok(());
                 }
                 Next::Lost => self.search(told)?,

@@ -54,6 +54,7 @@ impl Host for SimulatedMember<'_> {
     }
 
     fn lsn(&self) -> Lsn {
+        self.needs_all.set(true);
         self.wal.as_ref().map_or(Lsn::default(), |wal| wal.borrow().lsn())
     }
 
