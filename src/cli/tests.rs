@@ -71,16 +71,16 @@ fn a_legacy_server_is_not_ours_to_start() {
 fn every_option_of_a_server_arrives() {
     let config = served(
         "proxyherd serve Alford --places file:p.geojson --places-url http://localhost:1/ --places-ca ca.pem \
-         --google-key-file key --places-name-field title --places-deadline 60 \
-         --log-level warn --log-dir logs --log-when-full drop \
-         --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure --connections-max 77 \
-         --max-clock-lead 1day2h --connections-per-address-max 7 --watchers-max 6 --hello-pending-max 8 \
-         --hello-time-max 3s --line-bytes-max 64KiB --line-time-max 40s --idle-time-max never \
-         --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms --output-bytes-max 1MiB \
-         --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 --places-calls-max 6 \
-         --places-calls-per-minute 9 --places-calls-per-address 10 --places-budget-per-minute 11 \
-         --places-budget-per-day 12 --explain --handshake-time-max 4s --friends-max 13 \
-         --mqtt-packet-bytes-max 128KiB --mqtt-filters-max 14 --mqtt-in-flight-max 15 --mqtt-relay --eager-links --http-base-path herd/two/",
+         --google-key-file key --places-name-field title --places-deadline 60 --log-level warn --log-dir logs \
+         --log-when-full drop --log-file-bytes-max 2GiB --log-files-max 3 --status-every 5s --insecure \
+         --connections-max 77 --max-clock-lead 1day2h --connections-per-address-max 7 --watchers-max 6 \
+         --hello-pending-max 8 --hello-time-max 3s --line-bytes-max 64KiB --line-time-max 40s \
+         --idle-time-max never --idle-time-when-full 90s --vanished-time-max 10m --reply-time-max 1500ms \
+         --output-bytes-max 1MiB --clients-max 5 --memory-max 7GiB --client-name-bytes-max 256 \
+         --places-calls-max 6 --places-calls-per-minute 9 --places-calls-per-address 10 \
+         --places-budget-per-minute 11 --places-budget-per-day 12 --explain --handshake-time-max 4s \
+         --friends-max 13 --mqtt-packet-bytes-max 128KiB --mqtt-filters-max 14 --mqtt-in-flight-max 15 \
+         --mqtt-relay --eager-links --http-base-path herd/two/",
     );
     let expected = LogOptions {
         dir: PathBuf::from("logs"),
