@@ -193,7 +193,11 @@ impl Wire {
             match self.link.answered(from, &answer, Duration::ZERO).unwrap() {
                 Answered::Reply(reply) => line = reply,
                 Answered::Up => return,
-                other => panic!("{other:?}"),
+                other @ (Answered::Acknowledged
+                | Answered::Pruned
+                | Answered::Grafted
+                | Answered::Known
+                | Answered::Differs(_)) => panic!("{other:?}"),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The paths of the door, and what they answer.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use axum::Router;
@@ -79,13 +80,14 @@ fn take(
 }
 
 /// The user and the device of the header fields, or else of the query, or else the user of the login.
-fn whose(query: &str, headers: &HeaderMap) -> Whose {
+fn whose(query: &str, headers: &HeaderMap) -> Whose<'static> {
     let pairs = form::pairs(query.as_bytes());
     let value = |name: &str, key: &str| {
         let field = headers.get(name).map(|value| form::decode(value.as_bytes()).into_owned());
         field.or_else(|| pairs.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone()))
     };
-    Whose { user: value("x-limit-u", "u").or_else(|| user(headers)), device: value("x-limit-d", "d") }
+    let sender = value("x-limit-u", "u").or_else(|| user(headers));
+    Whose { user: sender.map(Cow::Owned), device: value("x-limit-d", "d").map(Cow::Owned) }
 }
 
 fn user(headers: &HeaderMap) -> Option<String> {
