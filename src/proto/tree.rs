@@ -23,6 +23,10 @@ use crate::proto::store::update::{Offered, Source, Update};
 /// is news is pruned as much later.
 const PRUNE_HEARTBEATS: u32 = 4;
 
+/// A link that has carried more lines since its last heartbeat is not pruned: it catches up, or the herd is so busy that
+/// offers would lag behind, and other ways too.
+const PRUNE_LINES_MAX: u32 = 20_000;
+
 /// Each graft doubles the time before a server prunes again, up to so many times: some links are better left eager,
 /// because the ways around them differ in length by more than offers wait.
 const CAUTION_MAX: u32 = 8;
@@ -122,7 +126,9 @@ impl Tree {
             recent.insert(hash);
             return false;
         }
-        let Some(left) = &mut edge.prune_after else { return false };
+        let Some(left) = edge.prune_after.as_mut().filter(|_| edge.lines <= PRUNE_LINES_MAX) else {
+            return false;
+        };
         *left -= 1;
         if *left > 0 {
             return false;
@@ -140,9 +146,11 @@ impl Tree {
             self.caution = self.caution.saturating_sub(1);
         }
         let edge = &mut self.edges[neighbour];
-        let lines = u64::from(std::mem::take(&mut edge.lines));
-        if may_prune && lines > 0 {
-            let most = (u64::from(PRUNE_HEARTBEATS) * lines) << self.caution;
+        let lines = std::mem::take(&mut edge.lines);
+        if lines > PRUNE_LINES_MAX {
+            edge.prune_after = None;
+        } else if may_prune && lines > 0 {
+            let most = u64::from(PRUNE_HEARTBEATS * lines) << self.caution;
             let after = 1 + self.random(most);
             self.edges[neighbour].prune_after = Some(after.try_into().unwrap_or(u32::MAX));
         }

@@ -440,6 +440,17 @@ fn neighbour_is_told_once_that_prune_is_understood_if_there_is_another_one() {
 }
 
 #[test]
+fn link_that_carries_much_is_not_pruned() {
+    let mut told = Told::new();
+    told.tell(1, "LAZY\n");
+    let much: String = (0..20_001).map(line).collect();
+    for _ in 0..10 {
+        assert_eq!(told.tell(1, &format!("{much}BEAT 0 0000000000000000 0 1000 0\n")), "");
+        assert_eq!(told.tell(1, &much), "");
+    }
+}
+
+#[test]
 fn lazy_link_is_answered_over_a_socket() {
     let herd = herd(&["Alford", "Bolden", "Parker"], &[("Alford", "Bolden"), ("Alford", "Parker")], true);
     let server = TestServer::start(&herd, "Alford", catalogue());
