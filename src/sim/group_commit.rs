@@ -174,7 +174,8 @@ impl GroupCommit {
 
     /// These positions are to be recorded when all that is recorded now is on disk. Whether there are any such.
     pub(super) fn note_positions(&mut self, positions: Vec<u8>) -> bool {
-        if self.positions.is_none() && positions != self.last_positions {
+        let is_new = !positions.is_empty() && positions != self.last_positions;
+        if self.positions.is_none() && is_new {
             self.positions = Some((positions, self.batches));
         }
         self.positions.is_some()
