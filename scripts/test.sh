@@ -19,7 +19,8 @@ format() { cargo fmt --all --check && cargo fmt --manifest-path bench/fuzz/Cargo
 
 clippy() {
     cargo clippy --workspace --all-targets --locked -- -D warnings &&
-        cargo clippy --package proxyherd --features interleavings --tests --locked -- -D warnings
+        cargo clippy --package proxyherd --features interleavings --tests --locked -- -D warnings &&
+        cargo clippy --package proxyherd --no-default-features --lib --bins --locked -- -D warnings
 }
 
 # The licences and the sources of all that is built in, as .deny.toml allows them; and known weaknesses, where the

@@ -65,6 +65,7 @@ pub(super) trait Engine: Send {
 }
 
 /// Why a database has not done what was asked.
+#[cfg_attr(not(feature = "database"), expect(dead_code, reason = "without an engine nothing fails"))]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EngineError {
     /// It did not answer in time.
