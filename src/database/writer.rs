@@ -157,6 +157,11 @@ impl<'a> Writer<'a> {
 
     fn failed(&mut self, error: &EngineError) {
         self.check_at = clock::instant();
+        if self.cursor.is_some() {
+            // What came after the position that is remembered may be lost with what has failed.
+            (self.cursor, self.safe) = (Some(Cursor::new(self.remembered, Source::NONE)), self.remembered);
+            self.state.reached(self.safe);
+        }
         if matches!(error, EngineError::NoScript | EngineError::Changed) {
             return;
         }
@@ -245,15 +250,6 @@ impl<'a> Writer<'a> {
 
     /// Writes some batches of a sweep; whether there is more of it.
     fn write_changes(&mut self) -> Result<bool, EngineError> {
-        let written = self.write_stretch();
-        if written.is_err() {
-            // What was not written is scanned again.
-            self.cursor = self.cursor.as_ref().map(|_| Cursor::new(self.safe, Source::NONE));
-        }
-        written
-    }
-
-    fn write_stretch(&mut self) -> Result<bool, EngineError> {
         let Some(mut batch) = self.first_batch() else { return Ok(false) };
         self.engine.begin_write(&batch.changes)?;
         for number in 1.. {
