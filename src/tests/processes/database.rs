@@ -98,6 +98,8 @@ fn spawn(program: &Path, folder: &Path, address: SocketAddr, options: &[String])
     command
         .args(["--port", &address.port().to_string(), "--bind", &address.ip().to_string(), "--unixsocket"])
         .arg(folder.join("redis.sock"));
+    // Its own machine is more than 127.0.0.1.
+    command.args(["--protected-mode", "no"]);
     // A replica that has never had the data cannot take the place of its primary.
     command.args(["--repl-diskless-sync-delay", "0", "--save", "", "--dir"]).arg(folder).args(options);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

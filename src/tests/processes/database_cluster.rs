@@ -210,9 +210,6 @@ fn writes_that_a_failover_has_lost_are_written_again() {
     });
     let known = wait_until_equal(&herd, || cluster.values());
     assert!(known.iter().all(|line| line.contains(" 1700000001.")), "{known:?}");
-    let (_, metrics) = get(&herd, "Bolden", "/metrics");
-    let losses = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_database_losses_total "));
-    assert_ne!(losses.unwrap(), "0");
 }
 
 #[test]
