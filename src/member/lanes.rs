@@ -326,6 +326,8 @@ mod tests {
     use crate::journal::{Journal, Layout};
     use crate::proto::model::epoch::Epoch;
     use crate::proto::model::name::ServerName;
+    use crate::proto::node::{Identity, Neighbour};
+    use crate::proto::store::update::{Offered, Reject, Source, Update};
     use crate::proto::wal::record::Record;
 
     /// Three lanes after the change 10.
@@ -361,6 +363,39 @@ mod tests {
         a.begin(17);
         a.recorded(16);
         assert_eq!(lanes.durable_seq(), 16);
+    }
+
+    /// One sighting, or what a neighbour offers of it.
+    struct One(Option<Offered>);
+
+    impl Updates for One {
+        fn get(&self, i: usize) -> Option<Update<'_>> {
+            let line = b"AT Bolden +0.1 kiwi +34.1-118.2 1700000000\n";
+            (i == 0 && self.0.is_none()).then(|| Update::from_stored(line, Source::CLIENT).unwrap())
+        }
+
+        fn reject(&mut self, _: usize, why: Reject) {
+            unreachable!("{why:?}");
+        }
+
+        fn offered(&self) -> Option<&Offered> {
+            self.0.as_ref()
+        }
+    }
+
+    #[test]
+    fn what_is_compared_with_what_others_have_merged_waits_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let lanes = lanes(folder.path());
+        let [me, bolden, parker] =
+            ["Alford", "Bolden", "Parker"].map(|name| ServerName::parse(name).unwrap());
+        let neighbours = [bolden, parker].map(Neighbour::herd).to_vec();
+        let node = RwLock::new(Node::new(Arc::new(Identity::new(me, neighbours, Epoch(1)))));
+        let offered = Offered { neighbour: 0, position: 1, hashes: Vec::new() };
+        for (mut updates, needs) in [(One(None), 0), (One(None), 1), (One(Some(offered)), 1)] {
+            let (_, lsn, written) = lanes.apply(&node, &mut updates);
+            assert_eq!((lsn, written.unwrap()), (Lsn(needs), needs == 0));
+        }
     }
 
     #[test]
