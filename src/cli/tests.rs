@@ -132,9 +132,8 @@ fn every_option_of_a_server_arrives() {
     assert_eq!(config.http_base_path.as_str(), "/herd/two");
     assert_eq!(config.clock_lead_max, Some(Duration::from_secs(26 * 3600)));
     assert_eq!(config.auth, Auth::Insecure);
-    assert!(config.mqtt_relays && !served("proxyherd serve Alford").mqtt_relays);
-    assert!(config.explains && !served("proxyherd serve Alford").explains);
-    assert!(!config.has_tree && served("proxyherd serve Alford").has_tree);
+    let flags = |config: &Config| [config.mqtt_relays, config.explains, !config.has_tree];
+    assert_eq!([flags(&config), flags(&served("proxyherd serve Alford"))], [[true; 3], [false; 3]]);
     for level in log::LevelFilter::iter() {
         let line = format!("proxyherd serve Alford --log-level {}", level.as_str().to_lowercase());
         assert_eq!(served(&line).log.level, level);

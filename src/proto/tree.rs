@@ -23,8 +23,8 @@ use crate::proto::store::update::{Offered, Source, Update};
 /// is news is pruned as much later.
 const PRUNE_HEARTBEATS: u32 = 4;
 
-/// A link that has carried more lines since its last heartbeat is not pruned: it catches up, or the herd is so busy that
-/// offers would lag behind, and other ways too.
+/// A link that has carried more lines since its last heartbeat is not pruned: it catches up, or the herd is so busy
+/// that offers would lag behind, and other ways too.
 const PRUNE_LINES_MAX: u32 = 20_000;
 
 /// Each graft doubles the time before a server prunes again, up to so many times: some links are better left eager,
