@@ -25,6 +25,9 @@ const KEY: EphemeralKey = EphemeralKey([7; 32]);
 /// The first byte chooses whether the neighbour has said hello, and the seed of the pieces in which the rest comes.
 pub(crate) fn check(data: &[u8]) {
     let [choice, said @ ..] = data else { return };
+    if said.split(|&byte| byte == b'\n').any(expires) {
+        return;
+    }
     let hello = format!("HELLO {PEER_VERSION} Bolden Alford {:016x}\nREADY\n", EPOCH.0);
     let hello: &[u8] = if choice % 2 == 1 { hello.as_bytes() } else { b"" };
     let stream = [hello, said].concat();
@@ -33,6 +36,12 @@ pub(crate) fn check(data: &[u8]) {
     for takes_several in [false, true] {
         same(&converse(&stream, pieces(), takes_several), &at_once);
     }
+}
+
+/// Whether a line is a heartbeat by which clients expire: the second opinion knows nothing of that.
+fn expires(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    matches!(call(line), Ok(Call::Heartbeat(heartbeat)) if heartbeat.terms.cutoff_s > 0)
 }
 
 /// Says all of `stream` to a server that knows nothing, its `IAMAT` lines as a client and the others on the peer
@@ -140,7 +149,7 @@ impl Peer {
                 let ack = batch.replies()[begins..].to_vec();
                 let differs = node.store().digest().total() != beat.digest;
                 let sums = if differs { 1 + 256 * 16 } else { 0 };
-                let known = format!("ACK {} {}", self.position, node.store().last_seq());
+                let known = format!("ACK {} {} 0", self.position, node.store().last_seq());
                 assert!(ack.starts_with(known.as_bytes()) && ack.len() == known.len() + sums + 1, "{ack:?}");
                 return (false, news);
             }
