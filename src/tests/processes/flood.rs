@@ -87,8 +87,10 @@ fn report(herd: &RealHerd, servers: &[&str], round: usize) -> Vec<String> {
 /// The lines that these servers have sent to neighbours so far.
 fn lines_sent(herd: &RealHerd, servers: &[&str]) -> u64 {
     let count = |name: &&str| -> u64 {
-        let mut socket = TcpStream::connect(herd.http(name)).unwrap();
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: herd\r\nConnection: close\r\n\r\n").unwrap();
+        let address = herd.http(name);
+        let mut socket = TcpStream::connect(address).unwrap();
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
         let mut metrics = String::new();
         socket.read_to_string(&mut metrics).unwrap();
         let line = metrics.lines().find_map(|line| line.strip_prefix("proxyherd_link_lines_total "));
