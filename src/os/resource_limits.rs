@@ -46,7 +46,11 @@ const OWN_MAPPINGS: u64 = 500;
 const OWN_KIB: u64 = 24 * 1024;
 
 /// Memory of a client's connection, in KiB: the stacks of its thread, its buffers, and what the kernel has of it.
-const CONNECTION_KIB: u64 = 64;
+/// Replies that it does not take come on top.
+const CONNECTION_KIB: u64 = 48;
+
+/// The most of them that wait in the server, where the rest waits in the kernel.
+const REPLIES_KIB_MAX: u64 = 64;
 
 /// Whom the rest is kept for, most often.
 const OTHERS: &str = "neighbours, links and log";
@@ -76,7 +80,8 @@ pub fn connections_max(config: &Config, calls_network: bool, memory_bytes_max: O
     raise_open_files_limit();
     let asked = config.limits.connections_max;
     warn_of_threads(config);
-    let memory = memory_bytes_max.and_then(memory);
+    let memory =
+        memory_bytes_max.and_then(|bytes_max| memory(u64::from(config.limits.output_bytes_max), bytes_max));
     let rooms = [descriptors(config, calls_network), mappings(config), memory];
     let Some(least) = rooms.iter().flatten().min_by_key(|room| room.clients()) else { return asked };
     if least.clients() >= u64::from(asked) {
@@ -138,13 +143,14 @@ fn mappings(config: &Config) -> Option<Room> {
 }
 
 /// Where memory is short, a crowd of connections would end the process, because records may take what they may.
-fn memory(bytes_max: u64) -> Option<Room> {
+fn memory(output_bytes_max: u64, bytes_max: u64) -> Option<Room> {
     let what = "KiB of memory (raise the limit of its control group, or lower --memory-max)";
     let kept_for = "the places of clients (--memory-max), and for the server itself";
     let granted = granted_bytes()? / 1024;
     // Who lets places take all of it means to have clients, too.
     let reserved = (bytes_max / 1024 + OWN_KIB).min(granted / 16 * 15);
-    Some(Room { what, granted, reserved, kept_for, each: CONNECTION_KIB })
+    let each = CONNECTION_KIB + (output_bytes_max / 4 / 1024).min(REPLIES_KIB_MAX);
+    Some(Room { what, granted, reserved, kept_for, each })
 }
 
 /// The memory that clients may take if nothing else is asked for: three quarters of what this process may have. The
@@ -257,11 +263,12 @@ mod tests {
     #[test]
     fn connections_fit_beside_what_clients_may_take() {
         let granted = granted_bytes().unwrap();
-        let left = memory(granted / 2).unwrap().clients();
-        let expected = (granted / 2 / 1024 - OWN_KIB) / CONNECTION_KIB;
-        assert!(left.abs_diff(expected) <= 1, "{left} of {granted} bytes");
-        let left = memory(granted).unwrap().clients();
-        assert!(left.abs_diff(granted / 16 / 1024 / CONNECTION_KIB) <= 1, "{left} of {granted} bytes");
+        for (output_bytes_max, each_kib) in [(0, 48), (64 * 1024, 64), (256 * 1024, 112), (1 << 30, 112)] {
+            let left = |bytes_max| memory(output_bytes_max, bytes_max).unwrap().clients();
+            let expected = (granted / 2 / 1024 - OWN_KIB) / each_kib;
+            assert!(left(granted / 2).abs_diff(expected) <= 1, "of {granted} bytes");
+            assert!(left(granted).abs_diff(granted / 16 / 1024 / each_kib) <= 1, "of {granted} bytes");
+        }
     }
 
     #[test]
