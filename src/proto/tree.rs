@@ -120,15 +120,17 @@ impl Tree {
         };
         let Some(edge) = self.edges.get_mut(neighbour) else { return false };
         edge.lines = edge.lines.saturating_add(1);
+        if edge.lines > PRUNE_LINES_MAX {
+            // Such a link is not pruned, so the hash would be for nothing.
+            return false;
+        }
         let hash = record_hash(update.text());
         if !recent.contains(hash) {
             // Something greater is known of its client, and that came another way: this is no circle.
             recent.insert(hash);
             return false;
         }
-        let Some(left) = edge.prune_after.as_mut().filter(|_| edge.lines <= PRUNE_LINES_MAX) else {
-            return false;
-        };
+        let Some(left) = &mut edge.prune_after else { return false };
         *left -= 1;
         if *left > 0 {
             return false;
