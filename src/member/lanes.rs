@@ -290,8 +290,12 @@ impl Taken<'_> {
         Ok(has_written)
     }
 
+    /// Nothing is in flight here. While nothing is durable that is not so: what this lane has failed to write is in no
+    /// file before the checkpoint is whole, and a thread may be about to move the watermark that began before.
     fn landed(&self) {
-        self.lanes.in_flight[self.index].store(NOTHING, SeqCst);
+        if !self.lanes.has_failed.load(SeqCst) {
+            self.lanes.in_flight[self.index].store(NOTHING, SeqCst);
+        }
     }
 }
 
@@ -411,10 +415,18 @@ mod tests {
         assert_eq!(lanes.durable_seq(), 10);
         drop((a, b));
         lanes.write_left().unwrap();
+        lanes.fail("full".into());
         lanes.turn_on(12);
         assert_eq!(lanes.durable_seq(), 10);
+        // The lane goes on in another file, while the checkpoint is not whole.
+        let [a, mut b] = [lanes.take(), lanes.take()];
+        a.landed();
+        record(&mut b, 13..=13);
+        assert!(b.write().unwrap());
+        assert_eq!(lanes.durable_seq(), 10);
+        drop((a, b));
         lanes.recovered();
-        assert_eq!(lanes.durable_seq(), 12);
+        assert_eq!(lanes.durable_seq(), 13);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::proto::peering::grammar::push_offer;
 use crate::proto::store::Store;
 use crate::proto::store::cursor::{Cursor, Scanned};
 
-/// A lazy link offers so often at most. With [`AGE_MIN`] after that, and with the way there and back, a reader whose
+/// A lazy link offers so often at most. With the age of what it offers, and with the way there and back, a reader whose
 /// eager links are gone is sent what it lacks within a tenth of a second.
 pub const OFFER_EVERY: Duration = Duration::from_millis(40);
 
