@@ -59,7 +59,7 @@ pub struct Journal {
     files: BTreeMap<FileName, u64>,
     /// Those that are to be set aside when they are replaced.
     damaged: Vec<FileName>,
-    /// Whether the lanes follow one that is broken, and no snapshot has made good for that: nobody was promised
+    /// Whether the lanes follow one that is broken, and no snapshot has made good for that: no one was promised
     /// anything because of them, and the next attempt may have their name.
     is_provisional: bool,
     disk: Arc<dyn Disk>,
