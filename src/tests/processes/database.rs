@@ -247,7 +247,7 @@ fn database_equals_the_herd_whatever_happens_to_it() {
     eventually("the status says that it is down", || {
         rounds += 1;
         report(&herd, "Bolden", 200, 1_700_000_002 + rounds);
-        assert!(ask(&mut herd.client("Alford"), "WHATSAT nobody 1 1").starts_with('?'));
+        assert!(ask(&mut herd.client("Alford"), "WHATSAT stranger 1 1").starts_with('?'));
         let database = database(&herd, "Bolden");
         let is_over = !is_long() || since.elapsed() > Duration::from_secs(10);
         (is_over && database["is_up"] == false && database["behind"].as_u64()? >= 200).then_some(())
@@ -325,7 +325,7 @@ fn server_without_data_knows_what_the_database_has() {
     });
     assert_eq!(get(&herd, "Alford", "/v1/clients/c2").0, 200);
     assert_eq!(get(&herd, "Alford", "/v1/clients/c3/nearby").0, 200);
-    assert_eq!(get(&herd, "Alford", "/v1/clients/nobody").0, 404);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/stranger").0, 404);
     // Of those that are unknown there the second question is not asked.
     let questions = |herd: &RealHerd| {
         let (_, metrics) = get(herd, "Alford", "/metrics");
@@ -333,7 +333,7 @@ fn server_without_data_knows_what_the_database_has() {
         line.unwrap().parse::<u64>().unwrap()
     };
     let before = questions(&herd);
-    assert_eq!(get(&herd, "Alford", "/v1/clients/nobody").0, 404);
+    assert_eq!(get(&herd, "Alford", "/v1/clients/stranger").0, 404);
     assert_eq!(questions(&herd), before);
     // What is damaged there is not believed.
     redis.cli(&["SET", "p:{c4}", "0000000000 000000001700000000.4 AT Alford +1 c4 +1+1 9"]);
