@@ -22,7 +22,8 @@ remove_journal() {
         return
     fi
     for file in "$folder"/*; do
-        if [[ ${file##*/} =~ ^(lock|admin\.sock|(journal|snapshot)-[0-9]{10}\.log(\.tmp|\.damaged)?)$ ]]; then
+        if [[ ${file##*/} =~ ^(lock|admin\.sock)$ ]] ||
+            [[ ${file##*/} =~ ^(journal|snapshot)-[0-9]{10}(\.[0-9]+)?\.log(\.tmp|\.damaged)?$ ]]; then
             rm -f -- "$file"
         fi
     done

@@ -162,7 +162,9 @@ smoke_in() {
     expect_failure "still running" scripts/clean.sh || return 1
     expect "Servers stopped: 5" scripts/kill.sh || return 1
     expect "No server is running" scripts/kill.sh || return 1
-    expect "Removed" scripts/clean.sh
+    expect "Removed" scripts/clean.sh || return 1
+    # What stays is what it does not know.
+    [ ! -e "$PROXYHERD_RUN_DIR" ] || { echo "clean.sh has left something in $PROXYHERD_RUN_DIR"; return 1; }
 }
 
 # The unit, what compose and Kubernetes start, and five hosts that are started as the package has it. Packages
