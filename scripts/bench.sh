@@ -6,6 +6,9 @@
 #     scripts/bench.sh compare FILE FILE which ratios two runs agree on
 #     scripts/bench.sh load [OPTIONS]    the load generator alone
 #
+# With `--before COMMIT` the threaded server of that commit takes part as the variant `before`: it is built at first,
+# below target/bench.
+#
 # `quick` is all suites in a small form, under three minutes; `full` takes about an hour and goes on where it was
 # stopped. bench/README.md says what each suite measures and how to read it.
 set -euo pipefail
@@ -18,6 +21,22 @@ fi
 
 what=$1
 shift
+before=
+options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --before)
+            before=$(git rev-parse --verify --quiet "${2-}^{commit}") || {
+                echo "--before needs a commit of this repository, such as HEAD~10" >&2
+                exit 2
+            }
+            shift
+            ;;
+        *) options+=("$1") ;;
+    esac
+    shift
+done
+set -- "${options[@]}"
 programs=$(cargo metadata --format-version 1 --no-deps --offline --locked |
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 
@@ -27,6 +46,14 @@ case $what in
         ;;
     *)
         cargo build --release --locked --package proxyherd --package proxyherd-bench --bins
+        rm -f "$programs/before"
+        if [ -n "$before" ]; then
+            tree=target/bench/before/$before
+            mkdir -p "$tree"
+            git archive "$before" | tar -x -C "$tree"
+            (cd "$tree" && CARGO_TARGET_DIR=$PWD/target cargo build --release --locked --package proxyherd)
+            cp "$tree/target/release/proxyherd" "$programs/before"
+        fi
         # What other languages and Debian have to offer; each says in a sentence what it lacks.
         for setup in bench/field/setup.sh bench/field/redis_memcached.sh; do
             if [ -x "$setup" ] && ! "$setup"; then

@@ -6,6 +6,7 @@ use super::bench::Bench;
 use super::paired_run::{Candidate, PairedRun, load_of};
 use super::recovery_cost;
 use super::results::point;
+use super::variant::BEFORE;
 use crate::load::Options;
 
 /// Settings and the options that make them; the first is what the others are compared with.
@@ -48,8 +49,11 @@ fn measure(bench: &mut Bench<'_>, settings: Settings<'_>, points: &[(u32, u32)])
     for &(depth, connections) in points {
         let load = Options { depth, ..load_of(connections, bench.window()) };
         let at = point(&[("depth", &depth), ("connections", &connections)]);
-        let candidates = settings.iter().map(|(name, words)| Candidate::told(&threads, name, words));
-        PairedRun::new(bench, at, (1, 5), load).candidates(bench, candidates.collect())?;
+        let told = settings.iter().map(|(name, words)| Candidate::told(&threads, name, words));
+        // An earlier server is shown with the setting that is the default, beside the same of today.
+        let before = bench.variant(BEFORE).filter(|_| settings == DURABILITY);
+        let before = before.map(|it| Candidate::told(&it, "os, before", &["--durability", "os"]));
+        PairedRun::new(bench, at, (1, 5), load).candidates(bench, told.chain(before).collect())?;
     }
     Ok(())
 }

@@ -73,6 +73,10 @@ struct FieldVariant {
 const MOSQUITTO: &str = "printf 'listener %s %s\\nallow_anonymous true\\npersistence false\\nlog_type error\\n\
      set_tcp_nodelay true\\nuser root\\n' \"$1\" \"$0\" >\"$2\" && exec mosquitto -c \"$2\"";
 
+/// The threaded server of an earlier commit, which `scripts/bench.sh --before COMMIT` has built. Without that it is not
+/// there, and not missed.
+pub(super) const BEFORE: &str = "before";
+
 /// The file, in the root of the project, that names the servers of other makers.
 const FIELD_FILE: &str = "bench/field/variants.toml";
 
@@ -165,7 +169,7 @@ pub(super) fn all(programs: &Path) -> (Vec<Variant>, BTreeMap<String, String>) {
     let (ready, missing): (Vec<_>, Vec<_>) =
         ours(programs).into_iter().chain(field()).partition(|variant| variant.missing().is_none());
     let why = |variant: Variant| variant.missing().map(|why| (variant.name, why));
-    (ready, missing.into_iter().filter_map(why).collect())
+    (ready, missing.into_iter().filter(|variant| variant.name != BEFORE).filter_map(why).collect())
 }
 
 /// What only passes on, which is what a chain of servers is compared with. It takes part nowhere else.
@@ -243,6 +247,7 @@ fn ours(programs: &Path) -> Vec<Variant> {
             herd,
             Able { herd: true, encrypted: true, ..Able::default() },
         ),
+        variant(BEFORE, BEFORE, &["serve"], &[], herd, Able { threads: true, ..full }),
         variant("tokio", "tokio", &[], &["--flavor", "multi", "--style", "tuned"], herd, full),
         variant("tokio-current", "tokio", &[], &["--flavor", "current", "--style", "tuned"], herd, full),
         variant(
@@ -327,6 +332,7 @@ mod tests {
         let (ready, missing) = all(Path::new("no/such/folder"));
         assert!(missing["threads"].contains("no/such/folder/proxyherd"), "{missing:?}");
         assert!(ready.iter().all(|variant| variant.name != "threads"));
+        assert!(!missing.contains_key(BEFORE));
         assert!(is_program(Path::new("sh")) && !is_program(Path::new("no-such-program-anywhere")));
     }
 }
