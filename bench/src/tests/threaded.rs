@@ -6,15 +6,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The server beside another program of the same build. Cargo makes the programs of this package before the tests, and
-/// the server's only if asked: with the features that the whole workspace gives to what it needs, as in the build of
-/// the tests, or all of that would be built again.
+/// the server's only if asked: for tests of the whole workspace, which give what it needs the same features, or all of
+/// that would be built again.
 pub(crate) fn threaded_server(beside: &str) -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let folder = Path::new(beside).parent().unwrap();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--locked", "--offline", "--workspace", "--bin", "proxyherd"]);
+        build.args(["test", "--no-run", "--quiet", "--locked", "--offline", "--workspace", "--test", "processes"]);
         build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
