@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
 use crate::config::Address;
@@ -72,6 +73,17 @@ pub fn begin(
     thread.spawn(move || then(addresses(&address))).map(drop)
 }
 
+/// The addresses of a name, which are waited for so long at most. The lookup itself ends later.
+///
+/// # Errors
+/// If there are none by then, or the resolver fails.
+pub fn within(address: &Address, wait_max: Duration) -> io::Result<Vec<SocketAddr>> {
+    let (done, found) = bounded(1);
+    begin(address, move |addresses| done.send(addresses).unwrap_or_default())?;
+    let silent = || io::Error::new(io::ErrorKind::TimedOut, "the resolver of this machine is silent");
+    found.recv_timeout(wait_max).unwrap_or_else(|_| Err(silent()))
+}
+
 /// The addresses of a name, in the order in which the system would try them. It blocks.
 ///
 /// # Errors
@@ -114,5 +126,12 @@ mod tests {
         }
         drop((lookup, done));
         assert!(over.try_recv().is_err(), "no lookup was made twice");
+    }
+    #[test]
+    fn silent_resolver_is_given_up() {
+        let name: Address = "localhost:7".parse().unwrap();
+        assert!(!within(&name, LOOKUP_WAIT_MAX).unwrap().is_empty());
+        let error = within(&name, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,5 +1,6 @@
 //! One server: how the crate is told where it is, and never to wait for long.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use redis::{
@@ -7,8 +8,9 @@ use redis::{
     RedisResult, ServerErrorKind, TlsCertificates, Value, cmd,
 };
 
-use crate::config::{DatabaseKind, DatabaseOptions, DatabaseUrl};
+use crate::config::{Address, DatabaseKind, DatabaseOptions, DatabaseUrl};
 use crate::database::engine::EngineError;
+use crate::net::lookup::{self, LOOKUP_WAIT_MAX};
 use crate::os::clock;
 
 /// How long a connection may take to be made, and each answer to come.
@@ -88,6 +90,14 @@ impl Target {
 
     fn connect_as(&self, info: ConnectionInfo, until: Instant) -> Result<Server, EngineError> {
         not_after(until)?;
+        // The crate looks names up without a bound; a resolver that has just answered will do so again.
+        if let ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } = info.addr()
+            && host.parse::<IpAddr>().is_err()
+        {
+            let name = Address::Name(host.clone(), *port);
+            lookup::within(&name, LOOKUP_WAIT_MAX)
+                .map_err(|error| EngineError::Unreachable(format!("{host}: {error}")))?;
+        }
         let redis = self.client(info)?.get_connection_with_timeout(CONNECT_WAIT_MAX)?;
         redis.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
         redis.set_write_timeout(Some(ANSWER_WAIT_MAX))?;
