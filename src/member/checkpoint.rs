@@ -25,7 +25,7 @@ const SNAPSHOT_FRAME_BYTES: usize = 256 << 10;
 /// # Errors
 /// What the system says. What was durable before is durable all the same.
 pub fn checkpoint(member: &Member, wal: &GroupCommit, has_failed: bool) -> io::Result<()> {
-    let plan = wal.plan()?;
+    let plan = wal.plan();
     let (last_seq, positions) = switch(member, wal, &plan, has_failed)?;
     let mut copy =
         Copy { wal, has_failed, snapshot: plan.snapshot()?, flush_at: clock::deadline(FLUSH_EVERY) };
@@ -33,7 +33,14 @@ pub fn checkpoint(member: &Member, wal: &GroupCommit, has_failed: bool) -> io::R
     // What has overtaken something that is now only in the old files must be on disk before the snapshot has its name:
     // from then on nothing of the old files is believed.
     write_all(wal, has_failed)?;
+    copy.snapshot.flush()?;
+    wal.with_writer(|writer| {
+        writer.in_flight.journal.keep_lanes();
+        Ok(())
+    })?;
     let finished = copy.snapshot.finish()?;
+    let replaced = wal.with_writer(|writer| Ok(writer.in_flight.journal.finished(finished)))?;
+    let removed = replaced.remove();
     if has_failed {
         wal.with_writer(|writer| {
             wal.write(writer)?;
@@ -41,8 +48,7 @@ pub fn checkpoint(member: &Member, wal: &GroupCommit, has_failed: bool) -> io::R
             Ok(())
         })?;
     }
-    let replaced = wal.with_writer(|writer| Ok(writer.in_flight.journal.finished(finished)))?;
-    replaced.remove()
+    removed
 }
 
 /// Lets what is recorded from now on go to the planned files; returns the last sequence number before that, and the
@@ -79,11 +85,13 @@ fn switch(member: &Member, wal: &GroupCommit, plan: &Plan, has_failed: bool) -> 
 
 /// Writes all that has been recorded meanwhile, and puts it on disk.
 fn write_all(wal: &GroupCommit, has_failed: bool) -> io::Result<()> {
-    if has_failed {
-        wal.with_writer(|writer| wal.write(writer))?;
-    } else {
-        wal.commit(wal.lsn()).map_err(io::Error::other)?;
-    }
+    wal.with_writer(|writer| {
+        wal.write(writer)?;
+        if !has_failed {
+            wal.advance_watermark(writer);
+        }
+        Ok(())
+    })?;
     wal.flush_written()
 }
 

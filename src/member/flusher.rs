@@ -24,6 +24,10 @@ const RETRY_TIMES: u32 = 10;
 /// But not further than this.
 const RETRY_EVERY_MAX: Duration = Duration::from_secs(60);
 
+/// Attempts that only make the journal smaller are each twice as far from the one before, because they leave files
+/// behind that the next start reads; but not further than this.
+const SHRINK_EVERY_MAX: Duration = Duration::from_secs(3600);
+
 /// Bytes of the journal, beyond those of what is stored, below which it is not made smaller. While it is made smaller
 /// there is a copy of what is stored besides, and what comes meanwhile; all in all less than twice what is stored and
 /// 64 MiB.
@@ -40,34 +44,48 @@ const RECORD_BYTES: u64 = 13;
 
 /// Keeps the journal of a member until told to stop. `must_checkpoint` says that what was recovered was damaged.
 pub fn run(member: &Member, wal: &GroupCommit, mut must_checkpoint: bool) {
-    let mut next_attempt = clock::instant();
+    let (mut next_mending, mut next_shrinking) = (clock::instant(), clock::instant());
+    let mut shrinkings_failed = 0;
+    let mut positions = Vec::new();
     loop {
         let has_failed = wal.failure().is_some();
-        let until = (has_failed || must_checkpoint).then_some(next_attempt);
-        if wal.flush_signal.wait(until, FLUSH_EVERY) {
+        let next = if has_failed { next_mending } else { next_shrinking };
+        if wal.flush_signal.wait((has_failed || must_checkpoint).then_some(next), FLUSH_EVERY) {
             return;
         }
         if !has_failed {
-            flush(member, wal);
+            flush(member, wal, &mut positions);
         }
         let failure = wal.failure();
         if let Some(why) = &failure {
-            let what = format_args!("the journal cannot be written: {why}");
+            let what =
+                format_args!("the journal cannot be written: {why}; make room for it, it is tried again");
             member.metrics.count_and_warn(Event::Journal, Source::Own, what);
         }
         let begun = clock::instant();
-        if begun < next_attempt || !(failure.is_some() || must_checkpoint || is_too_large(member, wal)) {
+        let mends = failure.is_some();
+        let next = if mends { &mut next_mending } else { &mut next_shrinking };
+        if begun < *next || !(mends || must_checkpoint || is_too_large(member, wal)) {
             continue;
         }
-        let is_done = attempt(member, wal, failure.is_some());
+        let is_done = attempt(member, wal, mends);
         must_checkpoint &= !is_done;
-        let took = clock::instant().duration_since(begun);
-        let pause = (took * RETRY_TIMES).clamp(RETRY_EVERY, RETRY_EVERY_MAX);
-        next_attempt = clock::deadline(if is_done { Duration::ZERO } else { pause });
+        let pause =
+            (clock::instant().duration_since(begun) * RETRY_TIMES).clamp(RETRY_EVERY, RETRY_EVERY_MAX);
+        *next = clock::deadline(match (is_done, mends) {
+            (true, _) => Duration::ZERO,
+            (false, true) => pause,
+            (false, false) => pause.saturating_mul(1 << shrinkings_failed).min(SHRINK_EVERY_MAX),
+        });
+        if !mends {
+            shrinkings_failed = if is_done { 0 } else { (shrinkings_failed + 1).min(12) };
+        }
     }
 }
 
-fn flush(member: &Member, wal: &GroupCommit) {
+/// Puts on disk what was written, and then how far the changes of neighbours have been merged, if it has changed since
+/// `positions`.
+fn flush(member: &Member, wal: &GroupCommit, positions: &mut Vec<u8>) {
     // A conversation that recorded something may have ended by a bug of ours before it could write it.
     if wal.is_synced {
         if wal.commit(wal.lsn()) == Ok(true) {
@@ -76,16 +94,17 @@ fn flush(member: &Member, wal: &GroupCommit) {
         return;
     }
     member.metrics.journal_flushes.add(1);
-    let mut positions = Vec::new();
-    member.read(|node| node.record_received(&mut positions));
+    let mut now = Vec::new();
+    member.read(|node| node.record_received(&mut now));
     let is_written = wal.write_left();
     // A conversation may also have ended before it could tell followers.
     if wal.has_news() {
         member.notifiers.notify(member);
     }
     // An error is found in `failure` then. A position is as good as what it covers: that is on disk first.
-    if is_written.and_then(|()| wal.flush_written()).is_ok() {
-        let _ = wal.record_positions(&positions);
+    let is_flushed = is_written.and_then(|()| wal.flush_written()).is_ok();
+    if is_flushed && now != *positions && wal.record_positions(&now).is_ok() {
+        *positions = now;
     }
 }
 
@@ -104,7 +123,7 @@ fn attempt(member: &Member, wal: &GroupCommit, has_failed: bool) -> bool {
         }
         Err(error) => {
             let what =
-                format_args!("the checkpoint could not be written, and the journal stays as it is: {error}");
+                format_args!("the journal could not be made smaller, which is tried again later: {error}");
             member.metrics.count_and_warn(Event::Checkpoint, Source::Own, what);
             return false;
         }

@@ -94,7 +94,7 @@ impl GroupCommit {
             match written {
                 Ok(true) => self.flush_signal.mark_dirty(),
                 Ok(false) => {}
-                Err(error) => self.turn_off(&mut self.state.lock(), &error),
+                Err(error) => self.fail(&error),
             }
             return (applied, lsn);
         }
@@ -278,11 +278,8 @@ impl GroupCommit {
     }
 
     /// Where the next file of the journal would be.
-    ///
-    /// # Errors
-    /// None but those of a journal that is written to at the moment.
-    pub fn plan(&self) -> io::Result<Plan> {
-        self.with_writer(|writer| Ok(writer.in_flight.journal.plan_next()))
+    pub fn plan(&self) -> Plan {
+        self.in_flight.lock().journal.plan_next()
     }
 
     /// The bytes of all files of the journal, and how many they are.
@@ -362,8 +359,11 @@ impl GroupCommit {
     }
 
     fn turn_off(&self, state: &mut State, error: &io::Error) {
-        state.failed = Some(reason(error));
-        self.lanes.fail(reason(error));
+        // That nothing is written because of a failure before says nothing of that.
+        if state.failed.is_none() || error.raw_os_error().is_some() {
+            state.failed = Some(reason(error));
+        }
+        self.lanes.fail(state.failed.clone().unwrap_or_default());
         self.groups.iter().for_each(|group| {
             group.notify_all();
         });

@@ -1,7 +1,7 @@
 //! The lanes of a journal: files to which threads write at the same time, each what it has merged itself.
 //!
 //! A thread takes a lane that is free before it merges, and holds it until what it has recorded there is written. So a
-//! lane has no gaps, and no thread writes for others or wakes them. Lanes reach their files in any order, which
+//! lane has no gaps, and no thread writes for others. Lanes reach their files in any order, which
 //! recovery makes good. But a crash may leave a change and not one before it in another lane: so followers are told
 //! only what comes before the first change that is still in flight in any of them ([`Lanes::watermark`]).
 //!
@@ -164,6 +164,9 @@ impl Lanes {
     pub fn fail(&self, why: Arc<str>) {
         let mut failed = self.failed.lock();
         self.is_off.store(true, SeqCst);
+        // If it was a flush that failed nothing is in flight, and a thread may be about to move the watermark: not over
+        // what is recorded before a checkpoint is whole.
+        self.in_flight[0].fetch_min(self.watermark() + 1, SeqCst);
         self.has_failed.store(true, SeqCst);
         *failed = Some(why);
         self.moved.notify_all();

@@ -12,6 +12,8 @@
 //! | acks | one per link that is up | `read` |
 //! | lookup | one per neighbour with a name that is being looked up | the resolver; it ends by itself |
 //! | finder | one, if HTTP or MQTT is spoken | its channel of wake-ups |
+//! | database | one, if there is a database | its bell, the answers of the database |
+//! | database-ask | one, if there is a database | the questions of others, the answers of the database |
 //! | journal | one, if there is a journal | until something is written, the disk |
 //! | admin | one, if there is a journal | `accept` |
 //! | reload | one, if herd, places or secrets of phones come from files | until they are to be read again, the disk |

@@ -2,6 +2,7 @@
 
 use super::image::{FRESH, Image, Look, Writable, folder, frame, known, open, open_in_lanes};
 use super::{FIRST, append, bytes, up_to};
+use crate::journal::Lane;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::update::Source;
@@ -220,4 +221,34 @@ fn no_step_of_making_lanes_smaller_loses_anything() {
         assert_whole(&again, step);
         assert_eq!(again.seen, up_to(last), "{step}");
     }
+}
+
+#[test]
+fn mending_that_is_broken_off_behind_its_snapshot_loses_nothing() {
+    let folder = folder();
+    let mut journal = open_in_lanes(folder.path(), FIRST, LANES).unwrap().journal;
+    append_to(&mut journal, 0, &[1, 2, 3]);
+    let begin = |journal: &mut Writable| {
+        journal.lanes.iter_mut().for_each(Lane::distrust);
+        let plan = journal.plan_next();
+        let next = plan.make().unwrap();
+        journal.switch(next);
+        plan.snapshot().unwrap()
+    };
+    let mut snapshot = begin(&mut journal);
+    // In place of 3, which the snapshot lacks therefore.
+    append_to(&mut journal, 1, &[4]);
+    snapshot.append(&mut frame([1, 2])).unwrap();
+    journal.journal.keep_lanes();
+    drop(snapshot.finish().unwrap());
+    let mut again = begin(&mut journal);
+    let look = Image::of(folder.path()).look().unwrap();
+    assert!(look.seen.contains(&4), "{:?}", look.seen);
+    again.append(&mut frame([1, 2, 4])).unwrap();
+    journal.journal.keep_lanes();
+    let finished = again.finish().unwrap();
+    journal.finished(finished).remove().unwrap();
+    let look = Image::of(folder.path()).look().unwrap();
+    assert_eq!(look.seen, [1, 2, 4].into());
+    assert_whole(&look, "mended");
 }
