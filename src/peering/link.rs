@@ -117,12 +117,16 @@ impl<'a> LinkSender<'a> {
                     continue;
                 }
             }
-            let wake_at = self.writer.link.lock().wake_at().unwrap_or_default();
+            // At once: what was offered may have become known since all was sent, and then changes are waited for.
+            let (wake_at, is_offering) = {
+                let link = self.writer.link.lock();
+                (link.wake_at().unwrap_or_default(), link.offer_at().is_some())
+            };
             let wait = wake_at.saturating_sub(clock::ticks());
             match sent {
-                Sent::Offering => subscription.wait_muted(wait),
+                Sent::Offering if is_offering => subscription.wait_muted(wait),
                 Sent::Busy => subscription.wait_awake(wait),
-                Sent::Quiet | Sent::Worn => subscription.wait(wait),
+                Sent::Offering | Sent::Quiet | Sent::Worn => subscription.wait(wait),
             }
         }
     }

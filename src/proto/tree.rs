@@ -17,7 +17,7 @@ use crate::proto::recent::RecentHashes;
 use crate::proto::store::Store;
 use crate::proto::store::digest::record_hash;
 use crate::proto::store::newest::newest_hash;
-use crate::proto::store::update::{Offered, Source, Update};
+use crate::proto::store::update::{MergeRule, Offered, Source, Update};
 
 /// A link on which nothing is news is pruned within this many heartbeats, half of them on average. One on which a part
 /// is news is pruned as much later.
@@ -122,6 +122,10 @@ impl Tree {
         edge.lines = edge.lines.saturating_add(1);
         if edge.lines > PRUNE_LINES_MAX {
             // Such a link is not pruned, so the hash would be for nothing.
+            return false;
+        }
+        if update.rule == MergeRule::LaterTime {
+            // By that rule it may be greater than what is stored, and is not known then.
             return false;
         }
         let hash = record_hash(update.text());

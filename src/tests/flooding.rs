@@ -13,7 +13,7 @@ use crate::proto::peering::link::{Answered, Due, HEARTBEAT_EVERY, Link, TooManyA
 use crate::proto::session::{Session, Step};
 use crate::proto::store::cursor::HASHES_MAX;
 use crate::proto::store::digest::record_hash;
-use crate::proto::store::update::{Source, Update};
+use crate::proto::store::update::{MergeRule, Source, Update};
 use crate::sim::graph::Graph;
 use crate::sim::{Crash, EPOCH_NS, Options, World};
 use crate::tests::harness::{TestServer, catalogue, herd};
@@ -386,6 +386,34 @@ fn pruned_link_offers_what_it_has_and_moves_only_when_that_is_known() {
     assert_eq!((link.position(), link.offer_at()), (Some(3), None));
     let heartbeat = written(&node, &mut link, HEARTBEAT_EVERY + MS);
     assert!(heartbeat.starts_with("BEAT 3 "), "{heartbeat}");
+}
+
+#[test]
+fn offer_is_not_kept_back_by_what_the_reader_has_told_itself() {
+    let (mut node, mut link) = linked(identity());
+    link.answered(&node, b"PRUNE", MS).unwrap();
+    let own = Source::neighbour(0, Epoch(2));
+    for _ in 0..3 * HASHES_MAX {
+        let line = line(node.store().last_seq() as usize);
+        node.apply(&mut Update::from_stored(line.as_bytes(), own).unwrap(), None);
+    }
+    learn(&mut node, 1);
+    written(&node, &mut link, MS);
+    let offer = written(&node, &mut link, 100 * MS);
+    assert!(offer.starts_with(&format!("IHAVE {} ", 3 * HASHES_MAX + 1)), "{offer}");
+}
+
+#[test]
+fn what_a_classic_neighbour_tells_is_not_known_if_it_is_outdated() {
+    let mut told = Told::new();
+    let (lesser, greater) = ("AT A +1 c +1+1 1", "AT B +1 c +1+1 1");
+    told.tell(0, &format!("{lesser}\n"));
+    // Of equal times one that a classic neighbour tells loses, and of others the greater one wins.
+    let classic = Update::from_stored(greater.as_bytes(), Source::neighbour(0, Epoch::LEGACY)).unwrap();
+    told.node.apply(&mut Update { rule: MergeRule::LaterTime, ..classic }, None);
+    let mut offer = Vec::new();
+    push_offer(7, &[record_hash(greater.as_bytes())], &mut offer);
+    assert_eq!(told.tell(1, std::str::from_utf8(&offer).unwrap()), "Graft");
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub(super) const AT_ONCE_LINES_MAX: usize = 8;
 /// The most changes after its position that it looks at for that: most may be what the neighbour itself has told.
 const AT_ONCE_CHANGES_MAX: u64 = 256;
 
-/// A lazy link sends lines all the same while there are more changes after its position: its reader has forgotten what
-/// it had of so many.
+/// A lazy link sends lines all the same while there are more changes after its position: so many take several offers,
+/// each of which waits for the one before.
 const LAZY_CHANGES_MAX: u64 = 4 * HASHES_MAX as u64;
 
 /// A link that is up.

@@ -40,16 +40,20 @@ enum State {
 impl Offers {
     /// Takes the hashes of what is due, unless some were taken already.
     pub(super) fn take(&mut self, cursor: &mut Cursor, store: &Store, durable: u64, now: Duration) {
-        if !matches!(self.state, State::Idle) || !cursor.is_behind(store, durable) {
-            return;
+        while matches!(self.state, State::Idle) && cursor.is_behind(store, durable) {
+            let mut hashes = Vec::new();
+            let scanned = cursor.hashes(store, durable, &mut hashes);
+            if !hashes.is_empty() {
+                self.state = State::Taken(scanned, hashes);
+                self.next_at = self.next_at.max(now + AGE_MIN);
+                return;
+            }
+            // All of these were overtaken or are the reader's own, or the next one is not durable yet.
+            if scanned.position() == cursor.position() {
+                return;
+            }
+            cursor.advance(scanned);
         }
-        let mut hashes = Vec::new();
-        let scanned = cursor.hashes(store, durable, &mut hashes);
-        if hashes.is_empty() {
-            return cursor.advance(scanned);
-        }
-        self.state = State::Taken(scanned, hashes);
-        self.next_at = self.next_at.max(now + AGE_MIN);
     }
 
     /// Appends the offer that is due. Returns how many hashes are in it.
