@@ -1,5 +1,5 @@
-//! The access file while a server runs: every door asks it each time, so that what is revoked ends with the next
-//! question.
+//! The access file while a server runs. HTTP and MQTT ask it each time, so that what is revoked ends with the next
+//! request; the line port asks it once for each connection.
 
 use std::fmt;
 use std::sync::Arc;

@@ -359,6 +359,16 @@ fn without_the_option_nothing_is_passed_on() {
 }
 
 #[test]
+fn filters_of_a_client_are_bounded_together() {
+    let (_server, mqtt) = server(|config| config);
+    let mut client = Mqtt::connect(mqtt, 5, "client", None).0;
+    let long = |first: &str| format!("{first}/{}", "x".repeat(10_000));
+    assert_eq!(client.subscribe(&[&long("a"), &long("b"), "c"], 0), [0, reason::QUOTA, 0]);
+    // The same one again is no further one.
+    assert_eq!(client.subscribe(&[&long("a")], 1), [1]);
+}
+
+#[test]
 fn subscribers_are_told_what_there_is_and_then_what_changes() {
     let (server, mqtt) = with_users();
     let mut joe = joined(mqtt, 4, "joe", "joe");

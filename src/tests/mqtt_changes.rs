@@ -89,7 +89,8 @@ fn a_change_of_the_users_is_felt_at_once() {
         jane.publish(1, "owntracks/:/48241179", &location(1_700_000_500));
         let why = if level == 5 { vec![0, 7, reason::NOT_AUTHORISED] } else { vec![0, 7] };
         assert_eq!(jane.read(), Some((0x40, why)));
-        // One whose token is revoked is cut off.
+        // One whose token is revoked is cut off, and one that has subscribed to nothing before its next packet counts.
+        let mut phone = joined(mqtt, level, "phone", "jane");
         let revoked = changed
             .replace(&TokenHash::of(b"jane-token").to_string(), &TokenHash::of(b"another").to_string());
         assert_ne!(revoked, changed);
@@ -100,6 +101,8 @@ fn a_change_of_the_users_is_felt_at_once() {
             last => Some(last),
         });
         assert_eq!(last, (level == 5).then(|| (0xe0, vec![reason::NOT_AUTHORISED])));
+        phone.publish(1, "owntracks/jane/late", LOCATION);
+        assert_eq!(phone.read(), (level == 5).then(|| (0xe0, vec![reason::NOT_AUTHORISED])));
         joe.is_answered();
     }
 }

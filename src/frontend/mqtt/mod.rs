@@ -85,7 +85,7 @@ enum Waited {
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let limits = &shared.gate.limits;
-    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    let remote = super::remote(&accepted);
     let phase = Phase::Messages {
         idle_time_max: limits.idle_time_max,
         idle_time_when_full: limits.idle_time_when_full,
@@ -160,6 +160,9 @@ impl Connection<'_> {
 
     /// Takes the packets in what has come.
     fn received(&mut self, count: usize) -> io::Result<After> {
+        if self.client.as_mut().is_some_and(|client| !client.is_allowed()) {
+            return Ok(After::Close(reason::NOT_AUTHORISED));
+        }
         (self.heard, self.may_give_way) = (clock::instant(), false);
         let keeps_place = self.admitted.keeps_place();
         self.input.filled(count);

@@ -20,7 +20,9 @@ use crate::proto::http::phones::friends;
 use crate::proto::mqtt::Qos;
 use crate::proto::mqtt::decode::{Retained, Subscription};
 use crate::proto::mqtt::reason;
-use crate::proto::mqtt::topic::{Topic, is_filter, is_shared, matches, may_match, of_client};
+use crate::proto::mqtt::topic::{
+    TOPIC_BYTES_MAX, Topic, is_filter, is_shared, matches, may_match, of_client,
+};
 use crate::proto::store::SCAN_RECORDS_MAX;
 
 /// The level below a client's topic where its card is.
@@ -29,6 +31,9 @@ const INFO: &str = "info";
 /// The bytes of messages that are passed on which are told at once, before the last one: each may be as long as a
 /// packet, and a subscriber that does not read holds them until it is cut off.
 const TOLD_BYTES_MAX: usize = 16 * 1024;
+
+/// The bytes of all filters of a client, which memory has up to three times. One of them may have so many.
+const FILTERS_BYTES_MAX: usize = TOPIC_BYTES_MAX;
 
 /// A client's subscriptions.
 pub(super) struct Subscriber<'a> {
@@ -120,7 +125,9 @@ impl<'a> Subscriber<'a> {
         let older = self.filters.iter().position(|it| it.text == filter.text);
         match older {
             Some(at) => self.filters[at] = filter.clone(),
-            None if self.filters.len() >= self.shared.gate.limits.mqtt_filters_max as usize => {
+            None if self.filters.len() >= self.shared.gate.limits.mqtt_filters_max as usize
+                || self.filters_bytes() + filter.text.len() > FILTERS_BYTES_MAX =>
+            {
                 return reason::QUOTA;
             }
             None => self.filters.push(filter.clone()),
@@ -132,6 +139,10 @@ impl<'a> Subscriber<'a> {
             self.waiting.push(filter);
         }
         qos as u8
+    }
+
+    fn filters_bytes(&self) -> usize {
+        self.filters.iter().map(|filter| filter.text.len()).sum()
     }
 
     /// Drops a filter. Returns whether it was there.
@@ -162,8 +173,14 @@ impl<'a> Subscriber<'a> {
             return Told::Acknowledgement;
         }
         if self.scan.is_some() {
-            self.tell_scanned(asker, teller, records_max, out);
-            return Told::More;
+            let looked = self.tell_scanned(asker, teller, records_max, out);
+            // What it still lacks is not durable yet, and no bell tells when it is.
+            let waits = looked == Looked::All && self.scan.is_some();
+            return if waits {
+                Told::Until(clock::deadline(self.shared.watchers.rest()))
+            } else {
+                Told::More
+            };
         }
         if let Next::Listen = self.next
             && let Some(bell) = self.shared.watchers.bell(self.woken)
@@ -269,8 +286,14 @@ impl<'a> Subscriber<'a> {
         bell.map_or(Told::More, Told::Bell)
     }
 
-    fn tell_scanned(&mut self, asker: &Asker, teller: &mut Teller, records_max: usize, out: &mut Vec<u8>) {
-        let Some(Scan { watch, filters }) = &mut self.scan else { return };
+    fn tell_scanned(
+        &mut self,
+        asker: &Asker,
+        teller: &mut Teller,
+        records_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Looked {
+        let Some(Scan { watch, filters }) = &mut self.scan else { return Looked::All };
         let (shared, mut events) = (self.shared, Vec::new());
         let sees = |client: &str| asker.may_see(client);
         let looked = watch.look_at(records_max, shared.member, &sees, None, &mut events);
@@ -303,6 +326,7 @@ impl<'a> Subscriber<'a> {
         if is_over || looked == Looked::Lost {
             self.scan = None;
         }
+        looked
     }
 
     /// Goes through what is there, for the filters that wait for it. Where they have no wildcards it is looked up.

@@ -5,6 +5,7 @@ use crate::frontend::connection::Shared;
 use crate::frontend::keys::PhoneKeys;
 use crate::os::random;
 use crate::proto::mqtt::encode::push_publish;
+use crate::proto::mqtt::topic::TOPIC_BYTES_MAX;
 use crate::proto::mqtt::{Qos, Version};
 
 /// Tells a client.
@@ -72,8 +73,9 @@ impl Teller {
         let Message { topic, qos, is_retained, payload, is_sealed } = *message;
         let sealed = if is_sealed { None } else { self.sealed(shared, payload) };
         let payload = sealed.as_deref().unwrap_or(payload);
-        // The header, the length of the topic, the identifier, and no properties.
-        if topic.len() + payload.len() + 10 > self.packet_bytes_max {
+        // The header, the length of the topic, the identifier, and no properties. A name of which each byte is escaped
+        // may be longer than a topic can be.
+        if topic.len() > TOPIC_BYTES_MAX || topic.len() + payload.len() + 10 > self.packet_bytes_max {
             return;
         }
         let free = (self.free() > 0 && qos > Qos::AtMostOnce).then(|| self.in_flight.trailing_ones());

@@ -14,7 +14,8 @@ use crate::proto::http::form;
 /// The most levels of a topic or a filter: OwnTracks uses four.
 pub const LEVELS_MAX: usize = 16;
 
-/// The most bytes of a topic or a filter: a client with the longest name that neighbours take fits.
+/// The most bytes of a topic or a filter: a client with the longest name that is taken without an option fits. One that
+/// is longer when its bytes are escaped is told of in no message.
 pub const TOPIC_BYTES_MAX: usize = 16 * 1024;
 
 /// The first level of all topics of OwnTracks.
