@@ -97,7 +97,8 @@ impl Driver {
     /// # Errors
     /// If the system has no random numbers to give, which is logged too.
     pub fn begin(&self, class: Class, from: SocketAddr) -> io::Result<Conversation> {
-        let (me, remote) = (Arc::clone(&self.member.me), Remote { door: door(class), from });
+        let (me, remote) =
+            (Arc::clone(&self.member.me), Remote { door: door(class), from, is_proxied: false });
         remote.log_connected(&self.member.metrics);
         match class {
             Class::Client => Ok(Conversation::with_client(me, remote, &[])),

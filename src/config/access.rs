@@ -250,10 +250,10 @@ impl Access {
         self.users[owner?].name.as_deref()
     }
 
-    /// Whether the line port may be used from there.
+    /// Whether the line port may be used from there, and not only by programs on this machine.
     pub fn serves_lines_of(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        address.is_loopback() || self.line_from.iter().any(|network| network.contains(&address))
+        self.line_from.iter().any(|network| network.contains(&address))
     }
 
     fn index(&self, id: &str) -> Option<usize> {
@@ -383,8 +383,7 @@ mod tests {
             assert_eq!(is, (may_report, may_see), "{user} {client}");
         }
         for (address, is_served) in [
-            ("127.0.0.1", true),
-            ("::1", true),
+            ("127.0.0.1", false),
             ("::ffff:10.1.2.3", true),
             ("192.0.2.7", true),
             ("192.0.2.8", false),

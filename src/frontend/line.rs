@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Shared};
 use super::protocol::Protocol;
-use crate::member::conversation::{Conversation, Remote};
+use crate::member::conversation::Conversation;
 use crate::member::metrics::Event;
 use crate::net::accept::Accepted;
 use crate::net::deadlines::{Deadlines, Phase};
@@ -21,7 +21,7 @@ const REFUSAL: &str = "? this port is not for your network: use HTTP, or have it
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let (member, limits) = (shared.member, &shared.gate.limits);
-    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    let remote = super::remote(&accepted);
     // A proxy names any address that it is told: none of them makes a neighbour.
     let (legacy, _entered) = match accepted.is_proxied {
         true => (Vec::new(), None),
@@ -36,7 +36,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
     let mut deadlines = Deadlines::new(&accepted.stream, accepted.tls, phase, limits.reply_time_max)?;
     if let Some(access) = shared.access
         && legacy.is_empty()
-        && !access.current().serves_lines_of(accepted.from.ip())
+        && !(remote.is_local() || access.current().serves_lines_of(remote.from.ip()))
     {
         let what =
             format_args!("{remote} is refused: `line_from` of the access file does not name its network");

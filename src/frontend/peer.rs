@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Shared};
 use super::protocol::Protocol;
-use crate::member::conversation::{Conversation, Remote};
+use crate::member::conversation::Conversation;
 use crate::net::accept::Accepted;
 use crate::net::deadlines::{Deadlines, Phase};
 use crate::os::{clock, random};
@@ -18,7 +18,7 @@ use crate::proto::line::framing::Framing;
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let member = shared.member;
-    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    let remote = super::remote(&accepted);
     let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::ephemeral_key()?);
     let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
     let framing = Framing::for_unauthenticated();

@@ -49,6 +49,8 @@ pub struct Remote {
     pub door: &'static str,
     /// Its address.
     pub from: SocketAddr,
+    /// Whether a proxy has named that address, or is there itself.
+    pub is_proxied: bool,
 }
 
 /// Why no further line is taken for the moment.
@@ -269,6 +271,13 @@ impl Remote {
             None => metrics.log_connection(format_args!("{self} disconnected")),
             Some(error) => metrics.log_connection(format_args!("{self} disconnected: {error}")),
         }
+    }
+}
+
+impl Remote {
+    /// Whether it is a program on this machine. Who comes through a proxy may be anyone, whatever the address is.
+    pub fn is_local(&self) -> bool {
+        !self.is_proxied && self.from.ip().to_canonical().is_loopback()
     }
 }
 

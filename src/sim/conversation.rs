@@ -130,5 +130,5 @@ pub(super) fn read<'a>(framing: &mut Framing, bytes: &'a [u8]) -> &'a [u8] {
 
 /// The other side: nothing here has an address.
 fn remote(door: &'static str) -> Remote {
-    Remote { door, from: ([0, 0, 0, 0], 0).into() }
+    Remote { door, from: ([0, 0, 0, 0], 0).into(), is_proxied: false }
 }

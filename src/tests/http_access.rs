@@ -172,11 +172,9 @@ fn other_machines_are_served_with_a_token_and_lines_only_from_networks_that_are_
     };
     let (with, http, _dir) = with_users("'10.0.0.0/8'", proxied);
     assert_eq!(bearer(&mut from(http, "192.0.2.1"), "jane", "GET /v1/clients/none").status, 404);
-    for (client, reply) in [
-        ("10.1.2.3", "? x"),
-        ("127.0.0.1", "? x"),
-        ("192.0.2.1", "? this port is not for your network: use HTTP, or have it named in `line_from`"),
-    ] {
+    // Who comes through a proxy may be anyone, also where the proxy says that it is this machine.
+    const REFUSED: &str = "? this port is not for your network: use HTTP, or have it named in `line_from`";
+    for (client, reply) in [("10.1.2.3", "? x"), ("127.0.0.1", REFUSED), ("192.0.2.1", REFUSED)] {
         let mut talk = from(with.clients, client);
         assert_eq!(talk.ask("x"), reply, "{client}");
         assert_eq!(
@@ -186,7 +184,13 @@ fn other_machines_are_served_with_a_token_and_lines_only_from_networks_that_are_
     }
     drop(with);
     let (without, http) = server(proxied);
-    assert_eq!(bearer(&mut from(http, "192.0.2.1"), "jane", "GET /v1/clients/none").status, 403);
+    for client in ["192.0.2.1", "127.0.0.1"] {
+        let asked = bearer(&mut from(http, client), "jane", "GET /v1/clients/none");
+        assert_eq!(asked.status, 403, "{client}");
+    }
+    let mut unnamed = Talk::with(http);
+    unnamed.send("PROXY UNKNOWN\r\n");
+    assert_eq!(bearer(&mut unnamed, "jane", "GET /v1/clients/none").status, 403);
     assert_eq!(from(without.clients, "192.0.2.1").ask("x"), "? x");
 }
 

@@ -320,7 +320,7 @@ fn one_that_comes_again_resumes() {
 fn proxies_name_clients_before_the_handshake_and_the_access_file_counts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("access.toml");
-    std::fs::write(&path, "[users.jane]\n").unwrap();
+    std::fs::write(&path, "line_from = ['198.51.100.0/24']\n[users.jane]\n").unwrap();
     let access = Some(crate::config::Access::load(&path).unwrap());
     let proxy_from = vec!["127.0.0.1/32".parse().unwrap()];
     let server = TlsServer::alone(|config| Config { access, proxy_from, ..config });
@@ -329,7 +329,7 @@ fn proxies_name_clients_before_the_handshake_and_the_access_file_counts() {
         socket.write_all(format!("PROXY TCP4 {client} 192.0.2.1 5 6\r\n").as_bytes()).unwrap();
         Secured::over(Arc::new(server.client_config(rustls::ALL_VERSIONS)), socket).unwrap()
     };
-    assert_eq!(through("127.0.0.9").ask("x"), "? x");
+    assert_eq!(through("198.51.100.9").ask("x"), "? x");
     let mut refused = through("192.0.2.7");
     let told = text(refused.line().unwrap().unwrap());
     assert!(told.starts_with("? this port is not for your network"), "{told}");

@@ -84,7 +84,7 @@ impl Asker {
             }
         }
         let Some(control) = shared.access else {
-            let checked = guard::check(request, remote.from, |name| is_own_name(shared, name));
+            let checked = guard::check(request, remote.is_local(), |name| is_own_name(shared, name));
             return checked.map(|()| Asker::Local).map_err(|(status, why)| Response::problem(status, why));
         };
         match logins.is_empty() {
@@ -112,7 +112,7 @@ impl Asker {
         let Some(control) = shared.access else {
             // The link of a share must not do more without users than it does with them.
             let is_share = token.is_some_and(Share::is_token);
-            let is_local = remote.from.ip().to_canonical().is_loopback();
+            let is_local = remote.is_local();
             return if is_local && !is_share { Ok(Asker::Local) } else { Err(NotLoggedIn::NoUsers) };
         };
         let Some(token) = token else { return Err(NotLoggedIn::NoToken) };

@@ -19,6 +19,6 @@ pub(super) struct Asked<'a, 'r> {
     pub received: Moment,
     /// The connection's limit of questions that leave this machine.
     pub rate_limit: &'r mut RateLimit,
-    /// Who has made the connection's last request.
+    /// The last right login of the connection.
     pub last_login: &'r mut LastLogin,
 }

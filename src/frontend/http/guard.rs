@@ -1,7 +1,7 @@
 //! Who may use the door while there are no users: programs on the same machine alone. And no web page of another
 //! origin, which a browser would let speak for its user.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::proto::http::request::Request;
 
@@ -36,10 +36,10 @@ const REFUSED: Result<(), Refused> = Err((403, "a web page of another origin may
 /// If it comes from another machine, or was meant for another server.
 pub(super) fn check(
     request: &Request<'_>,
-    from: SocketAddr,
+    is_local: bool,
     is_own_name: impl Fn(&str) -> bool,
 ) -> Result<(), Refused> {
-    if !from.ip().to_canonical().is_loopback() {
+    if !is_local {
         return Err((
             403,
             "only programs on the same machine are served, because there are no users: see --access",

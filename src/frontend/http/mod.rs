@@ -72,7 +72,7 @@ enum After {
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let limits = &shared.gate.limits;
-    let remote = Remote { door: accepted.door.protocol.name(), from: accepted.from };
+    let remote = super::remote(&accepted);
     let phase = Phase::Messages {
         idle_time_max: limits.idle_time_max,
         idle_time_when_full: limits.idle_time_when_full,

@@ -70,7 +70,7 @@ fn take(
     member.metrics.points_left_out.add((taken.left_out + useless) as u64);
     if !reports.is_empty() {
         let unavailable = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why);
-        let remote = Remote { door: "http", from };
+        let remote = Remote { door: "http", from, is_proxied: false };
         member.report(&mut reports, remote).map_err(|why| unavailable(format!("reports {why}")))?;
         if reports.rejected.is_some() {
             return Err(unavailable("no more clients are taken at the moment".to_owned()));
