@@ -36,7 +36,8 @@ use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Asks so often for a key of the primary that is frozen meanwhile, in one pipeline. Returns how long that took, in timeouts.
+/// Asks so often for a key of the primary that is frozen meanwhile, in one pipeline. Returns how long that took, in
+/// timeouts.
 fn timeouts(client: &redis::cluster::ClusterClient, key: &str, times: usize) -> f64 {
     let mut connection = client.get_connection().expect("the cluster answers");
     let frozen: String = std::env::args().nth(2).expect("a process is given");
@@ -102,5 +103,7 @@ for port in "${ports[@]}"; do
     until redis-cli -p "$port" CLUSTER INFO | grep -q cluster_state:ok; do sleep 0.1; done
 done
 # A key of the third one.
-key=$(for word in {a..z}; do redis-cli -p "${ports[2]}" SET "$word" here 2>&1 | grep -qx OK && echo "$word" && break; done)
+key=$(for word in {a..z}; do
+    redis-cli -p "${ports[2]}" SET "$word" here 2>&1 | grep -qx OK && echo "$word" && break
+done)
 target/debug/asks "${ports[0]}" "${servers[2]}" "$key"

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::connection::{Connection, Shared};
-use super::protocol::Protocol;
+use super::protocol::{Protocol, remote};
 use crate::member::conversation::Conversation;
 use crate::member::metrics::Event;
 use crate::net::accept::Accepted;
@@ -21,7 +21,7 @@ const REFUSAL: &str = "? this port is not for your network: use HTTP, or have it
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let (member, limits) = (shared.member, &shared.gate.limits);
-    let remote = super::remote(&accepted);
+    let remote = remote(&accepted);
     // A proxy names any address that it is told: none of them makes a neighbour.
     let (legacy, _entered) = match accepted.is_proxied {
         true => (Vec::new(), None),

@@ -19,20 +19,14 @@ use std::io;
 
 use self::connection::Shared;
 use self::protocol::Protocol;
-use crate::member::conversation::Remote;
 use crate::net::accept::Accepted;
 
 /// Serves a connection from its first byte to its last.
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
-    let remote = remote(&accepted);
+    let remote = protocol::remote(&accepted);
     let metrics = &shared.member.metrics;
     remote.log_connected(metrics);
     remote.log_disconnected(metrics, serve_by(shared, accepted).err().as_ref());
-}
-
-fn remote(accepted: &Accepted<'_, Protocol>) -> Remote {
-    let Accepted { door, from, is_proxied, .. } = *accepted;
-    Remote { door: door.protocol.name(), from, is_proxied }
 }
 
 /// Each door has a frame of its own: what one of them needs of the stack, every thread would need.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::connection::{Connection, Shared};
-use super::protocol::Protocol;
+use super::protocol::{Protocol, remote};
 use crate::member::conversation::Conversation;
 use crate::net::accept::Accepted;
 use crate::net::deadlines::{Deadlines, Phase};
@@ -18,7 +18,7 @@ use crate::proto::line::framing::Framing;
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let member = shared.member;
-    let remote = super::remote(&accepted);
+    let remote = remote(&accepted);
     let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::ephemeral_key()?);
     let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
     let framing = Framing::for_unauthenticated();

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::net::accept::Spoken;
+use crate::member::conversation::Remote;
+use crate::net::accept::{Accepted, Spoken};
 use crate::proto::http::response::refusal;
 use crate::proto::mqtt::encode::UNAVAILABLE;
 
@@ -75,4 +76,10 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The other side of a connection.
+pub fn remote(accepted: &Accepted<'_, Protocol>) -> Remote {
+    let Accepted { door, from, is_proxied, .. } = *accepted;
+    Remote { door: door.protocol.name(), from, is_proxied }
 }

@@ -59,8 +59,8 @@ pub struct Journal {
     files: BTreeMap<FileName, u64>,
     /// Those that are to be set aside when they are replaced.
     damaged: Vec<FileName>,
-    /// Whether the lanes follow one that is broken, and no snapshot needs them yet: no one was promised anything because
-    /// of them, and the next attempt may have their name.
+    /// Whether the lanes follow one that is broken, and no snapshot needs them yet: no one was promised anything
+    /// because of them, and the next attempt may have their name.
     is_provisional: bool,
     disk: Arc<dyn Disk>,
 }
@@ -196,8 +196,8 @@ impl Journal {
         before
     }
 
-    /// A snapshot is about to get its name, without what has been overtaken in the lanes: they must keep theirs, even if
-    /// it gets none.
+    /// A snapshot is about to get its name, without what has been overtaken in the lanes: they must keep theirs, even
+    /// if it gets none.
     pub fn keep_lanes(&mut self) {
         self.is_provisional = false;
     }

@@ -1,10 +1,10 @@
 //! One running member of the herd, without sockets: what doors, links and a database may do with it.
 //!
 //! [`Member`] is the API. There is one lock on the way of a line that all share, that of the node. It is taken in a
-//! closure, so that no guard can leak into a write, and nothing is read, written, logged or waited for under it. A lane
-//! of the journal is taken before it, and held while its file is written: see [`lanes`]. Where commits are on disk, what
-//! waits to be written has a lock that is taken after the node's, and the one that writes holds neither: see
-//! [`group_commit`].
+//! closure, so that no guard can leak into a write, and nothing is read, written, logged or waited for under it. A
+//! lane of the journal is taken before it, and held while its file is written: see [`lanes`]. Where commits are on
+//! disk, what waits to be written has a lock that is taken after the node's, and the one that writes holds neither:
+//! see [`group_commit`].
 
 pub mod checkpoint;
 pub mod conversation;

@@ -7,10 +7,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::{Config, Member};
 
-/// Descriptors of the server itself: standard streams, log and its successor, up to seven listeners and the socket of the
-/// administrator, what each keeps in spare, what `accept` takes before a connection is there, the files of the journal,
-/// twice while it is rewritten, the bell that all subscribers of MQTT share and the one before, and a few that libraries
-/// open.
+/// Descriptors of the server itself: standard streams, log and its successor, up to seven listeners and the socket of
+/// the administrator, what each keeps in spare, what `accept` takes before a connection is there, the files of the
+/// journal, twice while it is rewritten, the bell that all subscribers of MQTT share and the one before, and a few that
+/// libraries open.
 const OWN_DESCRIPTORS: u64 = 64;
 
 /// Descriptors for each neighbour: our link, its link, of ours one more that is being made again, and its places.

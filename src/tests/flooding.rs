@@ -406,13 +406,13 @@ fn offer_is_not_kept_back_by_what_the_reader_has_told_itself() {
 #[test]
 fn what_a_classic_neighbour_tells_is_not_known_if_it_is_outdated() {
     let mut told = Told::new();
-    let (lesser, greater) = ("AT A +1 c +1+1 1", "AT B +1 c +1+1 1");
-    told.tell(0, &format!("{lesser}\n"));
+    let (lesser, greater) = ("AT A +1 c +1+1 1\n", "AT B +1 c +1+1 1\n");
+    told.tell(0, lesser);
     // Of equal times one that a classic neighbour tells loses, and of others the greater one wins.
     let classic = Update::from_stored(greater.as_bytes(), Source::neighbour(0, Epoch::LEGACY)).unwrap();
     told.node.apply(&mut Update { rule: MergeRule::LaterTime, ..classic }, None);
     let mut offer = Vec::new();
-    push_offer(7, &[record_hash(greater.as_bytes())], &mut offer);
+    push_offer(7, &[record_hash(greater.trim_end().as_bytes())], &mut offer);
     assert_eq!(told.tell(1, std::str::from_utf8(&offer).unwrap()), "Graft");
 }
 

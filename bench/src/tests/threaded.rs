@@ -14,7 +14,16 @@ pub(crate) fn threaded_server(beside: &str) -> &'static Path {
         let folder = Path::new(beside).parent().unwrap();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut build = Command::new(cargo);
-        build.args(["test", "--no-run", "--quiet", "--locked", "--offline", "--workspace", "--test", "processes"]);
+        build.args([
+            "test",
+            "--no-run",
+            "--quiet",
+            "--locked",
+            "--offline",
+            "--workspace",
+            "--test",
+            "processes",
+        ]);
         build.arg("--target-dir").arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");

@@ -25,7 +25,7 @@ use self::answer::Answer;
 use self::asked::Asked;
 use self::route::Route;
 use super::connection::Shared;
-use super::protocol::Protocol;
+use super::protocol::{Protocol, remote};
 use crate::member::conversation::Remote;
 use crate::member::metrics::Event;
 use crate::member::rate_limit::RateLimit;
@@ -72,7 +72,7 @@ enum After {
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let limits = &shared.gate.limits;
-    let remote = super::remote(&accepted);
+    let remote = remote(&accepted);
     let phase = Phase::Messages {
         idle_time_max: limits.idle_time_max,
         idle_time_when_full: limits.idle_time_when_full,

@@ -21,7 +21,7 @@ use self::client::{After, Client};
 use self::input::Input;
 use self::subscriber::Told;
 use super::connection::Shared;
-use super::protocol::Protocol;
+use super::protocol::{Protocol, remote};
 use crate::member::conversation::Remote;
 use crate::member::metrics::Event;
 use crate::net::accept::Accepted;
@@ -85,7 +85,7 @@ enum Waited {
 #[inline(never)]
 pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
     let limits = &shared.gate.limits;
-    let remote = super::remote(&accepted);
+    let remote = remote(&accepted);
     let phase = Phase::Messages {
         idle_time_max: limits.idle_time_max,
         idle_time_when_full: limits.idle_time_when_full,
