@@ -1,8 +1,8 @@
 """Makes report/report.pdf, and the figure of the README, of report/report.typ and the files in bench/results.
 
 scripts/report.sh runs this in an environment of its own. `--draft` goes on where a sentence is not borne out by the
-results, and marks it; `--of FILE` makes such a draft of another full run in bench/results; `--pages DIR` also draws
-every page as a picture; `--check` makes a copy of the report that must succeed, and then wrong ones that must not.
+results, and marks it; `--pages DIR` also draws every page as a picture; `--check` makes a copy of the report that must
+succeed, and then wrong ones that must not.
 """
 
 import json
@@ -89,12 +89,10 @@ def check(inputs):
 
 
 def main():
-    other = option("--of")
     pages = option("--pages")
-    draft = "--draft" in sys.argv or other is not None
+    draft = "--draft" in sys.argv
     inputs = {
         "draft": "yes" if draft else "no",
-        "full": other or "full.jsonl",
         "lines": code_lines("src"),
         "rules": code_lines("src/proto"),
         "help": help_text(),

@@ -3,7 +3,6 @@
 #
 #     scripts/report.sh              report/report.pdf, and the README's figure
 #     scripts/report.sh --draft      target/report/draft.pdf, and which sentences the results do not bear out
-#     scripts/report.sh --of FILE    such a draft of another full run: is it true of second.jsonl, too?
 #     scripts/report.sh --pages DIR  every page as a picture, too
 #     scripts/report.sh --check      nothing but whether it can be made, and whether planted mistakes are refused
 #
