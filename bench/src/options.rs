@@ -27,6 +27,9 @@ pub struct Common {
     /// The folder for NAME.log.
     #[arg(long, value_name = "DIR", default_value = ".")]
     log_dir: PathBuf,
+    /// Leave all links eager.
+    #[arg(long)]
+    eager_links: bool,
     /// Who is asked what is near.
     #[arg(long, value_name = "PROVIDER", default_value = "catalogue")]
     places: String,
@@ -96,7 +99,7 @@ impl Common {
             proxy_from: Vec::new(),
             clock_lead_max: None,
             explains: false,
-            has_tree: true,
+            has_tree: !self.eager_links,
             secret_files: Vec::new(),
             herd_file: None,
             access: None,

@@ -141,7 +141,7 @@ fn publish_checked(conversation: &mut Conversation, name: &str) -> io::Result<()
     let message = format!("{{\"_type\":\"location\",\"lat\":34.0689,\"lon\":-118.4451,\"tst\":{time_s}}}");
     let mut out = Vec::new();
     mqtt::push_connect(name.as_bytes(), &mut out);
-    mqtt::push_publish(format!("owntracks/probe/{name}").as_bytes(), 1, message.as_bytes(), &mut out);
+    mqtt::push_publish(format!("owntracks/probe/{name}").as_bytes(), Some(1), message.as_bytes(), &mut out);
     let wanted = mqtt::answer_to(&out);
     match conversation.exchange(&out, wanted.len())? == wanted {
         true => Ok(()),

@@ -176,7 +176,7 @@ impl Script {
             out.extend(b"\x32\xff\xff\xff\x7f");
         } else {
             let mut packet = Vec::new();
-            mqtt::push_publish(b"owntracks/crowd/giant", 1, &vec![b'x'; PACKET_BYTES - 64], &mut packet);
+            mqtt::push_publish(b"owntracks/crowd/giant", Some(1), &vec![b'x'; PACKET_BYTES - 64], &mut packet);
             out.extend(&packet[..packet.len() - 1]);
         }
         out
@@ -191,7 +191,7 @@ impl Script {
              \"tst\":{time_s}}}"
         );
         let mut out = Vec::new();
-        mqtt::push_publish(topic.as_bytes(), at as u16 + 1, message.as_bytes(), &mut out);
+        mqtt::push_publish(topic.as_bytes(), Some(at as u16 + 1), message.as_bytes(), &mut out);
         out
     }
 

@@ -34,7 +34,8 @@ pub(super) struct Known {
 /// What the server has told this connection about one of its clients.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
-    /// The `AT` line of the newest report, line feed included, which `WHATSAT` must repeat.
+    /// What an answer must begin with: the `AT` line of the newest report, line feed included, which `WHATSAT` must
+    /// repeat, or over HTTP that report in JSON.
     line: Vec<u8>,
     spot: u8,
 }
@@ -70,7 +71,14 @@ impl Known {
             (Protocol::Redis, _) if got.starts_with(b":0") => exactly(b":0\r\n", got, "0 or 1"),
             (Protocol::Redis, _) => exactly(b":1\r\n", got, "0 or 1"),
             (Protocol::Memcached, _) => exactly(b"STORED\r\n", got, "STORED"),
-            (Protocol::Http, _) => self.check_taken(got),
+            (Protocol::Http | Protocol::Https, Kind::Ask) => check_client(told, got),
+            (Protocol::Http | Protocol::Https, Kind::Fresh | Kind::Stale) => {
+                let verdict = self.check_taken(got);
+                if let (Verdict::Right(_), Some(told)) = (&verdict, told) {
+                    told.line = client_of(sent);
+                }
+                verdict
+            }
             (Protocol::Mqtt, _) => exactly(&answer_to(sent), got, "its acknowledgement"),
         };
         match verdict {
@@ -157,6 +165,45 @@ impl Known {
     }
 }
 
+/// 200 and the client of the newest report, to its time.
+fn check_client(told: Option<&mut Told>, got: &[u8]) -> Verdict {
+    let Some(told) = told else { return Verdict::Wrong("nothing was reported before".to_owned()) };
+    match exactly(b"HTTP/1.1 200 ", got, "the status 200") {
+        Verdict::Right(_) => {}
+        verdict @ (Verdict::Unfinished | Verdict::Wrong(_)) => return verdict,
+    }
+    match body(got) {
+        Ok(None) => Verdict::Unfinished,
+        Ok(Some((body, end))) if body.starts_with(&told.line) && body.ends_with(b"}") => Verdict::Right(end),
+        Ok(Some((body, _))) => {
+            let (wanted, body) = (String::from_utf8_lossy(&told.line), String::from_utf8_lossy(body));
+            Verdict::Wrong(format!("the answer must begin with {wanted}, and is {body}"))
+        }
+        Err(why) => Verdict::Wrong(why),
+    }
+}
+
+/// The beginning of the object that stands for the phone of a report.
+fn client_of(sent: &[u8]) -> Vec<u8> {
+    let value = |before: &[u8], end: u8| {
+        let at = sent.windows(before.len()).position(|text| text == before).map(|at| at + before.len());
+        let rest = &sent[at.unwrap_or(sent.len())..];
+        &rest[..rest.iter().position(|&byte| byte == end).unwrap_or(rest.len())]
+    };
+    [
+        b"{\"client\":\"",
+        value(b"\"topic\":\"owntracks/", b'"'),
+        b"\",\"latitude\":",
+        value(b"\"lat\":", b','),
+        b",\"longitude\":",
+        value(b"\"lon\":", b','),
+        b",\"time\":\"",
+        value(b"\"tst\":", b','),
+        b"\",",
+    ]
+    .concat()
+}
+
 /// The body of an answer of HTTP, and where it ends; `None` if it is not all there.
 fn body(got: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
     let Some(head) = got.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
@@ -225,6 +272,7 @@ fn is_places(json: &[u8], limit: u32) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::super::options::Options;
+    use super::super::owntracks::{Phone, push_report};
     use super::*;
 
     const SENT: &[u8] = b"IAMAT kiwi +34.068930-118.445127 1520023934.918963997\n";
@@ -321,6 +369,34 @@ mod tests {
         assert!(matches!(check(Protocol::Redis, b"-ERR"), Verdict::Wrong(_)));
         assert_eq!(check(Protocol::Memcached, b"STORED\r\n"), Verdict::Right(8));
         assert!(matches!(check(Protocol::Memcached, b"SERVER_ERROR"), Verdict::Wrong(_)));
+    }
+
+    #[test]
+    fn client_that_http_shows_is_the_one_of_the_newest_report() {
+        let mut sent = Vec::new();
+        let phone = Phone { user: b"jane", device: b"1", login: None };
+        push_report(phone, ("52.0001", "-4.3007"), b"1700000000", &mut sent);
+        let (mut known, mut told) = (Known::new(), Told::default());
+        let mut check = |kind, got: &str| {
+            known.check(&script(Protocol::Http), &request(kind), &sent, Some(&mut told), got.as_bytes())
+        };
+        let whole = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let taken = whole("[]");
+        assert_eq!(check(Kind::Fresh, &taken), Verdict::Right(taken.len()));
+        let client =
+            r#"{"client":"jane/1","latitude":52.0001,"longitude":-4.3007,"time":"1700000000","server":"A"}"#;
+        let answer = whole(client);
+        assert_eq!(check(Kind::Ask, &answer), Verdict::Right(answer.len()));
+        assert_eq!(check(Kind::Ask, &answer[..answer.len() - 1]), Verdict::Unfinished);
+        for wrong in [
+            whole(&client.replace("jane", "john")),
+            whole(&client.replace("4.3007", "4.3008")),
+            whole(&client.replace("1700000000", "1699999999")),
+            whole(&client.replace('}', "")),
+            answer.replace("200 OK", "404 No"),
+        ] {
+            assert!(matches!(check(Kind::Ask, &wrong), Verdict::Wrong(_)), "{wrong}");
+        }
     }
 
     #[test]

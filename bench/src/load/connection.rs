@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::check::{Known, Told, Verdict};
 use super::clock;
 use super::request::{Request, Script, Writer};
+use super::tls::Tls;
 
 /// Answered requests are forgotten when this much of them has gathered.
 const ANSWERED_BYTES_MAX: usize = 16 * 1024;
@@ -56,6 +57,8 @@ pub(super) struct Connection {
     /// When connecting began.
     pub(super) began_ns: u64,
     pub(super) socket: Option<TcpStream>,
+    /// What stands before the socket, if anything does.
+    tls: Option<Tls>,
     /// Replies that count.
     pub(super) counted: u64,
     writer: Writer,
@@ -72,11 +75,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(script: &Arc<Script>, number: usize, clients: u32) -> Connection {
+    pub(super) fn new(script: &Arc<Script>, number: usize, clients: u32, tls: Option<Tls>) -> Connection {
         Connection {
             stage: Stage::Closed,
             began_ns: 0,
             socket: None,
+            tls,
             counted: 0,
             writer: Writer::new(script, number),
             script: Arc::clone(script),
@@ -104,6 +108,9 @@ impl Connection {
             }
             Ok(()) | Err(_) => {}
         }
+        if let Some(tls) = &mut self.tls {
+            tls.begin()?;
+        }
         self.socket = Some(TcpStream::from_std(socket.into()));
         self.stage = Stage::Connecting;
         Ok(())
@@ -112,6 +119,9 @@ impl Connection {
     /// Closes the connection. Its clients live on: the next one reports for them too.
     pub(super) fn close(&mut self) {
         self.socket = None;
+        if let Some(tls) = &mut self.tls {
+            tls.end();
+        }
         self.stage = Stage::Closed;
         self.bytes.clear();
         (self.answered, self.written) = (0, 0);
@@ -139,14 +149,23 @@ impl Connection {
     pub(super) fn flush(&mut self) -> Result<(), Trouble> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         while self.written < self.bytes.len() {
-            match socket.write(&self.bytes[self.written..]) {
+            let rest = &self.bytes[self.written..];
+            let sent = match &mut self.tls {
+                None => socket.write(rest),
+                Some(tls) => tls.send(socket, rest),
+            };
+            match sent {
+                // It is encrypted, and the socket takes no more.
+                Ok(0) => break,
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Trouble::Gone(error)),
             }
         }
-        Ok(())
+        // What was encrypted before may still wait for the socket.
+        let pushed = self.tls.as_mut().map_or(Ok(0), |tls| tls.send(socket, b""));
+        pushed.map(drop).map_err(Trouble::Gone)
     }
 
     /// Reads and checks all replies that are there. `answered` is called for each with the time it came.
@@ -158,7 +177,11 @@ impl Connection {
     ) -> Result<(), Trouble> {
         loop {
             let Some(socket) = &mut self.socket else { return Ok(()) };
-            let count = match socket.read(scratch) {
+            let read = match &mut self.tls {
+                None => socket.read(scratch),
+                Some(tls) => tls.receive(socket, scratch),
+            };
+            let count = match read {
                 Ok(0) => return Err(Trouble::Gone(io::ErrorKind::UnexpectedEof.into())),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -167,9 +190,13 @@ impl Connection {
             };
             let now_ns = clock::monotonic_ns();
             self.take(&scratch[..count], known, |waiting| answered(waiting, now_ns))?;
-            // Fewer bytes than asked for: the socket is empty, and the next ones come with an event of theirs.
-            if count < scratch.len() {
-                return Ok(());
+            match &self.tls {
+                // Fewer bytes than asked for: the socket is empty, and the next ones come with an event of theirs.
+                None if count < scratch.len() => return Ok(()),
+                Some(tls) if tls.has_not_resumed() => {
+                    return Err(wrong("the TLS session was not resumed".to_owned(), b"", b""));
+                }
+                None | Some(_) => {}
             }
         }
     }

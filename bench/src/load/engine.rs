@@ -19,6 +19,7 @@ use super::counters::Counters;
 use super::error::LoadError;
 use super::request::Script;
 use super::timer::Timer;
+use super::tls::Trust;
 
 /// How long a server may be silent while something waits for it.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +41,8 @@ const TIMER: Token = Token(usize::MAX);
 pub(super) struct Shared {
     pub(super) target: SocketAddr,
     pub(super) sources: Vec<IpAddr>,
+    /// What is trusted, where TLS is spoken.
+    pub(super) trust: Option<Trust>,
     /// Replies so far, of all threads, for those who watch.
     pub(super) replies: AtomicU64,
     /// Connections that have been answered.
@@ -87,7 +90,10 @@ impl<'a> Engine<'a> {
     ) -> Result<Engine<'a>, LoadError> {
         let poll = Poll::new().map_err(LoadError::system("epoll"))?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(LoadError::system("timerfd"))?;
-        let connections = (first..first + count).map(|number| Connection::new(script, number, clients));
+        let connections = (first..first + count).map(|number| {
+            let tls = shared.trust.as_ref().map(Trust::connection);
+            Connection::new(script, number, clients, tls)
+        });
         Ok(Engine {
             shared,
             connections: connections.collect(),

@@ -6,6 +6,8 @@
 //! | `target` | whether that is allowed, and whether this machine has room |
 //! | `request` | what is asked, in the words of each protocol |
 //! | `owntracks` | a report as a phone sends it over HTTP |
+//! | `mqtt` | packets of MQTT |
+//! | `tls` | TLS between a connection and its socket |
 //! | `check` | what a right reply is |
 //! | `connection` | one connection: out, in, on the way |
 //! | `engine` | one thread: epoll, opening, events |
@@ -36,6 +38,7 @@ mod runner;
 mod sharding;
 mod target;
 mod timer;
+mod tls;
 mod watch;
 
 #[cfg(test)]

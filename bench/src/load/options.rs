@@ -28,6 +28,17 @@ pub struct Options {
     /// What the server speaks.
     #[arg(long, value_enum, default_value_t = Protocol::Herd)]
     pub protocol: Protocol,
+    /// HTTPS: a PEM file with the certificate to trust, which must be for localhost.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub ca: Option<PathBuf>,
+    /// HTTPS: a connection that was there before resumes its TLS session, or the run fails.
+    #[arg(long)]
+    pub resume: bool,
+    /// MQTT: how often messages are to arrive. At 0 none is acknowledged, so a PINGREQ follows each batch of --depth,
+    /// and its answer counts as that of all of them.
+    #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub qos: u8,
     /// Closed loop: each active connection keeps this many requests on the way.
     #[arg(long, short = 'P', value_name = "N", default_value_t = 1, conflicts_with_all = ["rate", "churn", "storm"])]
     pub depth: u32,
@@ -53,7 +64,8 @@ pub struct Options {
     /// How the names of these clients begin.
     #[arg(long, value_name = "WORD", default_value = "client")]
     pub name: String,
-    /// Shares of IAMAT, WHATSAT and outdated IAMAT in percent, such as iamat=80,whatsat=15,stale=5.
+    /// Shares of IAMAT, WHATSAT and outdated IAMAT in percent, such as iamat=80,whatsat=15,stale=5. Over HTTP, where
+    /// nothing is outdated, WHATSAT is GET /v1/clients/NAME.
     #[arg(long, default_value_t = Mix::default())]
     pub mix: Mix,
     /// The radius that WHATSAT asks for, in km.
@@ -122,7 +134,9 @@ pub enum Protocol {
     Memcached,
     /// Reports of OwnTracks to the herd's door of HTTP.
     Http,
-    /// The same over MQTT 3.1.1, each to be acknowledged, to the herd or to a broker.
+    /// The same in TLS 1.3.
+    Https,
+    /// The same over MQTT 3.1.1, to the herd or to a broker.
     Mqtt,
 }
 
@@ -178,8 +192,32 @@ impl Options {
         if self.duration < Duration::from_millis(100) {
             return refuse("--duration must be at least 100ms".to_owned());
         }
-        if self.mix != Mix::default() && self.protocol != Protocol::Herd {
-            return refuse("--mix needs --protocol herd: no other protocol has WHATSAT".to_owned());
+        match self.protocol {
+            _ if self.mix == Mix::default() => {}
+            Protocol::Herd => {}
+            Protocol::Http | Protocol::Https if self.mix.stale > 0 => {
+                return refuse("--mix over HTTP has only iamat and whatsat: leave out stale".to_owned());
+            }
+            Protocol::Http | Protocol::Https if !self.name.bytes().all(is_unreserved) => {
+                return refuse(
+                    "--name with --mix over HTTP may have letters, digits and -._ alone".to_owned(),
+                );
+            }
+            Protocol::Http | Protocol::Https => {}
+            Protocol::Echo | Protocol::Redis | Protocol::Memcached | Protocol::Mqtt => {
+                return refuse(
+                    "--mix needs --protocol herd, http or https: nothing is asked in others".to_owned(),
+                );
+            }
+        }
+        if self.ca.is_some() != (self.protocol == Protocol::Https) {
+            return refuse("--protocol https needs --ca FILE, and no other protocol does".to_owned());
+        }
+        if self.resume && self.protocol != Protocol::Https {
+            return refuse("--resume needs --protocol https".to_owned());
+        }
+        if self.qos != 1 && self.protocol != Protocol::Mqtt {
+            return refuse("--qos needs --protocol mqtt".to_owned());
         }
         if self.churn && self.protocol == Protocol::Mqtt {
             return refuse("--churn needs another protocol: clients of MQTT stay".to_owned());
@@ -189,6 +227,11 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// What stands in a path as it is.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
 /// Shares in percent; together 100.
@@ -267,6 +310,11 @@ mod tests {
             Options { threads: 2, ..good.clone() },
             Options { name: "a b".to_owned(), ..good.clone() },
             Options { protocol: Protocol::Redis, mix: "whatsat=100".parse().unwrap(), ..good.clone() },
+            Options { protocol: Protocol::Http, mix: "iamat=99,stale=1".parse().unwrap(), ..good.clone() },
+            Options { protocol: Protocol::Https, ..good.clone() },
+            Options { ca: Some("cert.pem".into()), ..good.clone() },
+            Options { protocol: Protocol::Http, resume: true, ..good.clone() },
+            Options { protocol: Protocol::Http, qos: 0, ..good.clone() },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

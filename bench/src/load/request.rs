@@ -47,6 +47,9 @@ pub(super) struct Script {
     name: String,
     radius: u32,
     pub(super) limit: u32,
+    qos: u8,
+    /// Messages of quality 0 before each sign of life is asked for.
+    batch: u64,
     seed: u64,
     /// When the run began: later than every report of an earlier run, so that every report is news.
     base_ns: u64,
@@ -69,20 +72,24 @@ impl Script {
             clients: options.clients,
             name: match options.protocol {
                 // Its times go no further than those of an earlier run, so its clients are others.
-                Protocol::Http | Protocol::Mqtt => format!("{}-{}", options.name, base_ns / NS_PER_SECOND),
+                Protocol::Http | Protocol::Https | Protocol::Mqtt => {
+                    format!("{}-{}", options.name, base_ns / NS_PER_SECOND)
+                }
                 Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => {
                     options.name.clone()
                 }
             },
             radius: options.radius,
             limit: options.limit,
+            qos: options.qos,
+            batch: options.depth.into(),
             seed: options.seed,
             base_ns,
             spots,
         }
     }
 
-    /// Whether `WHATSAT` is asked at all.
+    /// Whether anything is asked at all.
     pub(super) fn asks(&self) -> bool {
         self.mix.whatsat > 0
     }
@@ -129,7 +136,10 @@ impl Writer {
             }
             (Protocol::Redis, _) => self.push_geoadd(client, spot, out),
             (Protocol::Memcached, _) => self.push_set(client, spot, out),
-            (Protocol::Http, _) => self.push_owntracks(client, spot, out),
+            (Protocol::Http | Protocol::Https, Kind::Ask) => self.push_get(client, out),
+            (Protocol::Http | Protocol::Https, Kind::Fresh | Kind::Stale) => {
+                self.push_owntracks(client, spot, out);
+            }
             (Protocol::Mqtt, _) => self.push_mqtt(client, spot, out),
         }
         Request { kind, client, spot, bytes: (out.len() - start) as u32 }
@@ -209,18 +219,32 @@ impl Writer {
         self.as_phone(client, spot, |phone, place, time| owntracks::push_report(phone, place, time, out));
     }
 
+    /// Asks for a phone by its name.
+    fn push_get(&self, client: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"GET /v1/clients/");
+        out.extend_from_slice(self.name.trim_end_matches('-').as_bytes());
+        out.extend_from_slice(b"%2F");
+        push_number(client.into(), out);
+        out.extend_from_slice(b" HTTP/1.1\r\nHost: localhost:8083\r\n\r\n");
+    }
+
     /// The message of a phone. Before its first one it says who it is.
     fn push_mqtt(&self, client: u32, spot: u8, out: &mut Vec<u8>) {
         if self.written == 1 {
             mqtt::push_connect(self.name.as_bytes(), out);
         }
-        let id = (self.written % u64::from(u16::MAX)) as u16 + 1;
+        let is_acknowledged = self.script.qos > 0;
+        let id = is_acknowledged.then(|| (self.written % u64::from(u16::MAX)) as u16 + 1);
         self.as_phone(client, spot, |phone, place, time| {
             let topic = [b"owntracks/", phone.user, b"/", phone.device].concat();
             let mut message = Vec::with_capacity(384);
             owntracks::push_message(phone, place, time, &mut message);
             mqtt::push_publish(&topic, id, &message, out);
         });
+        // The first is alone, because a connection counts as open when it was answered.
+        if !is_acknowledged && (self.written - 1).is_multiple_of(self.script.batch) {
+            out.extend_from_slice(&mqtt::PING);
+        }
     }
 
     /// What a phone says of itself, its place and its time.
@@ -324,5 +348,28 @@ mod tests {
         sent.clear();
         writer.push(&mut sent);
         assert_eq!(mqtt::answer_to(&sent), [0x40, 2, 0, 3]);
+    }
+
+    #[test]
+    fn each_batch_that_is_not_acknowledged_ends_with_a_question() {
+        let options = Options { protocol: Protocol::Mqtt, qos: 0, depth: 3, ..Options::default() };
+        let mut writer = Writer::new(&Arc::new(Script::new(&options, 1_700_000_000_000_000_000)), 3);
+        let answers: Vec<Vec<u8>> = (0..5)
+            .map(|_| {
+                let mut sent = Vec::new();
+                writer.push(&mut sent);
+                mqtt::answer_to(&sent)
+            })
+            .collect();
+        let first = [0x20, 2, 0, 0, 0xd0, 0].to_vec();
+        assert_eq!(answers, [first, vec![], vec![], vec![0xd0, 0], vec![]]);
+    }
+
+    #[test]
+    fn phone_is_asked_for_by_its_name() {
+        let mix = "iamat=0,whatsat=100".parse().unwrap();
+        let (requests, text) = requests(&Options { protocol: Protocol::Http, mix, ..Options::default() }, 2);
+        assert_eq!([requests[0].kind, requests[1].kind], [Kind::Fresh, Kind::Ask]);
+        assert!(text.contains("}GET /v1/clients/client-1700000000-3%2F0 HTTP/1.1\r\n"), "{text}");
     }
 }

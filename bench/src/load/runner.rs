@@ -20,6 +20,7 @@ use super::progress;
 use super::request::Script;
 use super::sharding::Shard;
 use super::target;
+use super::tls::Trust;
 use super::watch::Watched;
 
 /// Connections that may wait for their first reply at once while all are being opened. Less than the shortest
@@ -44,6 +45,7 @@ pub fn run(options: &Options) -> Result<Outcome, LoadError> {
     let shared = Shared {
         target: address,
         sources: target::sources(options, address)?,
+        trust: Trust::of(options)?,
         replies: AtomicU64::new(0),
         opened: AtomicU64::new(0),
         failed: AtomicBool::new(false),

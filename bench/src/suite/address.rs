@@ -86,12 +86,18 @@ impl Shape {
             let member = member.clone();
             Ok(match protocol {
                 Protocol::Http => Member { http: Some(free_address()?.into()), ..member },
+                Protocol::Https => Member { https: Some(free_address()?.into()), ..member },
                 Protocol::Mqtt => Member { mqtt: Some(free_address()?.into()), ..member },
                 Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => member,
             })
         };
         let members: io::Result<Vec<Member>> = herd.members().iter().map(with).collect();
         Herd::new(members?, herd.links().to_vec(), true).map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    /// The server that is the most links away from the first.
+    pub(super) fn farthest(&self) -> usize {
+        self.distances().into_iter().zip(0..).max().map_or(0, |(_, at)| at)
     }
 
     /// How many links each server is away from the first.
@@ -121,6 +127,7 @@ mod tests {
         assert_eq!(STAR.distances(), [0, 1, 1, 1, 1]);
         assert_eq!(MESH.distances(), [0, 1, 1, 1, 1]);
         assert_eq!(ALONE.distances(), [0]);
+        assert_eq!([SEED, CHAIN, STAR].map(|shape| shape.farthest()), [2, 4, 4]);
     }
 
     #[test]

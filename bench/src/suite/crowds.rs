@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_row_says_who_was_cut_off_and_why() {
-        let figures = [("server_over_line_time", 7.0), ("server_news", 9.0), ("fresh_p99_us", 1_250.0)];
+        let figures = [("server_over_line_time", 7.0), ("server_applied", 9.0), ("fresh_p99_us", 1_250.0)];
         let seen = Record {
             point: point(&[("crowd", &"drip"), ("members", &10)]),
             options: point(&[("server", &"--line-time-max 2s")]),

@@ -46,20 +46,22 @@ fn measure(bench: &Bench<'_>, variant: &Variant) -> io::Result<Figures> {
     let mut figures = Figures::new();
     let name = "moderate".to_owned();
     let moderate = Options { rate: Some(MODERATE), connections: 10, clients: 100, name, ..common.clone() };
-    beside(&servers, &moderate, &mut figures)?;
+    let far = members.len() - 1;
+    beside(&servers, far, &moderate, &mut figures)?;
     // One that only passes on has neither a bound on what is on its way nor anything to overtake it with.
     if variant.able.herd {
         // A hundred clients that report again and again, as fast as they are taken.
         let name = "overload".to_owned();
-        beside(&servers, &Options { connections: 4, depth: 64, clients: 25, name, ..common }, &mut figures)?;
+        let overload = Options { connections: 4, depth: 64, clients: 25, name, ..common };
+        beside(&servers, far, &overload, &mut figures)?;
     }
     servers.stop().map_err(io::Error::other)?;
     Ok(figures)
 }
 
-/// How long updates take from one end to the other beside a load, for as long as it lasts. The far end is asked again
-/// and again, with a relay as with servers, so a figure has a question and the pause after it as its grain.
-fn beside(servers: &Servers, load: &Options, figures: &mut Figures) -> io::Result<()> {
+/// How long updates take from the first server to another beside a load, for as long as it lasts. The far end is asked
+/// again and again, with a relay as with servers, so a figure has a question and the pause after it as its grain.
+pub(super) fn beside(servers: &Servers, far: usize, load: &Options, figures: &mut Figures) -> io::Result<()> {
     let members = servers.herd.members();
     let over = AtomicBool::new(false);
     let times = scope(|scope| {
@@ -69,7 +71,7 @@ fn beside(servers: &Servers, load: &Options, figures: &mut Figures) -> io::Resul
             outcome
         })?;
         std::thread::sleep(SETTLING);
-        let (first, last) = (members[0].client.resolve()?, members[members.len() - 1].client.resolve()?);
+        let (first, last) = (members[0].client.resolve()?, members[far].client.resolve()?);
         let marker = format!("{}-beside", load.name);
         let times = propagate_while(first, last, &marker, |_| !over.load(Ordering::Relaxed));
         loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(io::Error::other)?;

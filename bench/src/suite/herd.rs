@@ -1,4 +1,7 @@
 //! `herd`: five processes. Updates a second until all have them, propagation by distance, messages and bytes.
+//!
+//! All links are eager: whether trees have formed by then would be left to chance, and herds of other makers have none.
+//! What trees save is measured in `trees`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,12 +14,12 @@ use super::address::{CHAIN, MESH, SEED, STAR, Shape};
 use super::bench::{Bench, how};
 use super::far_end;
 use super::paired_run::take_turns;
+use super::per_update::{STATUS_EVERY, counters, cpu_seconds, paced, told};
 use super::propagation::{Conversation, histogram, propagate, wait_until_linked};
 use super::results::{Figures, point};
 use super::server::{Servers, Start};
 use super::sockets::traffic;
 use super::variant::Variant;
-use crate::load::process::{Process, Switches};
 use crate::load::{self, Options, clock};
 use crate::table::Column;
 
@@ -47,12 +50,6 @@ const FIFTY: [Flood; 2] = [
     Flood { name: "fifty64", connections: 50, depth: 64, clients_per_second: 40_000 },
 ];
 
-/// How often servers log what they have counted.
-const STATUS_EVERY: [&str; 2] = ["--status-every", "1s"];
-
-/// Until each has done so after the last update.
-const STATUS_WAIT: Duration = Duration::from_millis(1_300);
-
 const COLUMNS: [Column<'_>; 8] = [
     ("updates/s until all have them", "per_second", 1.0, 0),
     ("us of CPU each", "cpu_us_per_update", 1.0, 1),
@@ -65,7 +62,8 @@ const COLUMNS: [Column<'_>; 8] = [
 ];
 
 pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
-    let variants = bench.variants(|able| able.herd);
+    let variants: Vec<Variant> =
+        bench.variants(|able| able.herd).iter().map(Variant::with_eager_links).collect();
     for shape in bench.either(vec![SEED], vec![SEED, CHAIN, STAR, MESH]) {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
         let at = point(&[("graph", &shape.name)]);
@@ -92,7 +90,7 @@ fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Fig
     wait_until_linked(&servers, "first")?;
     loaded(&servers, variant, shape, bench.either(20, 100), &mut figures)?;
     for rate in PACED {
-        paced(&servers, variant, bench.window(), rate, &mut figures)?;
+        figures.extend(paced(&servers, variant, bench.window(), rate)?);
     }
     figures.extend(flood(&servers, variant, bench.window(), FLOOD)?);
     servers.stop().map_err(io::Error::other)?;
@@ -139,8 +137,8 @@ fn quiet(
         sent(figures, "packets_per_update", before.packets, after.packets);
         sent(figures, "bytes_per_update", before.bytes, after.bytes);
     }
-    if let Some(before) = told_before {
-        sent(figures, "messages_per_update", before, told(servers)?);
+    if let Some((before, _)) = told_before {
+        sent(figures, "messages_per_update", before, told(servers)?.0);
     }
     let mut conversation = Conversation::with(members[members.len() - 1].client.resolve()?)?;
     let mut asked = histogram();
@@ -162,7 +160,7 @@ fn loaded(
     figures: &mut Figures,
 ) -> io::Result<()> {
     let members = servers.herd.members();
-    let far = shape.distances().iter().copied().zip(0..).max().map_or(0, |(_, at)| at);
+    let far = shape.farthest();
     let background = Options {
         rate: Some(BACKGROUND),
         connections: 10,
@@ -180,33 +178,6 @@ fn loaded(
         keep(figures, "far_loaded", &times?);
         Ok(())
     })
-}
-
-/// What an update costs all servers when so many come a second, each of another client.
-fn paced(
-    servers: &Servers,
-    variant: &Variant,
-    window: Duration,
-    rate: f64,
-    figures: &mut Figures,
-) -> io::Result<()> {
-    let options = Options {
-        rate: Some(rate),
-        connections: 10,
-        clients: 1_000,
-        name: format!("paced{rate}"),
-        warm_up: Duration::ZERO,
-        duration: window,
-        ..servers.options(0, variant)
-    };
-    let switches = || servers.pids().into_iter().map(|pid| Switches::look(pid).all()).sum::<u64>();
-    let (cpu, switched) = (cpu_seconds(servers)?, switches());
-    let outcome = load::run(&options).map_err(io::Error::other)?;
-    let (cpu, switched) = (cpu_seconds(servers)? - cpu, switches() - switched);
-    let updates = (outcome.replies as f64).max(1.0);
-    figures.insert(format!("paced{rate}_cpu_us_per_update"), cpu * 1e6 / updates);
-    figures.insert(format!("paced{rate}_switches_per_update"), switched as f64 / updates);
-    Ok(())
 }
 
 /// As many updates as one server takes, and how long it takes until all have the last.
@@ -244,40 +215,17 @@ fn flood(servers: &Servers, variant: &Variant, window: Duration, flood: Flood) -
     ]))
 }
 
-/// The processor time that all servers have used so far.
-fn cpu_seconds(servers: &Servers) -> io::Result<f64> {
-    let look = |pid: &u32| Process::look(*pid).map(|process| process.cpu_seconds);
-    let sum = servers.pids().iter().map(look).sum::<Option<f64>>();
-    sum.ok_or_else(|| io::Error::other("one of the servers has ended"))
-}
-
-/// The `AT` lines that servers have told each other so far, once nothing is under way any more.
-fn told(servers: &Servers) -> io::Result<u64> {
-    std::thread::sleep(STATUS_WAIT);
-    let lines = servers.logged("status: clients=");
-    let told = lines.iter().map(|line| counters(line).get("linklines").copied());
-    told.sum::<Option<u64>>().ok_or_else(|| io::Error::other("a server has not logged what it has counted"))
-}
-
-/// The servers' own counts, from the last line of each log, where they keep one: an update is what was news at
-/// the first server, wherever it was reported.
+/// The servers' own counts, from the last line of each log, where they keep one: an update is what the first server has
+/// applied, wherever it was reported.
 fn count_lines(logs: &[String], figures: &mut Figures) {
     let counts: Vec<BTreeMap<String, u64>> = logs.iter().map(|line| counters(line)).collect();
-    let Some(updates) = counts.first().and_then(|first| first.get("news").copied()) else { return };
+    let Some(updates) = counts.first().and_then(|first| first.get("applied").copied()) else { return };
     let sum = |name: &str| counts.iter().map(|counts| counts.get(name).copied()).sum::<Option<u64>>();
     for (name, figure) in [("peerlines", "lines_per_update"), ("linkbytes", "own_bytes_per_update")] {
         if let Some(sum) = sum(name) {
             figures.insert(figure.to_owned(), sum as f64 / updates.max(1) as f64);
         }
     }
-}
-
-/// `stopped: name=number ...`, whatever the style of the names.
-fn counters(line: &str) -> BTreeMap<String, u64> {
-    let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
-    pairs
-        .filter_map(|(name, count)| Some((name.replace('_', "").to_lowercase(), count.parse().ok()?)))
-        .collect()
 }
 
 fn keep(figures: &mut Figures, name: &str, times: &Histogram<u64>) {
@@ -291,13 +239,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_found_in_either_style() {
-        let ours = counters("Alford: stopped: client_lines=7 peer_lines=3 link_bytes=250");
-        let theirs = counters("stopped: ClientLines=7 PeerLines=3 LinkBytes=250");
-        assert_eq!(ours, theirs);
-        assert_eq!(ours["peerlines"], 3);
+    fn lines_are_counted_for_each_update_of_the_first_server() {
         let mut figures = Figures::new();
-        count_lines(&["news=5 peer_lines=6".to_owned(), "news=5 peer_lines=4".to_owned()], &mut figures);
+        count_lines(
+            &["applied=5 peer_lines=6".to_owned(), "applied=5 peer_lines=4".to_owned()],
+            &mut figures,
+        );
         assert_eq!(figures, Figures::from([("lines_per_update".to_owned(), 2.0)]));
     }
 }

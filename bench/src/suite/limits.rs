@@ -19,13 +19,15 @@ const OTHER_THREADS: u64 = 1_000;
 /// The connections of the largest point of each suite.
 pub(super) fn connections_max(name: Name, scale: Scale) -> u32 {
     match (name, scale) {
-        (Name::Grid | Name::Idle | Name::Churn | Name::Http | Name::Events, Scale::Quick) => 1_000,
+        (Name::Grid | Name::Idle | Name::Churn | Name::Http | Name::Events | Name::Tls, Scale::Quick) => {
+            1_000
+        }
         (Name::Crowds | Name::Mqtt, Scale::Quick) => 2_000,
         (Name::Memory, Scale::Quick) => 500,
         // One point of `memory` is more, and fails where there is no room for it.
         (Name::Grid | Name::Idle | Name::Churn | Name::Http, Scale::Full)
-        | (Name::Memory | Name::Crowds | Name::Mqtt | Name::Events, Scale::Full) => 10_000,
-        (Name::Open | Name::Herd | Name::Places | Name::Logging | Name::Database, _) => 200,
+        | (Name::Memory | Name::Crowds | Name::Mqtt | Name::Events | Name::Tls, Scale::Full) => 10_000,
+        (Name::Open | Name::Herd | Name::Places | Name::Logging | Name::Database | Name::Trees, _) => 200,
         (Name::Scale | Name::Durability | Name::Line | Name::Growth | Name::Quick | Name::Full, _) => 0,
     }
 }

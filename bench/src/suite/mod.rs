@@ -11,6 +11,7 @@
 //! | `compare` | which ratios two runs agree on |
 //! | `bench` | what all suites are given |
 //! | `limits` | whether this machine has room, asked before anything starts |
+//! | `per_update` | what an update costs all servers of a herd |
 //! | `redis` | a Redis that a suite starts for itself |
 //! | one file for each suite | its points |
 
@@ -39,6 +40,7 @@ mod memory;
 mod mqtt;
 mod open;
 mod paired_run;
+mod per_update;
 mod places;
 pub(crate) mod propagation;
 mod recovery_cost;
@@ -48,6 +50,8 @@ pub(crate) mod server;
 mod settings;
 mod slow_places;
 mod sockets;
+mod tls;
+mod trees;
 mod variant;
 
 use std::io;
@@ -82,6 +86,8 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Mqtt => mqtt::run(&mut bench)?,
             Name::Events => events::run(&mut bench)?,
             Name::Database => database::run(&mut bench)?,
+            Name::Trees => trees::run(&mut bench)?,
+            Name::Tls => tls::run(&mut bench)?,
             Name::Crowds => crowds::run(&mut bench)?,
             // They stand for several.
             Name::Quick | Name::Full => {}

@@ -127,7 +127,7 @@ fn publish(socket: &mut TcpStream, number: u64) -> io::Result<()> {
     let phone = Phone { user: b"bench", device: b"phone", login: None };
     let (mut message, mut out) = (Vec::new(), Vec::new());
     owntracks::push_message(phone, ("34.0689", "-118.4451"), time.as_bytes(), &mut message);
-    mqtt::push_publish(b"owntracks/bench/phone", number as u16 + 1, &message, &mut out);
+    mqtt::push_publish(b"owntracks/bench/phone", Some(number as u16 + 1), &message, &mut out);
     socket.write_all(&out)?;
     let wanted = mqtt::answer_to(&out);
     let mut answer = vec![0; wanted.len()];

@@ -42,9 +42,13 @@ pub enum Name {
     Events,
     /// A core database: what it costs, how fast it is written and read, and what clients notice of its faults.
     Database,
+    /// Five servers with trees over their links, against all links eager: what an update costs, and what a cut does.
+    Trees,
+    /// HTTP in TLS against plain: requests a second, handshakes, and memory.
+    Tls,
     /// Abusive clients, and what a probe notices of them.
     Crowds,
-    /// All suites but the crowds and the instructions in a small form, under three minutes.
+    /// All suites but the crowds and the instructions in a small form, under four minutes.
     Quick,
     /// All suites but the crowds as they are meant, in about an hour.
     Full,

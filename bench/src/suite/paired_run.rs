@@ -30,6 +30,8 @@ pub(super) struct Candidate {
     extra: Vec<String>,
     /// What it is asked, if that is not what the others are.
     mix: Option<Mix>,
+    /// Whether its TLS sessions are resumed.
+    resumes: bool,
 }
 
 /// A point at which candidates are compared under load.
@@ -56,12 +58,17 @@ struct Samples {
 impl Candidate {
     /// A variant as it is.
     pub(super) fn plain(variant: Variant) -> Candidate {
-        Candidate { name: variant.name.clone(), variant, extra: Vec::new(), mix: None }
+        Candidate { name: variant.name.clone(), variant, extra: Vec::new(), mix: None, resumes: false }
     }
 
     /// This candidate, asked something else than the others.
     pub(super) fn asked(self, mix: Mix) -> Candidate {
         Candidate { mix: Some(mix), ..self }
+    }
+
+    /// This candidate, whose TLS sessions are resumed, under another name.
+    pub(super) fn resumed(self, name: &str) -> Candidate {
+        Candidate { name: name.to_owned(), resumes: true, ..self }
     }
 
     /// A variant with options for its server, under another name.
@@ -131,10 +138,10 @@ impl PairedRun {
     }
 
     fn measure(&self, one: &Candidate, servers: &Servers) -> Result<Figures, String> {
-        let Options { target, protocol, pid, .. } = servers.options(0, &one.variant);
+        let Options { target, protocol, pid, ca, .. } = servers.options(0, &one.variant);
         let (cpu, mix) = (self.pinned.then_some(1), one.mix.unwrap_or(self.load.mix));
         let dropped = Dropped::look();
-        let load = Options { target, protocol, pid, cpu, mix, ..self.load.clone() };
+        let load = Options { target, protocol, pid, ca, cpu, mix, resume: one.resumes, ..self.load.clone() };
         let mut figures = figures(&load::run(&load).map_err(|error| error.to_string())?);
         let Dropped { overflows, drops } = Dropped::look().since(dropped);
         figures.insert("listen_overflows".to_owned(), overflows as f64);

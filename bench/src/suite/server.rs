@@ -20,6 +20,10 @@ const START_MAX: Duration = Duration::from_secs(15);
 /// How long a server may take to end when told to: it may have ten thousand connections to close.
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(15);
 
+/// The certificate of servers that speak TLS, and its key, in their folder.
+const CERTIFICATE_FILE: &str = "cert.pem";
+const KEY_FILE: &str = "key.pem";
+
 /// How long to wait between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -61,9 +65,13 @@ impl Servers {
         fs::write(&herd_file, proxyherd::config::to_toml(&herd)).map_err(unwritable)?;
         let mut servers =
             Servers { variant: variant.name.clone(), children: Vec::new(), folder: folder.clone(), herd };
+        let mut extra = start.extra.to_vec();
+        if variant.protocol == Protocol::Https {
+            extra.extend(certificate(&folder)?);
+        }
         let present = servers.herd.members().len() - start.shape.absent;
         for member in &servers.herd.members()[..present] {
-            let words = variant.command(&servers.herd, member, &herd_file, start.extra);
+            let words = variant.command(&servers.herd, member, &herd_file, &extra);
             let said = File::create(folder.join(format!("{}.said", member.name))).map_err(unwritable)?;
             let mut command = wrapped(&words, start.cpu);
             if variant.able.encrypted {
@@ -94,6 +102,7 @@ impl Servers {
         let member = &self.herd.members()[at];
         let door = match variant.protocol {
             Protocol::Http => member.http.as_ref(),
+            Protocol::Https => member.https.as_ref(),
             Protocol::Mqtt => member.mqtt.as_ref(),
             Protocol::Herd | Protocol::Echo | Protocol::Redis | Protocol::Memcached => None,
         };
@@ -101,6 +110,7 @@ impl Servers {
         Options {
             target: target.to_string(),
             protocol: variant.protocol,
+            ca: (variant.protocol == Protocol::Https).then(|| self.folder.join(CERTIFICATE_FILE)),
             pid: vec![self.children[at].id()],
             ..Options::default()
         }
@@ -129,6 +139,11 @@ impl Servers {
             true => Ok(lines),
             false => Err(format!("{}: {}", self.variant, bad.join("; "))),
         }
+    }
+
+    /// Kills the server with this number.
+    pub(super) fn kill(&mut self, at: usize) -> io::Result<()> {
+        self.children[at].kill()
     }
 
     /// The latest line of each one's log that has these words; empty if there is none.
@@ -183,6 +198,19 @@ impl Drop for Servers {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Makes a certificate for `localhost`, signed by itself; returns the options that name it.
+fn certificate(folder: &Path) -> Result<[String; 4], String> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
+    let rcgen::CertifiedKey { cert, signing_key } =
+        made.map_err(|error| format!("cannot make a certificate: {error}"))?;
+    let [cert_file, key_file] = [CERTIFICATE_FILE, KEY_FILE].map(|name| folder.join(name));
+    let written =
+        fs::write(&cert_file, cert.pem()).and_then(|()| fs::write(&key_file, signing_key.serialize_pem()));
+    written.map_err(|error| format!("cannot write a certificate: {error}"))?;
+    let option = |name: &str| format!("--tls-{name}");
+    Ok([option("cert"), cert_file.display().to_string(), option("key"), key_file.display().to_string()])
 }
 
 /// The command, kept on a processor if wanted, and ended by the system if we are killed.

@@ -139,6 +139,25 @@ impl Variant {
         }
     }
 
+    /// The variant with all links eager, if it is of this project: others know of no trees.
+    pub(super) fn with_eager_links(&self) -> Variant {
+        let mut variant = self.clone();
+        if let Launch::Ours { after, .. } = &mut variant.launch {
+            after.push("--eager-links");
+        }
+        variant
+    }
+
+    /// The variant under another name.
+    pub(super) fn named(self, name: &str) -> Variant {
+        Variant { name: name.to_owned(), ..self }
+    }
+
+    /// The variant at its door of HTTP in TLS.
+    pub(super) fn in_tls(&self) -> Variant {
+        Variant { protocol: Protocol::Https, ..self.clone() }
+    }
+
     /// The variant at the door of MQTT.
     pub(super) fn at_mqtt(&self) -> Variant {
         Variant { protocol: Protocol::Mqtt, ..self.clone() }
