@@ -9,7 +9,7 @@
 # With `--before COMMIT` the threaded server of that commit takes part as the variant `before`: it is built at first,
 # below target/bench.
 #
-# `quick` is all suites in a small form, under three minutes; `full` takes about an hour and goes on where it was
+# `quick` is all suites in a small form, under four minutes; `full` takes about an hour and goes on where it was
 # stopped. bench/README.md says what each suite measures and how to read it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

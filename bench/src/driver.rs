@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxyherd::config::Config;
+use proxyherd::config::{Address, Config};
 use proxyherd::member::Member;
 use proxyherd::member::conversation::{Conversation, Remote};
 use proxyherd::member::metrics::Event;
@@ -161,10 +161,21 @@ pub fn listen(config: &Config, class: Class, opened: Opened) -> io::Result<TcpLi
 /// # Errors
 /// Those of [`listen`], or if the herd file names no such port.
 pub fn listen_http(config: &Config) -> io::Result<TcpListener> {
-    let address = config.member().http.as_ref().ok_or_else(|| {
-        io::Error::other("the herd file has no port for HTTP: add a line such as http = \"127.0.0.1:12750\"")
-    })?;
-    let address = address.resolve()?;
+    let missing = "the herd file has no port for HTTP: add a line such as http = \"127.0.0.1:12750\"";
+    listen_door(config, config.member().http.as_ref(), missing)
+}
+
+/// Opens the port for MQTT as the threaded server does, for an event loop.
+///
+/// # Errors
+/// Those of [`listen`], or if the herd file names no such port.
+pub fn listen_mqtt(config: &Config) -> io::Result<TcpListener> {
+    let missing = "the herd file has no port for MQTT: add a line such as mqtt = \"127.0.0.1:12850\"";
+    listen_door(config, config.member().mqtt.as_ref(), missing)
+}
+
+fn listen_door(config: &Config, address: Option<&Address>, missing: &str) -> io::Result<TcpListener> {
+    let address = address.ok_or_else(|| io::Error::other(missing))?.resolve()?;
     let output = Output::shared_out(config.limits.output_bytes_max);
     let listener = listen_on(unbound(address, output, Some(INPUT_BYTES_MAX))?, address)?;
     listener.set_nonblocking(true)?;

@@ -176,7 +176,12 @@ impl Script {
             out.extend(b"\x32\xff\xff\xff\x7f");
         } else {
             let mut packet = Vec::new();
-            mqtt::push_publish(b"owntracks/crowd/giant", Some(1), &vec![b'x'; PACKET_BYTES - 64], &mut packet);
+            mqtt::push_publish(
+                b"owntracks/crowd/giant",
+                Some(1),
+                &vec![b'x'; PACKET_BYTES - 64],
+                &mut packet,
+            );
             out.extend(&packet[..packet.len() - 1]);
         }
         out

@@ -28,12 +28,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for connections in CONNECTIONS {
         let at = point(&[("connections", &connections)]);
         let load = load_of(connections, bench.window());
-        PairedRun::new(bench, at, (3, 5), load).variants(bench, variants.clone())?;
+        PairedRun::new(bench, at, (1, 5), load).variants(bench, variants.clone())?;
     }
     let open = connections_max(Name::Http, bench.scale());
     let at = point(&[("open", &open), ("active", &ACTIVE)]);
     let load = Options { active: Some(ACTIVE), ..load_of(open, bench.window()) };
-    PairedRun::new(bench, at, (3, 5), load).variants(bench, variants)?;
+    PairedRun::new(bench, at, (1, 5), load).variants(bench, variants)?;
     let of_boxes = |attributes: &str| point(&[("box", &100), ("attributes", &attributes)]);
     for (words, at) in [
         (&["report"][..], point(&[("report", &"OwnTracks")])),

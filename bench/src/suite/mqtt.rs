@@ -1,5 +1,5 @@
 //! `mqtt`: the door of MQTT against mosquitto, which keeps nothing here, where ours has each report with the kernel
-//! before it is acknowledged: messages a second, one publisher and a thousand subscribers, and what clients cost that
+//! before it is acknowledged, and against one on tokio, where neither keeps anything: messages a second, one publisher and a thousand subscribers, and what clients cost that
 //! are idle or do not read.
 
 use std::io::{self, Read, Write};
@@ -18,6 +18,7 @@ use super::results::{Figures, point};
 use super::server::{Servers, Start};
 use super::variant::{self, Variant};
 use crate::abusive_clients::watch::look;
+use crate::load::Options;
 use crate::load::clock;
 use crate::load::mqtt;
 use crate::load::owntracks::{self, Phone};
@@ -27,6 +28,9 @@ const CONNECTIONS: [u32; 2] = [16, 128];
 
 /// What is told to ours, beside what is usual here: the durability that is its default.
 const OURS: [&str; 2] = ["--durability", "os"];
+
+/// Messages of quality 0 before each PINGREQ.
+const UNACKNOWLEDGED: u32 = 16;
 
 /// Subscribers that all read.
 const SUBSCRIBERS: usize = 1_000;
@@ -51,12 +55,17 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for (name, why) in missing {
         bench.skip(&name, &why)?;
     }
+    let candidates = candidates(&variants);
     for connections in CONNECTIONS {
         let at = point(&[("connections", &connections)]);
         let load = load_of(connections, bench.window());
-        let candidates = variants.iter().map(|it| Candidate::told(it, &it.name, &OURS)).collect();
-        PairedRun::new(bench, at, (3, 5), load).candidates(bench, candidates)?;
+        PairedRun::new(bench, at, (1, 5), load).candidates(bench, candidates.clone())?;
     }
+    let at = point(&[("connections", &CONNECTIONS[0]), ("qos", &0), ("depth", &UNACKNOWLEDGED)]);
+    let load = Options { qos: 0, depth: UNACKNOWLEDGED, ..load_of(CONNECTIONS[0], bench.window()) };
+    PairedRun::new(bench, at, (1, 5), load).candidates(bench, candidates)?;
+    // It tells no subscribers, and an idle task is measured in `memory`.
+    let variants: Vec<Variant> = variants.into_iter().filter(|it| it.name != "tokio-mqtt").collect();
     let size = connections_max(Name::Mqtt, bench.scale()) as usize;
     let rounds = bench.rounds(1, 3);
     for (what, size, measure) in [
@@ -77,6 +86,15 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Those that are compared under load. The one on tokio keeps nothing, so ours takes part without durability, too.
+fn candidates(variants: &[Variant]) -> Vec<Candidate> {
+    let of = |it: &Variant| match it.name.as_str() {
+        "threads" => vec![Candidate::told(it, &it.name, &OURS), Candidate::told(it, "threads none", &[])],
+        _ => vec![Candidate::plain(it.clone())],
+    };
+    variants.iter().flat_map(of).collect()
 }
 
 fn words(figures: &Figures) -> String {

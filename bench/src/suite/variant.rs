@@ -221,10 +221,12 @@ pub(super) fn of_mqtt(programs: &Path) -> (Vec<Variant>, Vec<(String, String)>) 
         Variant { name: name.to_owned(), protocol: Protocol::Mqtt, launch, able: Able::default(), version }
     };
     let ours = Launch::Ours { program: programs.join("proxyherd"), before: vec!["serve"], after: Vec::new() };
+    let tokio = Launch::Ours { program: programs.join("tokio-mqtt"), before: Vec::new(), after: Vec::new() };
     let mosquitto = ["sh", "-c", MOSQUITTO, "{host}", "{port}", "{folder}/mosquitto.conf"];
     let mosquitto = Launch::Template(mosquitto.map(str::to_owned).to_vec());
     let all = [
         variant("threads", ours, &[]),
+        variant("tokio-mqtt", tokio, &[]),
         variant("mosquitto", mosquitto, &["sh", "-c", "mosquitto -h | head -n 1"]),
     ];
     let why = |variant: &Variant| match variant.missing() {

@@ -27,7 +27,7 @@ const START_WAIT: Duration = Duration::from_secs(20);
 #[test]
 fn load_measures_the_threaded_server() {
     let folder = folder("threaded");
-    let (server, client, _) = serve(&folder);
+    let (server, Doors { client, .. }) = serve(&folder);
     let out = folder.join("results.jsonl");
     let pid = server.0.id().to_string();
     let mix = "iamat=80,whatsat=15,stale=5";
@@ -46,18 +46,57 @@ fn load_measures_the_threaded_server() {
 #[test]
 fn load_measures_the_door_of_http() {
     let folder = folder("http");
-    let (server, _, http) = serve(&folder);
+    let (server, Doors { http, https, .. }) = serve(&folder);
     let (out, pid) = (folder.join("results.jsonl"), server.0.id().to_string());
-    for run in 1..=2 {
-        let output = load(http, &["--protocol", "http", "-N", "8", "-C", "4", "--pid", &pid, "--out"], &out);
-        assert!(output.status.success(), "{output:?}");
-        let lines = std::fs::read_to_string(&out).unwrap();
-        let line: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
-        assert!(line["outcome"]["replies"].as_u64().unwrap() > 100, "{run}: {line}");
+    let cert = folder.join("cert.pem");
+    let secured = ["--protocol", "https", "--ca", cert.to_str().unwrap()];
+    let runs: [(SocketAddr, &str, &[&str]); 5] = [
+        (http, "news", &["--protocol", "http", "-N", "8", "-C", "4"]),
+        (http, "asked", &["--protocol", "http", "-N", "8", "-P", "4", "--mix", "iamat=50,whatsat=50"]),
+        (https, "tls", &["-N", "8", "-C", "4", "-P", "16", "--mix", "iamat=50,whatsat=50"]),
+        (https, "full", &["-N", "4", "--churn"]),
+        (https, "resumed", &["-N", "4", "--churn", "--resume"]),
+    ];
+    for (at, name, options) in runs {
+        let secured = if at == https { &secured[..] } else { &[] };
+        let output = load(at, &[secured, options, &["--name", name, "--pid", &pid, "--out"]].concat(), &out);
+        assert!(output.status.success(), "{name}: {output:?}");
+        assert!(replies(&out) > 100, "{name}: {output:?}");
     }
     let server = server.stop();
     let log = std::fs::read_to_string(folder.join("Alford.log")).unwrap();
     assert!(server.success() && log.contains(" outdated=0 ") && log.contains(" points_left_out=0 "), "{log}");
+}
+
+#[test]
+fn load_measures_the_door_of_mqtt() {
+    let folder = folder("mqtt");
+    let (server, Doors { mqtt, .. }) = serve(&folder);
+    let out = folder.join("results.jsonl");
+    let mut sum = 0;
+    for (name, options) in [
+        ("acknowledged", &["-P", "8"][..]),
+        ("not", &["-P", "8", "--qos", "0"]),
+        ("paced", &["-R", "500", "--qos", "0"]),
+    ] {
+        let protocol = ["--protocol", "mqtt", "-N", "8", "--name", name];
+        let output = load(mqtt, &[&protocol, options, &["--out"]].concat(), &out);
+        assert!(output.status.success(), "{name}: {output:?}");
+        sum += replies(&out);
+    }
+    assert!(sum > 1_000, "{sum}");
+    assert!(server.stop().success());
+    let log = std::fs::read_to_string(folder.join("Alford.log")).unwrap();
+    let (_, applied) = log.rsplit_once(" applied=").unwrap();
+    let applied: u64 = applied.split(' ').next().unwrap().parse().unwrap();
+    assert!(applied >= sum && log.contains(" outdated=0 "), "of {sum}: {log}");
+}
+
+/// The replies of the last run.
+fn replies(out: &Path) -> u64 {
+    let lines = std::fs::read_to_string(out).unwrap();
+    let line: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    line["outcome"]["replies"].as_u64().unwrap()
 }
 
 #[test]
@@ -122,22 +161,41 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Starts a server alone; returns its addresses for lines and for HTTP too.
-fn serve(folder: &Path) -> (Stopped, SocketAddr, SocketAddr) {
-    let [client, peer, http] = [(); 3].map(|()| free_address());
+/// Where a server is.
+struct Doors {
+    client: SocketAddr,
+    http: SocketAddr,
+    https: SocketAddr,
+    mqtt: SocketAddr,
+}
+
+/// Starts a server alone, with a certificate that is in the folder.
+fn serve(folder: &Path) -> (Stopped, Doors) {
+    let [client, peer, http, https, mqtt] = [(); 5].map(|()| free_address());
     let herd = folder.join("herd.toml");
-    let text = format!("[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n");
+    let text = format!(
+        "[servers.Alford]\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\n\
+         mqtt = \"{mqtt}\"\n"
+    );
     std::fs::write(&herd, text).unwrap();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let [cert_file, key_file] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+    std::fs::write(&cert_file, cert.pem()).unwrap();
+    std::fs::write(&key_file, signing_key.serialize_pem()).unwrap();
     let server = Command::new(threaded_server(env!("CARGO_BIN_EXE_load")))
         .args(["serve", "Alford", "--durability", "none", "--log-level", "info", "--herd"])
         .arg(&herd)
+        .arg("--tls-cert")
+        .arg(&cert_file)
+        .arg("--tls-key")
+        .arg(&key_file)
         .arg("--log-dir")
         .arg(folder)
         .spawn();
     let server = Stopped(server.unwrap());
-    wait_for(client);
-    wait_for(http);
-    (server, client, http)
+    [client, http, https, mqtt].into_iter().for_each(wait_for);
+    (server, Doors { client, http, https, mqtt })
 }
 
 fn wait_for(address: SocketAddr) {

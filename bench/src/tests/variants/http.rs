@@ -1,16 +1,12 @@
 //! The door of HTTP: what OwnTracks sends is answered alike by the threaded server and by the one on hyper.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::net::TcpStream;
 
-use proxyherd::config::{Herd, Member, to_toml};
-use proxyherd::proto::model::name::ServerName;
-use tempfile::TempDir;
+use proxyherd::config::Member;
 
-use crate::free_address::free_address;
 use crate::kinds::{HYPER, Kind, THREADS};
-use crate::talk::{WAIT, eventually};
+use crate::served::Served;
 
 /// Requests of the apps, each with its answer.
 const TRANSCRIPT: &str = include_str!("../../../../src/tests/http_transcripts/owntracks.txt");
@@ -19,7 +15,8 @@ const TRANSCRIPT: &str = include_str!("../../../../src/tests/http_transcripts/ow
 fn hyper_answers_reports_as_the_threaded_server_does() {
     // The variant knows no friends.
     let threads = Kind { args: &["--friends-max", "0"], ..THREADS };
-    let servers = [threads, HYPER].map(Served::start);
+    let servers =
+        [threads, HYPER].map(|kind| Served::start(kind, |member, at| Member { http: Some(at), ..member }));
     let [mut threads, mut hyper] = servers.each_ref().map(Served::talk);
     let mut asked = 0;
     for (request, status) in reports() {
@@ -69,44 +66,4 @@ fn ask(talk: &mut BufReader<TcpStream>, request: &str) -> (u16, Vec<String>, Str
     let mut body = vec![0; length.parse().unwrap()];
     talk.read_exact(&mut body).unwrap();
     (status, fields, String::from_utf8(body).unwrap())
-}
-
-/// A server with a port for HTTP.
-struct Served {
-    child: Child,
-    http: SocketAddr,
-    _dir: TempDir,
-}
-
-impl Served {
-    fn start(kind: Kind) -> Served {
-        let (dir, http) = (tempfile::tempdir().unwrap(), free_address());
-        let member = Member::herd(ServerName::parse("Alford").unwrap(), free_address(), free_address());
-        let herd = Herd::new(vec![Member { http: Some(http.into()), ..member }], Vec::new(), true).unwrap();
-        let file = dir.path().join("herd.toml");
-        std::fs::write(&file, to_toml(&herd)).unwrap();
-        let mut command = kind.command("Alford");
-        command.arg("--herd").arg(file).arg("--log-dir").arg(dir.path()).args(["--log-level", "info"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut served = Served { child: child.unwrap(), http, _dir: dir };
-        eventually("it is up", || {
-            assert_eq!(served.child.try_wait().unwrap(), None, "it has ended");
-            TcpStream::connect_timeout(&http, WAIT).ok().map(drop)
-        });
-        served
-    }
-
-    fn talk(&self) -> BufReader<TcpStream> {
-        let socket = TcpStream::connect_timeout(&self.http, WAIT).unwrap();
-        socket.set_read_timeout(Some(WAIT)).unwrap();
-        BufReader::new(socket)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -26,6 +26,8 @@ pub(crate) const LOOP: Kind = Kind { program: EPOLL, args: &[] };
 pub(crate) const TWO_LOOPS: Kind = Kind { program: EPOLL, args: &["--threads", "2"] };
 /// The door of HTTP alone.
 pub(crate) const HYPER: Kind = Kind { program: env!("CARGO_BIN_EXE_hyper"), args: &[] };
+/// The door of MQTT alone.
+pub(crate) const TOKIO_MQTT: Kind = Kind { program: env!("CARGO_BIN_EXE_tokio-mqtt"), args: &[] };
 pub(crate) const SINGLE: Kind = Kind { program: env!("CARGO_BIN_EXE_single"), args: &[] };
 pub(crate) const NAIVE: Kind = Kind { program: env!("CARGO_BIN_EXE_naive"), args: &[] };
 pub(crate) const ECHO: Kind = Kind { program: env!("CARGO_BIN_EXE_echo"), args: &[] };

@@ -12,9 +12,11 @@ mod golden;
 mod herds;
 mod http;
 mod kinds;
+mod mqtt;
 mod processes;
 mod relay;
 mod reports;
+mod served;
 mod stopping;
 #[path = "../talk.rs"]
 mod talk;
