@@ -2,7 +2,8 @@
 //! OwnTracks publishes and acknowledges it after the commit, which is what the doors are compared with.
 //!
 //! Packets are read with the codec of the threaded server, so that it is the driving alone that differs. What it leaves
-//! out speaks for it: it asks no one who they are, tells no subscribers, relays and forgets nothing, and has no deadlines.
+//! out speaks for it: it asks no one who they are, tells no subscribers, relays and forgets nothing, and has no
+//! deadlines.
 
 use std::io;
 use std::net::SocketAddr;

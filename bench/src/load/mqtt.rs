@@ -1,4 +1,5 @@
-//! The packets of MQTT 3.1.1 that a client sends: it says who it is, publishes, subscribes, and asks for a sign of life.
+//! The packets of MQTT 3.1.1 that a client sends: it says who it is, publishes, subscribes, and asks for a sign of
+//! life.
 
 /// The answer to a CONNECT.
 pub(crate) const ACCEPTED: [u8; 4] = [0x20, 2, 0, 0];

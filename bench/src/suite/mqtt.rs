@@ -1,6 +1,6 @@
 //! `mqtt`: the door of MQTT against mosquitto, which keeps nothing here, where ours has each report with the kernel
-//! before it is acknowledged, and against one on tokio, where neither keeps anything: messages a second, one publisher and a thousand subscribers, and what clients cost that
-//! are idle or do not read.
+//! before it is acknowledged, and against one on tokio, where neither keeps anything: messages a second, one publisher
+//! and a thousand subscribers, and what clients cost that are idle or do not read.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
