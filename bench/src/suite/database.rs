@@ -77,7 +77,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let (few, many) = (bench.either(100_000, 400_000), bench.either(100_000, 1_000_000));
     measured(bench, &threads, ("written", &few), (1, 3), |bench, threads| writer(bench, threads, few))?;
     measured(bench, &threads, ("read", &many), (1, 3), |bench, threads| cold_start(bench, threads, many))?;
-    for fault in FAULTS {
+    for &fault in bench.either(&FAULTS[..1], &FAULTS[..]) {
         let name = format!("{fault:?}").to_lowercase();
         measured(bench, &threads, ("fault", &name), (1, 3), |bench, threads| fault.measure(bench, threads))?;
     }
@@ -87,8 +87,10 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
 /// Reports a second with a database, which is either as eager as the server or runs only when nothing else wants to,
 /// and without.
 fn reports(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()> {
-    for (depth, priority) in
-        DEPTHS.iter().flat_map(|depth| ["idle", "same"].map(|priority| (*depth, priority)))
+    let (depths, priorities) =
+        bench.either((&DEPTHS[..1], &["idle"][..]), (&DEPTHS[..], &["idle", "same"][..]));
+    for (&depth, &priority) in
+        depths.iter().flat_map(|depth| priorities.iter().map(move |priority| (depth, priority)))
     {
         let redis = Redis::start(bench.scratch(), priority == "idle")?;
         let url = redis.url();

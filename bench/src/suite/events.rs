@@ -29,14 +29,14 @@ const CLIENTS_IN_A_BOX: usize = 10;
 /// Streams that each watch such a box.
 const WATCHERS: usize = 1_000;
 
-/// How long is measured without watchers, and then with them.
-const WINDOW: Duration = Duration::from_secs(5);
+/// How long is measured without watchers, and then with them, in the small and in the full form.
+const WINDOW: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 
 /// How long streams are left to come to rest before anything is measured.
 const REST: Duration = Duration::from_secs(1);
 
-/// How long idle streams are looked at: once in the meantime the server finds out whether they are still there.
-const IDLE: Duration = Duration::from_secs(31);
+/// How long idle streams are looked at: once in the longer time the server finds out whether they are still there.
+const IDLE: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(31)];
 
 /// How long an answer may take.
 const WAIT: Duration = Duration::from_secs(20);
@@ -53,15 +53,16 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     variants.retain(|variant| variant.name == "threads");
     let rounds = bench.rounds(1, 3);
     let idle_streams = connections_max(Name::Events, bench.scale()) as usize;
-    type Measure = fn(&Servers, &Variant, usize) -> io::Result<Figures>;
-    for (what, size, measure) in
-        [("watchers", WATCHERS, watched as Measure), ("idle", idle_streams, idle as Measure)]
+    type Measure = fn(&Servers, &Variant, usize, Duration) -> io::Result<Figures>;
+    for (what, size, times, measure) in
+        [("watchers", WATCHERS, WINDOW, watched as Measure), ("idle", idle_streams, IDLE, idle)]
     {
+        let time = bench.either(times[0], times[1]);
         let at = point(&[(what, &size)]);
         let extra = ["--connections-max", "12000", "--watchers-max", "11000"].map(str::to_owned);
         take_turns(bench, &at, &point(&[("rounds", &rounds)]), rounds, &variants, |bench, variant, _| {
             let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
-            let figures = measure(&servers, variant, size).map_err(|error| error.to_string())?;
+            let figures = measure(&servers, variant, size, time).map_err(|error| error.to_string())?;
             servers.stop()?;
             let words: Vec<String> =
                 figures.iter().map(|(name, figure)| format!("{name} {figure:.2}")).collect();
@@ -74,12 +75,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
 }
 
 /// Reports alone, and then beside watchers.
-fn watched(servers: &Servers, variant: &Variant, watchers: usize) -> io::Result<Figures> {
+fn watched(servers: &Servers, variant: &Variant, watchers: usize, window: Duration) -> io::Result<Figures> {
     let mut reporter = Reporter::connect(servers)?;
     (0..CLIENTS).try_for_each(|client| reporter.report(client))?;
     let cpu = || cpu_seconds(servers);
     let before = cpu()?;
-    let quiet_us = reporter.keep_reporting()?;
+    let quiet_us = reporter.keep_reporting(window)?;
     let between = cpu()?;
     let mut audience = Audience::gather(door(servers, variant)?, watchers, |watcher| {
         let (latitude, longitude) = corner(watcher * CLIENTS_IN_A_BOX % CLIENTS);
@@ -91,7 +92,7 @@ fn watched(servers: &Servers, variant: &Variant, watchers: usize) -> io::Result<
     let began = cpu()?;
     let loud_us = thread::scope(|scope| {
         let listener = scope.spawn(|| audience.listen(WAIT, &is_over));
-        let loud_us = reporter.keep_reporting();
+        let loud_us = reporter.keep_reporting(window);
         thread::sleep(REST);
         is_over.store(true, Ordering::Release);
         listener.join().expect("the listener does not panic")?;
@@ -103,7 +104,7 @@ fn watched(servers: &Servers, variant: &Variant, watchers: usize) -> io::Result<
         return Err(io::Error::other("no watcher was told anything"));
     }
     told_ms.sort_by(f64::total_cmp);
-    let seconds = WINDOW.as_secs_f64();
+    let seconds = window.as_secs_f64();
     let (quiet_p99_us, loud_p99_us) = (part(&quiet_us, 0.99), part(&loud_us, 0.99));
     Ok(figures(&[
         ("quiet_p50_us", part(&quiet_us, 0.5)),
@@ -112,7 +113,7 @@ fn watched(servers: &Servers, variant: &Variant, watchers: usize) -> io::Result<
         ("watched_p99_us", loud_p99_us),
         ("p99_ratio", loud_p99_us / quiet_p99_us),
         ("quiet_cpu_percent", (between - before) * 100.0 / seconds),
-        ("watched_cpu_percent", (ended - began) * 100.0 / (WINDOW + REST).as_secs_f64()),
+        ("watched_cpu_percent", (ended - began) * 100.0 / (window + REST).as_secs_f64()),
         ("told_per_second", told_ms.len() as f64 / seconds),
         ("told_p50_ms", part(&told_ms, 0.5)),
         ("told_p99_ms", part(&told_ms, 0.99)),
@@ -121,16 +122,16 @@ fn watched(servers: &Servers, variant: &Variant, watchers: usize) -> io::Result<
 }
 
 /// Streams of everything at a server at which nothing happens.
-fn idle(servers: &Servers, variant: &Variant, streams: usize) -> io::Result<Figures> {
+fn idle(servers: &Servers, variant: &Variant, streams: usize, time: Duration) -> io::Result<Figures> {
     let rss_kib = || look(servers.pids()[0]).map(|look| look.rss_kib as f64).ok_or_else(ended);
     let empty = rss_kib()?;
     let mut audience = Audience::gather(door(servers, variant)?, streams, |_| String::new())?;
     audience.listen(REST, &AtomicBool::new(false))?;
     let (began, full) = (cpu_seconds(servers)?, rss_kib()?);
-    audience.listen(IDLE, &AtomicBool::new(false))?;
+    audience.listen(time, &AtomicBool::new(false))?;
     let (cpu, later) = (cpu_seconds(servers)? - began, rss_kib()?);
     Ok(figures(&[
-        ("cpu_percent", cpu * 100.0 / IDLE.as_secs_f64()),
+        ("cpu_percent", cpu * 100.0 / time.as_secs_f64()),
         ("kib_per_stream", (full - empty) / streams as f64),
         ("grown_kib_per_stream", (later - full) / streams as f64),
     ]))
@@ -190,12 +191,12 @@ impl Reporter {
         }
     }
 
-    /// Has each client report once a second for [`WINDOW`], and returns how many microseconds the reply to each report
+    /// Has each client report once a second for a while, and returns how many microseconds the reply to each report
     /// took, in ascending order.
-    fn keep_reporting(&mut self) -> io::Result<Vec<f64>> {
+    fn keep_reporting(&mut self, window: Duration) -> io::Result<Vec<f64>> {
         let mut late_us = Vec::new();
         let began_ns = clock::monotonic_ns();
-        for number in 0..WINDOW.as_secs() as usize * CLIENTS {
+        for number in 0..window.as_secs() as usize * CLIENTS {
             let due_ns = began_ns + number as u64 * clock::NS_PER_SECOND / CLIENTS as u64;
             thread::sleep(Duration::from_nanos(due_ns.saturating_sub(clock::monotonic_ns())));
             // Measured from here: that the sleep ends late is not the server's fault.

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::bench::Bench;
 use super::limits::connections_max;
-use super::options::Name;
+use super::options::{Name, Scale};
 use super::paired_run::{PairedRun, load_of};
 use super::results::{Figures, Point, Record, point};
 use super::variant;
@@ -25,7 +25,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for (name, why) in missing {
         bench.skip(&name, &why)?;
     }
-    for connections in CONNECTIONS {
+    for &connections in bench.either(&CONNECTIONS[..1], &CONNECTIONS[..]) {
         let at = point(&[("connections", &connections)]);
         let load = load_of(connections, bench.window());
         PairedRun::new(bench, at, (1, 5), load).variants(bench, variants.clone())?;
@@ -34,6 +34,10 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let at = point(&[("open", &open), ("active", &ACTIVE)]);
     let load = Options { active: Some(ACTIVE), ..load_of(open, bench.window()) };
     PairedRun::new(bench, at, (1, 5), load).variants(bench, variants)?;
+    // To count instructions takes minutes.
+    if bench.scale() == Scale::Quick {
+        return Ok(());
+    }
     let of_boxes = |attributes: &str| point(&[("box", &100), ("attributes", &attributes)]);
     for (words, at) in [
         (&["report"][..], point(&[("report", &"OwnTracks")])),

@@ -56,7 +56,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         bench.skip(&name, &why)?;
     }
     let candidates = candidates(&variants);
-    for connections in CONNECTIONS {
+    for &connections in bench.either(&CONNECTIONS[..1], &CONNECTIONS[..]) {
         let at = point(&[("connections", &connections)]);
         let load = load_of(connections, bench.window());
         PairedRun::new(bench, at, (1, 5), load).candidates(bench, candidates.clone())?;
@@ -68,16 +68,18 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let variants: Vec<Variant> = variants.into_iter().filter(|it| it.name != "tokio-mqtt").collect();
     let size = connections_max(Name::Mqtt, bench.scale()) as usize;
     let rounds = bench.rounds(1, 3);
-    for (what, size, measure) in [
-        ("fan_out", SUBSCRIBERS, fan_out as fn(&Servers, SocketAddr, usize) -> Result<Figures, String>),
-        ("idle", size, idle),
-        ("deaf", size, deaf),
+    type Measure = fn(&Servers, SocketAddr, usize, u64) -> Result<Figures, String>;
+    let (told, unread) = bench.either((MESSAGES / 4, UNREAD / 4), (MESSAGES, UNREAD));
+    for (what, size, messages, measure) in [
+        ("fan_out", SUBSCRIBERS, told, fan_out as Measure),
+        ("idle", size, 0, idle),
+        ("deaf", size, unread, deaf),
     ] {
         let at = point(&[(what, &size)]);
         let extra = OURS.map(str::to_owned);
         take_turns(bench, &at, &point(&[("rounds", &rounds)]), rounds, &variants, |bench, variant, _| {
             let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
-            let figures = measure(&servers, door(&servers, variant)?, size)?;
+            let figures = measure(&servers, door(&servers, variant)?, size, messages)?;
             servers.stop()?;
             bench
                 .say(&format!("{what}={size} {}: {}", variant.name, words(&figures)))
@@ -157,14 +159,14 @@ fn publish(socket: &mut TcpStream, number: u64) -> io::Result<()> {
 }
 
 /// How long it takes until all subscribers have been told of a message, and what that costs the server.
-fn fan_out(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, String> {
+fn fan_out(servers: &Servers, at: SocketAddr, size: usize, messages: u64) -> Result<Figures, String> {
     let pid = servers.pids()[0];
     let told = || look(pid).map(|look| look.cpu_seconds).ok_or("the server has ended");
     let mut audience = Audience::gather(at, size).map_err(|error| error.to_string())?;
     let mut publisher = joined(at, size).map_err(|error| error.to_string())?;
     let before = told()?;
     let mut times_ms = Vec::new();
-    for number in 0..MESSAGES {
+    for number in 0..messages {
         let began_ns = clock::monotonic_ns();
         publish(&mut publisher, number).map_err(|error| error.to_string())?;
         audience.wait_for(number + 1, began_ns + clock::ns(WAIT)).map_err(|error| error.to_string())?;
@@ -172,7 +174,7 @@ fn fan_out(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, St
         times_ms.push(took.as_secs_f64() * 1e3);
         thread::sleep(EVERY.saturating_sub(took));
     }
-    let cpu_us = (told()? - before) * 1e6 / (MESSAGES as f64 * size as f64);
+    let cpu_us = (told()? - before) * 1e6 / (messages as f64 * size as f64);
     times_ms.sort_by(f64::total_cmp);
     let (median, most) = (times_ms[times_ms.len() / 2], times_ms[times_ms.len() - 1]);
     let per_second = size as f64 / (median / 1e3);
@@ -185,7 +187,7 @@ fn fan_out(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, St
 }
 
 /// What a client costs that has said who it is, and no more.
-fn idle(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, String> {
+fn idle(servers: &Servers, at: SocketAddr, size: usize, _: u64) -> Result<Figures, String> {
     let pid = servers.pids()[0];
     let rss_kib = || look(pid).map(|look| look.rss_kib as f64).ok_or("the server has ended");
     let before = rss_kib()?;
@@ -197,7 +199,7 @@ fn idle(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, Strin
 }
 
 /// What a subscriber costs that does not read, when much has been published.
-fn deaf(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, String> {
+fn deaf(servers: &Servers, at: SocketAddr, size: usize, messages: u64) -> Result<Figures, String> {
     let pid = servers.pids()[0];
     let rss_kib = || look(pid).map(|look| look.rss_kib as f64).ok_or("the server has ended");
     let clients: io::Result<Vec<TcpStream>> = (0..size).map(|number| subscribed(at, number, 1)).collect();
@@ -206,11 +208,13 @@ fn deaf(servers: &Servers, at: SocketAddr, size: usize) -> Result<Figures, Strin
     let before = rss_kib()?;
     let mut publisher = joined(at, size).map_err(|error| error.to_string())?;
     let began_ns = clock::monotonic_ns();
-    (0..UNREAD).try_for_each(|number| publish(&mut publisher, number)).map_err(|error| error.to_string())?;
+    (0..messages)
+        .try_for_each(|number| publish(&mut publisher, number))
+        .map_err(|error| error.to_string())?;
     let seconds = (clock::monotonic_ns() - began_ns) as f64 / 1e9;
     thread::sleep(REST);
     let grown = (rss_kib()? - before) / clients.len() as f64;
-    Ok(figures(&[("grown_kib_per_subscriber", grown), ("per_second", UNREAD as f64 / seconds)]))
+    Ok(figures(&[("grown_kib_per_subscriber", grown), ("per_second", messages as f64 / seconds)]))
 }
 
 /// Subscribers that read, all in one thread.

@@ -35,7 +35,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
         return bench.skip("TLS", "the threaded server is not there");
     };
     let variants = [threads.clone().named("plain"), threads.in_tls().named("tls")];
-    for connections in CONNECTIONS {
+    for &connections in bench.either(&CONNECTIONS[..1], &CONNECTIONS[..]) {
         let at = point(&[("connections", &connections)]);
         let run = PairedRun::new(bench, at, (1, 5), load_of(connections, bench.window()));
         let records = run.variants(bench, variants.to_vec())?;
