@@ -59,7 +59,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
 fn measure(bench: &mut Bench<'_>, depth: u32, connections: u32, pinned: bool) -> io::Result<()> {
     let variants = match (connections, pinned) {
         (1, false) => bench.variants(|able| !able.encrypted),
-        (..MANY, false) => bench.variants(|able| able.many),
+        (..MANY, false) => bench.field(|able| able.many),
         (MANY.., false) => bench.variants(|able| able.crowds),
         (_, true) => bench.field(|able| able.crowds),
     };

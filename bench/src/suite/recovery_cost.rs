@@ -37,8 +37,9 @@ const PROBES: (f64, u32) = (1_000.0, 10);
 /// What the log says behind the number of clients that were known at a start.
 const RECOVERED: &str = " clients recovered";
 
-/// How long it is measured: the journal is made smaller three times meanwhile.
-const GROWTH_TIME: Duration = Duration::from_secs(12);
+/// How long it is measured, in the small and in the full form: the journal is made smaller three times in the longer
+/// time.
+const GROWTH_TIME: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(12)];
 
 /// How often. The longest of 12,000 waits differs by a factor of two from round to round, and three rounds have shown
 /// differences that were none.
@@ -100,16 +101,15 @@ fn killed_and_started(bench: &Bench<'_>, variant: &Variant, folder: &Path) -> Re
 /// What clients notice while others let the journal grow, so that it is made smaller again and again.
 pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()> {
     let at = point(&[("growth_per_second", &GROWTH.0)]);
-    let rounds = bench.rounds(1, PAUSE_ROUNDS);
+    let (rounds, time) = (bench.rounds(1, PAUSE_ROUNDS), bench.either(GROWTH_TIME[0], GROWTH_TIME[1]));
     let variants = ["none", "os"].map(|name| called(threads, name));
-    let records =
-        take_turns(bench, &at, &how(rounds, GROWTH_TIME), rounds, &variants, |bench, variant, _| {
-            let folder = bench.scratch().join(format!("pauses-{}", std::process::id()));
-            let figures = probed(bench, variant, &folder);
-            // Whatever came of it.
-            let _ = fs::remove_dir_all(&folder);
-            figures
-        })?;
+    let records = take_turns(bench, &at, &how(rounds, time), rounds, &variants, |bench, variant, _| {
+        let folder = bench.scratch().join(format!("pauses-{}", std::process::id()));
+        let figures = probed(bench, variant, &folder, time);
+        // Whatever came of it.
+        let _ = fs::remove_dir_all(&folder);
+        figures
+    })?;
     let columns = [
         ("p50, us", "p50_us", 1.0, 0),
         ("p99, us", "p99_us", 1.0, 0),
@@ -121,14 +121,19 @@ pub(super) fn pauses(bench: &mut Bench<'_>, threads: &Variant) -> io::Result<()>
     bench.show(&records, &columns)
 }
 
-fn probed(bench: &Bench<'_>, variant: &Variant, folder: &Path) -> Result<Figures, String> {
+fn probed(
+    bench: &Bench<'_>,
+    variant: &Variant,
+    folder: &Path,
+    duration: Duration,
+) -> Result<Figures, String> {
     let folder_name = folder.display().to_string();
     let extra = ["--durability", &variant.name, "--data-dir", &folder_name].map(str::to_owned);
     let servers = bench.start(variant, Start { shape: ALONE, extra: &extra, cpu: None })?;
     let options = |(rate, connections): (f64, u32)| Options {
         rate: Some(rate),
         connections,
-        duration: GROWTH_TIME,
+        duration,
         ..servers.options(0, variant)
     };
     let growth = Options { clients: GROWTH_CLIENTS, ..options(GROWTH) };
