@@ -5,7 +5,7 @@ use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::MapOptions;
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 
 /// A file, as it is and compressed.
@@ -98,7 +98,7 @@ impl Pages {
         }
         match FILES.iter().find(|file| file.name == name) {
             None => Response::problem(404, "there is nothing at this path"),
-            Some(file) if accepts_gzip(request.headers("accept-encoding")) => {
+            Some(file) if accepts_gzip(request.headers(Name::AcceptEncoding)) => {
                 self.sent(request, file.media_type, file.gzip, "-gzip").with("Content-Encoding", "gzip")
             }
             Some(file) => self.sent(request, file.media_type, file.plain, ""),
@@ -108,7 +108,7 @@ impl Pages {
     /// Content, or that the browser has it. It asks each time, because a server of another version has other files.
     fn sent(&self, request: &Request<'_>, media_type: &'static str, body: &[u8], coding: &str) -> Response {
         let tag = format!("\"{:016x}{coding}\"", xxh3_64(body));
-        let is_known = request.headers("if-none-match").any(|tags| has_tag(tags, tag.as_bytes()));
+        let is_known = request.headers(Name::IfNoneMatch).any(|tags| has_tag(tags, tag.as_bytes()));
         let response =
             if is_known { Response::new(304, "", "") } else { Response::new(200, media_type, body) };
         response

@@ -15,7 +15,7 @@ use crate::member::metrics::Event;
 use crate::net::admission::network;
 use crate::os::clock;
 use crate::proto::http::form;
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 use crate::proto::http::share::Share;
 use crate::proto::model::stored_line::StoredLine;
@@ -255,7 +255,7 @@ impl LastLogin {
     /// The user of the header, whom the users of the moment must still have.
     fn user(&mut self, request: &Request<'_>, current: Current) -> Option<Asker> {
         let Current { access, generation } = current;
-        let shown = request.header("authorization").filter(|shown| shown.len() <= LOGIN_BYTES_MAX)?;
+        let shown = request.header(Name::Authorization).filter(|shown| shown.len() <= LOGIN_BYTES_MAX)?;
         if let Some((before, of, user, token)) = &self.0
             && *of == generation
             && is_same(before, shown)
@@ -341,7 +341,7 @@ fn unauthorised(why: &str) -> Response {
 /// All tokens that a request shows.
 fn logins<'a>(request: &Request<'a>) -> Vec<Login<'a>> {
     let named = |token: &'a [u8]| Login { user: None, token: Cow::Borrowed(token) };
-    let mut logins = request.header("authorization").map(header_logins).unwrap_or_default();
+    let mut logins = request.header(Name::Authorization).map(header_logins).unwrap_or_default();
     logins.extend(route::token(request.path()).map(named));
     let pairs = request.query_pairs().into_iter().filter(|pair| TOKEN_KEYS.contains(&&*pair.0));
     logins.extend(pairs.map(|(_, token)| Login { user: None, token: token.into_bytes().into() }));

@@ -16,7 +16,7 @@ use super::status;
 use super::track;
 use crate::frontend::page::Pages;
 use crate::proto::http::phones::traccar;
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 
 const FOR_ADMINS: &str = "this is for users with `admin = true`";
@@ -162,6 +162,6 @@ fn is_report(request: &Request<'_>) -> bool {
     let body = request.body;
     request.method() != b"HEAD"
         && (!body.is_empty()
-            || request.header("x-limit-u").is_some()
+            || request.header(Name::XLimitU).is_some()
             || traccar::is_report(&request.query_pairs()))
 }

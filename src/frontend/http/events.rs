@@ -25,7 +25,7 @@ use crate::member::watch::{Event, Looked, Wants, Watch};
 use crate::member::watchers::Place;
 use crate::os::clock;
 use crate::proto::geo::area::Area;
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 use crate::proto::http::share::Share;
 
@@ -253,7 +253,7 @@ fn after(request: &Request<'_>, generation: u64) -> Option<u64> {
     let pairs = request.query_pairs();
     let asked = pairs.iter().find(|pair| pair.0 == "last_event_id").map(|pair| pair.1.as_bytes());
     // A browser that comes back sends the field, and the address that it was given first.
-    let id = request.header("last-event-id").or(asked)?;
+    let id = request.header(Name::LastEventId).or(asked)?;
     let (of, position) = std::str::from_utf8(id).ok()?.trim().split_once('.')?;
     (of.len() == 16 && u64::from_str_radix(of, 16).ok()? == generation).then_some(())?;
     position.parse().ok()

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 
 /// Beginnings of header fields with which a proxy says for whom it asks, with `_` written as `-`, by their first and
 /// third letters: few other names need be compared.
@@ -45,14 +45,14 @@ pub(super) fn check(
             "only programs on the same machine are served, because there are no users: see --access",
         ));
     }
-    if request.header_names().any(is_forwarded) {
+    if request.other_header_names().any(is_forwarded) {
         return Err((
             403,
             "a request that was forwarded is refused, because there are no users: see --access",
         ));
     }
     // A foreign name that resolves to an address of this machine brings a web page past its browser's guard.
-    match request.authority().or(request.header("host")) {
+    match request.authority().or(request.header(Name::Host)) {
         Some(host) if !is_own(host, is_own_name) => {
             Err((421, "the Host is not this machine: use localhost, 127.0.0.1, or its name in the herd file"))
         }
@@ -67,7 +67,7 @@ pub(super) fn check(
 /// say beside it counts too.
 pub(super) fn check_origin(request: &Request<'_>) -> Result<(), Refused> {
     // A page can send the browser here as if its user had typed the address, and no app says how it came.
-    if request.headers("sec-fetch-site").any(|site| site != b"same-origin") {
+    if request.headers(Name::SecFetchSite).any(|site| site != b"same-origin") {
         return REFUSED;
     }
     check_page(request)
@@ -78,7 +78,7 @@ pub(super) fn check_origin(request: &Request<'_>) -> Result<(), Refused> {
 /// # Errors
 /// If a web page of another origin makes it.
 pub(super) fn check_site(request: &Request<'_>) -> Result<(), Refused> {
-    if request.headers("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none")) {
+    if request.headers(Name::SecFetchSite).any(|site| !matches!(site, b"same-origin" | b"none")) {
         return REFUSED;
     }
     check_page(request)
@@ -86,9 +86,9 @@ pub(super) fn check_site(request: &Request<'_>) -> Result<(), Refused> {
 
 fn check_page(request: &Request<'_>) -> Result<(), Refused> {
     // No app sends either; and a page's image, for which older browsers send neither of the others, has a referrer.
-    for name in ["origin", "referer"] {
+    for name in [Name::Origin, Name::Referer] {
         let is_own = |value: &[u8]| {
-            request.header("host").is_some_and(|own| {
+            request.header(Name::Host).is_some_and(|own| {
                 // A proxy that speaks TLS for us has pages of https.
                 let value = value.strip_prefix(b"https://").or_else(|| value.strip_prefix(b"http://"));
                 let value = value.unwrap_or_default();

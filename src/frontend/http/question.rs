@@ -9,7 +9,7 @@ use crate::member::located::Located;
 use crate::member::{ForgetError, Member};
 use crate::proto::http::form;
 use crate::proto::http::phones::point::push_decimal;
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
 use crate::proto::model::calendar::push_date_time;
@@ -47,7 +47,7 @@ pub(super) fn client(member: &Member, request: &Request<'_>, name: &str) -> Resp
     let Some(located) = member.find(name) else { return unknown_client() };
     let is_geojson = accepts_geojson(request);
     let tag = format!("\"{:016x}{}\"", xxh3_64(located.stored_line()), if is_geojson { "-geo" } else { "" });
-    if request.headers("if-none-match").any(|tags| has_tag(tags, tag.as_bytes())) {
+    if request.headers(Name::IfNoneMatch).any(|tags| has_tag(tags, tag.as_bytes())) {
         return Response::new(304, "", "").with("ETag", tag).with("Vary", "Accept");
     }
     let mut value = Vec::new();

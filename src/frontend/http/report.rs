@@ -17,7 +17,7 @@ use crate::proto::http::phones::encrypted::{Key, Unreadable};
 use crate::proto::http::phones::owntracks::{self, Whose};
 use crate::proto::http::phones::{NotUnderstood, Taken, Useless, gpslogger, overland, traccar};
 use crate::proto::http::reports::{Reports, Taking};
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 use crate::proto::model::time::Moment;
 
@@ -171,13 +171,13 @@ fn read<'a, 'r>(
         field.map(form::decode).or_else(in_query)
     };
     let whose = || Whose {
-        user: value(request.header("x-limit-u"), "u").or_else(|| user().map(Cow::from)),
-        device: value(request.header("x-limit-d"), "d"),
+        user: value(request.header(Name::XLimitU), "u").or_else(|| user().map(Cow::from)),
+        device: value(request.header(Name::XLimitD), "d"),
     };
     match app {
         App::Any => {
             // An empty body is what its app sends when a friend was deleted.
-            if request.body.is_empty() && request.header("x-limit-u").is_some() {
+            if request.body.is_empty() && request.header(Name::XLimitU).is_some() {
                 return read(request, &App::OwnTracks(None), asker, now);
             }
             if let Some(message) = owntracks::Message::of(request.body) {
@@ -219,7 +219,7 @@ fn read<'a, 'r>(
 
 /// The user of a login by `Basic`. Without an access file there are no users, so the password is not looked at.
 fn user(request: &Request<'_>) -> Option<String> {
-    let login = std::str::from_utf8(request.header("authorization")?).ok()?;
+    let login = std::str::from_utf8(request.header(Name::Authorization)?).ok()?;
     let (scheme, credentials) = login.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -9,7 +9,7 @@ use super::access::Asker;
 use super::asked::Asked;
 use super::question;
 use crate::member::Member;
-use crate::proto::http::request::Request;
+use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 use crate::proto::http::share::Share;
 use crate::proto::model::calendar::date_time;
@@ -69,7 +69,7 @@ fn longest(member: &Member) -> Duration {
 /// Where the asker has found us: what a page says of itself knows of proxies that speak TLS for us.
 fn base(request: &Request<'_>) -> String {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    match (request.header("origin"), request.authority().or(request.header("host"))) {
+    match (request.header(Name::Origin), request.authority().or(request.header(Name::Host))) {
         (Some(origin), _) => text(origin.to_vec()),
         (None, Some(host)) => format!("http://{}", text(host.to_vec())),
         (None, None) => String::new(),

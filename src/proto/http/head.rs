@@ -32,8 +32,8 @@ pub struct Head {
     pub(super) path: Range<usize>,
     pub(super) query: Range<usize>,
     headers: Vec<Field>,
-    /// A bit for the marks of all header fields: of most names that are asked for, none is there.
-    marks: u64,
+    /// A bit for the name of each header field that is there: of most names that are asked for, none is.
+    present: u32,
     /// Its bytes, with the empty line.
     pub(super) bytes: usize,
     /// What follows it.
@@ -49,14 +49,36 @@ pub struct Head {
 /// A header field, as places in the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
-    mark: Mark,
+    known: Option<Name>,
     name: Range<usize>,
     value: Range<usize>,
 }
 
-/// The length of a name and its first and last letter: nearly all names differ in it, and it is compared at once.
+/// The header fields that are asked for. Each name is looked at once, when the head is read.
+#[expect(missing_docs, reason = "they are called as they are written")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark(u32);
+pub enum Name {
+    Accept,
+    AcceptEncoding,
+    Authorization,
+    Connection,
+    ContentLength,
+    ContentType,
+    Expect,
+    Host,
+    IfNoneMatch,
+    LastEventId,
+    Origin,
+    Referer,
+    SecFetchSite,
+    TransferEncoding,
+    UserAgent,
+    XLimitD,
+    XLimitU,
+}
+
+/// The bytes of the longest of these names.
+const NAME_BYTES_MAX: usize = 17;
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,8 +97,9 @@ impl BadRequest {
 }
 
 impl Head {
-    /// Reads a whole head, which ends with an empty line, and all of whose line ends are right.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Head, BadRequest> {
+    /// Reads a whole head, which ends with an empty line, and all of whose line ends are right. The room that the last
+    /// one took is used again.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), BadRequest> {
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
@@ -96,30 +119,23 @@ impl Head {
             let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
             start..start + text.len()
         };
-        let field = |field: &httparse::Header<'_>| {
+        self.headers.clear();
+        self.present = 0;
+        for field in request.headers.iter() {
             let name = field.name.as_bytes();
-            Field { mark: Mark::of(name), name: place(name), value: place(field.value) }
-        };
+            let known = Name::of(name);
+            self.present |= known.map_or(0, Name::bit);
+            self.headers.push(Field { known, name: place(name), value: place(field.value.trim_ascii()) });
+        }
         let (path, query) = path_and_query(target.as_bytes());
-        let headers: Vec<Field> = request.headers.iter().map(field).collect();
-        let mut head = Head {
-            method: place(method.as_bytes()),
-            target: place(target.as_bytes()),
-            path: place(path),
-            query: place(query),
-            marks: headers.iter().fold(0, |marks, field| marks | field.mark.bit()),
-            headers,
-            bytes: bytes.len(),
-            body: Body::None,
-            expects_continue: false,
-            keeps_alive: false,
-            is_1_1,
-        };
-        head.check_host(bytes)?;
-        head.expects_continue = head.expectation(bytes)? && is_1_1;
-        head.body = head.framing(bytes)?;
-        head.keeps_alive = head.persistence(bytes);
-        Ok(head)
+        (self.method, self.target) = (place(method.as_bytes()), place(target.as_bytes()));
+        (self.path, self.query) = (place(path), place(query));
+        (self.bytes, self.is_1_1) = (bytes.len(), is_1_1);
+        self.check_host(bytes)?;
+        self.expects_continue = self.expectation(bytes)? && is_1_1;
+        self.body = self.framing(bytes)?;
+        self.keeps_alive = self.persistence(bytes);
+        Ok(())
     }
 
     pub(super) fn method<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
@@ -130,24 +146,21 @@ impl Head {
         &bytes[self.target.clone()]
     }
 
-    /// The names of all header fields.
-    pub(super) fn names<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().map(|field| &bytes[field.name.clone()])
+    /// The names of all header fields but those that are known here.
+    pub(super) fn other_names<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let others = self.headers.iter().filter(|field| field.known.is_none());
+        others.map(|field| &bytes[field.name.clone()])
     }
 
-    /// The values of a header field, in their order. Names are compared without regard to case.
-    #[inline(always)]
-    pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let mark = Mark::of(name.as_bytes());
-        let is_it = move |field: &&Field| {
-            field.mark == mark && bytes[field.name.clone()].eq_ignore_ascii_case(name.as_bytes())
-        };
-        let headers = if self.marks & mark.bit() == 0 { &[][..] } else { &self.headers[..] };
-        headers.iter().filter(is_it).map(move |field| bytes[field.value.clone()].trim_ascii())
+    /// The values of a header field, in their order.
+    pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: Name) -> impl Iterator<Item = &'a [u8]> {
+        let headers = if self.present & name.bit() == 0 { &[][..] } else { &self.headers[..] };
+        let named = headers.iter().filter(move |field| field.known == Some(name));
+        named.map(|field| &bytes[field.value.clone()])
     }
 
     fn check_host(&self, bytes: &[u8]) -> Result<(), BadRequest> {
-        let hosts = self.values(bytes, "host").count();
+        let hosts = self.values(bytes, Name::Host).count();
         if hosts > 1 || (hosts == 0 && self.is_1_1) {
             return Err(bad("there must be one Host field"));
         }
@@ -156,7 +169,7 @@ impl Head {
 
     /// Whether the client expects `100 Continue`.
     fn expectation(&self, bytes: &[u8]) -> Result<bool, BadRequest> {
-        let mut expected = self.values(bytes, "expect");
+        let mut expected = self.values(bytes, Name::Expect);
         match (expected.next(), expected.next()) {
             (None, _) => Ok(false),
             (Some(what), None) if what.eq_ignore_ascii_case(b"100-continue") => Ok(true),
@@ -166,8 +179,8 @@ impl Head {
 
     /// How the body comes.
     fn framing(&self, bytes: &[u8]) -> Result<Body, BadRequest> {
-        let mut lengths = self.values(bytes, "content-length");
-        let mut codings = self.values(bytes, "transfer-encoding");
+        let mut lengths = self.values(bytes, Name::ContentLength);
+        let mut codings = self.values(bytes, Name::TransferEncoding);
         let (length, coding) = (lengths.next(), codings.next());
         if lengths.next().is_some() {
             return Err(bad("there is more than one Content-Length"));
@@ -192,7 +205,7 @@ impl Head {
     /// Whether the connection may go on. The field is a list, and may be there several times.
     fn persistence(&self, bytes: &[u8]) -> bool {
         let (mut closes, mut goes_on) = (false, false);
-        for word in self.values(bytes, "connection").flat_map(|value| value.split(|&byte| byte == b',')) {
+        for word in self.values(bytes, Name::Connection).flat_map(|value| value.split(|&byte| byte == b',')) {
             closes |= word.trim_ascii().eq_ignore_ascii_case(b"close");
             goes_on |= word.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
         }
@@ -200,18 +213,36 @@ impl Head {
     }
 }
 
-impl Mark {
-    #[inline(always)]
-    fn of(name: &[u8]) -> Mark {
-        // Of a letter that is the small one.
-        let letter = |byte: Option<&u8>| byte.map_or(0, |byte| byte | 0x20);
-        Mark(u32::from_le_bytes([name.len() as u8, letter(name.first()), letter(name.last()), 0]))
+impl Name {
+    /// The name that this is, without regard to case.
+    fn of(name: &[u8]) -> Option<Name> {
+        let mut lower = [0; NAME_BYTES_MAX];
+        lower.get_mut(..name.len())?.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        Some(match &lower[..name.len()] {
+            b"accept" => Name::Accept,
+            b"accept-encoding" => Name::AcceptEncoding,
+            b"authorization" => Name::Authorization,
+            b"connection" => Name::Connection,
+            b"content-length" => Name::ContentLength,
+            b"content-type" => Name::ContentType,
+            b"expect" => Name::Expect,
+            b"host" => Name::Host,
+            b"if-none-match" => Name::IfNoneMatch,
+            b"last-event-id" => Name::LastEventId,
+            b"origin" => Name::Origin,
+            b"referer" => Name::Referer,
+            b"sec-fetch-site" => Name::SecFetchSite,
+            b"transfer-encoding" => Name::TransferEncoding,
+            b"user-agent" => Name::UserAgent,
+            b"x-limit-d" => Name::XLimitD,
+            b"x-limit-u" => Name::XLimitU,
+            _ => return None,
+        })
     }
 
-    /// One bit of 64, which few other marks share.
-    #[inline(always)]
-    fn bit(self) -> u64 {
-        1 << (self.0.wrapping_mul(0x9E37_79B1) >> 26)
+    fn bit(self) -> u32 {
+        1 << self as u32
     }
 }
 
@@ -253,16 +284,58 @@ fn is_of_other_version(bytes: &[u8]) -> bool {
 /// LF may stand elsewhere: others take such a byte for a line end, or not. That is said before the end is there, too: a
 /// client with other line ends would wait for an answer that never comes.
 pub(super) fn end_of(bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
-    let end = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
-    let head = &bytes[..end.unwrap_or(bytes.len())];
-    // What came last may be half of a line end. No pair ends this look, so that many are looked at at once.
-    let pairs = head.iter().zip(head.iter().skip(1));
-    if pairs.fold(false, |found, (&one, &next)| found | ((one == b'\r') != (next == b'\n'))) {
-        return Err(bad("a line of the head does not end with CR and LF"));
+    let mut line = 0;
+    while let Some(length) = memchr::memchr2(b'\r', b'\n', &bytes[line..]) {
+        match &bytes[line + length..] {
+            [b'\r', b'\n', ..] if length == 0 => return Ok(Some(line + 2)),
+            [b'\r', b'\n', ..] => line += length + 2,
+            // Half of a line end, and the other half may come.
+            [b'\r'] => break,
+            _ => return Err(bad("a line of the head does not end with CR and LF")),
+        }
     }
-    Ok(end)
+    Ok(None)
 }
 
 fn bad(why: &'static str) -> BadRequest {
     BadRequest::new(400, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        for (text, name) in [
+            ("Host", Name::Host),
+            ("content-LENGTH", Name::ContentLength),
+            ("Transfer-Encoding", Name::TransferEncoding),
+            ("X-Limit-U", Name::XLimitU),
+            ("x-limit-d", Name::XLimitD),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), Some(name), "{text}");
+        }
+        for text in ["", "Hos", "Hosts", "X_Limit_U", "X\rLimit\rU", "X-Limit-E", "Transfer-Encodings"] {
+            assert_eq!(Name::of(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn head_ends_with_an_empty_line_and_all_lines_with_both_bytes() {
+        for (text, end) in [
+            ("GET / HTTP/1.1\r\nA: b\r\n\r\nbody\n", Ok(Some(24))),
+            ("GET / HTTP/1.1\r\n\r\n", Ok(Some(18))),
+            ("GET / HTTP/1.1\r\nA: b\r\n\r", Ok(None)),
+            ("GET / HTTP/1.1\r\nA: b\r", Ok(None)),
+            ("GET / HTT", Ok(None)),
+            ("GET / HTTP/1.1\n", Err(())),
+            ("GET / HTTP/1.1\r\nA: b\rc", Err(())),
+            ("GET / HTTP/1.1\r\nA: b\r\r\n\r\n", Err(())),
+            ("GET / HTTP/1.1\r\nA: b\n\r\n\r\n", Err(())),
+            ("GET / HTTP/1.1\r\nA: b\r\n\n", Err(())),
+        ] {
+            assert_eq!(end_of(text.as_bytes()).map_err(|_| ()), end, "{text:?}");
+        }
+    }
 }

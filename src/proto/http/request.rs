@@ -10,6 +10,8 @@ use super::chunked::Chunked;
 use super::form;
 use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, absolute, end_of};
 
+pub use super::head::Name;
+
 /// The bytes that are read at once.
 const READ_BYTES: usize = 4 * 1024;
 
@@ -28,26 +30,26 @@ pub struct Reader {
     bytes: Vec<u8>,
     /// How many of them have come; behind them is space.
     len: usize,
+    /// Says something unless the state is [`State::Unread`].
+    head: Head,
     state: State,
     is_sparing: bool,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// The head, in so many bytes of which no end was found.
+    /// No end of the head was found.
     #[default]
     Unread,
-    Head(Head, Coming),
-    Whole(Head, usize, usize),
-}
-
-/// How a body comes.
-#[derive(Debug)]
-enum Coming {
-    /// Nothing of it has been taken: the driver has not said how long it may be.
+    /// The head is there. The driver has not said how long the body may be.
     Unbounded,
     Length(usize),
     Chunked(Chunked, usize),
+    /// All of the body has come.
+    Whole {
+        body_end: usize,
+        end: usize,
+    },
 }
 
 /// What there is of a request.
@@ -110,37 +112,32 @@ impl Reader {
     /// If it is none, or too long. The connection must be closed after the answer.
     pub fn progress(&mut self) -> Result<Progress, BadRequest> {
         let bytes = &mut self.bytes[..self.len];
-        match &mut self.state {
+        let start = self.head.bytes;
+        let ends = match &mut self.state {
             State::Unread => {
                 let Some(start) = first_line(bytes)? else { return Ok(Progress::More) };
                 if start > 0 {
                     self.bytes.copy_within(start..self.len, 0);
                     self.len -= start;
                 }
-                self.head()
+                return self.head();
             }
-            State::Head(head, coming) => {
-                let start = head.bytes;
-                let ends = match coming {
-                    Coming::Unbounded => return Ok(Progress::Head),
-                    Coming::Length(length) => {
-                        let end = start + *length;
-                        (bytes.len() >= end).then_some((end, end))
-                    }
-                    Coming::Chunked(chunked, most) => {
-                        chunked.decode(bytes, start, *most)?.then(|| (chunked.body_end(), chunked.end()))
-                    }
-                };
-                let Some((body_end, end)) = ends else {
-                    let waits = std::mem::take(&mut head.expects_continue) && bytes.len() == start;
-                    return Ok(if waits { Progress::Continue } else { Progress::More });
-                };
-                let head = std::mem::take(head);
-                self.state = State::Whole(head, body_end, end);
-                Ok(Progress::Whole)
+            State::Unbounded => return Ok(Progress::Head),
+            State::Length(length) => {
+                let end = start + *length;
+                (bytes.len() >= end).then_some((end, end))
             }
-            State::Whole(..) => Ok(Progress::Whole),
-        }
+            State::Chunked(chunked, most) => {
+                chunked.decode(bytes, start, *most)?.then(|| (chunked.body_end(), chunked.end()))
+            }
+            State::Whole { .. } => return Ok(Progress::Whole),
+        };
+        let Some((body_end, end)) = ends else {
+            let waits = std::mem::take(&mut self.head.expects_continue) && bytes.len() == start;
+            return Ok(if waits { Progress::Continue } else { Progress::More });
+        };
+        self.state = State::Whole { body_end, end };
+        Ok(Progress::Whole)
     }
 
     /// Says how many bytes the body may have of the request whose head is there.
@@ -148,14 +145,14 @@ impl Reader {
     /// # Errors
     /// If it says that it has more.
     pub fn bound_body(&mut self, body_bytes_max: usize) -> Result<(), BadRequest> {
-        if let State::Head(head, coming @ Coming::Unbounded) = &mut self.state {
-            *coming = match head.body {
-                Body::None => Coming::Length(0),
+        if let State::Unbounded = self.state {
+            self.state = match self.head.body {
+                Body::None => State::Length(0),
                 Body::Length(length) => match usize::try_from(length) {
-                    Ok(length) if length <= body_bytes_max => Coming::Length(length),
+                    Ok(length) if length <= body_bytes_max => State::Length(length),
                     _ => return Err(BadRequest::new(413, "the body is too long for this path")),
                 },
-                Body::Chunked => Coming::Chunked(Chunked::at(head.bytes), body_bytes_max),
+                Body::Chunked => State::Chunked(Chunked::at(self.head.bytes), body_bytes_max),
             };
         }
         Ok(())
@@ -168,21 +165,19 @@ impl Reader {
 
     /// The request whose head or whole is there.
     pub fn request(&self) -> Option<Request<'_>> {
-        match &self.state {
-            State::Unread => None,
-            State::Head(head, _) => {
-                Some(Request { head, bytes: &self.bytes[..head.bytes], base_bytes: 0, body: &[] })
-            }
-            State::Whole(head, body_end, _) => {
-                let (bytes, body) = self.bytes[..*body_end].split_at(head.bytes);
-                Some(Request { head, bytes, base_bytes: 0, body })
-            }
-        }
+        let head = &self.head;
+        let body_end = match self.state {
+            State::Unread => return None,
+            State::Whole { body_end, .. } => body_end,
+            State::Unbounded | State::Length(_) | State::Chunked(..) => head.bytes,
+        };
+        let (bytes, body) = self.bytes[..body_end].split_at(head.bytes);
+        Some(Request { head, bytes, base_bytes: 0, body })
     }
 
     /// Drops the request, which has been answered. What a large one took is given back.
     pub fn done(&mut self) {
-        if let State::Whole(_, _, end) = self.state {
+        if let State::Whole { end, .. } = self.state {
             self.bytes.copy_within(end..self.len, 0);
             self.len -= end;
             // Room that is there need not be cleared again.
@@ -194,13 +189,14 @@ impl Reader {
 
     fn head(&mut self) -> Result<Progress, BadRequest> {
         let bytes = &self.bytes[..self.len];
-        let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-        if line > REQUEST_LINE_BYTES_MAX {
+        let longest = bytes.get(..=REQUEST_LINE_BYTES_MAX);
+        if longest.is_some_and(|line| memchr::memchr(b'\n', line).is_none()) {
             return Err(BadRequest::new(414, "the target is too long"));
         }
         match end_of(bytes)? {
             Some(end) if end <= HEAD_BYTES_MAX => {
-                self.state = State::Head(Head::parse(&bytes[..end])?, Coming::Unbounded);
+                self.head.read(&bytes[..end])?;
+                self.state = State::Unbounded;
                 Ok(Progress::Head)
             }
             None if bytes.len() < HEAD_BYTES_MAX => Ok(Progress::More),
@@ -263,15 +259,14 @@ impl<'a> Request<'a> {
     }
 
     /// The only value of a header field; `None` if there is none or more than one.
-    #[inline]
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+    pub fn header(&self, name: Name) -> Option<&'a [u8]> {
         let mut values = self.headers(name);
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// The names of all header fields, as they came.
-    pub fn header_names(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.head.names(self.bytes)
+    /// The names of all header fields that are none of [`Name`], as they came.
+    pub fn other_header_names(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.head.other_names(self.bytes)
     }
 
     /// The server that the target names, of a client that takes us for a proxy.
@@ -281,14 +276,13 @@ impl<'a> Request<'a> {
     }
 
     /// All values of a header field.
-    #[inline]
-    pub fn headers(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn headers(&self, name: Name) -> impl Iterator<Item = &'a [u8]> {
         self.head.values(self.bytes, name)
     }
 
     /// Whether an answer of this media type is asked for by its name. `q=0` says that it is not.
     pub fn accepts(&self, media_type: &str) -> bool {
-        let mut ranges = self.headers("accept").flat_map(|value| value.split(|&byte| byte == b','));
+        let mut ranges = self.headers(Name::Accept).flat_map(|value| value.split(|&byte| byte == b','));
         ranges.any(|range| {
             let mut parts = range.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
             let is_it = parts.next().is_some_and(|it| it.eq_ignore_ascii_case(media_type.as_bytes()));
@@ -313,7 +307,7 @@ impl<'a> Request<'a> {
 
     /// The media type of the body without its parameters, in lower case.
     pub fn media_type(&self) -> String {
-        let value = self.header("content-type").unwrap_or_default();
+        let value = self.header(Name::ContentType).unwrap_or_default();
         let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         String::from_utf8_lossy(media_type).to_ascii_lowercase()
     }
