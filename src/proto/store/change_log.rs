@@ -128,9 +128,10 @@ impl ChangeLog {
         chunks.flatten().skip(skip).copied()
     }
 
-    /// The changes, newest first, those that were superseded among them.
-    pub fn newest_first(&self) -> impl Iterator<Item = Change> + '_ {
-        self.chunks().rev().flat_map(|chunk| chunk.iter().rev()).copied()
+    /// The changes, those that were superseded among them: the chunk with the newest ones first, and the newest one at
+    /// its end.
+    pub fn newest_chunks(&self) -> impl Iterator<Item = &[Change]> {
+        self.chunks().rev().map(Vec::as_slice)
     }
 
     /// All chunks, oldest first.
@@ -246,7 +247,8 @@ mod tests {
                 let expected: Vec<_> =
                     model.range(position + 1..).map(|(&seq, &record)| Change { seq, record }).collect();
                 assert_eq!(scanned, expected, "after {position} of {}", log.last_seq());
-                let newest = log.newest_first().filter(|&change| log.is_latest(change));
+                let all = log.newest_chunks().flat_map(|chunk| chunk.iter().rev()).copied();
+                let newest = all.filter(|&change| log.is_latest(change));
                 assert!(newest.map(|change| change.seq).eq(model.keys().rev().copied()));
             }
         }

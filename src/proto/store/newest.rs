@@ -1,7 +1,5 @@
 //! Which records changed last, for those who want a few of many.
 
-use std::ops::ControlFlow;
-
 use crate::proto::store::Store;
 
 /// The number of the record of a client, which has one while it is known or remembered as forgotten.
@@ -30,16 +28,15 @@ pub(crate) fn newest_hash(store: &Store) -> u64 {
 pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
     // Behind the last of the known records the log has nothing but what was superseded.
     let most = records_max.min(store.index.len());
-    let mut newest = Vec::with_capacity(most);
-    // Without an iterator that is asked for each: most entries may be superseded.
-    let _ = store.log.newest_first().take(entries_max).try_for_each(|change| {
-        if newest.len() == most {
-            return ControlFlow::Break(());
+    let (mut newest, mut left) = (Vec::with_capacity(most), entries_max);
+    for chunk in store.log.newest_chunks() {
+        if newest.len() == most || left == 0 {
+            break;
         }
-        if store.log.is_latest(change) {
-            newest.push(change.record);
-        }
-        ControlFlow::Continue(())
-    });
+        // Most of them may be superseded.
+        let latest = chunk.iter().rev().take(left).filter(|change| store.log.is_latest(**change));
+        latest.take(most - newest.len()).for_each(|change| newest.push(change.record));
+        left = left.saturating_sub(chunk.len());
+    }
     newest
 }
