@@ -50,11 +50,11 @@ impl<'a> Attributes<'a> {
         iter::from_fn(move || {
             loop {
                 let text = rest?;
-                let end = text.bytes().position(|byte| byte == b'&');
-                let pair = &text[..end.unwrap_or(text.len())];
+                let key_end = text.bytes().position(|byte| matches!(byte, b'=' | b'&'))?;
+                let end = text.bytes().skip(key_end).position(|byte| byte == b'&').map(|at| key_end + at);
                 rest = end.map(|end| &text[end + 1..]);
-                if let Some(end) = pair.bytes().position(|byte| byte == b'=') {
-                    return Some((&pair[..end], &pair[end + 1..]));
+                if let Some(value) = text.get(key_end + 1..end.unwrap_or(text.len())) {
+                    return Some((&text[..key_end], value));
                 }
             }
         })

@@ -173,19 +173,12 @@ impl Skew {
     }
 }
 
-/// Appends `number` in decimal with at least `width_min` digits, at most 20.
-pub fn push_digits(out: &mut Vec<u8>, mut number: u64, width_min: usize) {
-    if number < 10 && width_min <= 1 {
-        return out.push(b'0' + number as u8);
-    }
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    while number > 0 {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    out.extend_from_slice(&digits[first.min(digits.len() - width_min)..]);
+/// Appends `number` in decimal with at least `width_min` digits.
+pub fn push_digits(out: &mut Vec<u8>, number: u64, width_min: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(number).as_bytes();
+    out.resize(out.len() + width_min.saturating_sub(digits.len()), b'0');
+    out.extend_from_slice(digits);
 }
 
 /// The value of up to 18 digits; `None` if another byte is among them.

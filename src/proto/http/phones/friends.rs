@@ -41,7 +41,7 @@ pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Opti
         return None;
     }
     let mut message = Friends { out: Vec::with_capacity(LOCATION_BYTES), count: 0 };
-    message.begin("{\"_type\":\"location\"");
+    message.key("{\"_type\":\"location\"");
     message.text(",\"tid\":", &tid(seen.client.0, attributes));
     message.place(seen, attributes, time_s);
     Some(message.out)
@@ -50,7 +50,7 @@ pub fn location(seen: &Sighting<'_>, attributes: Option<Attributes<'_>>) -> Opti
 /// A card as a message of its own.
 pub fn card(client: &str, attributes: Option<Attributes<'_>>, name: &str) -> Vec<u8> {
     let mut message = Friends { out: Vec::new(), count: 0 };
-    message.begin("{\"_type\":\"card\"");
+    message.key("{\"_type\":\"card\"");
     message.text(",\"tid\":", &tid(client, attributes));
     message.text(",\"name\":", name);
     message.out.push(b'}');
@@ -65,18 +65,10 @@ fn tid(client: &str, attributes: Option<Attributes<'_>>) -> String {
 }
 
 /// An answer that is being written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Friends {
     out: Vec<u8>,
     count: usize,
-}
-
-impl Default for Friends {
-    fn default() -> Friends {
-        let mut out = Vec::with_capacity(ANSWER_BYTES);
-        out.push(b'[');
-        Friends { out, count: 0 }
-    }
 }
 
 impl Friends {
@@ -92,15 +84,21 @@ impl Friends {
         if !(1..=TIME_S_MAX).contains(&time_s) {
             return true;
         }
+        // Many have none.
+        if self.out.is_empty() {
+            self.out.reserve(ANSWER_BYTES);
+        }
         let before = self.out.len();
         let client = seen.client.0;
+        self.separate();
         if let Some(name) = name.filter(|_| client != "info") {
-            self.begin("{\"_type\":\"card\"");
+            self.key("{\"_type\":\"card\"");
             self.tid(client);
             self.text(",\"name\":", name);
             self.out.push(b'}');
+            self.separate();
         }
-        self.begin("{\"_type\":\"location\"");
+        self.key("{\"_type\":\"location\"");
         self.tid(client);
         self.topic(client);
         self.place(seen, attributes, time_s);
@@ -114,28 +112,25 @@ impl Friends {
 
     /// The rest of a location.
     fn place(&mut self, seen: &Sighting<'_>, attributes: Option<Attributes<'_>>, time_s: u64) {
-        const SPEED: usize = 3;
         let (latitude, longitude) = seen.location.texts();
         push_decimal(latitude, self.key(",\"lat\":"));
         push_decimal(longitude, self.key(",\"lon\":"));
         push_digits(self.key(",\"tst\":"), time_s, 1);
-        let mut said: [Option<&str>; 6] = [None; 6];
+        let mut said = 0_u8;
         for (key, value) in attributes.iter().flat_map(|attributes| attributes.pairs()) {
-            let at = match key.as_bytes() {
-                b"acc" => 0,
-                b"alt" => 1,
-                b"vac" => 2,
-                b"speed" => SPEED,
-                b"course" => 4,
-                b"batt" => 5,
+            let (bit, key, unit) = match key.as_bytes() {
+                b"acc" => (1, ",\"acc\":", 1.0),
+                b"alt" => (1 << 1, ",\"alt\":", 1.0),
+                b"vac" => (1 << 2, ",\"vac\":", 1.0),
+                b"speed" => (1 << 3, ",\"vel\":", KILOMETRE_PER_HOUR),
+                b"course" => (1 << 4, ",\"cog\":", 1.0),
+                b"batt" => (1 << 5, ",\"batt\":", 1.0),
                 _ => continue,
             };
-            said[at].get_or_insert(value);
-        }
-        let keys = [",\"acc\":", ",\"alt\":", ",\"vac\":", ",\"vel\":", ",\"cog\":", ",\"batt\":"];
-        for (at, (key, value)) in keys.into_iter().zip(said).enumerate() {
-            let unit = if at == SPEED { KILOMETRE_PER_HOUR } else { 1.0 };
-            if let Some(whole) = value.and_then(|value| whole(value, unit)) {
+            // Of a key that is there twice the first value counts.
+            let is_first = said & bit == 0;
+            said |= bit;
+            if let Some(whole) = whole(value, unit).filter(|_| is_first) {
                 let out = self.key(key);
                 if whole < 0 {
                     out.push(b'-');
@@ -171,16 +166,16 @@ impl Friends {
 
     /// The whole answer.
     pub fn finish(mut self) -> Vec<u8> {
+        if self.out.is_empty() {
+            self.out.push(b'[');
+        }
         self.out.push(b']');
         self.out
     }
 
-    #[inline(always)]
-    fn begin(&mut self, first: &str) {
-        if self.out.len() > 1 {
-            self.out.push(b',');
-        }
-        self.out.extend_from_slice(first.as_bytes());
+    /// Begins an element.
+    fn separate(&mut self) {
+        self.out.push(if self.out.is_empty() { b'[' } else { b',' });
     }
 
     #[inline(always)]
@@ -211,12 +206,11 @@ fn push_text(text: &str, out: &mut Vec<u8>) {
 /// A number that was reported, as a whole number of another unit.
 fn whole(text: &str, unit: f64) -> Option<i32> {
     // Most are whole.
-    if unit == 1.0
-        && let Ok(whole) = text.parse()
-    {
-        return Some(whole);
-    }
-    let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
+    let value = match text.parse::<i32>() {
+        Ok(whole) if unit == 1.0 => return Some(whole),
+        Ok(whole) => whole.into(),
+        Err(_) => text.parse().ok().filter(|value: &f64| value.is_finite())?,
+    };
     Some((value / unit).round() as i32)
 }
 
