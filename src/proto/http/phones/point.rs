@@ -6,7 +6,7 @@ use crate::proto::http::form;
 use crate::proto::model::attributes::{ATTRIBUTES_BYTES_MAX, Attributes};
 use crate::proto::model::calendar::posix_time;
 use crate::proto::model::location::Location;
-use crate::proto::model::time::{Moment, Timestamp, push_digits};
+use crate::proto::model::time::{Moment, Timestamp};
 
 /// The most bytes of a number that is stored with the digits that were reported: more than phones have.
 const DIGITS_BYTES_MAX: usize = 20;
@@ -137,22 +137,31 @@ impl Said<'_> {
     /// Appends it as attributes, with a separator before each.
     fn push_to(&self, out: &mut String) {
         let len_max = out.len() + 1 + ATTRIBUTES_BYTES_MAX;
-        let mut push = |key: &str, value: Option<Cow<'_, str>>| {
-            let Some(value) = value else { return };
-            if out.len() + key.len() + value.len() <= len_max {
-                *out += key;
-                *out += &value;
-            }
-        };
-        push("&acc=", self.accuracy_m.and_then(not_negative));
-        push("&alt=", self.altitude_m.and_then(decimal));
-        push("&vac=", self.altitude_accuracy_m.and_then(not_negative));
-        push("&speed=", self.speed.and_then(|(text, factor)| scaled(text, factor)));
-        push("&course=", self.course_degrees.and_then(not_negative));
-        push("&batt=", self.battery.and_then(|(text, factor)| scaled(text, factor)));
-        push("&charge=", self.is_charging.map(|is_charging| if is_charging { "1" } else { "0" }.into()));
-        push("&tid=", self.tracker_id.and_then(word));
-        push("&trigger=", self.trigger.and_then(word));
+        push(out, len_max, "&acc=", self.accuracy_m, push_not_negative);
+        push(out, len_max, "&alt=", self.altitude_m, push_number);
+        push(out, len_max, "&vac=", self.altitude_accuracy_m, push_not_negative);
+        push(out, len_max, "&speed=", self.speed, push_scaled);
+        push(out, len_max, "&course=", self.course_degrees, push_not_negative);
+        push(out, len_max, "&batt=", self.battery, push_scaled);
+        push(out, len_max, "&charge=", self.is_charging.map(|is| if is { "1" } else { "0" }), push_word);
+        push(out, len_max, "&tid=", self.tracker_id, push_word);
+        push(out, len_max, "&trigger=", self.trigger, push_word);
+    }
+}
+
+/// Appends an attribute, if it is said, its value is one, and there is room.
+fn push<T>(
+    out: &mut String,
+    len_max: usize,
+    key: &str,
+    said: Option<T>,
+    push_value: impl Fn(T, &mut String) -> bool,
+) {
+    let Some(said) = said else { return };
+    let len = out.len();
+    *out += key;
+    if !push_value(said, out) || out.len() > len_max {
+        out.truncate(len);
     }
 }
 
@@ -211,14 +220,23 @@ fn is_plain(text: &str) -> bool {
     is_number && whole > 0 && text.len() <= DIGITS_BYTES_MAX
 }
 
-fn not_negative(text: &str) -> Option<Cow<'_, str>> {
-    decimal(text).filter(|text| !text.starts_with('-'))
+/// Appends a number as [`decimal`] has it. Whether it is one.
+fn push_number(text: &str, out: &mut String) -> bool {
+    decimal(text).map(|text| *out += &text).is_some()
 }
 
-fn word(text: &str) -> Option<Cow<'_, str>> {
+fn push_not_negative(text: &str, out: &mut String) -> bool {
+    let len = out.len();
+    push_number(text, out) && !out[len..].starts_with('-')
+}
+
+fn push_word(text: &str, out: &mut String) -> bool {
     // Most are a few letters.
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (!text.is_empty()).then(|| if is_plain { text.into() } else { form::attribute_value(text) })
+    match text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        true => *out += text,
+        false => *out += &form::attribute_value(text),
+    }
+    !text.is_empty()
 }
 
 /// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
@@ -233,32 +251,30 @@ pub fn push_decimal(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits.as_bytes()[drop..]);
 }
 
-/// A number that is not negative in another unit; as it was reported if the unit is the same.
-fn scaled(text: &str, factor: f64) -> Option<Cow<'_, str>> {
+/// Appends a number that is not negative in another unit; as it was reported if the unit is the same.
+fn push_scaled((text, factor): (&str, f64), out: &mut String) -> bool {
     if factor == 1.0 {
-        return not_negative(text);
+        return push_not_negative(text, out);
     }
-    let number: f64 = decimal(text)?.parse().ok()?;
-    (number >= 0.0).then(|| hundredths(number * factor).into())
+    let number = decimal(text).and_then(|text| text.parse::<f64>().ok());
+    number.filter(|&number| number >= 0.0).map(|number| push_hundredths(number * factor, out)).is_some()
 }
 
-/// A number that is not negative, rounded to hundredths, without zeros at its end.
-fn hundredths(number: f64) -> String {
+/// Appends a number that is not negative, rounded to hundredths, without zeros at its end.
+fn push_hundredths(number: f64, out: &mut String) {
     if number >= 1e12 {
-        return rounded(number, 2);
+        return *out += &rounded(number, 2);
     }
     let hundredths = (number * 100.0).round() as u64;
-    let mut text = Vec::with_capacity(DIGITS_BYTES_MAX);
-    push_digits(&mut text, hundredths / 100, 1);
-    match hundredths % 100 {
-        0 => {}
-        tenths if tenths % 10 == 0 => text.extend([b'.', b'0' + (tenths / 10) as u8]),
-        rest => {
-            text.push(b'.');
-            push_digits(&mut text, rest, 2);
-        }
+    *out += itoa::Buffer::new().format(hundredths / 100);
+    let [tenth, hundredth] =
+        [hundredths / 10 % 10, hundredths % 10].map(|digit| char::from(b'0' + digit as u8));
+    if (tenth, hundredth) != ('0', '0') {
+        out.extend(['.', tenth]);
     }
-    String::from_utf8(text).unwrap_or_default()
+    if hundredth != '0' {
+        out.push(hundredth);
+    }
 }
 
 fn rounded(number: f64, decimals: usize) -> String {
@@ -295,7 +311,9 @@ mod tests {
             (16.944_444, "16.94"),
             (1e12, "1000000000000"),
         ] {
-            assert_eq!(hundredths(number), text);
+            let mut out = String::new();
+            push_hundredths(number, &mut out);
+            assert_eq!(out, text);
         }
     }
 
