@@ -69,7 +69,7 @@ pub struct Shared<'a> {
 
 /// One connection in the line protocol or the protocol between servers.
 pub struct Connection<'a> {
-    shared: Shared<'a>,
+    shared: &'a Shared<'a>,
     stream: &'a Arc<Stream>,
     admitted: Admitted<'a>,
     deadlines: Deadlines<'a>,
@@ -89,24 +89,21 @@ enum After {
 }
 
 impl<'a> Connection<'a> {
-    /// From its first moment.
-    ///
-    /// # Errors
-    /// If the stream is gone already.
+    /// From its first moment. It is in a box, because a thread keeps the stack that it has used once.
+    #[inline]
     pub fn begin(
-        shared: Shared<'a>,
+        shared: &'a Shared<'a>,
         stream: &'a Arc<Stream>,
         admitted: Admitted<'a>,
         deadlines: Deadlines<'a>,
         conversation: Conversation,
         framing: Framing,
-    ) -> io::Result<Connection<'a>> {
-        stream.set_nodelay(true)?;
+    ) -> Box<Connection<'a>> {
         let limits = &shared.gate.limits;
         let rate_limit = RateLimit::new(limits.places_calls_per_minute)
             .from_address(network(conversation.remote().from.ip()), limits.places_calls_per_address);
         let registration = None;
-        Ok(Connection {
+        Box::new(Connection {
             shared,
             stream,
             admitted,
@@ -129,11 +126,16 @@ impl<'a> Connection<'a> {
         if let (Err(error), false) = (&ended, self.conversation.is_client())
             && error.kind() == io::ErrorKind::InvalidData
         {
-            let remote = self.conversation.remote();
-            let what = format_args!("{remote} is cut: {error}");
-            self.shared.member.metrics.count_and_warn(Event::PeerTampered, remote.from, what);
+            self.warn_of_tampering(error);
         }
         ended
+    }
+
+    #[cold]
+    fn warn_of_tampering(&self, error: &io::Error) {
+        let remote = self.conversation.remote();
+        let what = format_args!("{remote} is cut: {error}");
+        self.shared.member.metrics.count_and_warn(Event::PeerTampered, remote.from, what);
     }
 
     fn converse(&mut self) -> io::Result<()> {
@@ -192,6 +194,8 @@ impl<'a> Connection<'a> {
     }
 
     /// Takes all complete lines.
+    // Not inlined: what is on the stack while replies are made durable should be little.
+    #[inline(never)]
     fn lines(&mut self) -> io::Result<After> {
         let (member, replies_bytes_max) = (self.shared.member, self.shared.output.replies_bytes_max);
         let received = clock::now();
@@ -213,7 +217,7 @@ impl<'a> Connection<'a> {
                 Pause::Secured(frames) => {
                     // The reply is the last that is in clear.
                     self.flush()?;
-                    self.deadlines.secure(Box::new(Sealed::new(frames)));
+                    self.deadlines.secure(Box::new(Sealed::new(frames)))?;
                 }
                 Pause::Authenticated(neighbour) => self.authenticated(neighbour),
                 Pause::Heartbeat(heartbeat) => {
@@ -229,6 +233,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Answers a question, with no lock held, and with all earlier replies sent if the provider may take its time.
+    #[inline(never)]
     fn ask(&mut self, query: &Query) -> io::Result<()> {
         let member = self.shared.member;
         if member.asks_network() {
@@ -243,6 +248,7 @@ impl<'a> Connection<'a> {
     }
 
     /// A neighbour has proved that it is here: its older conversation is cut, and the link to it wakes.
+    #[cold]
     fn authenticated(&mut self, neighbour: usize) {
         let stream = Arc::clone(self.stream);
         let cut = Box::new(move || {
@@ -256,6 +262,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Applies what is pending, waits until that is durable, then sends all replies in one write.
+    #[inline(never)]
     fn flush(&mut self) -> io::Result<()> {
         let member = self.shared.member;
         member.flush(&self.conversation, &mut self.turn)?;
@@ -263,19 +270,27 @@ impl<'a> Connection<'a> {
             return Ok(());
         }
         if self.deadlines.write(self.turn.replies())? == Written::Late {
-            let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
-            let why = format!("it has not taken its replies within {wait}");
-            let what = format_args!("{}: {why}", self.conversation.remote());
-            member.metrics.count_and_warn(Event::ReplyTime, self.conversation.remote().from, what);
-            // What the kernel has of them is not kept for a client that takes nothing.
-            SockRef::from(&**self.stream).set_linger(Some(Duration::ZERO))?;
-            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            return self.cut_late();
         }
         self.turn.sent();
         Ok(())
     }
 
+    /// The other side has not taken its replies in time.
+    #[cold]
+    fn cut_late(&self) -> io::Result<()> {
+        let remote = self.conversation.remote();
+        let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
+        let why = format!("it has not taken its replies within {wait}");
+        let what = format_args!("{remote}: {why}");
+        self.shared.member.metrics.count_and_warn(Event::ReplyTime, remote.from, what);
+        // What the kernel has of them is not kept for a client that takes nothing.
+        SockRef::from(&**self.stream).set_linger(Some(Duration::ZERO))?;
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+
     /// Says what was waited for in vain.
+    #[cold]
     fn give_up(&mut self, what: TimedOut) {
         let (limits, remote) = (&self.shared.gate.limits, self.conversation.remote());
         let metrics = &self.shared.member.metrics;

@@ -22,7 +22,7 @@ use self::protocol::Protocol;
 use crate::net::accept::Accepted;
 
 /// Serves a connection from its first byte to its last.
-pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
+pub fn serve(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) {
     let remote = protocol::remote(&accepted);
     let metrics = &shared.member.metrics;
     remote.log_connected(metrics);
@@ -30,11 +30,21 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) {
 }
 
 /// Each door has a frame of its own: what one of them needs of the stack, every thread would need.
-fn serve_by(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
+fn serve_by(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
     match accepted.door.protocol {
         Protocol::Line | Protocol::LineTls => line::serve(shared, accepted),
         Protocol::Peer => peer::serve(shared, accepted),
-        Protocol::Http | Protocol::Https => http::serve(shared, accepted),
-        Protocol::Mqtt | Protocol::Mqtts => mqtt::serve(shared, accepted),
+        Protocol::Http | Protocol::Https => serve_http(shared, accepted),
+        Protocol::Mqtt | Protocol::Mqtts => serve_mqtt(shared, accepted),
     }
+}
+
+#[inline(never)]
+fn serve_http(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
+    http::serve(*shared, *accepted)
+}
+
+#[inline(never)]
+fn serve_mqtt(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
+    mqtt::serve(*shared, *accepted)
 }

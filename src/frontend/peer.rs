@@ -16,12 +16,12 @@ use crate::proto::line::framing::Framing;
 /// # Errors
 /// Why it ended, if neither side meant it to.
 #[inline(never)]
-pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result<()> {
+pub fn serve(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
     let member = shared.member;
     let remote = remote(&accepted);
     let conversation = Conversation::with_peer(Arc::clone(&member.me), remote, random::ephemeral_key()?);
     let phase = Phase::Unauthenticated(clock::deadline(shared.gate.limits.hello_time_max));
     let framing = Framing::for_unauthenticated();
     let deadlines = Deadlines::new(&accepted.stream, accepted.tls, phase, shared.gate.limits.reply_time_max)?;
-    Connection::begin(shared, &accepted.stream, accepted.admitted, deadlines, conversation, framing)?.run()
+    Connection::begin(shared, &accepted.stream, accepted.admitted, deadlines, conversation, framing).run()
 }

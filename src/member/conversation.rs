@@ -21,7 +21,7 @@ use super::peer_registry::Claimant;
 use super::turn::{Host, Turn};
 use crate::logging::Escaped;
 use crate::proto::line::framing::{Framing, Line};
-use crate::proto::line::query::Query;
+use crate::proto::line::query::{Query, WhatsAt};
 use crate::proto::line::reason::Reason;
 use crate::proto::model::time::Moment;
 use crate::proto::node::Identity;
@@ -167,6 +167,8 @@ impl Conversation {
 
     /// Takes one line; `None` if nothing but its reply comes of it. For a driver that cuts lines by itself: the others
     /// call [`Conversation::lines`].
+    // Not inlined: what rare lines need of the stack would be touched by every thread.
+    #[inline(never)]
     pub fn line(
         &mut self,
         host: &impl Host,
@@ -190,22 +192,7 @@ impl Conversation {
             }
             // The reply is no line.
             Step::Secured => return self.session.take_frames().map(Pause::Secured),
-            Step::Ask(ask) => {
-                turn.apply(host);
-                let query = || host.read(|node| Query::of(node.store(), &ask));
-                match query().or_else(|| if host.fetch(ask.client.0) { query() } else { None }) {
-                    Some(query) => {
-                        turn.counts.questions += 1;
-                        Some(Pause::Ask(query))
-                    }
-                    None => {
-                        turn.batch.refuse_because(text, Reason::UnknownClient);
-                        turn.counts.refused += 1;
-                        log::debug!("{} asked about an unknown client", self.remote);
-                        None
-                    }
-                }
-            }
+            Step::Ask(ask) => self.question(host, turn, text, &ask),
             Step::Authenticated(neighbour)
                 if self.claimant().is_some_and(|claimant| !host.admits(neighbour, claimant)) =>
             {
@@ -229,6 +216,25 @@ impl Conversation {
         };
         self.log_replies_from(turn, reply);
         pause
+    }
+
+    /// Answers the first half of a question, where the client is.
+    #[inline(never)]
+    fn question(&self, host: &impl Host, turn: &mut Turn, text: &[u8], ask: &WhatsAt<'_>) -> Option<Pause> {
+        turn.apply(host);
+        let query = || host.read(|node| Query::of(node.store(), ask));
+        match query().or_else(|| if host.fetch(ask.client.0) { query() } else { None }) {
+            Some(query) => {
+                turn.counts.questions += 1;
+                Some(Pause::Ask(query))
+            }
+            None => {
+                turn.batch.refuse_because(text, Reason::UnknownClient);
+                turn.counts.refused += 1;
+                log::debug!("{} asked about an unknown client", self.remote);
+                None
+            }
+        }
     }
 
     /// Replies to a question with the text of a provider's answer.

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustls::ServerConfig;
 
-use super::admission::{Admitted, Class, Overload, network};
-use super::fair_queue::Sender;
+use super::admission::{Admitted, Class, Overload};
 use super::gate::{Event, Gate};
 use super::refuse::{self, Refused};
 use super::shutdown::Registered;
@@ -21,10 +20,6 @@ use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::os::clock;
 use crate::os::sync::TcpListener;
-
-/// Accepted connections that wait for a thread: as many as a process can have, for accepting is faster than starting
-/// threads, and what is not accepted in a storm overflows the kernel's queue. Each takes about 100 bytes.
-pub const ACCEPTED_MAX: usize = 16 * 1024;
 
 /// The wait after the first failure to accept, doubled up to [`ACCEPT_PAUSE_MAX`].
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
@@ -82,26 +77,21 @@ pub trait Spoken: Copy + Display {
 }
 
 /// What one thread that accepts has.
-pub struct Acceptor<'a, P> {
+pub struct Acceptor<'a, P, S> {
     gate: &'a Gate,
     listener: &'a TcpListener,
     door: Door<'a, P>,
-    accepted: Sender<IpAddr, Accepted<'a, P>>,
+    serve: S,
     refused: Refused,
     /// Given up when descriptors have run out, so that one more connection can be taken and told so.
     spare: Option<File>,
 }
 
-impl<'a, P: Spoken> Acceptor<'a, P> {
-    /// For the connections of one listener, which go on through the queue `accepted`.
-    pub fn new(
-        gate: &'a Gate,
-        listener: &'a TcpListener,
-        door: Door<'a, P>,
-        accepted: Sender<IpAddr, Accepted<'a, P>>,
-    ) -> Acceptor<'a, P> {
+impl<'a, P: Spoken, S: Fn(Box<Accepted<'a, P>>)> Acceptor<'a, P, S> {
+    /// For the connections of one listener, which `serve` gives to their threads.
+    pub fn new(gate: &'a Gate, listener: &'a TcpListener, door: Door<'a, P>, serve: S) -> Acceptor<'a, P, S> {
         let spare = File::open(SPARE).ok();
-        Acceptor { gate, listener, door, accepted, refused: Refused::default(), spare }
+        Acceptor { gate, listener, door, serve, refused: Refused::default(), spare }
     }
 
     /// Accepts until the server stops.
@@ -166,8 +156,7 @@ impl<'a, P: Spoken> Acceptor<'a, P> {
                 let registered = gate.open.register(&stream);
                 let accepted =
                     Accepted { door: self.door, stream, tls: None, from, is_proxied, admitted, registered };
-                // It fails when the thread that takes them has ended, and so the server.
-                let _ = self.accepted.send(network(from.ip()), accepted);
+                (self.serve)(Box::new(accepted));
             }
             Err(why) => {
                 let what = format_args!("refused {} {from}: {why}", self.door.protocol);

@@ -13,6 +13,7 @@ use super::secured::Secured;
 use super::stream::{self, Stream};
 use super::tls::Tls;
 use crate::os::clock;
+use crate::os::sync::write_now;
 
 /// The deadlines of one conversation.
 pub struct Deadlines<'a> {
@@ -21,6 +22,8 @@ pub struct Deadlines<'a> {
     secured: Option<Box<dyn Secured>>,
     /// How long a read of the stream waits as it is set now: setting it is a system call.
     read_wait: Option<Duration>,
+    /// Whether a write of the stream waits no longer than `write_time_max`.
+    is_write_timed: bool,
     write_time_max: Duration,
     phase: Phase,
     /// When the message of which a part has come must be whole.
@@ -104,21 +107,31 @@ impl<'a> Deadlines<'a> {
         phase: Phase,
         write_time_max: Duration,
     ) -> io::Result<Deadlines<'a>> {
-        stream.set_write_timeout(Some(write_time_max))?;
-        Ok(Deadlines {
+        let mut deadlines = Deadlines {
             stream,
-            secured: tls.map(|tls| Box::new(tls) as Box<dyn Secured>),
+            secured: None,
             read_wait: None,
+            is_write_timed: false,
             write_time_max,
             phase,
             message_by: None,
             is_idle: false,
-        })
+        };
+        if let Some(tls) = tls {
+            deadlines.secure(Box::new(tls))?;
+        }
+        Ok(deadlines)
     }
 
     /// From now on what is read and written is encrypted by this.
-    pub fn secure(&mut self, secured: Box<dyn Secured>) {
+    ///
+    /// # Errors
+    /// If the stream is gone already.
+    pub fn secure(&mut self, secured: Box<dyn Secured>) -> io::Result<()> {
         self.secured = Some(secured);
+        self.is_write_timed = true;
+        // A read may have to write, too.
+        self.stream.set_write_timeout(Some(self.write_time_max))
     }
 
     /// From now on something else is waited for.
@@ -286,6 +299,7 @@ impl<'a> Deadlines<'a> {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_write_timed => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Written::Late),
                 Err(error) => return Err(error),
             }
@@ -295,7 +309,7 @@ impl<'a> Deadlines<'a> {
                 return Ok(Written::Late);
             }
             self.stream.set_write_timeout(Some(left))?;
-            is_shortened = true;
+            (is_shortened, self.is_write_timed) = (true, true);
         }
         if is_shortened {
             self.stream.set_write_timeout(Some(self.write_time_max))?;
@@ -335,7 +349,8 @@ impl<'a> Deadlines<'a> {
         let mut stream = self.stream;
         match &mut self.secured {
             None => {
-                let count = stream.write(rest)?;
+                // Most replies find room in the kernel, and need no deadline, which is a system call.
+                let count = if self.is_write_timed { stream.write(rest)? } else { write_now(stream, rest)? };
                 *rest = &rest[count..];
                 if count == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(rest.is_empty()) }
             }

@@ -63,6 +63,11 @@ pub fn fair_queue<K: Key, T>(most: usize) -> (Sender<K, T>, Receiver<K, T>) {
 }
 
 impl<K: Key, T> Sender<K, T> {
+    /// Whether nothing waits to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.state.lock().count == 0
+    }
+
     /// Adds one, when there is room for it; gives it back if nobody will take it.
     pub fn send(&self, source: K, one: T) -> Result<(), T> {
         let mut state = self.0.state.lock();

@@ -38,8 +38,20 @@ enum NotSecured {
 }
 
 /// Makes a connection one of TLS if its port asks for that. `None` if the connection is over.
-pub fn secured<'a, P: Spoken>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Option<Accepted<'a, P>> {
-    let Some(config) = accepted.door.tls else { return Some(accepted) };
+pub fn secured<'a, P: Spoken>(gate: &Gate, accepted: Box<Accepted<'a, P>>) -> Option<Box<Accepted<'a, P>>> {
+    match accepted.door.tls {
+        None => Some(accepted),
+        Some(config) => by_handshake(gate, accepted, config),
+    }
+}
+
+// Not inlined, like the next: what it needs of the stack would be kept while the connection lives.
+#[inline(never)]
+fn by_handshake<'a, P: Spoken>(
+    gate: &Gate,
+    mut accepted: Box<Accepted<'a, P>>,
+    config: &Arc<ServerConfig>,
+) -> Option<Box<Accepted<'a, P>>> {
     match handshake(&accepted.stream, config, gate.limits.handshake_time_max) {
         Ok(tls) => {
             gate.report(Event::Handshake, format_args!(""));
@@ -66,7 +78,6 @@ fn report<P: Spoken>(gate: &Gate, accepted: &Accepted<'_, P>, why: &NotSecured, 
 }
 
 /// The handshake, however little of it comes at a time.
-// Not inlined: what it needs of the stack would be kept while the connection lives.
 #[inline(never)]
 fn handshake(stream: &Stream, config: &Arc<ServerConfig>, time_max: Duration) -> Result<Tls, NotSecured> {
     let by = clock::deadline(time_max);

@@ -80,8 +80,9 @@ pub fn listen(
     vanished: Vanished,
 ) -> io::Result<TcpListener> {
     let socket = unbound(address, output, input_bytes_max)?;
-    // Accepted sockets inherit it, so it costs them no system call.
+    // Accepted sockets inherit both, so it costs them no system call.
     vanished.watch(&socket)?;
+    socket.set_tcp_nodelay(true)?;
     listen_on(socket, address)
 }
 
@@ -131,6 +132,7 @@ mod tests {
         let times = (served.tcp_keepalive_time().unwrap(), served.tcp_keepalive_interval().unwrap());
         assert_eq!(times, (second(60), second(15)));
         assert_eq!(served.tcp_user_timeout().unwrap(), Some(second(100)));
+        assert!(served.tcp_nodelay().unwrap(), "replies would wait for the other side");
         // The last question before it gives up comes within the time, from the shortest to the longest.
         for most in [4, 5, 6, 7, 10, 120, 12 * 60 * 60] {
             let Vanished { keepalive_idle, keepalive_interval, unacknowledged } =

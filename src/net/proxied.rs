@@ -40,10 +40,13 @@ enum NotNamed {
 
 /// Lets the proxy say who a connection is from, if it is from one. `None` if the connection is over: what is no client
 /// leaves no trace, because load balancers look every second whether we are there.
-pub fn named<'a, P: Spoken>(gate: &Gate, mut accepted: Accepted<'a, P>) -> Option<Accepted<'a, P>> {
-    if !accepted.is_proxied {
-        return Some(accepted);
-    }
+pub fn named<'a, P: Spoken>(gate: &Gate, accepted: Box<Accepted<'a, P>>) -> Option<Box<Accepted<'a, P>>> {
+    if accepted.is_proxied { by_header(gate, accepted) } else { Some(accepted) }
+}
+
+// Not inlined: what it needs of the stack would be part of the stack of every thread.
+#[inline(never)]
+fn by_header<'a, P: Spoken>(gate: &Gate, mut accepted: Box<Accepted<'a, P>>) -> Option<Box<Accepted<'a, P>>> {
     let (proxy, class) = (accepted.from, accepted.door.class);
     match client(&accepted.stream, proxy, gate.limits.idle_time_max) {
         Ok(from) => accepted.from = from,

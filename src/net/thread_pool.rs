@@ -3,18 +3,21 @@
 //! A thread still serves one connection from its first byte to its last. Keeping it for a while afterwards
 //! saves the cost of starting one, which nearly doubles the connections that can be served in a second. Some are
 //! started with the server and kept for peers: clients that have taken all other threads must not part the herd.
+//!
+//! The thread that accepts hands a connection to a thread that waits itself, if there is one and nothing else waits for
+//! it: each thread on the way would be one more to wake. What is left goes through a queue.
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::accept::{Accepted, Spoken};
-use super::admission::Class;
-use super::fair_queue::{Received, Receiver};
+use super::admission::{Class, network};
+use super::fair_queue::{Received, Receiver, Sender, fair_queue};
 use super::gate::{Event, Gate};
 use super::handshake;
 use super::idle_threads::IdleThreads;
@@ -23,6 +26,10 @@ use super::refuse::Refused;
 use crate::os::clock;
 use crate::os::semaphore::{Permit, Semaphore};
 use crate::os::sync::{self, Mutex, Scope};
+
+/// Accepted connections that wait for a thread: as many as a process can have, for accepting is faster than starting
+/// threads, and what is not accepted in a storm overflows the kernel's queue. Each takes about 200 bytes.
+const ACCEPTED_MAX: usize = 16 * 1024;
 
 /// How long a thread without a connection waits for one.
 const IDLE: Duration = Duration::from_secs(10);
@@ -52,11 +59,11 @@ pub struct Service<'a, P> {
 }
 
 /// Serves one connection from its first byte to its last.
-type Serve<'a, P> = dyn Fn(Accepted<'a, P>) + Send + Sync + 'a;
+type Serve<'a, P> = dyn Fn(Box<Accepted<'a, P>>) + Send + Sync + 'a;
 
 impl<'a, P: Spoken> Service<'a, P> {
     /// Serves each connection by this closure.
-    pub fn new(gate: &'a Gate, serve: impl Fn(Accepted<'a, P>) + Send + Sync + 'a) -> Service<'a, P> {
+    pub fn new(gate: &'a Gate, serve: impl Fn(Box<Accepted<'a, P>>) + Send + Sync + 'a) -> Service<'a, P> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let start_permits = Semaphore::new(processors * START_PERMITS_PER_PROCESSOR);
         Service { gate, serve: Box::new(serve), start_permits }
@@ -73,26 +80,78 @@ impl<'a, P: Spoken> Service<'a, P> {
             }
         };
         if catch_unwind(AssertUnwindSafe(serve)).is_err() {
-            let what = format_args!(
-                "bug: the conversation with {from} panicked; please report what stands on standard error"
-            );
-            self.gate.report(Event::Panicked, what);
+            self.report_panic(from);
         }
+    }
+
+    #[cold]
+    fn report_panic(&self, from: SocketAddr) {
+        let what = format_args!(
+            "bug: the conversation with {from} panicked; please report what stands on standard error"
+        );
+        self.gate.report(Event::Panicked, what);
     }
 }
 
-/// Hands accepted connections to threads.
+/// Starts threads for accepted connections.
 pub struct ThreadPool<'scope, 'env, 'a, P> {
     scope: &'scope Scope<'scope, 'env>,
     service: &'env Service<'a, P>,
     started: u64,
-    idle: Arc<IdleThreads<Starting<'a, 'env, P>>>,
-    kept_for_peers: Arc<IdleThreads<Starting<'a, 'env, P>>>,
+    waiting: Arc<Waiting<'a, 'env, P>>,
+    accepted: Receiver<IpAddr, Box<Accepted<'a, P>>>,
     refused: Refused,
 }
 
+/// The way of accepted connections to threads.
+pub struct Entrance<'a, 'env, P> {
+    service: &'env Service<'a, P>,
+    waiting: Arc<Waiting<'a, 'env, P>>,
+    accepted: Sender<IpAddr, Box<Accepted<'a, P>>>,
+}
+
+/// Threads that have no connection.
+struct Waiting<'a, 'env, P> {
+    any: IdleThreads<Starting<'a, 'env, P>>,
+    kept_for_peers: IdleThreads<Starting<'a, 'env, P>>,
+}
+
 /// A connection on its way to a thread, with the permit to start.
-type Starting<'a, 'env, P> = (Accepted<'a, P>, Permit<'env>);
+type Starting<'a, 'env, P> = (Box<Accepted<'a, P>>, Permit<'env>);
+
+impl<'a, 'env, P> Waiting<'a, 'env, P> {
+    /// Hands it to a thread, or back.
+    fn hand(&self, connection: Starting<'a, 'env, P>) -> Result<(), Starting<'a, 'env, P>> {
+        let kept = match connection.0.door.class {
+            Class::Peer => self.kept_for_peers.hand(connection),
+            Class::Client => Err(connection),
+        };
+        kept.or_else(|connection| self.any.hand(connection))
+    }
+}
+
+impl<'a, P> Entrance<'a, '_, P> {
+    /// Brings a connection to its thread, or to the queue of those that wait for one. It is dropped when the server has
+    /// ended.
+    pub fn serve(&self, accepted: Box<Accepted<'a, P>>) {
+        let accepted = match self.service.start_permits.try_acquire() {
+            // Nobody is overtaken.
+            Some(permit) if self.accepted.is_empty() => match self.waiting.hand((accepted, permit)) {
+                Ok(()) => return,
+                Err((accepted, _)) => accepted,
+            },
+            Some(_) | None => accepted,
+        };
+        let _ = self.accepted.send(network(accepted.from.ip()), accepted);
+    }
+}
+
+impl<P> Clone for Entrance<'_, '_, P> {
+    fn clone(&self) -> Self {
+        let (waiting, accepted) = (Arc::clone(&self.waiting), self.accepted.clone());
+        Entrance { service: self.service, waiting, accepted }
+    }
+}
 
 impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
     /// Starts the threads that are kept for the class of peers.
@@ -103,27 +162,29 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
         scope: &'scope Scope<'scope, 'env>,
         service: &'env Service<'a, P>,
         kept_for_peers_count: usize,
-    ) -> io::Result<ThreadPool<'scope, 'env, 'a, P>> {
-        let (idle, kept_for_peers) = (Arc::default(), Arc::<IdleThreads<_>>::default());
-        let refused = Refused::default();
+    ) -> io::Result<(Entrance<'a, 'env, P>, ThreadPool<'scope, 'env, 'a, P>)> {
+        let (any, kept_for_peers) = (IdleThreads::default(), IdleThreads::default());
+        let waiting = Arc::new(Waiting { any, kept_for_peers });
+        let (sender, accepted) = fair_queue(ACCEPTED_MAX);
+        let entrance = Entrance { service, waiting: Arc::clone(&waiting), accepted: sender };
         // Whatever happens, it ends the wait of those that are kept.
-        let pool = ThreadPool { scope, service, started: 0, idle, kept_for_peers, refused };
+        let pool = ThreadPool { scope, service, started: 0, waiting, accepted, refused: Refused::default() };
         for number in 0..kept_for_peers_count {
-            let peers = Arc::clone(&pool.kept_for_peers);
+            let waiting = Arc::clone(&pool.waiting);
             sync::spawn(scope, format!("peer-{number}"), move || {
-                while let Some(connection) = peers.wait(None) {
+                while let Some(connection) = waiting.kept_for_peers.wait(None) {
                     service.serve(connection);
                 }
             })?;
         }
-        Ok(pool)
+        Ok((entrance, pool))
     }
 
-    /// Serves every accepted connection, until accepting has ended.
-    pub fn serve_all(mut self, accepted: &Receiver<IpAddr, Accepted<'a, P>>) {
+    /// Serves every connection that waits in the queue, until all entrances are gone.
+    pub fn serve_all(mut self) {
         loop {
             let permit = self.service.start_permits.acquire();
-            match accepted.receive(self.refused.due()) {
+            match self.accepted.receive(self.refused.due()) {
                 Received::One(connection) => self.serve((connection, permit)),
                 Received::Late => {}
                 Received::Ended => return,
@@ -133,12 +194,7 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
     }
 
     fn serve(&mut self, connection: Starting<'a, 'env, P>) {
-        let kept = match connection.0.door.class {
-            Class::Peer => self.kept_for_peers.hand(connection),
-            Class::Client => Err(connection),
-        };
-        let Err(connection) = kept else { return };
-        let Err(connection) = self.idle.hand(connection) else { return };
+        let Err(connection) = self.waiting.hand(connection) else { return };
         if self.started.is_multiple_of(THREADS_PER_LOOK) && !is_memory_left() {
             self.refuse(connection, Event::OutOfMemory, "memory", "no memory is left; raise the limit on it");
             return;
@@ -147,8 +203,8 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
         let name = format!("connection-{}", self.started);
         // The connection crosses in a slot of its own, so that it is still here if no thread can be had.
         let slot = Arc::new(Mutex::new(Some(connection)));
-        let (service, more, first) = (self.service, Arc::clone(&self.idle), Arc::clone(&slot));
-        match sync::spawn(self.scope, name, move || serve_one_after_another(service, &first, &more)) {
+        let (service, more, first) = (self.service, Arc::clone(&self.waiting), Arc::clone(&slot));
+        match sync::spawn(self.scope, name, move || serve_one_after_another(service, &first, &more.any)) {
             Ok(()) => {}
             Err(error) => {
                 let Some(connection) = slot.lock().take() else { return };
@@ -165,7 +221,7 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
         what: &str,
         why: impl fmt::Display,
     ) {
-        let Accepted { stream, from, door, .. } = connection;
+        let Accepted { stream, from, door, .. } = *connection;
         let gate = self.service.gate;
         gate.report(event, format_args!("refused {from}, no {what} for one more connection: {why}"));
         let told = format!("no {what} for one more connection; try again later");
@@ -175,8 +231,8 @@ impl<'scope, 'env, 'a, P: Send + Spoken + 'a> ThreadPool<'scope, 'env, 'a, P> {
 
 impl<P> Drop for ThreadPool<'_, '_, '_, P> {
     fn drop(&mut self) {
-        self.idle.end();
-        self.kept_for_peers.end();
+        self.waiting.any.end();
+        self.waiting.kept_for_peers.end();
     }
 }
 
@@ -197,5 +253,70 @@ fn serve_one_after_another<'a, 'env, P: Spoken>(
     while let Some(connection) = next {
         service.serve(connection);
         next = more.wait(Some(clock::deadline(IDLE)));
+    }
+}
+
+// Sockets of the system are no part of the model.
+#[cfg(not(feature = "interleavings"))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::accept::Door;
+    use crate::net::admission::Admission;
+    use std::fmt::Display;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::sync::mpsc::channel;
+
+    #[derive(Clone, Copy)]
+    struct Plain;
+
+    impl Display for Plain {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("plain")
+        }
+    }
+
+    impl Spoken for Plain {
+        fn refusal(self, why: &dyn Display) -> String {
+            why.to_string()
+        }
+
+        fn answer_to_plain_text(self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn connection_reaches_a_thread_that_waits_without_another_thread() {
+        let limits = crate::config::Limits::default();
+        let gate = Gate::new(limits, Admission::default(), Vec::new(), Box::new(|_, _| ()));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, from) = listener.accept().unwrap();
+        let (served, serves) = channel();
+        let served = Mutex::new(served);
+        let service =
+            Service::new(&gate, |it: Box<Accepted<'_, Plain>>| served.lock().send(it.from).unwrap());
+        sync::scope(|scope| {
+            let (entrance, pool) = ThreadPool::start(scope, &service, 1).unwrap();
+            while pool.waiting.kept_for_peers.count() == 0 {
+                thread::yield_now();
+            }
+            let stream = Arc::new(stream);
+            let admitted = gate.admission.admit(Class::Peer, from, &gate.limits).unwrap();
+            let registered = gate.open.register(&stream);
+            let door = Door { protocol: Plain, class: Class::Peer, tls: None };
+            // Nothing takes from the queue.
+            entrance.serve(Box::new(Accepted {
+                door,
+                stream,
+                tls: None,
+                from,
+                is_proxied: false,
+                admitted,
+                registered,
+            }));
+            assert_eq!(serves.recv().unwrap(), from);
+        });
     }
 }

@@ -63,7 +63,11 @@ impl Whereabouts {
         if self.at(address).is_empty() {
             return (Vec::new(), None);
         }
-        let from = address.to_canonical();
+        self.enter_neighbour(address.to_canonical(), stream)
+    }
+
+    #[inline(never)]
+    fn enter_neighbour(&self, from: IpAddr, stream: &Arc<Stream>) -> (Vec<usize>, Option<Entered<'_>>) {
         let mut state = self.0.write();
         let neighbours: Vec<usize> = state.at(from).collect();
         if neighbours.is_empty() {

@@ -23,9 +23,8 @@ use crate::member::group_commit::GroupCommit;
 use crate::member::link_log::DRAIN_WAIT_MAX;
 use crate::member::watchers::Watchers;
 use crate::member::{flusher, status};
-use crate::net::accept::{ACCEPTED_MAX, Acceptor, Door};
+use crate::net::accept::{Acceptor, Door};
 use crate::net::certificate::Certificate;
-use crate::net::fair_queue::fair_queue;
 use crate::net::gate::Gate;
 use crate::net::listen::Output;
 use crate::net::shutdown::{FINISH_WAIT_MAX, OpenStreams};
@@ -126,7 +125,7 @@ impl<'a> Serving<'a> {
         let changes = self.doors().iter().any(|(_, door)| is_watched(door)).then(|| member.subscribe());
         let service = Service::new(gate, {
             let shared = self.connections();
-            move |accepted| frontend::serve(shared, accepted)
+            move |accepted| frontend::serve(&shared, accepted)
         });
         let database = self.server.database.as_deref().map(|database| (database, member.subscribe()));
         sync::scope(|scope| {
@@ -179,13 +178,16 @@ impl<'a> Serving<'a> {
             ..
         } = self.server;
         let _stop_accepting_whatever_happens = OnDrop(|| self.stop_accepting());
-        let (accepted, to_serve) = fair_queue(ACCEPTED_MAX);
+        // One for each neighbour, and one for whatever else connects there.
+        let kept_for_peers = member.me.neighbours.len() + 1;
+        let (entrance, pool) =
+            ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
         for (listener, door) in self.doors() {
-            let protocol = door.protocol;
-            let acceptor = Acceptor::new(gate, listener, door, accepted.clone());
+            let (protocol, entrance) = (door.protocol, entrance.clone());
+            let acceptor = Acceptor::new(gate, listener, door, move |accepted| entrance.serve(accepted));
             spawn(scope, format!("accept-{protocol}"), move || acceptor.run())?;
         }
-        drop(accepted);
+        drop(entrance);
         if let Some(admin) = admin {
             spawn(scope, "admin".to_owned(), || admin.run(member))?;
         }
@@ -203,10 +205,7 @@ impl<'a> Serving<'a> {
         if let Some(certificate) = certificate {
             spawn(scope, "certificate".to_owned(), || certificate.run())?;
         }
-        // One for each neighbour, and one for whatever else connects there.
-        let kept_for_peers = member.me.neighbours.len() + 1;
-        let pool = ThreadPool::start(scope, service, kept_for_peers).map_err(ServeError::Thread)?;
-        spawn(scope, "spawn".to_owned(), move || pool.serve_all(&to_serve))?;
+        spawn(scope, "spawn".to_owned(), move || pool.serve_all())?;
         self.log_doors();
         let connections_open = || gate.admission.clients_open();
         supervisor.ready(&status::summary(member, connections_open()));

@@ -108,7 +108,7 @@ async fn converse(
     stopping: &'static watch::Sender<bool>,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let remote = Remote { door: "mqtt", from };
+    let remote = Remote { door: "mqtt", from, is_proxied: false };
     let mut stopped = stopping.subscribe();
     let (mut bytes, mut out, mut version) = (Vec::new(), Vec::new(), None);
     loop {

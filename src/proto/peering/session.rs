@@ -127,6 +127,8 @@ impl Session {
     }
 
     /// Takes one line: its reply and its update go into the batch.
+    // Not inlined, like the next: clients' lines would need its room on the stack.
+    #[inline(never)]
     pub(crate) fn line(&mut self, line: &[u8], batch: &mut Batch) -> Result<Step, Refusal> {
         match &self.state {
             State::Unauthenticated => {
@@ -176,6 +178,7 @@ impl Session {
     }
 
     /// Makes this the conversation of a neighbour that has shown that it is one, and welcomes it.
+    #[inline(never)]
     pub(crate) fn authenticate(&mut self, node: &mut Node, batch: &mut Batch) {
         let State::Answered { index, epoch } = self.state else { return };
         node.begin_epoch(index, epoch);

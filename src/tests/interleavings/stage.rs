@@ -140,8 +140,8 @@ impl Unserved {
             sessions: &Sessions::default(),
         };
         frontend::serve(
-            shared,
-            Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered },
+            &shared,
+            Box::new(Accepted { door, stream, tls: None, from, is_proxied: false, admitted, registered }),
         );
     }
 
