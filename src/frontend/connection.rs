@@ -29,12 +29,17 @@ use crate::net::shutdown::LAST_READS_MAX;
 use crate::net::stream::{Stream, hang_up, is_hung_up};
 use crate::net::whereabouts::Whereabouts;
 use crate::os::clock;
+use crate::os::semaphore::Permit;
 use crate::os::sync::{RwLock, Sender};
 use crate::proto::line::batch::SMALL_BYTES_MAX;
 use crate::proto::line::framing::Framing;
 use crate::proto::line::query::Query;
 use crate::proto::line::reason::Reason;
 use crate::proto::peering::link::PEER_TIMEOUT;
+
+/// After this time without a byte a client gives back what it has borrowed. It is longer than the pauses of a client
+/// that sends batch after batch, which would have to borrow it again.
+const QUIET_TIME: Duration = Duration::from_millis(100);
 
 /// What all connections of a server share.
 #[derive(Clone, Copy)]
@@ -77,6 +82,8 @@ pub struct Connection<'a> {
     conversation: Conversation,
     turn: Turn,
     framing: Framing,
+    /// Lets a client keep what it has borrowed to read into while it waits for more.
+    holds_room: Option<Permit<'a>>,
     /// The place of a neighbour that has authenticated.
     registration: Option<Registration<'a>>,
 }
@@ -112,6 +119,7 @@ impl<'a> Connection<'a> {
             conversation,
             turn: Turn::new(shared.member),
             framing,
+            holds_room: None,
             registration,
         })
     }
@@ -143,8 +151,7 @@ impl<'a> Connection<'a> {
         loop {
             // A client that waits for nothing holds no large buffer.
             self.turn.give_back(&self.shared.member.spare_batches);
-            let is_mid_line = self.framing.is_mid_line();
-            let count = match self.deadlines.read(self.framing.space(), is_mid_line)? {
+            let count = match self.read()? {
                 Received::Bytes(count) => count,
                 Received::Idle => {
                     self.admitted.may_give_way(self.stream);
@@ -173,7 +180,6 @@ impl<'a> Connection<'a> {
                 }
             }
             let keeps_place = self.admitted.keeps_place();
-            self.framing.filled(count);
             if count > SMALL_BYTES_MAX {
                 self.turn.borrow(&self.shared.member.spare_batches);
             }
@@ -191,6 +197,49 @@ impl<'a> Connection<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits for bytes, and takes all that are there.
+    fn read(&mut self) -> io::Result<Received> {
+        let is_mid_line = self.framing.is_mid_line();
+        let mut received = None;
+        if self.framing.has_grown() && !is_mid_line && self.conversation.is_client() {
+            // What TLS has decrypted would not end this wait.
+            if self.holds_room.is_none() && self.deadlines.is_drained_by_short_reads() {
+                self.holds_room = self.shared.gate.read_buffers.hold();
+            }
+            if self.holds_room.is_some() {
+                received = self.deadlines.read_within(self.framing.space(), QUIET_TIME)?;
+            }
+            if received.is_none() {
+                self.give_back_room();
+            }
+        }
+        let received = match received {
+            Some(received) => received,
+            None => self.deadlines.read(self.framing.space(), is_mid_line)?,
+        };
+        let Received::Bytes(count) = received else { return Ok(received) };
+        self.framing.filled(count);
+        if !self.framing.wants_room() || !self.conversation.is_client() {
+            return Ok(received);
+        }
+        self.framing.grow_into(self.shared.gate.read_buffers.borrow());
+        // What else there is. That a stream has ended is found by the next read, after these lines were taken.
+        match self.deadlines.read_now(self.framing.space()) {
+            Ok(Some(Received::Bytes(more @ 1..))) => {
+                self.framing.filled(more);
+                Ok(Received::Bytes(count + more))
+            }
+            Ok(_) | Err(_) => Ok(received),
+        }
+    }
+
+    /// What a client has borrowed that is quiet, or that may keep nothing while it waits.
+    fn give_back_room(&mut self) {
+        self.shared.gate.read_buffers.give_back(self.framing.shrink());
+        self.turn.shrink();
+        self.holds_room = None;
     }
 
     /// Takes all complete lines.

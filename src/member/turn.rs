@@ -187,6 +187,11 @@ impl Turn {
         }
     }
 
+    /// Gives back the room of all buffers, for a conversation that says nothing. All replies have been sent.
+    pub fn shrink(&mut self) {
+        self.batch = self.batch.emptied();
+    }
+
     /// Whether lines were taken since [`Turn::take_counts`].
     pub fn has_taken_lines(&self) -> bool {
         self.counts.lines > 0

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::admission::{Admission, Admitted, Class, Displaced, Overload};
 use super::bodies::Bodies;
+use super::read_buffers::ReadBuffers;
 use super::shutdown::OpenStreams;
 use super::stream::hang_up;
 use crate::config::Limits;
@@ -21,6 +22,8 @@ pub struct Gate {
     pub resting: OpenStreams,
     /// What long messages take while they come in.
     pub bodies: Bodies,
+    /// Room to read into for clients that send many lines at once.
+    pub read_buffers: ReadBuffers,
     /// The bounds.
     pub limits: Limits,
     /// Where proxies are, which name their clients.
@@ -60,7 +63,16 @@ impl Gate {
     /// Nothing is connected yet.
     pub fn new(limits: Limits, admission: Admission, proxies: Vec<IpNet>, report: Report) -> Gate {
         let (open, resting) = (OpenStreams::default(), OpenStreams::default());
-        Gate { admission, open, resting, bodies: Bodies::default(), limits, proxies, report }
+        Gate {
+            admission,
+            open,
+            resting,
+            bodies: Bodies::default(),
+            read_buffers: ReadBuffers::default(),
+            limits,
+            proxies,
+            report,
+        }
     }
 
     /// Lets no more clients in, and ends the connections that rest. Others go on until they end by themselves.

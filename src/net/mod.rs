@@ -17,6 +17,7 @@ pub mod listen;
 pub mod lookup;
 pub mod proxied;
 pub mod proxy_header;
+pub mod read_buffers;
 pub mod refuse;
 pub mod secured;
 pub mod shutdown;

@@ -127,8 +127,7 @@ impl Framing {
         // A whole line with CRLF must fit, with a byte to spare so that `space` is never empty.
         let room = read_bytes.max(line_bytes_max + 3);
         Framing {
-            // The bytes to look ahead at must be in the buffer.
-            buffer: vec![0; room.min(FIRST_READ_BYTES) + LOOKAHEAD_BYTES],
+            buffer: first_buffer(room + LOOKAHEAD_BYTES),
             buffer_bytes_max: room + LOOKAHEAD_BYTES,
             is_filled: false,
             unread: 0..0,
@@ -153,6 +152,34 @@ impl Framing {
     pub fn roomy(mut self) -> Framing {
         self.buffer.resize(self.buffer_bytes_max, 0);
         self
+    }
+
+    /// Whether it has more room than it began with.
+    pub fn has_grown(&self) -> bool {
+        self.buffer.len() > FIRST_READ_BYTES + LOOKAHEAD_BYTES
+    }
+
+    /// Whether the last read has filled the room that it began with, so that there may be much more to read.
+    pub fn wants_room(&self) -> bool {
+        self.is_filled && !self.has_grown()
+    }
+
+    /// Takes all the room that it may have at once: this buffer, if [`Framing::shrink`] has given it back.
+    pub fn grow_into(&mut self, spare: Option<Vec<u8>>) {
+        let fits = |buffer: &Vec<u8>| buffer.len() == self.buffer_bytes_max;
+        let mut buffer = spare.filter(fits).unwrap_or_else(|| vec![0; self.buffer_bytes_max]);
+        buffer[..self.unread.len()].copy_from_slice(&self.buffer[self.unread.clone()]);
+        self.unread = 0..self.unread.len();
+        self.is_filled = false;
+        self.buffer = buffer;
+    }
+
+    /// Gives back the buffer that it has grown into. No part of a line may be there.
+    pub fn shrink(&mut self) -> Vec<u8> {
+        debug_assert!(!self.is_mid_line(), "a part of a line would be lost");
+        self.unread = 0..0;
+        (self.searched, self.is_filled) = (0, false);
+        std::mem::replace(&mut self.buffer, first_buffer(self.buffer_bytes_max))
     }
 
     /// Where to read into.
@@ -279,6 +306,11 @@ impl Framing {
     }
 }
 
+/// The buffer to begin with, where the bytes to look ahead at must be, too.
+fn first_buffer(bytes_max: usize) -> Vec<u8> {
+    vec![0; bytes_max.min(FIRST_READ_BYTES + LOOKAHEAD_BYTES)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,6 +344,30 @@ mod tests {
             framing.filled(count);
             fed += count;
         }
+    }
+
+    #[test]
+    fn borrowed_room_takes_what_has_been_read_and_is_given_back_when_that_is_over() {
+        let mut framing = Framing::new(LINE_BYTES_MAX, CLIENT_READ_BYTES);
+        let first_bytes = framing.space().len();
+        assert_eq!(first_bytes, FIRST_READ_BYTES);
+        framing.space().fill(b'x');
+        framing.filled(first_bytes - 1);
+        assert!(!framing.wants_room());
+        framing.filled(1);
+        assert!(framing.wants_room() && !framing.has_grown());
+        framing.grow_into(Some(vec![b'y'; 10]));
+        assert!(framing.has_grown() && framing.space().len() == CLIENT_READ_BYTES - first_bytes);
+        framing.space()[0] = b'\n';
+        framing.filled(1);
+        assert_eq!(framing.next_line(), Some(Line::Whole(&[b'x'; FIRST_READ_BYTES])));
+        assert_eq!(framing.next_line(), None);
+        let room = framing.shrink();
+        assert!(room.len() == CLIENT_READ_BYTES + LOOKAHEAD_BYTES && !framing.has_grown());
+        framing.space()[..2].copy_from_slice(b"a\n");
+        framing.filled(2);
+        framing.grow_into(Some(room));
+        assert_eq!(framing.next_line(), Some(Line::Whole(b"a")));
     }
 
     /// All lines of a client's stream fed in pieces of `piece_bytes`, and how often it has asked for a timing mark.

@@ -26,6 +26,10 @@ const OTHER_DESCRIPTORS: u64 = 500;
 const REPORTERS: u64 = 400;
 const REPORTER_BYTES_MAX: u64 = 40 * 1024;
 
+/// The lines of one batch, and the memory that is left to a connection after it.
+const BATCH_LINES: usize = 64;
+const BATCH_BYTES_MAX: u64 = 24 * 1024;
+
 const NO_DESCRIPTOR: &str = "? no descriptor for one more connection; try again later";
 
 /// What a connection is told that sends a line at once: its reply, or why it is refused.
@@ -277,6 +281,27 @@ fn a_connection_that_has_reported_a_new_client_keeps_little_memory() {
     note(format_args!("resident: {each} bytes for each connection"));
     // A thread never gives back the stack that it has used once: of one frame of 44 KiB all had a share.
     assert!(each < REPORTER_BYTES_MAX, "{each} bytes");
+}
+
+#[test]
+fn a_connection_that_has_sent_a_batch_keeps_little_memory() {
+    let mut herd = RealHerd::start(&["Alford"], &[], &[]);
+    let before = herd.resident_bytes("Alford");
+    let mut phones: Vec<_> = (0..REPORTERS).map(|_| herd.client("Alford")).collect();
+    // Of the same clients, which are not what is measured here.
+    let batch = |round: usize| -> String {
+        let line = |number| format!("IAMAT phone-{number} +34.068930-118.445127 {}\n", 1_700_000_000 + round);
+        (0..BATCH_LINES).map(line).collect()
+    };
+    for (round, phone) in phones.iter_mut().enumerate() {
+        phone.send(batch(round).as_bytes()).unwrap();
+        (0..BATCH_LINES).for_each(|_| assert!(line(phone).starts_with("AT Alford ")));
+    }
+    let each = eventually("room is given back", || {
+        let each = herd.resident_bytes("Alford").saturating_sub(before) / REPORTERS;
+        (each < BATCH_BYTES_MAX).then_some(each)
+    });
+    note(format_args!("resident: {each} bytes for each connection after a batch"));
 }
 
 #[test]
