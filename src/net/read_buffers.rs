@@ -4,8 +4,8 @@ use crate::os::semaphore::{Permit, Semaphore};
 use crate::os::sync::Mutex;
 
 /// The clients that may keep such a buffer while they wait for their next lines, and the buffers that are kept for the
-/// next client that needs one. A client that keeps none reads twice for each batch.
-const HELD_MAX: usize = 32;
+/// next client that needs one: 2 MiB each. A client that keeps none reads twice for each batch.
+const HELD_MAX: usize = 256;
 
 /// The buffers of all connections, which are of the same length.
 #[derive(Debug)]
