@@ -22,7 +22,7 @@ remove_journal() {
         return
     fi
     for file in "$folder"/*; do
-        if [[ ${file##*/} =~ ^(lock|admin\.sock)$ ]] ||
+        if [[ ${file##*/} =~ ^(lock|admin\.sock|database\.unread)$ ]] ||
             [[ ${file##*/} =~ ^(journal|snapshot)-[0-9]{10}(\.[0-9]+)?\.log(\.tmp|\.damaged)?$ ]]; then
             rm -f -- "$file"
         fi

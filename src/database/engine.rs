@@ -1,5 +1,12 @@
 //! What a database must be able to do, whatever it is.
 
+use super::order;
+use crate::proto::model::stored_line::StoredLine;
+use crate::proto::store::update::trimmed;
+
+/// When a database erases a value at the latest, in seconds since 1970: it counts in milliseconds.
+const EXPIRES_MAX_S: u64 = i64::MAX as u64 / 1_000;
+
 /// What is to be known of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
@@ -13,6 +20,22 @@ pub(super) struct Change {
     pub(super) is_tombstone: bool,
     /// When the database may erase it by itself, in seconds since 1970; 0 for never.
     pub(super) expires_s: u64,
+}
+
+impl Change {
+    /// A stored line as a change; `None` if it is none.
+    pub(super) fn of(line: &[u8], expire_after_s: Option<u64>) -> Option<Change> {
+        let stored = StoredLine::parse(trimmed(line)).ok()?;
+        let (start, end) = stored.client_range();
+        Some(Change {
+            client: std::str::from_utf8(&line[start..end]).ok()?.to_owned(),
+            value: order::value_of_parsed(&stored, trimmed(line)),
+            era: stored.era().0,
+            is_tombstone: matches!(stored, StoredLine::Tombstone(_)),
+            expires_s: expire_after_s
+                .map_or(0, |after_s| stored.received_s().saturating_add(after_s).min(EXPIRES_MAX_S)),
+        })
+    }
 }
 
 /// Where a client was.
@@ -32,7 +55,8 @@ pub(super) trait Engine: Send {
     /// done or one has failed, with which all are over.
     fn begin_write(&mut self, changes: &[Change]) -> Result<(), EngineError>;
 
-    /// Waits until the first that was begun is done.
+    /// Waits until the first that was begun is done. If it fails with [`EngineError::Moving`] only some of its changes
+    /// are not stored, and what else was begun goes on.
     fn finish_write(&mut self) -> Result<(), EngineError>;
 
     /// The value of a client.
@@ -41,8 +65,9 @@ pub(super) trait Engine: Send {
     /// Passes all values to `each`, some perhaps twice.
     fn scan(&mut self, each: &mut dyn FnMut(Vec<Vec<u8>>)) -> Result<(), EngineError>;
 
-    /// Adds points to the history of their clients, which is kept for so many seconds after its last point.
-    fn append(&mut self, points: &[Point], keep_s: u64) -> Result<(), EngineError>;
+    /// Adds points to the history of their clients, which is kept for so many seconds after its last point. Those that
+    /// are there are taken out of `points`, even if it fails: a point that is added twice is there twice.
+    fn append(&mut self, points: &mut Vec<Point>, keep_s: u64) -> Result<(), EngineError>;
 
     /// The lines of a client's history, in the order in which they came.
     fn track(&mut self, client: &str) -> Result<Vec<Vec<u8>>, EngineError>;
@@ -89,6 +114,11 @@ pub(super) enum EngineError {
     /// It has lost something between two questions. It is asked again.
     #[error("it has changed meanwhile")]
     Changed,
+    /// It takes some keys only when their slot is where it is moved to.
+    #[error(
+        "a slot of the cluster is being moved: if that was broken off finish it with `redis-cli --cluster fix`"
+    )]
+    Moving,
     /// It has refused.
     #[error("{0}")]
     Refused(String),

@@ -23,6 +23,7 @@ mod state;
 mod writer;
 
 use std::io;
+use std::path::Path;
 
 use self::engine::Engine;
 use self::history::HistoryQueue;
@@ -50,7 +51,7 @@ impl Database {
     /// # Errors
     /// If it cannot be used as the options say.
     pub fn open(options: DatabaseOptions) -> io::Result<Database> {
-        drop(open_engine(&options)?);
+        check(&options)?;
         Ok(Database {
             state: State::default(),
             questions: Questions::new(),
@@ -59,37 +60,54 @@ impl Database {
         })
     }
 
-    /// Reads everything into a member that knows nothing; `report` is told how far that is. It takes as long as it
-    /// takes, but a database that says nothing is waited for no longer than the options say.
-    pub fn cold_start(&self, member: &Member, report: impl Fn(&str)) {
+    /// Reads everything into a member that knows nothing, or not all, because the start before was broken off, as the
+    /// folder of its journal says. `report` is told how far that is. It takes as long as it takes, but a database that
+    /// says nothing new is waited for no longer than the options say.
+    pub fn cold_start(&self, member: &Member, folder: Option<&Path>, report: impl Fn(&str)) {
+        let (clients, tombstones) = member.read(|node| (node.store().len(), node.store().tombstones()));
+        let is_unfinished = folder.is_some_and(cold_start::is_unfinished);
         // With a journal the last sequence number is greater than that of any change.
-        if member.read(|node| node.store().len() + node.store().tombstones() > 0) {
-            return;
+        if clients + tombstones > 0 && !is_unfinished {
+            return log::info!("the database is not read, because {clients} clients are known here");
         }
-        log::info!("nothing is known here: the database {} is read", self.options.url);
-        match open_engine(&self.options) {
-            Ok(mut engine) => cold_start::read(&mut *engine, member, self.options.wait_max, report),
-            Err(error) => log::warn!("the database cannot be read: {error}"),
+        let why = if is_unfinished { "an earlier start has not read all" } else { "nothing is known here" };
+        log::info!("{why}: the database {} is read", self.options.url);
+        if let Some(Err(error)) = folder.map(cold_start::begin) {
+            log::warn!(
+                "if the server is stopped now it does not read the database to its end later: {error}"
+            );
+        }
+        let mut engine = self.engine();
+        let is_all = cold_start::read(&mut *engine, member, self.options.wait_max, report);
+        let is_durable = member.read(|node| node.store().last_seq()) <= member.durable_seq();
+        if is_all
+            && is_durable
+            && let Some(Err(error)) = folder.map(cold_start::finish)
+        {
+            log::warn!("the next start reads the database again: {error}");
         }
     }
 
     /// Writes what changes until told to finish.
     pub fn write(&self, member: &Member, changes: &Subscription<'_>) {
-        match open_engine(&self.options) {
-            Ok(engine) => {
-                let writer = Writer::new(&self.options.url, &self.state, self.queue.as_ref(), member, engine);
-                writer.run(changes);
-            }
-            Err(error) => log::warn!("nothing is written to the database: {error}"),
-        }
+        let writer = Writer::new(&self.options.url, &self.state, self.queue.as_ref(), member, self.engine());
+        writer.run(changes);
     }
 
     /// Answers questions until stopped.
     pub fn answer(&self, member: &Member) {
-        match open_engine(&self.options) {
-            Ok(engine) => self.questions.run(member, engine),
-            Err(error) => log::warn!("the database is asked nothing: {error}"),
-        }
+        self.questions.run(member, self.engine());
+    }
+
+    /// A connection of its own. Nothing is connected yet.
+    #[cfg(feature = "database")]
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(redis::Redis::new(&self.options))
+    }
+
+    #[cfg(not(feature = "database"))]
+    fn engine(&self) -> Box<dyn Engine> {
+        unreachable!("a program without databases opens none")
     }
 
     /// Lets the thread end that answers questions.
@@ -133,17 +151,13 @@ impl Core for Database {
     }
 }
 
-/// Opens an engine. Nothing is connected yet.
+/// Whether a database can be used as the options say. Nothing is connected yet.
 #[cfg(feature = "database")]
-fn open_engine(options: &DatabaseOptions) -> io::Result<Box<dyn Engine>> {
-    match redis::Redis::open(options) {
-        Ok(engine) => Ok(Box::new(engine)),
-        Err(error) => Err(io::Error::other(error)),
-    }
+fn check(options: &DatabaseOptions) -> io::Result<()> {
+    redis::Redis::check(options).map_err(io::Error::other)
 }
 
-/// Opens an engine, if there were one.
 #[cfg(not(feature = "database"))]
-fn open_engine(_: &DatabaseOptions) -> io::Result<Box<dyn Engine>> {
+fn check(_: &DatabaseOptions) -> io::Result<()> {
     Err(io::Error::other("this program was built without databases"))
 }

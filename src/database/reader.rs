@@ -48,6 +48,8 @@ struct Fetches {
     /// Until when clients are known not to be there.
     unknown: HashMap<String, Instant>,
     down_until: Option<Instant>,
+    /// Whether a question is under way that finds out whether the database is there again.
+    is_probed: bool,
 }
 
 #[derive(Debug)]
@@ -67,16 +69,15 @@ impl Questions {
     pub(super) fn fetch(&self, client: &str) -> bool {
         let (now, deadline) = (clock::instant(), clock::deadline(FETCH_WAIT_MAX));
         let mut fetches = self.fetches.lock();
-        if fetches.down_until.is_some_and(|until| now < until)
-            || fetches.unknown.get(client).is_some_and(|until| now < *until)
-        {
+        if fetches.is_down(now) || fetches.unknown.get(client).is_some_and(|until| now < *until) {
             return false;
         }
-        if fetches.under_way.insert(client.to_owned())
-            && self.jobs.try_send(Job::Fetch(client.to_owned())).is_err()
-        {
-            fetches.under_way.remove(client);
-            return false;
+        if fetches.under_way.insert(client.to_owned()) {
+            if self.jobs.try_send(Job::Fetch(client.to_owned())).is_err() {
+                fetches.under_way.remove(client);
+                return false;
+            }
+            fetches.is_probed = true;
         }
         while fetches.under_way.contains(client) {
             if self.fetched.wait_until(&mut fetches, deadline).timed_out() {
@@ -88,11 +89,14 @@ impl Questions {
 
     /// Has the history of a client read.
     pub(super) fn track(&self, client: &str) -> Result<Vec<Vec<u8>>, NoTrack> {
-        if self.fetches.lock().down_until.is_some_and(|until| clock::instant() < until) {
+        let (answer, answered) = bounded(1);
+        let mut fetches = self.fetches.lock();
+        if fetches.is_down(clock::instant()) {
             return Err(NoTrack::Silent);
         }
-        let (answer, answered) = bounded(1);
         self.jobs.try_send(Job::Track(client.to_owned(), answer)).map_err(|_| NoTrack::Busy)?;
+        fetches.is_probed = true;
+        drop(fetches);
         answered.recv_timeout(TRACK_WAIT_MAX).unwrap_or(Err(NoTrack::Silent))
     }
 
@@ -111,15 +115,18 @@ impl Questions {
             let is_down = self.fetches.lock().down_until.is_some_and(|until| clock::instant() < until);
             let failed = match job {
                 Job::Stop => return,
-                Job::Fetch(client) if is_down => self.fetched(client, Err(EngineError::Silent)).and(None),
+                Job::Fetch(client) if is_down => {
+                    self.fetched(client, Err(EngineError::Silent));
+                    continue;
+                }
                 Job::Track(_, answer) if is_down => {
                     // It may have given up waiting.
                     let _ = answer.try_send(Err(NoTrack::Silent));
-                    None
+                    continue;
                 }
                 Job::Fetch(client) => {
                     member.metrics.database_questions.add(1);
-                    let read = again_without_scripts(|| engine.read(&client));
+                    let read = again_if_closed(|| engine.read(&client));
                     let found = read.map(|value| {
                         // Questions must not fill the memory that clients need which register themselves.
                         if !member.read(|node| node.store().is_near_capacity()) {
@@ -130,15 +137,19 @@ impl Questions {
                     self.fetched(client, found)
                 }
                 Job::Track(client, answer) => {
-                    let track = again_without_scripts(|| engine.track(&client));
+                    let track = again_if_closed(|| engine.track(&client));
                     let failed = track.as_ref().err().cloned();
                     // It may have given up waiting.
                     let _ = answer.try_send(track.map_err(|_| NoTrack::Silent));
                     failed
                 }
             };
+            let down_until = failed.is_some().then(|| clock::deadline(DOWN_FOR));
+            {
+                let mut fetches = self.fetches.lock();
+                (fetches.down_until, fetches.is_probed) = (down_until, false);
+            }
             if let Some(error) = failed {
-                self.fetches.lock().down_until = Some(clock::deadline(DOWN_FOR));
                 let what = format_args!("the database cannot be asked: {error}");
                 member.metrics.count_and_warn(Event::Database, Source::Own, what);
             }
@@ -168,14 +179,41 @@ impl Questions {
     }
 }
 
-/// A connection that the database has closed while nothing was asked is made again at once.
-fn again_without_scripts<T>(mut ask: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+impl Fetches {
+    /// Whether the database is not to be asked now: it has just failed, or a question is under way that finds out
+    /// whether it still does, for which one waits, and not all.
+    fn is_down(&self, now: Instant) -> bool {
+        self.down_until.is_some_and(|until| now < until || self.is_probed)
+    }
+}
+
+/// Asks again at once if the connection was closed while nothing was asked, if the database has begun again, or if its
+/// servers are others now: the second question finds that out. One that does not answer in time is not asked again.
+fn again_if_closed<T>(mut ask: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
     ask().or_else(|error| match error {
         EngineError::NoScript | EngineError::Unreachable(_) | EngineError::Refused(_) => ask(),
         EngineError::Silent
         | EngineError::Denied(_)
         | EngineError::Full
         | EngineError::ReadOnly
+        | EngineError::Moving
         | EngineError::Changed => Err(error),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_the_database_is_down_one_question_finds_out_and_others_do_not_wait() {
+        let questions = Questions::new();
+        questions.fetches.lock().down_until = Some(clock::instant());
+        // There is no thread that answers: it is asked, and given up.
+        assert!(!questions.fetch("kiwi"));
+        assert_eq!(questions.to_do.len(), 1);
+        assert!(!questions.fetch("emu"));
+        assert!(matches!(questions.track("emu"), Err(NoTrack::Silent)));
+        assert_eq!(questions.to_do.len(), 1);
+    }
 }

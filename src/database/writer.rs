@@ -12,9 +12,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::engine::{Change, Engine, EngineError};
+use super::engine::{Change, Engine, EngineError, Point};
 use super::history::HistoryQueue;
-use super::order;
 use super::state::State;
 use crate::config::DatabaseUrl;
 use crate::member::Member;
@@ -23,9 +22,8 @@ use crate::member::notifier::Subscription;
 use crate::member::warnings::Source as WarnedOf;
 use crate::os::clock;
 use crate::proto::model::epoch::Epoch;
-use crate::proto::model::stored_line::StoredLine;
 use crate::proto::store::cursor::{Cursor, Scanned};
-use crate::proto::store::update::{Source, trimmed};
+use crate::proto::store::update::Source;
 use crate::proto::store::{SCAN_RECORDS_MAX, Store};
 
 /// The clients, and the points, that are sent at once: more are not faster, and take the database longer at a stretch.
@@ -50,6 +48,12 @@ const IDLE_WAIT: Duration = Duration::from_millis(100);
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// How long what a slot that is being moved does not take is not tried again.
+const HELD_FOR: Duration = Duration::from_secs(5);
+
+/// How often in a row a database may lose scripts, or change, before that is worth a warning.
+const CHANGES_MAX: u32 = 5;
+
 /// How long the writer goes on after the server has stopped, to write what is due.
 const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -59,6 +63,8 @@ pub(super) struct Writer<'a> {
     state: &'a State,
     /// The points that wait, if points are kept.
     queue: Option<&'a HistoryQueue>,
+    /// Points that were taken out of the queue and are not in the database yet, at most a batch.
+    points: Vec<Point>,
     member: &'a Member,
     engine: Box<dyn Engine>,
     /// The last change that was there at the start. A position beyond that is of a memory that was lost.
@@ -74,6 +80,11 @@ pub(super) struct Writer<'a> {
     remembered: u64,
     remember_at: Instant,
     check_at: Instant,
+    /// Whether a slot that is being moved has not taken something. Everything else is written, but `safe` stands still
+    /// until then, and then the writer goes back to it.
+    held_until: Option<Instant>,
+    /// How often in a row the database has changed meanwhile.
+    changes_in_row: u32,
 }
 
 /// What is sent at once.
@@ -98,6 +109,7 @@ impl<'a> Writer<'a> {
             url,
             state,
             queue,
+            points: Vec::new(),
             member,
             engine,
             known_seq,
@@ -108,6 +120,8 @@ impl<'a> Writer<'a> {
             remembered: 0,
             remember_at: now,
             check_at: now,
+            held_until: None,
+            changes_in_row: 0,
         }
     }
 
@@ -122,16 +136,19 @@ impl<'a> Writer<'a> {
                 (self.remember_at, self.sweep_at) = (self.remember_at.min(now), self.sweep_at.min(now));
                 let finish_at = *finish_at.get_or_insert_with(|| clock::deadline(FINISH_WAIT_MAX));
                 if clock::instant() >= finish_at {
-                    return log::warn!("the database is not told all: it is when the server starts again");
+                    return self.warn_unfinished();
                 }
             }
             match self.round() {
                 Ok(has_more) => {
-                    retry_wait = RETRY_WAIT_MIN;
+                    (retry_wait, self.changes_in_row) = (RETRY_WAIT_MIN, 0);
                     if self.state.succeeded() {
                         log::info!("the database {} is there", self.url);
                     }
-                    if is_stopping && !has_more {
+                    if is_stopping && !has_more && (self.held_until.is_some() || !self.points.is_empty()) {
+                        return self.warn_unfinished();
+                    }
+                    if is_stopping && !has_more && self.is_at_the_end() {
                         return;
                     }
                     let now = clock::instant();
@@ -144,9 +161,7 @@ impl<'a> Writer<'a> {
                 Err(error) => {
                     self.failed(&error);
                     if changes.is_stopping() {
-                        return log::warn!(
-                            "the database is not told all: it is when the server starts again"
-                        );
+                        return self.warn_unfinished();
                     }
                     changes.pause_until(clock::deadline(retry_wait));
                     retry_wait = (2 * retry_wait).min(RETRY_WAIT_MAX);
@@ -155,14 +170,32 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether all has been passed over that there is now, and not only what was there when the last sweep began.
+    fn is_at_the_end(&self) -> bool {
+        let last = self.member.read(|node| node.store().last_seq()).min(self.member.durable_seq());
+        self.cursor.as_ref().is_some_and(|cursor| cursor.position() >= last)
+    }
+
+    fn warn_unfinished(&self) {
+        let held: u64 = self.points.iter().map(|point| point.line.len() as u64).sum();
+        let lost = match self.queue.map_or(0, HistoryQueue::bytes) + held {
+            0 => String::new(),
+            bytes => format!("; {bytes} bytes of history are lost"),
+        };
+        log::warn!("the database is not told all clients: it is when the server starts again{lost}");
+    }
+
     fn failed(&mut self, error: &EngineError) {
         self.check_at = clock::instant();
+        self.held_until = None;
         if self.cursor.is_some() {
             // What came after the position that is remembered may be lost with what has failed.
             (self.cursor, self.safe) = (Some(Cursor::new(self.remembered, Source::NONE)), self.remembered);
             self.state.reached(self.safe);
         }
-        if matches!(error, EngineError::NoScript | EngineError::Changed) {
+        let has_changed = matches!(error, EngineError::NoScript | EngineError::Changed);
+        self.changes_in_row = if has_changed { self.changes_in_row + 1 } else { 0 };
+        if has_changed && self.changes_in_row < CHANGES_MAX {
             return;
         }
         self.state.failed(error);
@@ -227,7 +260,7 @@ impl<'a> Writer<'a> {
         }
         if self.cursor.is_none() || least < self.remembered {
             self.cursor = Some(Cursor::new(least, Source::NONE));
-            self.safe = least;
+            (self.safe, self.held_until) = (least, None);
             self.state.reached(least);
         }
         self.remembered = least;
@@ -236,16 +269,27 @@ impl<'a> Writer<'a> {
 
     fn write_points(&mut self) -> Result<bool, EngineError> {
         let Some(queue) = self.queue else { return Ok(false) };
-        let points = queue.oldest(BATCH_MAX);
-        if points.is_empty() {
+        let taken = queue.oldest(BATCH_MAX - self.points.len());
+        queue.written(taken.len());
+        self.points.extend(taken);
+        let count = self.points.len();
+        if count == 0 {
             return Ok(false);
         }
         // The history of a client ends with the client.
         let keep_s = self.member.me.expire_after.map_or(u64::MAX, |after| after.as_secs());
-        self.engine.append(&points, keep_s)?;
-        queue.written(points.len());
-        self.member.metrics.history_points.add(points.len() as u64);
-        Ok(points.len() == BATCH_MAX)
+        let appended = self.engine.append(&mut self.points, keep_s);
+        self.member.metrics.history_points.add((count - self.points.len()) as u64);
+        match appended {
+            Err(EngineError::Moving) => self.warn_of_moving(),
+            other => other?,
+        }
+        Ok(count == BATCH_MAX && self.points.is_empty())
+    }
+
+    fn warn_of_moving(&self) {
+        let what = format_args!("the database {}: {}", self.url, EngineError::Moving);
+        self.member.metrics.count_and_warn(Event::Database, WarnedOf::Own, what);
     }
 
     /// Writes some batches of a sweep; whether there is more of it.
@@ -259,10 +303,18 @@ impl<'a> Writer<'a> {
             if let Some(next) = &next {
                 self.engine.begin_write(&next.changes)?;
             }
-            self.engine.finish_write()?;
+            match self.engine.finish_write() {
+                Err(EngineError::Moving) => {
+                    self.held_until = Some(clock::deadline(HELD_FOR));
+                    self.warn_of_moving();
+                }
+                other => other?,
+            }
             self.member.metrics.database_writes.add(batch.changes.len() as u64);
-            self.safe = self.safe.max(batch.safe);
-            self.state.reached(self.safe);
+            if self.held_until.is_none() {
+                self.safe = self.safe.max(batch.safe);
+                self.state.reached(self.safe);
+            }
             match next {
                 Some(next) => batch = next,
                 None => break,
@@ -273,9 +325,12 @@ impl<'a> Writer<'a> {
 
     /// The next batch of the sweep, or the first of a new one if that is due.
     fn first_batch(&mut self) -> Option<Batch> {
-        let position = self.cursor.as_ref()?.position();
+        let (mut position, now) = (self.cursor.as_ref()?.position(), clock::instant());
+        if position >= self.sweep_end && self.held_until.is_some_and(|until| now >= until) {
+            (self.cursor, self.held_until) = (Some(Cursor::new(self.safe, Source::NONE)), None);
+            position = self.safe;
+        }
         if position >= self.sweep_end {
-            let now = clock::instant();
             let last = self.member.read(|node| node.store().last_seq()).min(self.member.durable_seq());
             if now < self.sweep_at || position >= last {
                 return None;
@@ -313,21 +368,7 @@ fn scan(
     expire_after_s: Option<u64>,
     changes: &mut Vec<Change>,
 ) -> Scanned {
-    cursor.scan(store, durable, SCAN_RECORDS_MAX, |_, line| changes.extend(change(line, expire_after_s)))
-}
-
-/// A stored line as a change.
-fn change(line: &[u8], expire_after_s: Option<u64>) -> Option<Change> {
-    let stored = StoredLine::parse(trimmed(line)).ok()?;
-    let (start, end) = stored.client_range();
-    Some(Change {
-        client: std::str::from_utf8(&line[start..end]).ok()?.to_owned(),
-        value: order::value_of_parsed(&stored, trimmed(line)),
-        era: stored.era().0,
-        is_tombstone: matches!(stored, StoredLine::Tombstone(_)),
-        expires_s: expire_after_s
-            .map_or(0, |after_s| stored.received_s().saturating_add(after_s).min(i64::MAX as u64)),
-    })
+    cursor.scan(store, durable, SCAN_RECORDS_MAX, |_, line| changes.extend(Change::of(line, expire_after_s)))
 }
 
 /// A position as the database remembers it.
@@ -350,25 +391,34 @@ mod tests {
 
     use super::*;
     use crate::database::engine::Point;
-    use crate::tests::harness::alone;
+    use crate::tests::harness::{TestServer, alone};
 
-    /// A database that can lose all between two questions.
+    /// A database that can lose all between two questions, and in which the slot of one client may be moved.
     #[derive(Default)]
     struct Memory {
         values: BTreeMap<String, Vec<u8>>,
+        history: Vec<Point>,
         position: Option<String>,
         loses_all_after_question: bool,
+        moving: Option<&'static str>,
+        silent: Option<&'static str>,
+        has_refused: bool,
     }
 
     impl Engine for Arc<Mutex<Memory>> {
         fn begin_write(&mut self, changes: &[Change]) -> Result<(), EngineError> {
-            let values = changes.iter().map(|change| (change.client.clone(), change.value.clone()));
-            self.lock().values.extend(values);
+            let mut memory = self.lock();
+            for change in changes {
+                match memory.moving == Some(change.client.as_str()) {
+                    true => memory.has_refused = true,
+                    false => drop(memory.values.insert(change.client.clone(), change.value.clone())),
+                }
+            }
             Ok(())
         }
 
         fn finish_write(&mut self) -> Result<(), EngineError> {
-            Ok(())
+            if std::mem::take(&mut self.lock().has_refused) { Err(EngineError::Moving) } else { Ok(()) }
         }
 
         fn read(&mut self, client: &str) -> Result<Option<Vec<u8>>, EngineError> {
@@ -380,8 +430,11 @@ mod tests {
             Ok(())
         }
 
-        fn append(&mut self, _: &[Point], _: u64) -> Result<(), EngineError> {
-            Ok(())
+        fn append(&mut self, points: &mut Vec<Point>, _: u64) -> Result<(), EngineError> {
+            let mut memory = self.lock();
+            let silent = memory.silent;
+            memory.history.extend(points.extract_if(.., |point| silent != Some(point.client.as_str())));
+            if points.is_empty() { Ok(()) } else { Err(EngineError::Silent) }
         }
 
         fn track(&mut self, _: &str) -> Result<Vec<Vec<u8>>, EngineError> {
@@ -429,6 +482,86 @@ mod tests {
             }
         }
         panic!("it does not come to its end");
+    }
+
+    /// Reports of so many clients, which are all acknowledged.
+    fn report(server: &TestServer, clients: u32) {
+        let mut talk = server.client();
+        for client in 0..clients {
+            talk.send(format!("IAMAT c{client} +1+1 5\n"));
+        }
+        (0..clients).for_each(|_| drop(talk.line()));
+    }
+
+    #[test]
+    fn stop_within_a_sweep_writes_what_has_changed_since_it_began() {
+        let server = alone();
+        report(&server, 1_000);
+        let memory = Arc::new(Mutex::new(Memory::default()));
+        let (url, state) = (DatabaseUrl::parse("redis://localhost").unwrap(), State::default());
+        let mut writer = Writer::new(&url, &state, None, &server.member, Box::new(Arc::clone(&memory)));
+        writer.sweep_end = 1;
+        let changes = server.member.subscribe();
+        server.member.notifiers.stop();
+        writer.run(&changes);
+        assert_eq!(memory.lock().values.len(), 1_000);
+        assert!(memory.lock().position.as_ref().unwrap().ends_with(" 1000"));
+    }
+
+    #[test]
+    fn slot_that_is_being_moved_holds_up_its_own_clients_alone() {
+        let server = alone();
+        report(&server, 500);
+        let memory = Arc::new(Mutex::new(Memory { moving: Some("c300"), ..Memory::default() }));
+        let (url, state) = (DatabaseUrl::parse("redis://localhost").unwrap(), State::default());
+        let mut writer = Writer::new(&url, &state, None, &server.member, Box::new(Arc::clone(&memory)));
+        let mut round = || {
+            let now = clock::instant();
+            (writer.remember_at, writer.sweep_at) = (now, now);
+            writer.held_until = writer.held_until.map(|_| now);
+            writer.round().unwrap();
+        };
+        (0..5).for_each(|_| round());
+        assert_eq!(memory.lock().values.len(), 499, "all others are written");
+        let position = memory.lock().position.clone().unwrap();
+        let seq: u64 = position.split_once(' ').unwrap().1.parse().unwrap();
+        assert!(seq <= 300, "{position}: what is not written is not remembered as written");
+        memory.lock().moving = None;
+        (0..5).for_each(|_| round());
+        assert_eq!(memory.lock().values.len(), 500);
+        assert!(memory.lock().position.as_ref().unwrap().ends_with(" 500"));
+    }
+
+    #[test]
+    fn points_that_are_there_are_not_added_again_because_others_are_not() {
+        let server = alone();
+        let memory = Arc::new(Mutex::new(Memory { silent: Some("emu"), ..Memory::default() }));
+        let (url, state) = (DatabaseUrl::parse("redis://localhost").unwrap(), State::default());
+        let queue = HistoryQueue::new(1 << 20);
+        queue.push(b"AT A +1 kiwi +1+1 5\nAT A +1 emu +1+1 5\nAT A +1 kiwi +1+1 6\n");
+        let engine = Box::new(Arc::clone(&memory));
+        let mut writer = Writer::new(&url, &state, Some(&queue), &server.member, engine);
+        for _ in 0..3 {
+            assert_eq!(writer.write_points(), Err(EngineError::Silent));
+        }
+        let count =
+            |client: &str| memory.lock().history.iter().filter(|point| point.client == client).count();
+        assert_eq!((count("kiwi"), count("emu")), (2, 0));
+        memory.lock().silent = None;
+        assert_eq!(writer.write_points(), Ok(false));
+        assert_eq!((count("kiwi"), count("emu")), (2, 1));
+    }
+
+    #[test]
+    fn database_that_changes_again_and_again_is_warned_of() {
+        let server = alone();
+        let memory = Arc::new(Mutex::new(Memory::default()));
+        let (url, state) = (DatabaseUrl::parse("redis://localhost").unwrap(), State::default());
+        let mut writer = Writer::new(&url, &state, None, &server.member, Box::new(memory));
+        (1..CHANGES_MAX).for_each(|_| writer.failed(&EngineError::Changed));
+        assert_eq!(state.calls().2, None);
+        writer.failed(&EngineError::Changed);
+        assert!(state.calls().2.is_some());
     }
 
     #[test]

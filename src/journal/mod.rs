@@ -10,6 +10,7 @@
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
 //! | `lock` | held by the server that runs, as the folder itself is |
 //! | `admin.sock` | where the server that runs is told what to do |
+//! | `database.unread` | a server without data has not yet read its core database to the end |
 //!
 //! A file gets its name when its heading, or all of a snapshot, is on disk, and a last frame that says so when nothing
 //! is to follow in it. So only the last journal that has frames may lack its end, and may end in half a frame; anything

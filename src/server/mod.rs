@@ -159,7 +159,8 @@ impl Server {
         let member = Arc::new(Member::new(start, places, &limits));
         if let Some(database) = &database {
             let supervisor = Supervisor::of_this_process();
-            database.cold_start(&member, |how| {
+            let folder = member.wal().map(|_| config.journal.dir.as_path());
+            database.cold_start(&member, folder, |how| {
                 log::info!("the database is read: {how}");
                 supervisor.starting(&format!("reads the database: {how}"));
             });

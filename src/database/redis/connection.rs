@@ -2,6 +2,7 @@
 //!
 //! A cluster is some primaries, each with a connection of its own. All have their part of a batch before any is waited
 //! for, and the first that does not answer ends the wait, so that a frozen primary costs no more than a frozen server.
+//! Only where a command must not be sent twice the others are heard, too.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use crate::os::clock;
 /// may not.
 const CALL_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long all servers of a call together may be waited for where one that does not answer does not end it.
+const EACH_WAIT_MAX: Duration = Duration::from_secs(3);
+
 /// The code of the error that a key is of another kind than what is asked for.
 const WRONG_TYPE: &str = "WRONGTYPE";
 
@@ -32,8 +36,13 @@ pub(super) struct Connection {
     servers: Vec<Place>,
     /// The first and the last slot of each range, and which server has it.
     ranges: Vec<(usize, usize, usize)>,
+    /// Servers that others have named for keys that were moved, on connections of their own: on those of `servers` the
+    /// answers to a later batch may be under way.
+    elsewhere: Vec<Place>,
     /// A server has said that slots are elsewhere.
     is_outdated: bool,
+    /// The batches that were sent and not received.
+    under_way: usize,
     /// The node that is asked first, another one after each failure.
     first_node: usize,
 }
@@ -59,12 +68,15 @@ impl Connection {
             scripts: None,
             servers: Vec::new(),
             ranges: Vec::new(),
+            elsewhere: Vec::new(),
             is_outdated: false,
+            under_way: 0,
             first_node: 0,
         }
     }
 
-    /// Makes a call. If it fails the connections are given up, because answers may still be under way on them.
+    /// Makes a call. If it fails the connections are given up, because answers may still be under way on them; but
+    /// not if it is only that slots are being moved.
     pub(super) fn call<T>(
         &mut self,
         call: impl FnOnce(&mut Connection) -> Result<T, EngineError>,
@@ -77,12 +89,13 @@ impl Connection {
             }),
             false => call(self),
         };
-        if answer.is_err() {
-            self.first_node += 1;
-        }
-        if answer.is_err() || self.is_outdated {
+        let has_failed = answer.as_ref().is_err_and(|error| *error != EngineError::Moving);
+        self.first_node += usize::from(has_failed);
+        // A table that is outdated is good enough for what was sent by it.
+        if has_failed || (self.is_outdated && self.under_way == 0) {
             self.servers.clear();
-            self.is_outdated = false;
+            self.elsewhere.clear();
+            (self.is_outdated, self.under_way) = (false, 0);
         }
         answer
     }
@@ -116,22 +129,18 @@ impl Connection {
 
     /// Sends commands at once, each to the server that has its key.
     pub(super) fn send(&mut self, commands: Vec<Keyed>) -> Result<Sent, EngineError> {
-        let mut packed = vec![Vec::new(); self.servers.len()];
-        let mut sent = Vec::with_capacity(commands.len());
-        for (key, command) in commands {
-            let owner = self.owner(&key)?;
-            command.write_packed_command(&mut packed[owner]);
-            sent.push((owner, command));
-        }
+        let (packed, sent) = self.packed(commands)?;
         for (owner, packed) in packed.iter().enumerate().filter(|(_, packed)| !packed.is_empty()) {
             self.server(owner)?.send(packed)?;
         }
+        self.under_way += 1;
         Ok(Sent(sent))
     }
 
     /// The answers to what was sent, in its order. If one is an error, that is it; but what is of another kind than
     /// ours is as good as not there.
     pub(super) fn receive(&mut self, Sent(sent): Sent) -> Result<Vec<Value>, EngineError> {
+        self.under_way = self.under_way.saturating_sub(1);
         let mut answers = Vec::with_capacity(sent.len());
         for (owner, _) in &sent {
             let until = self.until;
@@ -141,29 +150,89 @@ impl Connection {
             if let Some(moved) = Moved::of(answer) {
                 *answer = self.follow(&moved, owner, &command)?;
             }
-            if matches!(&*answer, Value::ServerError(error) if error.code() == WRONG_TYPE) {
-                *answer = Value::Nil;
+        }
+        let (mut values, mut is_moving) = (Vec::with_capacity(answers.len()), false);
+        for answer in answers {
+            match value(answer) {
+                Ok(value) => values.push(value),
+                Err(EngineError::Moving) => is_moving = true,
+                Err(error) => return Err(error),
             }
         }
-        answers.into_iter().map(|answer| Ok(answer.extract_error()?)).collect()
+        if is_moving { Err(EngineError::Moving) } else { Ok(values) }
+    }
+
+    /// Sends commands at once, and returns for each the answer, or why there is none: other servers are heard even if
+    /// one is not. Nothing else may be under way, and if there is an error the call must fail.
+    pub(super) fn each(
+        &mut self,
+        commands: Vec<Keyed>,
+    ) -> Result<Vec<Result<Value, EngineError>>, EngineError> {
+        let end = clock::deadline(EACH_WAIT_MAX);
+        let (packed, sent) = self.packed(commands)?;
+        let mut failed: Vec<Option<EngineError>> = vec![None; packed.len()];
+        for (owner, packed) in packed.iter().enumerate().filter(|(_, packed)| !packed.is_empty()) {
+            if let Err(error) = self.server(owner).and_then(|server| server.send(packed)) {
+                failed[owner] = Some(error);
+                self.until = clock::deadline(CALL_WAIT_MAX).min(end);
+            }
+        }
+        let mut answers = Vec::with_capacity(sent.len());
+        for (owner, _) in &sent {
+            let until = self.until;
+            let answer = match &failed[*owner] {
+                Some(error) => Err(error.clone()),
+                None => self.server(*owner).and_then(|server| server.receive(until)),
+            };
+            if let (None, Err(error)) = (&failed[*owner], &answer) {
+                failed[*owner] = Some(error.clone());
+                self.until = clock::deadline(CALL_WAIT_MAX).min(end);
+            }
+            answers.push(answer);
+        }
+        // An answer that did not come in time would be taken for that of the next command.
+        let mut lost = None;
+        for (answer, (owner, command)) in answers.iter_mut().zip(sent) {
+            let Some(moved) = answer.as_ref().ok().and_then(Moved::of) else { continue };
+            *answer = match &lost {
+                Some(error) => Err(EngineError::clone(error)),
+                None => self.follow(&moved, owner, &command),
+            };
+            lost = answer.as_ref().err().cloned();
+        }
+        Ok(answers.into_iter().map(|answer| answer.and_then(value)).collect())
+    }
+
+    /// The bytes for each server, and which command is for which.
+    fn packed(&self, commands: Vec<Keyed>) -> Result<(Vec<Vec<u8>>, Vec<(usize, Cmd)>), EngineError> {
+        let mut packed = vec![Vec::new(); self.servers.len()];
+        let mut sent = Vec::with_capacity(commands.len());
+        for (key, command) in commands {
+            let owner = self.owner(&key)?;
+            command.write_packed_command(packed.get_mut(owner).ok_or(EngineError::Changed)?);
+            sent.push((owner, command));
+        }
+        Ok((packed, sent))
     }
 
     /// Sends a command to where the key is said to be.
     fn follow(&mut self, moved: &Moved, from: usize, command: &Cmd) -> Result<Value, EngineError> {
         self.is_outdated |= moved.for_good;
         // A server that does not know its own name leaves that out.
-        let host = if moved.host.is_empty() { self.servers[from].host.clone() } else { moved.host.clone() };
-        let at = self.servers.iter().position(|place| (&place.host, place.port) == (&host, moved.port));
+        let host = match moved.host.is_empty() {
+            true => self.servers.get(from).ok_or(EngineError::Changed)?.host.clone(),
+            false => moved.host.clone(),
+        };
+        let at = self.elsewhere.iter().position(|place| (&place.host, place.port) == (&host, moved.port));
         let at = at.unwrap_or_else(|| {
-            let place = Place { host, port: moved.port, server: None };
-            self.servers.push(place);
-            self.servers.len() - 1
+            self.elsewhere.push(Place { host, port: moved.port, server: None });
+            self.elsewhere.len() - 1
         });
+        let server = self.elsewhere[at].server(&self.target, &mut self.until)?;
         if !moved.for_good {
-            self.ask(at, &cmd("ASKING"))?;
+            server.ask(&cmd("ASKING"), self.until)?.extract_error()?;
         }
-        let until = self.until;
-        self.server(at)?.ask(command, until)
+        server.ask(command, self.until)
     }
 
     /// The server that has a key.
@@ -180,15 +249,8 @@ impl Connection {
 
     /// The connection to a server, which is made if there is none.
     fn server(&mut self, number: usize) -> Result<&mut Server, EngineError> {
-        let Place { host, port, server } = &mut self.servers[number];
-        match server {
-            Some(server) => Ok(server),
-            None => {
-                let (connected, _) = self.target.connect(host, *port, self.until)?;
-                self.until = clock::deadline(CALL_WAIT_MAX);
-                Ok(server.insert(connected))
-            }
-        }
+        let place = self.servers.get_mut(number).ok_or(EngineError::Changed)?;
+        place.server(&self.target, &mut self.until)
     }
 
     /// Finds out which servers there are.
@@ -270,6 +332,28 @@ impl Connection {
             }
         }
         Err(why)
+    }
+}
+
+impl Place {
+    /// The connection to it, which is made if there is none; then the call may take longer.
+    fn server(&mut self, target: &Target, until: &mut Instant) -> Result<&mut Server, EngineError> {
+        match &mut self.server {
+            Some(server) => Ok(server),
+            none => {
+                let (connected, _) = target.connect(&self.host, self.port, *until)?;
+                *until = clock::deadline(CALL_WAIT_MAX);
+                Ok(none.insert(connected))
+            }
+        }
+    }
+}
+
+/// What an answer says. What is of another kind than ours is as good as not there.
+fn value(answer: Value) -> Result<Value, EngineError> {
+    match &answer {
+        Value::ServerError(error) if error.code() == WRONG_TYPE => Ok(Value::Nil),
+        _ => Ok(answer.extract_error()?),
     }
 }
 

@@ -43,11 +43,19 @@ pub(super) struct Redis {
 }
 
 impl Redis {
+    /// Whether these options can be used, which is said at the start, and not when something is written.
+    ///
+    /// # Errors
+    /// If their certificates are not right.
+    pub(super) fn check(options: &DatabaseOptions) -> Result<(), EngineError> {
+        Target::new(options.clone()).check()
+    }
+
     /// A database of these options. Nothing is connected yet.
-    pub(super) fn open(options: &DatabaseOptions) -> Result<Redis, EngineError> {
+    pub(super) fn new(options: &DatabaseOptions) -> Redis {
         let parts = if options.url.kind == DatabaseKind::Cluster { CLUSTER_PARTS } else { 1 };
-        let connection = Connection::new(Target::new(options.clone())?);
-        Ok(Redis { connection, history: options.history, parts, under_way: VecDeque::new() })
+        let connection = Connection::new(Target::new(options.clone()));
+        Redis { connection, history: options.history, parts, under_way: VecDeque::new() }
     }
 
     /// The keys of what the parts of the database remember of a server.
@@ -63,7 +71,12 @@ impl Engine for Redis {
             let put = |change: &Change| {
                 let key = known_key(&change.client);
                 let mut command = cmd("EVALSHA");
-                command.arg(&sha).arg(2).arg(&key).arg(history_key(&change.client));
+                command.arg(&sha);
+                if change.era > 0 {
+                    command.arg(2).arg(&key).arg(history_key(&change.client));
+                } else {
+                    command.arg(1).arg(&key);
+                }
                 command
                     .arg(&change.value)
                     .arg(change.era)
@@ -86,7 +99,7 @@ impl Engine for Redis {
     fn finish_write(&mut self) -> Result<(), EngineError> {
         let Some(sent) = self.under_way.pop_front() else { return Ok(()) };
         let received = self.connection.call(|connection| connection.receive(sent));
-        if received.is_err() {
+        if received.as_ref().is_err_and(|error| *error != EngineError::Moving) {
             self.under_way.clear();
         }
         received.map(drop)
@@ -114,8 +127,11 @@ impl Engine for Redis {
         Ok(())
     }
 
-    fn append(&mut self, points: &[Point], keep_s: u64) -> Result<(), EngineError> {
-        let Some(history) = self.history else { return Ok(()) };
+    fn append(&mut self, points: &mut Vec<Point>, keep_s: u64) -> Result<(), EngineError> {
+        let Some(history) = self.history else {
+            points.clear();
+            return Ok(());
+        };
         let age_s = history.age_max.as_secs();
         self.connection.call(|connection| {
             let sha = connection.scripts()?.append;
@@ -131,7 +147,20 @@ impl Engine for Redis {
                     .arg(keep_s.min(age_s));
                 (key.into_bytes(), command)
             };
-            connection.all(points.iter().map(append).collect()).map(drop)
+            let mut answers = connection.each(points.iter().map(append).collect())?.into_iter();
+            let mut failed = None;
+            points.retain(|_| match answers.next() {
+                Some(Ok(_)) => false,
+                Some(Err(error)) => {
+                    // A slot that is being moved must not hide that a server is away.
+                    if failed.as_ref().is_none_or(|failed| *failed == EngineError::Moving) {
+                        failed = Some(error);
+                    }
+                    true
+                }
+                None => true,
+            });
+            failed.map_or(Ok(()), Err)
         })
     }
 

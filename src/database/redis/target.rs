@@ -37,17 +37,18 @@ pub(super) struct Scripts {
 
 impl Target {
     /// The database that the options name.
-    ///
-    /// # Errors
-    /// If its certificates are not right, which is said at the start, and not when something is written.
-    pub(super) fn new(options: DatabaseOptions) -> Result<Target, EngineError> {
-        let target = Target(options);
-        if target.url().is_encrypted
-            && let Some((host, port)) = target.url().nodes.first()
+    pub(super) fn new(options: DatabaseOptions) -> Target {
+        Target(options)
+    }
+
+    /// Whether its certificates are right.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        if self.url().is_encrypted
+            && let Some((host, port)) = self.url().nodes.first()
         {
-            target.client(target.info(host, *port))?;
+            self.client(self.info(host, *port))?;
         }
-        Ok(target)
+        Ok(())
     }
 
     pub(super) fn url(&self) -> &DatabaseUrl {
@@ -169,10 +170,12 @@ impl From<RedisError> for EngineError {
             EngineError::NoScript
         } else if kind == ErrorKind::Server(ServerErrorKind::ReadOnly) {
             EngineError::ReadOnly
-        } else if words.contains("OOM") {
+        } else if kind == ErrorKind::Server(ServerErrorKind::TryAgain) {
+            EngineError::Moving
+        } else if error.code() == Some("OOM") {
             EngineError::Full
         } else if kind == ErrorKind::AuthenticationFailed
-            || ["NOAUTH", "WRONGPASS"].iter().any(|code| words.contains(code))
+            || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
         {
             EngineError::Denied(words)
         } else if kind == ErrorKind::Io {
@@ -180,5 +183,25 @@ impl From<RedisError> for EngineError {
         } else {
             EngineError::Refused(words)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_their_codes() {
+        let error = |line: &str| -> EngineError {
+            let line = format!("-{line}\r\n");
+            redis::parse_redis_value(line.as_bytes()).unwrap().extract_error().unwrap_err().into()
+        };
+        assert_eq!(error("OOM command not allowed when used memory > 'maxmemory'."), EngineError::Full);
+        assert_eq!(error("TRYAGAIN Multiple keys request during rehashing of slot"), EngineError::Moving);
+        for user in ["ZOOM", "NOAUTH"] {
+            let denied = error(&format!("NOPERM User {user} has no permissions to run the 'get' command"));
+            assert!(matches!(denied, EngineError::Refused(_)), "{denied}");
+        }
+        assert!(matches!(error("NOAUTH Authentication required."), EngineError::Denied(_)));
     }
 }

@@ -316,7 +316,7 @@ fn server_without_data_knows_what_the_database_has() {
     redis.signal(Signal::STOP);
     herd.kill_one("Alford");
     herd.start_one("Alford");
-    says(&herd, "the server starts with 0 clients, because the database says nothing for 2s");
+    says(&herd, "the server starts with 0 clients, because the database says nothing new for 2s");
     assert!(ask(&mut herd.client("Alford"), "WHATSAT c1 1 1").starts_with('?'));
     redis.signal(Signal::CONT);
     eventually("it is found by WHATSAT", || {
@@ -343,6 +343,44 @@ fn server_without_data_knows_what_the_database_has() {
     redis.kill();
     assert_eq!(get(&herd, "Alford", "/v1/clients/c9").0, 404);
     assert_eq!(herd.terminate("Alford").0.code(), Some(0));
+}
+
+#[test]
+fn script_that_puts_replaces_what_is_not_ours_and_keeps_the_end_and_the_era() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let script = include_str!("../../database/redis/put.lua");
+    let put = |keys: &[&str], value: &str, era: &str, is_tombstone: &str, expires_s: &str| {
+        let count = keys.len().to_string();
+        let words = [&["EVAL", script, &count], keys, &[value, era, is_tombstone, expires_s]].concat();
+        redis.cli(&words).trim().to_owned()
+    };
+    let value = "0000000000 000000001700000000. AT Alford +1 kiwi +1+1 1700000000";
+    for foreign in ["9999999999 x", "9999999999 000000001700000000. x", "0000000000 x", "0000000000 -x", "00"]
+    {
+        redis.cli(&["SET", "p:{kiwi}", foreign]);
+        assert_eq!(put(&["p:{kiwi}"], value, "0", "0", "0"), "1", "{foreign}");
+        assert_eq!(put(&["p:{kiwi}"], value, "0", "0", "0"), "0");
+    }
+    // The time that clients are kept is set, shortened, and not set any more.
+    for expires_s in ["4000000000", "3000000000"] {
+        assert_eq!(put(&["p:{kiwi}"], value, "0", "0", expires_s), "0");
+        assert_eq!(redis.cli(&["EXPIRETIME", "p:{kiwi}"]).trim(), expires_s);
+    }
+    assert_eq!(put(&["p:{kiwi}"], value, "0", "0", "0"), "0");
+    assert_eq!(redis.cli(&["EXPIRETIME", "p:{kiwi}"]).trim(), "-1");
+    // Of what came before an era nothing stays, even if something there is not ours.
+    let both = ["p:{kiwi}", "h:{kiwi}"];
+    redis.cli(&["XADD", "h:{kiwi}", "*", "foreign", "x"]);
+    redis.cli(&["XADD", "h:{kiwi}", "*", "line", "AT ...", "received", "1700000001"]);
+    redis.cli(&["XADD", "h:{kiwi}", "*", "line", "AT ...", "received", "1700000009"]);
+    let later = "1700000005 000000001700000008. ERA 1700000005 #00 AT Alford +1 kiwi +1+1 1700000008";
+    assert_eq!(put(&both, later, "1700000005", "0", "0"), "1");
+    assert_eq!(redis.cli(&["XLEN", "h:{kiwi}"]).trim(), "1");
+    assert_eq!(redis.cli(&["GET", "p:{kiwi}"]).trim(), later);
+    let tombstone = "1700000010 - FORGET 1700000010 kiwi #00";
+    assert_eq!(put(&both, tombstone, "1700000010", "1", "0"), "1");
+    assert_eq!(redis.cli(&["EXISTS", "h:{kiwi}"]).trim(), "0");
+    assert_eq!(put(&both, later, "1700000005", "0", "0"), "0");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! sentinels; and one in TLS with a user of its own.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -181,6 +182,123 @@ fn frozen_primary_of_a_cluster_delays_neither_clients_nor_a_stop() {
     note(format_args!("stopped in {took:?} beside a frozen primary"));
     cluster.nodes[frozen].signal(Signal::CONT);
     herd.start_one("Alford");
+    wait_until_equal(&herd, || cluster.values());
+}
+
+#[test]
+fn server_without_data_starts_beside_a_frozen_primary_and_reads_the_rest_at_its_next_start() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    for node in &cluster.nodes {
+        node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
+        node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    let herd = two(&cluster.url(), &[]);
+    report(&herd, "Alford", 300, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    drop(herd);
+    let frozen = cluster.primaries()[2];
+    cluster.nodes[frozen].signal(Signal::STOP);
+    let url = cluster.url();
+    let mut herd = RealHerd::with_http(&["Alford"], &[], &["--database", &url, "--database-wait", "2s"]);
+    herd.start_one("Alford");
+    let log = herd.log("Alford");
+    assert!(log.contains("because the database says nothing new for 2s"), "{log}");
+    let marker = herd.path("data/Alford/database.unread");
+    assert_eq!(std::fs::metadata(&marker).unwrap().permissions().mode() & 0o777, 0o600);
+    cluster.nodes[frozen].signal(Signal::CONT);
+    herd.kill_one("Alford");
+    herd.start_one("Alford");
+    eventually("it has read the rest", || {
+        herd.log("Alford").contains("the database knows 300 clients, which were read in").then_some(())
+    });
+    assert!(!marker.exists());
+    herd.terminate("Alford");
+    herd.start_one("Alford");
+    eventually("it does not read it again", || {
+        let words = "the database is not read, because 300 clients are known here";
+        herd.log("Alford").contains(words).then_some(())
+    });
+}
+
+#[test]
+fn points_are_there_once_after_a_primary_was_frozen() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    for node in &cluster.nodes {
+        node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
+        node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    let herd = two(&cluster.url(), &["--history", "30d"]);
+    report(&herd, "Alford", 60, 1_700_000_000);
+    let points = |of: &[usize]| -> u64 {
+        let script = "local n = 0 for _, key in ipairs(redis.call('KEYS', 'h:*')) do \
+                      n = n + redis.call('XLEN', key) end return n";
+        of.iter()
+            .map(|&at| cluster.nodes[at].cli(&["EVAL", script, "0"]).trim().parse::<u64>().unwrap())
+            .sum()
+    };
+    let primaries = cluster.primaries();
+    eventually("the first points are there", || (points(&primaries) == 60).then_some(()));
+    let before = points(&primaries[1..]);
+    cluster.nodes[primaries[0]].signal(Signal::STOP);
+    report(&herd, "Alford", 60, 1_700_000_001);
+    eventually("the status says that it is down", || {
+        (database(&herd, "Alford")["is_up"] == false).then_some(())
+    });
+    cluster.nodes[primaries[0]].signal(Signal::CONT);
+    eventually("all are there", || {
+        let is_written = database(&herd, "Alford")["history_bytes"] == 0 && points(&primaries) >= 120;
+        (is_written && points(&primaries[1..]) >= 2 * before).then_some(())
+    });
+    // What the frozen one was sent it may have done later, and twice.
+    assert_eq!(points(&primaries[1..]), 2 * before);
+}
+
+#[test]
+fn slot_whose_move_was_broken_off_keeps_no_other_client_from_being_written() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    let herd = two(&cluster.url(), &["--history", "30d"]);
+    report(&herd, "Alford", 100, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    let primaries = cluster.primaries();
+    let slot_of = |client: &str| {
+        let key = format!("p:{{{client}}}");
+        cluster.nodes[primaries[0]].cli(&["CLUSTER", "KEYSLOT", &key]).trim().to_owned()
+    };
+    let has = |at: usize, client: &str| {
+        cluster.nodes[at].cli(&["EXISTS", &format!("p:{{{client}}}")]).trim() == "1"
+    };
+    let client =
+        (0..100).map(|number| format!("c{number}")).find(|client| has(primaries[0], client)).unwrap();
+    let id = |at: usize| cluster.nodes[at].cli(&["CLUSTER", "MYID"]).trim().to_owned();
+    let slot = slot_of(&client);
+    cluster.nodes[primaries[1]].cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(primaries[0])]);
+    cluster.nodes[primaries[0]].cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(primaries[1])]);
+    // Of the two keys of the client one is missing: the script that adds points is refused.
+    cluster.nodes[primaries[0]].cli(&["DEL", &format!("h:{{{client}}}")]);
+    for time in 1..4 {
+        report(&herd, "Alford", 100, 1_700_000_000 + time);
+        wait_until_equal(&herd, || cluster.values());
+    }
+    let forget = herd.run(&["forget", "Alford", &client, "--data-dir", "data/Alford"]);
+    assert!(forget.status.success());
+    report(&herd, "Alford", 100, 1_700_000_010);
+    eventually("the log names the slot", || {
+        herd.log("Alford").contains("a slot of the cluster is being moved").then_some(())
+    });
+    eventually("all others are written", || {
+        (cluster.values().iter().filter(|value| value.contains(" 1700000010.")).count() >= 99).then_some(())
+    });
+    cluster.nodes[primaries[0]].cli(&["CLUSTER", "SETSLOT", &slot, "STABLE"]);
+    cluster.nodes[primaries[1]].cli(&["CLUSTER", "SETSLOT", &slot, "STABLE"]);
     wait_until_equal(&herd, || cluster.values());
 }
 

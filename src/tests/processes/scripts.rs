@@ -51,6 +51,7 @@ fn clean_removes_what_servers_left_and_nothing_else() {
         "A.pid",
         "data/A/lock",
         "data/A/admin.sock",
+        "data/A/database.unread",
         "data/A/journal-0000000001.log",
         "data/A/journal-0000000001.7.log",
         "data/A/journal-0000000001.1.log.damaged",
