@@ -108,6 +108,24 @@ fn cluster_is_caught_up_after_a_failover_and_a_flush_of_one_part() {
     assert!(status == 200 && track.contains("1700000000.1"), "{track}");
 }
 
+#[test]
+fn clients_are_written_without_a_failure_while_slots_are_moved() {
+    if program("curl", "curl").is_none() {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    let herd = two(&cluster.url(), &[]);
+    report(&herd, "Alford", 500, 1_700_000_000);
+    wait_until_equal(&herd, || cluster.values());
+    reshard(&cluster, &herd);
+    report(&herd, "Alford", 500, 1_700_000_100);
+    wait_until_equal(&herd, || cluster.values());
+    for server in ["Alford", "Bolden"] {
+        let (_, metrics) = get(&herd, server, "/metrics");
+        assert!(metrics.contains("\nproxyherd_database_failures_total 0\n"), "{}", herd.log(server));
+    }
+}
+
 /// Moves slots from one primary to another while clients report.
 fn reshard(cluster: &Cluster, herd: &RealHerd) {
     let slots = if is_long() { "1000" } else { "100" };
@@ -202,10 +220,10 @@ fn server_without_data_starts_beside_a_frozen_primary_and_reads_the_rest_at_its_
     let frozen = cluster.primaries()[2];
     cluster.nodes[frozen].signal(Signal::STOP);
     let url = cluster.url();
-    let mut herd = RealHerd::with_http(&["Alford"], &[], &["--database", &url, "--database-wait", "2s"]);
+    let mut herd = RealHerd::with_http(&["Alford"], &[], &["--database", &url, "--database-wait", "4s"]);
     herd.start_one("Alford");
     let log = herd.log("Alford");
-    assert!(log.contains("because the database says nothing new for 2s"), "{log}");
+    assert!(log.contains("because the database says nothing new for 4s"), "{log}");
     let marker = herd.path("data/Alford/database.unread");
     assert_eq!(std::fs::metadata(&marker).unwrap().permissions().mode() & 0o777, 0o600);
     cluster.nodes[frozen].signal(Signal::CONT);
