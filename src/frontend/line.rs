@@ -21,7 +21,6 @@ const REFUSAL: &str = "? this port is not for your network: use HTTP, or have it
 ///
 /// # Errors
 /// Why it ended, if neither side meant it to.
-#[expect(clippy::boxed_local, reason = "by value it would stand on the stack while the connection lives")]
 #[inline(never)]
 pub fn serve(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
     let remote = remote(&accepted);

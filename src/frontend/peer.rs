@@ -15,7 +15,6 @@ use crate::proto::line::framing::Framing;
 ///
 /// # Errors
 /// Why it ended, if neither side meant it to.
-#[expect(clippy::boxed_local, reason = "by value it would stand on the stack while the connection lives")]
 #[inline(never)]
 pub fn serve(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
     let member = shared.member;

@@ -240,7 +240,7 @@ fn mending_that_is_broken_off_behind_its_snapshot_loses_nothing() {
     append_to(&mut journal, 1, &[4]);
     snapshot.append(&mut frame([1, 2])).unwrap();
     journal.journal.keep_lanes();
-    drop(snapshot.finish().unwrap());
+    let _named = snapshot.finish().unwrap();
     let mut again = begin(&mut journal);
     let look = Image::of(folder.path()).look().unwrap();
     assert!(look.seen.contains(&4), "{:?}", look.seen);
