@@ -134,7 +134,7 @@ impl Connection {
             self.server(owner)?.send(packed)?;
         }
         self.under_way += 1;
-        Ok(Sent(sent))
+        Ok(sent)
     }
 
     /// The answers to what was sent, in its order. If one is an error, that is it; but what is of another kind than
@@ -169,7 +169,7 @@ impl Connection {
         commands: Vec<Keyed>,
     ) -> Result<Vec<Result<Value, EngineError>>, EngineError> {
         let end = clock::deadline(EACH_WAIT_MAX);
-        let (packed, sent) = self.packed(commands)?;
+        let (packed, Sent(sent)) = self.packed(commands)?;
         let mut failed: Vec<Option<EngineError>> = vec![None; packed.len()];
         for (owner, packed) in packed.iter().enumerate().filter(|(_, packed)| !packed.is_empty()) {
             if let Err(error) = self.server(owner).and_then(|server| server.send(packed)) {
@@ -204,7 +204,7 @@ impl Connection {
     }
 
     /// The bytes for each server, and which command is for which.
-    fn packed(&self, commands: Vec<Keyed>) -> Result<(Vec<Vec<u8>>, Vec<(usize, Cmd)>), EngineError> {
+    fn packed(&self, commands: Vec<Keyed>) -> Result<(Vec<Vec<u8>>, Sent), EngineError> {
         let mut packed = vec![Vec::new(); self.servers.len()];
         let mut sent = Vec::with_capacity(commands.len());
         for (key, command) in commands {
@@ -212,7 +212,7 @@ impl Connection {
             command.write_packed_command(packed.get_mut(owner).ok_or(EngineError::Changed)?);
             sent.push((owner, command));
         }
-        Ok((packed, sent))
+        Ok((packed, Sent(sent)))
     }
 
     /// Sends a command to where the key is said to be.
@@ -351,9 +351,9 @@ impl Place {
 
 /// What an answer says. What is of another kind than ours is as good as not there.
 fn value(answer: Value) -> Result<Value, EngineError> {
-    match &answer {
-        Value::ServerError(error) if error.code() == WRONG_TYPE => Ok(Value::Nil),
-        _ => Ok(answer.extract_error()?),
+    match matches!(&answer, Value::ServerError(error) if error.code() == WRONG_TYPE) {
+        true => Ok(Value::Nil),
+        false => Ok(answer.extract_error()?),
     }
 }
 
