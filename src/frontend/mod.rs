@@ -39,11 +39,13 @@ fn serve_by(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::R
     }
 }
 
+#[expect(clippy::boxed_local, reason = "by value it would stand on the stack while the connection lives")]
 #[inline(never)]
 fn serve_http(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
     http::serve(*shared, *accepted)
 }
 
+#[expect(clippy::boxed_local, reason = "by value it would stand on the stack while the connection lives")]
 #[inline(never)]
 fn serve_mqtt(shared: &Shared<'_>, accepted: Box<Accepted<'_, Protocol>>) -> io::Result<()> {
     mqtt::serve(*shared, *accepted)
