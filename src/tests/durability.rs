@@ -1,13 +1,17 @@
 //! What servers remember: after a stop, after a failure of the disk, and what they say while nothing can be kept.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{FailingDisk, Talk, TestServer, catalogue, config, eventually, herd};
 use crate::config::{Config, Durability, Herd, JournalOptions};
-use crate::journal::Disk;
+use crate::journal::{Disk, RealDisk};
 
 const BOTH: [Durability; 2] = [Durability::Os, Durability::Sync];
 
@@ -123,6 +127,72 @@ fn what_cannot_be_kept_is_not_acknowledged_and_not_told_and_all_is_well_again_by
             assert!(seen(&mut talk, client).is_some(), "{client}");
         }
         assert!(kept.ends_with(" kiwi +2-2 2"), "{kept}");
+    }
+}
+
+/// A disk that waits before some of the writes to snapshots, and fails in all others while it is told to.
+#[derive(Debug)]
+struct StagedDisk {
+    fails: AtomicBool,
+    snapshot_writes: AtomicUsize,
+    reached: Sender<()>,
+    go_on: Receiver<()>,
+}
+
+/// Of a mending: its heading, behind which what is new goes to new files; its end, behind which it gets its name; and the
+/// heading of the next attempt. The second is that of what is stored.
+const STAGES: [usize; 3] = [0, 2, 3];
+
+impl Disk for StagedDisk {
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        let name = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        if name.to_str().unwrap().contains("/snapshot-") {
+            if STAGES.contains(&self.snapshot_writes.fetch_add(1, Ordering::Relaxed)) {
+                self.reached.send(()).unwrap();
+                self.go_on.recv().unwrap();
+            }
+        } else if self.fails.load(Ordering::Relaxed) {
+            return Err(rustix::io::Errno::IO.into());
+        }
+        RealDisk.write(file, bytes)
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_mending_that_fails_behind_its_snapshot() {
+    let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+    let of = |name: &str| kept(&alone, "Alford", Durability::Os, &folder.path().join(name));
+    let ((reached, stage), (go, go_on)) = (bounded(0), bounded(0));
+    let disk = StagedDisk { fails: false.into(), snapshot_writes: 0.into(), reached, go_on };
+    let disk = Arc::new(disk);
+    let server = TestServer::on(Arc::clone(&disk) as Arc<dyn Disk>, &of("journal"), catalogue());
+    let mut talk = server.client();
+    assert!(talk.ask("IAMAT kiwi +1+1 1").starts_with("AT "));
+    let mut fail = |client: &str| {
+        disk.fails.store(true, Ordering::Relaxed);
+        assert!(talk.ask(&format!("IAMAT {client} +1+1 1")).starts_with("? cannot be kept"));
+        disk.fails.store(false, Ordering::Relaxed);
+    };
+    fail("lime");
+    stage.recv().unwrap();
+    // The snapshot has neither where it was, which is in the old files, nor this.
+    assert!(server.client().ask("IAMAT kiwi +2+2 2").starts_with("? cannot be kept"));
+    go.send(()).unwrap();
+    stage.recv().unwrap();
+    fail("lemon");
+    go.send(()).unwrap();
+    stage.recv().unwrap();
+    fs::create_dir(folder.path().join("killed")).unwrap();
+    for file in fs::read_dir(folder.path().join("journal")).unwrap().map(|file| file.unwrap()) {
+        if file.file_type().unwrap().is_file() && file.file_name() != "lock" {
+            fs::copy(file.path(), folder.path().join("killed").join(file.file_name())).unwrap();
+        }
+    }
+    go.send(()).unwrap();
+    for life in 1..=2 {
+        let again = start(&of("killed"));
+        assert!(seen(&mut again.client(), "kiwi").is_some(), "life {life}");
+        again.stop();
     }
 }
 
