@@ -60,7 +60,7 @@ impl<T> IdleThreads<T> {
                 state.waiting.remove(mine);
             }
             drop(state);
-            // Whoever has taken the place from the list is about to fill it.
+            // The thread that has taken the place from the list is about to fill it.
             if mine.is_some() { None } else { place.take(None) }
         })
     }

@@ -135,7 +135,7 @@ impl<'a, P> Entrance<'a, '_, P> {
     /// ended.
     pub fn serve(&self, accepted: Box<Accepted<'a, P>>) {
         let accepted = match self.service.start_permits.try_acquire() {
-            // Nobody is overtaken.
+            // None is overtaken.
             Some(permit) if self.accepted.is_empty() => match self.waiting.hand((accepted, permit)) {
                 Ok(()) => return,
                 Err((accepted, _)) => accepted,
