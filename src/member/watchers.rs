@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::os::bell::Bell;
-use crate::os::sync::{Condvar, Mutex};
+use crate::os::spread_condvar::SpreadCondvar;
+use crate::os::sync::Mutex;
 
 /// How long a watcher rests after a look, usually, if few watch: people do not see a tenth of a second, and a client that reports
 /// more often than that is told once.
@@ -28,7 +29,7 @@ pub struct Watchers {
     pub run: u64,
     watchers_max: u32,
     state: Mutex<State>,
-    changed: Condvar,
+    changed: SpreadCondvar,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +58,12 @@ pub struct Listener<'a> {
 impl Watchers {
     /// At most so many at once.
     pub fn new(watchers_max: u32) -> Watchers {
-        Watchers { run: fastrand::u64(..), watchers_max, state: Mutex::default(), changed: Condvar::new() }
+        Watchers {
+            run: fastrand::u64(..),
+            watchers_max,
+            state: Mutex::default(),
+            changed: SpreadCondvar::default(),
+        }
     }
 
     /// A place for one more, if there is one.
@@ -136,7 +142,7 @@ impl Watchers {
     pub fn wait(&self, woken: u64, deadline: Instant) {
         let mut state = self.state.lock();
         while state.woken == woken {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
+            if self.changed.wait_until(&mut state, deadline) {
                 return;
             }
         }

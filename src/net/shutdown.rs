@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::stream::{Stream, hang_up};
+use crate::os::clock;
+use crate::os::spread_condvar::SpreadCondvar;
 use crate::os::sync::{AtomicBool, Condvar, Mutex};
 
 /// How long conversations may take to finish what is in hand when the server stops.
@@ -23,7 +25,10 @@ pub const LAST_READS_MAX: u32 = 16;
 #[derive(Debug, Default)]
 pub struct OpenStreams {
     state: Mutex<State>,
-    changed: Condvar,
+    /// None is open any more.
+    closed: Condvar,
+    /// Stopping has begun.
+    stops: SpreadCondvar,
     /// Changed under the lock of `state`, and read without it by every conversation after every turn.
     stopping: AtomicBool,
 }
@@ -76,7 +81,7 @@ impl OpenStreams {
         let state = self.state.lock();
         self.stopping.store(true, Ordering::Release);
         state.open().for_each(|socket| hang_up(socket, Half::Read));
-        self.changed.notify_all();
+        self.stops.notify_all();
     }
 
     /// Wakes every thread, those that write included, now and from now on.
@@ -95,7 +100,7 @@ impl OpenStreams {
     pub fn wait_until_closed(&self, deadline: Instant) -> usize {
         let mut state = self.state.lock();
         while state.open_count() > 0 {
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
+            if self.closed.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
@@ -106,7 +111,7 @@ impl OpenStreams {
     pub fn pause(&self, wait: Duration) {
         let mut state = self.state.lock();
         if !self.is_stopping() {
-            self.changed.wait_for(&mut state, wait);
+            self.stops.wait_until(&mut state, clock::deadline(wait));
         }
     }
 }
@@ -117,7 +122,7 @@ impl Drop for Registered<'_> {
         state.places[self.place] = None;
         state.free.push(self.place);
         if state.open_count() == 0 {
-            self.streams.changed.notify_all();
+            self.streams.closed.notify_all();
         }
     }
 }

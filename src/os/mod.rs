@@ -7,5 +7,6 @@ pub mod random;
 pub mod resource_limits;
 pub mod semaphore;
 pub mod signals;
+pub mod spread_condvar;
 pub mod sync;
 pub mod unix_socket;
