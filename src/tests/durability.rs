@@ -139,8 +139,8 @@ struct StagedDisk {
     go_on: Receiver<()>,
 }
 
-/// Of a mending: its heading, behind which what is new goes to new files; its end, behind which it gets its name; and the
-/// heading of the next attempt. The second is that of what is stored.
+/// Of a mending: its heading, behind which what is new goes to new files; its end, behind which it gets its name; and
+/// the heading of the next attempt. The second is that of what is stored.
 const STAGES: [usize; 3] = [0, 2, 3];
 
 impl Disk for StagedDisk {
