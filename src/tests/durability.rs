@@ -189,6 +189,7 @@ fn what_was_acknowledged_survives_a_mending_that_fails_behind_its_snapshot() {
         }
     }
     go.send(()).unwrap();
+    server.stop();
     for life in 1..=2 {
         let again = start(&of("killed"));
         assert!(seen(&mut again.client(), "kiwi").is_some(), "life {life}");
