@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::stream::{Stream, hang_up};
-use crate::os::clock;
 use crate::os::spread_condvar::SpreadCondvar;
 use crate::os::sync::{AtomicBool, Condvar, Mutex};
 
@@ -111,7 +110,7 @@ impl OpenStreams {
     pub fn pause(&self, wait: Duration) {
         let mut state = self.state.lock();
         if !self.is_stopping() {
-            self.stops.wait_until(&mut state, clock::deadline(wait));
+            self.stops.wait_for(&mut state, wait);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sync::{AtomicU64, Condvar, MutexGuard};
 
@@ -16,15 +16,24 @@ const QUEUES: usize = 64;
 /// A condition variable for thousands of threads. All use it with the same lock.
 pub struct SpreadCondvar {
     queues: [Condvar; QUEUES],
-    /// The queue of the next that waits.
+    /// How many have waited: they take the queues in turns.
     next: AtomicU64,
 }
 
 impl SpreadCondvar {
     /// Waits until it is woken, or until the deadline; whether that has passed.
     pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) -> bool {
-        let queue = self.next.fetch_add(1, Ordering::Relaxed) as usize % QUEUES;
-        self.queues[queue].wait_until(guard, deadline).timed_out()
+        self.next().wait_until(guard, deadline).timed_out()
+    }
+
+    /// The same for so long; whether that time has passed.
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, time: Duration) -> bool {
+        self.next().wait_for(guard, time).timed_out()
+    }
+
+    /// The queue of the next that waits.
+    fn next(&self) -> &Condvar {
+        &self.queues[self.next.fetch_add(1, Ordering::Relaxed) as usize % QUEUES]
     }
 
     /// Wakes all that wait.
@@ -51,8 +60,6 @@ impl fmt::Debug for SpreadCondvar {
 #[cfg(test)]
 #[cfg(not(feature = "interleavings"))]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::os::clock;
     use crate::os::sync::{Mutex, scope};
@@ -75,5 +82,6 @@ mod tests {
             condvar.notify_all();
         });
         assert!(condvar.wait_until(&mut woken.lock(), clock::instant()), "that moment has passed");
+        assert!(condvar.wait_for(&mut woken.lock(), Duration::ZERO));
     }
 }
