@@ -50,7 +50,7 @@ PLANTED = (
     ("bench/results/faults.jsonl", '"lost":0.0', '"lost":1.0', "do not bear out"),
     ("bench/results/full.jsonl", '"suite":"grid"', '"suite":"other"', "what is not in the results: grid"),
     ("bench/results/full.jsonl", '"variant":"hyper"', '"variant":"other"', "what is not in the results: http"),
-    ("bench/results/full.jsonl", '"paced2000_messages_per_update"', '"messages"', "paced2000_messages_per_update of trees"),
+    ("bench/results/full.jsonl", '"paced2000_messages_per_update"', '"messages"', "messages_per_update of trees"),
     ("bench/results/full.jsonl", '"messages_expected":', '"messages_expected":1', "do not bear out"),
     ("bench/results/engines.jsonl", '"fjall, Buffer"', '"other"', "no results of the engine"),
     ("bench/results/crash.jsonl", '"Node"', '"other"', "what a crash costs Node"),
