@@ -15,7 +15,7 @@ const QUEUES: usize = 64;
 
 /// A condition variable for thousands of threads. All use it with the same lock.
 pub struct SpreadCondvar {
-    queues: [Condvar; QUEUES],
+    queues: Box<[Condvar]>,
     /// How many have waited: they take the queues in turns.
     next: AtomicU64,
 }
@@ -47,7 +47,8 @@ impl SpreadCondvar {
 impl Default for SpreadCondvar {
     /// Nothing waits.
     fn default() -> SpreadCondvar {
-        SpreadCondvar { queues: std::array::from_fn(|_| Condvar::new()), next: AtomicU64::new(0) }
+        let queues = (0..QUEUES).map(|_| Condvar::new()).collect();
+        SpreadCondvar { queues, next: AtomicU64::new(0) }
     }
 }
 
