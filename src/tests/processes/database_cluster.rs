@@ -152,7 +152,11 @@ fn primary_is_found_by_sentinels_after_a_failover() {
     let primary = free_address();
     let (ip, port) = (primary.ip().to_string(), primary.port().to_string());
     let Some(mut first) = Redis::start_at(primary, &[]) else { return };
-    let Some(second) = Redis::start_at(free_address(), &["--replicaof", &ip, &port]) else { return };
+    let replica = free_address();
+    let replica_ip = replica.ip().to_string();
+    // On loopback it would come from another address than it listens on, and sentinels go by that.
+    let options = ["--replicaof", &ip, &port, "--replica-announce-ip", &replica_ip];
+    let Some(second) = Redis::start_at(replica, &options) else { return };
     let sentinel = free_address().port();
     let config = first.folder.path().join("sentinel.conf");
     let lines = format!(
