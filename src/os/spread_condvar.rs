@@ -2,7 +2,7 @@
 //!
 //! A thread whose wait has timed out looks for itself in the queue of its condition variable, from the front. Where
 //! deadlines pass in another order than the waits have begun, that is a search through half of all that wait: with
-//! 10,000 of them several times what the wake-up costs. So they wait in many queues.
+//! 10,000 of them ten times what the wake-ups cost (parking_lot 0.12.5: see `findings`). So they wait in many queues.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
