@@ -54,6 +54,14 @@ impl Cluster {
         Some(cluster)
     }
 
+    /// No replica takes the place of a primary from now on, and the other primaries go on.
+    fn forbid_failover(&self) {
+        for node in &self.nodes {
+            node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
+            node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+        }
+    }
+
     fn url(&self) -> String {
         let nodes: Vec<String> = self.nodes.iter().map(|node| node.address.to_string()).collect();
         format!("redis+cluster://{}", nodes.join(","))
@@ -181,11 +189,7 @@ fn frozen_primary_of_a_cluster_delays_neither_clients_nor_a_stop() {
         return;
     }
     let Some(cluster) = Cluster::start() else { return };
-    // No replica takes its place.
-    for node in &cluster.nodes {
-        node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
-        node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-    }
+    cluster.forbid_failover();
     let mut herd = two(&cluster.url(), &[]);
     report(&herd, "Alford", 200, 1_700_000_000);
     wait_until_equal(&herd, || cluster.values());
@@ -213,10 +217,7 @@ fn server_without_data_starts_beside_a_frozen_primary_and_reads_the_rest_at_its_
         return;
     }
     let Some(cluster) = Cluster::start() else { return };
-    for node in &cluster.nodes {
-        node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
-        node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-    }
+    cluster.forbid_failover();
     let herd = two(&cluster.url(), &[]);
     report(&herd, "Alford", 300, 1_700_000_000);
     wait_until_equal(&herd, || cluster.values());
@@ -253,10 +254,7 @@ fn points_are_there_once_after_a_primary_was_frozen() {
         return;
     }
     let Some(cluster) = Cluster::start() else { return };
-    for node in &cluster.nodes {
-        node.cli(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
-        node.cli(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-    }
+    cluster.forbid_failover();
     let herd = two(&cluster.url(), &["--history", "30d"]);
     report(&herd, "Alford", 60, 1_700_000_000);
     let points = |of: &[usize]| -> u64 {
