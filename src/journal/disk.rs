@@ -1,8 +1,11 @@
-//! The two calls that acknowledgements depend on, so that a test can bring a disk that fails.
+//! The calls that acknowledgements depend on, so that a test can bring a disk that fails.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
+
+use crate::os::mapping::Mapping;
 
 /// Writes to files, and puts on disk what was written.
 pub trait Disk: Debug + Send + Sync {
@@ -20,6 +23,14 @@ pub trait Disk: Debug + Send + Sync {
     /// What the system says. What was written since the last flush may be lost then.
     fn flush(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    /// Makes a file of so many bytes that is mapped into memory.
+    ///
+    /// # Errors
+    /// What the system says, or that its file system is not one on which this is safe. Each commit is written then.
+    fn map(&self, path: &Path, bytes: usize) -> io::Result<Mapping> {
+        Mapping::create(path, bytes)
     }
 }
 

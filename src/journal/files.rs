@@ -25,6 +25,9 @@ const LOST_AND_FOUND: &str = "lost+found";
 pub(super) const UNFINISHED: &str = ".tmp";
 pub(super) const DAMAGED: &str = ".damaged";
 
+/// What the name of a log buffer ends with, behind that of its lane.
+const BUFFER: &str = ".buffer";
+
 /// The files tell where clients are, so no other user may read them.
 pub(super) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -154,6 +157,17 @@ impl Folder {
         self.path.join(name.to_string())
     }
 
+    /// Where the log buffer of a lane is, if it has one.
+    pub(super) fn buffer_at(&self, name: FileName) -> PathBuf {
+        self.path.join(format!("{name}{BUFFER}"))
+    }
+
+    /// Removes a file, and its log buffer first, which counts for nothing without it.
+    pub(super) fn remove(&self, name: FileName) -> io::Result<()> {
+        remove(&self.buffer_at(name))?;
+        remove(&self.at(name))
+    }
+
     pub(super) fn unusable(&self, error: io::Error) -> OpenError {
         OpenError::Unusable { path: self.path.clone(), error }
     }
@@ -162,9 +176,11 @@ impl Folder {
         fs::metadata(self.at(name)).map(|file| file.len()).map_err(|error| self.unusable(error))
     }
 
-    /// Cuts a file to its first bytes, writes where it ends, and puts it on disk. Returns the bytes it has then.
-    pub(super) fn end(&self, name: FileName, whole: Option<u64>) -> io::Result<u64> {
+    /// Writes behind a file what only its buffer has, cuts it to its first bytes, writes where it ends, and puts it on
+    /// disk. Returns the bytes it has then.
+    pub(super) fn end(&self, name: FileName, tail: &[u8], whole: Option<u64>) -> io::Result<u64> {
         let mut file = OpenOptions::new().append(true).open(self.at(name))?;
+        file.write_all(tail)?;
         if let Some(bytes) = whole {
             file.set_len(bytes)?;
         }
@@ -188,7 +204,7 @@ impl Folder {
             }
         }
         let (_, unused) = self.files_and_unused().map_err(io::Error::other)?;
-        unused.into_iter().try_for_each(|name| remove(&self.at(name)))?;
+        unused.into_iter().try_for_each(|name| self.remove(name))?;
         flush_folder(&self.path)
     }
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `journal-N.log` | what was recorded, in the order of N; each start begins one, and so does each snapshot |
 //! | `journal-N.K.log` | lane K of `journal-N.log`, if that is written in lanes |
+//! | `*.log.buffer` | the log buffer of a lane, mapped into memory: what is written to the lane within 50 ms |
 //! | `snapshot-N.log` | all that was known when `journal-N.log` was begun, if not overtaken: it replaces all before |
 //! | `*.tmp` | one of them that was not finished, of no use |
 //! | `*.damaged` | one that could not be read in all, kept for people and never read again |
@@ -26,6 +27,7 @@ mod error;
 mod files;
 mod found;
 mod lane;
+mod log_buffer;
 mod reading;
 mod snapshot;
 
@@ -88,13 +90,16 @@ pub struct Opened {
     pub epoch: Epoch,
     /// What was found, for the log.
     pub found: Found,
+    /// Why each commit is written by itself, if it should go to a log buffer.
+    pub unbuffered: Option<io::Error>,
     /// Why nothing can be appended, if so: there is no room for the next files, but everything that was kept is known.
     pub no_room: Option<io::Error>,
 }
 
 impl Journal {
-    /// Recovers what is in `folder`, which is made if it is missing, and begins new files there. `fresh` is the epoch
-    /// if none can be kept; `progress` is told now and then how many bytes have been read, of how many.
+    /// Recovers what is in `folder`, which is made if it is missing, and begins new files there, which are written and
+    /// flushed through `disk`. `fresh` is the epoch if none can be kept; `progress` is told now and then how many bytes
+    /// have been read, of how many.
     ///
     /// # Errors
     /// If the folder is of no use; no journal in it has been changed then.
@@ -103,6 +108,7 @@ impl Journal {
         server: &ServerName,
         layout: Layout,
         fresh: Epoch,
+        disk: Arc<dyn Disk>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Opened, OpenError> {
         let Layout { is_synced, lanes } = layout;
@@ -124,12 +130,15 @@ impl Journal {
             files.insert(name, folder.bytes(name)?);
         }
         let last_number = files.keys().map(|name| name.number).max().unwrap_or(0);
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let plan = Plan::new(&folder, &heading, last_number + 1, &disk);
         // They may be what the disk is full of.
         folder.remove_unfinished().map_err(|error| folder.unusable(error))?;
+        let mut unbuffered = None;
         let (lanes, number, no_room) = match (begin(&folder, &plan, &mut files, &read), names.last()) {
-            (Ok(next), _) => (next.lanes, next.number, None),
+            (Ok(next), _) => {
+                unbuffered = next.unbuffered;
+                (next.lanes, next.number, None)
+            }
             (Err(error), Some(&last)) if is_full(&error) => {
                 let file = File::open(folder.at(last)).map_err(|error| folder.unusable(error))?;
                 let file = Arc::new(file);
@@ -145,13 +154,7 @@ impl Journal {
             let replaced = journal.replaced_by(snapshot);
             replaced.remove().map_err(|error| journal.folder.unusable(error))?;
         }
-        Ok(Opened { epoch: journal.heading.epoch, journal, lanes, memory, found, no_room })
-    }
-
-    /// From now on everything is written through this disk.
-    #[must_use]
-    pub fn on(self, disk: Arc<dyn Disk>) -> Journal {
-        Journal { disk, ..self }
+        Ok(Opened { epoch: journal.heading.epoch, journal, lanes, memory, found, unbuffered, no_room })
     }
 
     /// What the files are written and flushed through.
@@ -234,7 +237,7 @@ fn begin(
     // After the next ones are there, or their epoch would be taken for that of a server that has stopped.
     complete(folder, files, read).inspect_err(|_| {
         // As far as that is possible nothing has been changed.
-        next.lanes.iter().for_each(|lane| drop(remove(&folder.at(lane.name))));
+        next.lanes.iter().for_each(|lane| drop(folder.remove(lane.name)));
     })?;
     Ok(next)
 }
@@ -250,7 +253,9 @@ fn is_full(error: &io::Error) -> bool {
 fn complete(folder: &Folder, files: &mut BTreeMap<FileName, u64>, read: &ReadAll) -> io::Result<()> {
     for (name, bytes) in files {
         if read.open_ended.contains(name) {
-            *bytes = folder.end(*name, read.cut.get(name).copied())?;
+            let tail = log_buffer::read_tail(folder, *name, *bytes)?;
+            *bytes = folder.end(*name, &tail, read.cut.get(name).copied())?;
+            remove(&folder.buffer_at(*name))?;
         } else {
             folder.flush(*name)?;
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 use super::error::OpenError;
 use super::files::{FileName, Folder, Kind, heading};
 use super::found::Found;
+use super::log_buffer::read_tail;
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, after_magic, first_seq, next_frame};
 use crate::proto::wal::recovery::Recovery;
 
@@ -83,7 +84,9 @@ fn read_lanes(
 ) -> io::Result<Vec<Seen>> {
     let mut lanes = Vec::new();
     for &name in names {
-        lanes.push(Reading::begin(File::open(folder.at(name))?, recovery, told)?);
+        let file = File::open(folder.at(name))?;
+        let tail = read_tail(folder, name, file.metadata()?.len())?;
+        lanes.push(Reading::begin(file.chain(Cursor::new(tail)), recovery, told)?);
     }
     let seq_of_next = |lane: &Reading| lane.next.map_or(u64::MAX, |next| next.seq);
     while let Some(lane) =
@@ -169,9 +172,9 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
     all
 }
 
-/// One file that is being read.
+/// One file that is being read, and behind it what only its buffer has.
 struct Reading {
-    file: File,
+    source: io::Chain<File, Cursor<Vec<u8>>>,
     /// What has been read, of which the first `taken` bytes are done with.
     buffer: Vec<u8>,
     taken: usize,
@@ -193,9 +196,13 @@ struct NextFrame {
 
 impl Reading {
     /// Reads the heading, and goes on to the first frame.
-    fn begin(file: File, recovery: &mut Recovery, told: &mut dyn FnMut(u64)) -> io::Result<Reading> {
+    fn begin(
+        source: io::Chain<File, Cursor<Vec<u8>>>,
+        recovery: &mut Recovery,
+        told: &mut dyn FnMut(u64),
+    ) -> io::Result<Reading> {
         let (buffer, seen) = (Vec::new(), Seen::default());
-        let mut it = Reading { file, buffer, taken: 0, at: 0, is_over: false, next: None, seen };
+        let mut it = Reading { source, buffer, taken: 0, at: 0, is_over: false, next: None, seen };
         while !it.is_over && it.buffer.len() < CHUNK_BYTES {
             it.read_more(told)?;
         }
@@ -261,7 +268,7 @@ impl Reading {
     fn read_more(&mut self, told: &mut dyn FnMut(u64)) -> io::Result<()> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
-        let count = (&self.file).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
+        let count = (&mut self.source).take(CHUNK_BYTES as u64).read_to_end(&mut self.buffer)?;
         self.is_over = count == 0;
         told(count as u64);
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::files::{DAMAGED, FILE_MODE, FileName, Folder, Kind, UNFINISHED, end, flush_folder, remove};
 use super::lane::Lane;
+use super::log_buffer::LogBuffer;
 use crate::proto::wal::record::{Heading, seal};
 
 /// What the next files and a snapshot before them would be.
@@ -25,6 +26,8 @@ pub struct Plan {
 pub struct NextFiles {
     pub(super) number: u64,
     pub(super) lanes: Vec<Lane>,
+    /// Why they have no buffers, if they should.
+    pub(super) unbuffered: Option<io::Error>,
 }
 
 /// A snapshot that is being written. If it is dropped before it is finished, nothing is left of it.
@@ -67,19 +70,28 @@ impl Plan {
     /// What the system says.
     pub fn make(&self) -> io::Result<NextFiles> {
         let mut lanes = Vec::new();
+        let mut unbuffered = None;
         for lane in (0..self.heading.lane.1).rev() {
             if lane == 0 {
                 flush_folder(&self.folder.path)?;
             }
-            lanes.push(self.make_lane(lane)?);
+            lanes.push(self.make_lane(lane, &mut unbuffered)?);
         }
         flush_folder(&self.folder.path)?;
         lanes.reverse();
-        Ok(NextFiles { number: self.number, lanes })
+        Ok(NextFiles { number: self.number, lanes, unbuffered })
     }
 
-    fn make_lane(&self, lane: u8) -> io::Result<Lane> {
+    /// Without a buffer if there is none to be had, or was none for another lane.
+    fn make_lane(&self, lane: u8, unbuffered: &mut Option<io::Error>) -> io::Result<Lane> {
         let name = FileName { number: self.number, kind: Kind::Journal, lane };
+        // Before the lane has its name: what an attempt before this has left would be taken for its end.
+        remove(&self.folder.buffer_at(name))?;
+        let buffer = if self.heading.is_synced || unbuffered.is_some() {
+            None
+        } else {
+            LogBuffer::create(&self.folder, name, &*self.disk).map_err(|error| *unbuffered = Some(error)).ok()
+        };
         let heading = Heading { lane: (lane, self.heading.lane.1), ..self.heading.clone() }.to_bytes();
         let unfinished = unfinished(&self.folder.path, name);
         let made = self.begin(&unfinished, &heading).and_then(|file| {
@@ -88,8 +100,10 @@ impl Plan {
             Ok(file)
         });
         // It may take the last room there is. What cannot be removed now is removed at the next start.
-        let file = made.inspect_err(|_| drop(remove(&unfinished)))?;
-        Ok(Lane::new(Arc::new(file), name, heading.len() as u64, Arc::clone(&self.disk)))
+        let file = made.inspect_err(|_| {
+            let _ = remove(&self.folder.buffer_at(name)).and_then(|()| remove(&unfinished));
+        })?;
+        Ok(Lane::new(Arc::new(file), name, heading.len() as u64, buffer, Arc::clone(&self.disk)))
     }
 
     /// Begins the snapshot that goes before them.
@@ -163,12 +177,10 @@ impl Replaced {
     /// What the system says.
     pub fn remove(self) -> io::Result<()> {
         for name in self.files {
-            let path = self.folder.at(name);
             if self.aside.contains(&name) {
-                set_aside(&path, &self.folder.path.join(format!("{name}{DAMAGED}")))?;
-            } else {
-                remove(&path)?;
+                set_aside(&self.folder.at(name), &self.folder.path.join(format!("{name}{DAMAGED}")))?;
             }
+            self.folder.remove(name)?;
         }
         flush_folder(&self.folder.path)
     }

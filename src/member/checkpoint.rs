@@ -72,6 +72,7 @@ fn switch(member: &Member, wal: &GroupCommit, plan: &Plan, has_failed: bool) -> 
             writer.distrust();
         } else {
             wal.write_in_flight(writer)?;
+            writer.drain()?;
             wal.advance_watermark(writer);
         }
         Ok((last_seq, writer.switch(next)))

@@ -265,7 +265,8 @@ impl GroupCommit {
     /// # Errors
     /// What the system says.
     pub fn flush_written(&self) -> io::Result<()> {
-        self.flush_or_fail(&self.lanes.dirty_files())
+        let files = self.lanes.dirty_files().inspect_err(|error| self.fail(error))?;
+        self.flush_or_fail(&files)
     }
 
     /// Puts on disk what was written to files. If it fails, nothing is durable from then on.
@@ -306,11 +307,13 @@ impl GroupCommit {
             let flush = || files.iter().try_for_each(|file| self.disk.flush(file));
             if !self.is_synced {
                 // Positions are as good as what they cover.
+                writer.drain()?;
                 flush()?;
                 writer.lanes[0].frame.extend_from_slice(positions);
             }
             writer.lanes.iter_mut().for_each(|lane| Record::Stopped.push_to(&mut lane.frame));
             writer.write()?;
+            writer.lanes.iter_mut().try_for_each(|lane| lane.file.close())?;
             flush()
         })
     }

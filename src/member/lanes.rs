@@ -1,9 +1,10 @@
 //! The lanes of a journal: files to which threads write at the same time, each what it has merged itself.
 //!
-//! A thread takes a lane that is free before it merges, and holds it until what it has recorded there is written. So a
-//! lane has no gaps, and no thread writes for others. Lanes reach their files in any order, which
-//! recovery makes good. But a crash may leave a change and not one before it in another lane: so followers are told
-//! only what comes before the first change that is still in flight in any of them ([`Lanes::watermark`]).
+//! A thread takes a lane that is free before it merges, and holds it until what it has recorded there is kept: in the
+//! lane's log buffer, which outlives the process, or in its file. So a lane has no gaps, and no thread writes for
+//! others. Lanes reach their files in any order, which recovery makes good. But a crash may leave a change and not one
+//! before it in another lane: so followers are told only what comes before the first change that is still in flight in
+//! any of them ([`Lanes::watermark`]).
 //!
 //! A lane's lock is taken before the store's, never after, and at most one by each thread but the one that has all.
 
@@ -218,13 +219,22 @@ impl Lanes {
         lane.write().map(drop).inspect_err(|_| self.turn_off())
     }
 
-    /// The files that something was written to since this was last asked.
-    pub fn dirty_files(&self) -> Vec<Arc<File>> {
-        let files = self.lanes.iter().map(|lane| {
+    /// The files of the lanes that something was written to since this was last asked, with all of it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn dirty_files(&self) -> io::Result<Vec<Arc<File>>> {
+        let mut files = Vec::new();
+        for lane in &self.lanes {
             let mut lane = lane.lock();
-            std::mem::take(&mut lane.is_dirty).then(|| lane.file.file())
-        });
-        files.flatten().collect()
+            if lane.is_dirty && !self.is_off() {
+                // Before another can have this lane.
+                lane.file.drain().inspect_err(|_| self.turn_off())?;
+                lane.is_dirty = false;
+                files.push(lane.file.file());
+            }
+        }
+        Ok(files)
     }
 
     /// The sequence number of the last change before all that is in flight.
@@ -330,7 +340,7 @@ impl LaneWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Journal, Layout};
+    use crate::journal::{Journal, Layout, RealDisk};
     use crate::proto::model::epoch::Epoch;
     use crate::proto::model::name::ServerName;
     use crate::proto::node::{Identity, Neighbour};
@@ -341,7 +351,8 @@ mod tests {
     fn lanes(folder: &std::path::Path) -> Lanes {
         let server = ServerName::parse("Alford").unwrap();
         let layout = Layout { is_synced: false, lanes: 3 };
-        let opened = Journal::open(folder, &server, layout, Epoch(1), &mut |_, _| {}).unwrap();
+        let disk = Arc::new(RealDisk);
+        let opened = Journal::open(folder, &server, layout, Epoch(1), disk, &mut |_, _| {}).unwrap();
         Lanes::new(opened.lanes, 10)
     }
 
@@ -443,7 +454,7 @@ mod tests {
         drop(next);
         lanes.write_left().unwrap();
         assert_eq!(lanes.watermark(), 13);
-        assert_eq!(lanes.dirty_files().len(), 1);
-        assert!(lanes.dirty_files().is_empty(), "what is flushed once is not flushed again");
+        assert_eq!(lanes.dirty_files().unwrap().len(), 1);
+        assert!(lanes.dirty_files().unwrap().is_empty(), "what is flushed once is not flushed again");
     }
 }

@@ -68,7 +68,7 @@ pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> 
         }
     };
     let layout = Layout { is_synced, lanes: if is_synced { 1 } else { LANES } };
-    let opened = Journal::open(&options.dir, &config.name, layout, fresh, &mut progress);
+    let opened = Journal::open(&options.dir, &config.name, layout, fresh, disk, &mut progress);
     let opened = opened.map_err(StartError::Journal)?;
     let must_checkpoint = opened.found.needs_rewrite();
     let level = if must_checkpoint { log::Level::Warn } else { log::Level::Info };
@@ -81,10 +81,12 @@ pub fn start(config: &Config, disk: Arc<dyn Disk>) -> Result<Start, StartError> 
             Escaped(name.as_bytes())
         );
     }
+    if let Some(why) = &opened.unbuffered {
+        log::info!("each commit of the journal takes a call of the system, for it has no log buffers: {why}");
+    }
     let me = Arc::new(config.identity(opened.epoch));
     let node = Node::from_recovered(Arc::clone(&me), opened.memory).with_positions_recorded(is_synced);
-    let lanes = opened.lanes.into_iter().map(|lane| lane.on(Arc::clone(&disk))).collect();
-    let wal = GroupCommit::new(opened.journal.on(disk), lanes, is_synced, node.store().last_seq());
+    let wal = GroupCommit::new(opened.journal, opened.lanes, is_synced, node.store().last_seq());
     if let Some(error) = &opened.no_room {
         wal.fail(error);
     }

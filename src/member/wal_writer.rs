@@ -71,6 +71,14 @@ impl WalWriter<'_> {
         Ok(has_written)
     }
 
+    /// Writes to the files what only the log buffers have.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn drain(&mut self) -> io::Result<()> {
+        self.lanes.iter_mut().try_for_each(|lane| lane.file.drain())
+    }
+
     /// From now on the next files are written to. Returns those before, which may have to be flushed.
     pub fn switch(&mut self, next: NextFiles) -> Vec<Arc<File>> {
         self.in_flight.journal.switch(self.lanes.iter_mut().map(|lane| &mut lane.file), next)

@@ -1,8 +1,9 @@
-//! What is asked of the operating system: the time, random numbers, locks and threads, permits, bells, resource limits,
-//! signals, and Unix sockets.
+//! What is asked of the operating system: the time, random numbers, locks and threads, permits, bells, mapped files,
+//! resource limits, signals, and Unix sockets.
 
 pub mod bell;
 pub mod clock;
+pub mod mapping;
 pub mod random;
 pub mod resource_limits;
 pub mod semaphore;

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::harness::{FailingDisk, Talk, TestServer, catalogue, config, eventually, herd};
 use crate::config::{Config, Durability, Herd, JournalOptions};
 use crate::journal::{Disk, RealDisk};
+use crate::os::mapping::Mapping;
 
 const BOTH: [Durability; 2] = [Durability::Os, Durability::Sync];
 
@@ -144,6 +145,10 @@ struct StagedDisk {
 const STAGES: [usize; 3] = [0, 2, 3];
 
 impl Disk for StagedDisk {
+    fn map(&self, _: &Path, _: usize) -> io::Result<Mapping> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         let name = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         if name.to_str().unwrap().contains("/snapshot-") {
@@ -182,18 +187,65 @@ fn what_was_acknowledged_survives_a_mending_that_fails_behind_its_snapshot() {
     fail("lemon");
     go.send(()).unwrap();
     stage.recv().unwrap();
-    fs::create_dir(folder.path().join("killed")).unwrap();
-    for file in fs::read_dir(folder.path().join("journal")).unwrap().map(|file| file.unwrap()) {
-        if file.file_type().unwrap().is_file() && file.file_name() != "lock" {
-            fs::copy(file.path(), folder.path().join("killed").join(file.file_name())).unwrap();
-        }
-    }
+    copy_files(&folder.path().join("journal"), &folder.path().join("killed"));
     go.send(()).unwrap();
     server.stop();
     for life in 1..=2 {
         let again = start(&of("killed"));
         assert!(seen(&mut again.client(), "kiwi").is_some(), "life {life}");
         again.stop();
+    }
+}
+
+/// What a server would leave behind if it were killed now.
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+        if file.file_type().unwrap().is_file() && file.file_name() != "lock" {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_from_a_buffer_survives_a_disk_that_fails_and_a_kill_meanwhile() {
+    let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+    let of = |name: &str| kept(&alone, "Alford", Durability::Os, &folder.path().join(name));
+    let disk = Arc::new(FailingDisk { maps: true, ..FailingDisk::default() });
+    let server = TestServer::on(Arc::clone(&disk) as Arc<dyn Disk>, &of("journal"), catalogue());
+    let mut talk = server.client();
+    assert!(talk.ask("IAMAT kiwi +1+1 1").starts_with("AT "));
+    disk.fails.store(true, Ordering::Relaxed);
+    // They are acknowledged until the first of them is to reach the file.
+    let mut acknowledged = vec!["kiwi".to_owned()];
+    let refused = eventually("the failure is noticed", || {
+        let client = format!("client-{}", acknowledged.len());
+        let reply = talk.ask(&format!("IAMAT {client} +1+1 1"));
+        if reply.starts_with("? cannot be kept now (input/output error)") {
+            return Some(client);
+        }
+        assert!(reply.starts_with("AT "), "{reply}");
+        acknowledged.push(client);
+        None
+    });
+    copy_files(&folder.path().join("journal"), &folder.path().join("killed"));
+    disk.fails.store(false, Ordering::Relaxed);
+    eventually("it is kept now", || {
+        talk.ask(&format!("IAMAT {refused} +1+1 1")).strip_prefix("AT ").map(drop)
+    });
+    server.stop();
+    for name in ["killed", "journal"] {
+        for life in 1..=2 {
+            let again = start(&of(name));
+            let mut talk = again.client();
+            for client in &acknowledged {
+                assert!(seen(&mut talk, client).is_some(), "{name}, life {life}: {client}");
+            }
+            again.stop();
+        }
+        let files = fs::read_dir(folder.path().join(name)).unwrap().map(|file| file.unwrap().file_name());
+        let buffers: Vec<_> = files.filter(|file| file.to_str().unwrap().ends_with(".buffer")).collect();
+        assert_eq!(buffers, Vec::<std::ffi::OsString>::new(), "a stop leaves none");
     }
 }
 

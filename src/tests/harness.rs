@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -17,6 +18,7 @@ use crate::config::{
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
 use crate::os::clock;
+use crate::os::mapping::Mapping;
 use crate::places::{self, PlacesProvider};
 use crate::proto::model::name::ServerName;
 use crate::proto::model::stored_line::StoredLine;
@@ -169,6 +171,8 @@ fn check(store: &Store) -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct FailingDisk {
     pub(crate) fails: AtomicBool,
+    /// Whether lanes have log buffers.
+    pub(crate) maps: bool,
 }
 
 impl FailingDisk {
@@ -178,6 +182,11 @@ impl FailingDisk {
 }
 
 impl Disk for FailingDisk {
+    /// What is written to a buffer fails later, which is not what most tests are about.
+    fn map(&self, path: &Path, bytes: usize) -> io::Result<Mapping> {
+        if self.maps { RealDisk.map(path, bytes) } else { Err(io::ErrorKind::Unsupported.into()) }
+    }
+
     fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         self.fault().and_then(|()| RealDisk.write(file, bytes))
     }

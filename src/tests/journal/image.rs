@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::journal::{FinishedSnapshot, Found, Journal, Lane, Layout, NextFiles, OpenError, Plan, Replaced};
+use crate::journal::{
+    Disk, FinishedSnapshot, Found, Journal, Lane, Layout, NextFiles, OpenError, Plan, Replaced,
+};
+use crate::os::mapping::Mapping;
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
 use crate::proto::node::{Identity, Neighbour, Node};
@@ -75,9 +79,28 @@ pub(super) fn open(folder: &Path, fresh: u64) -> Result<Opened, OpenError> {
 }
 
 pub(super) fn open_in_lanes(folder: &Path, fresh: u64, lanes: u8) -> Result<Opened, OpenError> {
+    open_on(Arc::new(PlainDisk), folder, fresh, lanes)
+}
+
+/// A disk without log buffers: what is appended is in the file.
+#[derive(Debug)]
+pub(super) struct PlainDisk;
+
+impl Disk for PlainDisk {
+    fn map(&self, _: &Path, _: usize) -> io::Result<Mapping> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+pub(super) fn open_on(
+    disk: Arc<dyn Disk>,
+    folder: &Path,
+    fresh: u64,
+    lanes: u8,
+) -> Result<Opened, OpenError> {
     let layout = Layout { is_synced: false, lanes };
-    let opened = Journal::open(folder, &name("Alford"), layout, Epoch(fresh), &mut |_, _| {})?;
-    let crate::journal::Opened { journal, lanes, memory, epoch, found, no_room } = opened;
+    let opened = Journal::open(folder, &name("Alford"), layout, Epoch(fresh), disk, &mut |_, _| {})?;
+    let crate::journal::Opened { journal, lanes, memory, epoch, found, no_room, .. } = opened;
     assert!(no_room.is_none(), "{no_room:?}");
     Ok(Opened { journal: Writable { journal, lanes }, memory, epoch, found })
 }

@@ -1,5 +1,6 @@
 //! What a journal gives back: after any kill, after any damage, and that it never gives what was not written.
 
+mod buffers;
 mod damage;
 mod image;
 mod lanes;

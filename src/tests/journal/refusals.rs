@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::image::{FRESH, Image, folder, known, name, open};
 use super::{FIRST, after_a_snapshot, append, three_lives, up_to};
-use crate::journal::{Journal, Layout, OpenError};
+use crate::journal::{Journal, Layout, OpenError, RealDisk};
 use crate::proto::model::epoch::Epoch;
 use crate::proto::wal::record::{Heading, MAGIC};
 
@@ -51,7 +52,14 @@ fn another_servers_journal_is_refused() {
         let folder = folder();
         image.put(folder.path());
         let layout = Layout { is_synced: true, lanes: 1 };
-        let opened = Journal::open(folder.path(), &name("Bolden"), layout, Epoch(FRESH), &mut |_, _| {});
+        let opened = Journal::open(
+            folder.path(),
+            &name("Bolden"),
+            layout,
+            Epoch(FRESH),
+            Arc::new(RealDisk),
+            &mut |_, _| {},
+        );
         let error = opened.unwrap_err();
         assert!(matches!(error, OpenError::OfAnother { .. }), "{error:?}");
         assert!(error.to_string().contains("is the journal of Alford, not of Bolden: "), "{error}");
