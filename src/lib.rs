@@ -15,7 +15,7 @@
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
 //! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
-//! | [`os`] | the operating system: time, random numbers, locks, threads, permits, limits, signals, Unix sockets |
+//! | [`os`] | the operating system: time, locks, threads, permits, mapped files, limits, signals, Unix sockets |
 //! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, TLS, deadlines, stopping |
 //! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
 //! | [`frontend`] | the doors: one file for each protocol, and the thread that serves one connection |
@@ -39,8 +39,9 @@
 //!    [`proto::peering::grammar`]. A question (`WHATSAT`) pauses the conversation: the connection asks
 //!    [`member::Member::nearby`], which has the rate limit, and the answer is laid out by [`proto::line::query`].
 //! 4. [`member::Member::flush`] applies the updates under the write lock ([`proto::node::Node::apply`], and the one
-//!    rule of merging in [`proto::store::update`]). It writes them in a lane of the journal ([`member::lanes`]), or,
-//!    where a commit must be on disk, waits for the one that covers them ([`member::group_commit`]).
+//!    rule of merging in [`proto::store::update`]). It keeps them in a lane of the journal ([`member::lanes`]), whose
+//!    log buffer ([`proto::wal::log_buffer`]) outlives the process; or, where a commit must be on disk, waits for the
+//!    one that covers them ([`member::group_commit`]).
 //! 5. Followers of the change log are told ([`member::notifier`]). A few changes are sent to a link at once by the
 //!    thread that has merged them (`peering/writer.rs`), if that takes no wait. Otherwise the link's own thread wakes,
 //!    and [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write.
@@ -101,8 +102,8 @@
 //!   neighbour is never told what a crash could still undo.
 //! - Nothing outside is trusted to be short, finite, well-formed or finished: every buffer, wait and count has a
 //!   bound with a name, and most of them an option: see `Limits` in [`config`].
-//! - There is no async runtime and no `unsafe`, and no test hook in release code: mistakes that tests must find are
-//!   source mutants.
+//! - There is no async runtime, and no `unsafe` but in [`os::mapping`]. There is no test hook in release code: mistakes
+//!   that tests must find are source mutants.
 //!
 //! # Levels of the log
 //!

@@ -106,6 +106,8 @@ fn every_rule_finds_what_breaks_it() {
         ("src/tests/flood.rs", "std::thread::sleep(d);", "sleep"),
         ("src/cli.rs", "#[cfg(test)]\nmod tests {\n    fn f() { sleep(d) }\n}", "sleep"),
         ("src/cli.rs", "#[cfg(test)]\nmod tests {\n}\n\nfn hidden() {}", "fn hidden() {}"),
+        ("src/cli.rs", "fn f() { unsafe { g() } }", "unsafe"),
+        ("bench/src/lib.rs", "#![allow(unsafe_code)]", "unsafe_code"),
         ("src/cli.rs", "mod helpers {}", "helpers"),
         ("src/cli.rs", "pub struct LinkManager;", "LinkManager"),
         ("src/server/utils.rs", "fn f() {}", "utils"),
@@ -129,6 +131,7 @@ fn lengths_are_found_where_they_are_passed() {
     assert_eq!(findings("src/cli.rs", &long(401))[0].found, "401 lines");
     assert_eq!(findings("src/main.rs", &long(71))[0].found, "71 lines");
     assert_eq!(findings("bench/src/load.rs", &long(401))[0].found, "401 lines");
+    assert_eq!(findings("src/os/mapping.rs", &long(81))[0].found, "81 lines");
     assert_eq!(findings("src/tests/flood.rs", &long(900)), []);
     let with_tests =
         format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", long(400), "    fn f() {}\n".repeat(400));
