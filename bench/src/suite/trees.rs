@@ -1,5 +1,6 @@
-//! `trees`: five processes with trees over their links, against the same with all links eager. What an update costs at
-//! a steady pace, how soon the far end knows it, and how long updates take when a server dies that passes them on.
+//! `trees`: five processes with trees over their links, against the same with all links eager, on tokio, and of an
+//! earlier commit. What an update costs at a steady pace, how soon the far end knows it, and how long updates take when a
+//! server dies that passes them on.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +15,7 @@ use super::per_update::{STATUS_EVERY, paced, paced_load, told};
 use super::propagation::{propagate_while, wait_until_linked};
 use super::results::{Figures, point};
 use super::server::{Servers, Start};
-use super::variant::Variant;
+use super::variant::{BEFORE, Variant};
 use crate::load::{self, Options, clock};
 use crate::table::Column;
 
@@ -50,7 +51,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     let Some(threads) = bench.variant("threads") else {
         return bench.skip("trees", "the threaded server is not there");
     };
-    let variants = [threads.clone(), threads.with_eager_links().named("eager")];
+    let mut variants = vec![threads.clone(), threads.with_eager_links().named("eager")];
+    variants.extend(bench.variant("tokio").into_iter().chain(bench.variant(BEFORE)));
     for shape in bench.either(vec![MESH], vec![SEED, CHAIN, STAR, MESH]) {
         let (rounds, window) = (bench.rounds(1, 3), bench.window());
         let at = point(&[("graph", &shape.name)]);
@@ -63,28 +65,39 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether it says in its log which links are eager, and what it has sent.
+fn tells(variant: &Variant) -> bool {
+    ["threads", "eager"].contains(&variant.name.as_str())
+}
+
 fn measure(bench: &Bench<'_>, variant: &Variant, shape: Shape) -> io::Result<Figures> {
-    let mut extra = ["--log-level", "info"].map(str::to_owned).to_vec();
-    extra.extend(STATUS_EVERY.map(str::to_owned));
+    let tells = tells(variant);
+    let mut extra = Vec::new();
+    if tells {
+        extra.extend(["--log-level", "info"].iter().chain(&STATUS_EVERY).map(|&word| word.to_owned()));
+    }
     let start = Start { shape, extra: &extra, cpu: None };
     let mut servers = bench.start(variant, start).map_err(io::Error::other)?;
     wait_until_linked(&servers, "first")?;
     // Any tree will do where figures are few.
     let least_seconds = bench.either(1, WARM_UP_SECONDS);
     let mut figures = warm_up(&servers, variant, shape, least_seconds)?;
-    let mut before = told(&servers)?;
+    let mut before = if tells { told(&servers)? } else { (0, 0) };
     for rate in bench.either(vec![RATES[1]], RATES.to_vec()) {
         figures.extend(paced(&servers, variant, bench.window(), rate)?);
         let load = paced_load(&servers, variant, bench.window(), "paced", rate);
         let load = Options { name: format!("paced{rate}_far"), ..load };
         beside(&servers, shape.farthest(), &load, &mut figures)?;
+        if !tells {
+            continue;
+        }
         let after = told(&servers)?;
         let messages = (after.0 - before.0) as f64 / (after.1 - before.1).max(1) as f64;
         figures.insert(format!("paced{rate}_messages_per_update"), messages);
         before = after;
     }
     // Without a circle a server that dies takes the others apart.
-    if shape == MESH {
+    if shape == MESH && tells {
         cut(&mut servers, variant, &mut figures)?;
     }
     servers.stop().map_err(io::Error::other)?;
@@ -103,9 +116,13 @@ fn warm_up(servers: &Servers, variant: &Variant, shape: Shape, least_seconds: u3
             true => formed = formed.or(Some(second)),
             false => formed = None,
         }
-        if second >= least_seconds && formed.is_some() {
+        // Trees of other variants form as soon.
+        if second >= least_seconds && (formed.is_some() || !tells(variant)) {
             break;
         }
+    }
+    if !tells(variant) {
+        return Ok(Figures::new());
     }
     let mut figures = Figures::from([("eager_links".to_owned(), eager(servers).len() as f64 / 2.0)]);
     figures.extend(formed.map(|seconds| ("formed_seconds".to_owned(), seconds.into())));
