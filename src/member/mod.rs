@@ -55,6 +55,7 @@ use self::turn::{Counts, Host, SpareBatches, Turn};
 use self::warnings::Source;
 use crate::config::Limits;
 use crate::os::clock;
+use crate::os::priority;
 use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
 use crate::places::{Answer, PlacesProvider};
@@ -68,6 +69,10 @@ use crate::proto::store::update::{self, Reject, Update, Updates};
 
 /// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
 const CPU_PERMITS_PER_PROCESSOR: usize = 2;
+
+/// Clients that may wait for answers from memory at once. If there are more, it is a crowd: those of it that are served
+/// step behind all others, or who only reports would wait until thousands of answers are written.
+const ASKERS_MAX: usize = 256;
 
 /// A running member, for all who share it.
 pub struct Member {
@@ -243,6 +248,9 @@ impl Member {
         } else {
             // A wait for the network takes no processor, and so no permit.
             let _permit = self.cpu_permits.acquire();
+            if self.cpu_permits.waiting() > ASKERS_MAX {
+                priority::lower();
+            }
             self.places.nearby(query)
         };
         answer.unwrap_or_else(|error| {

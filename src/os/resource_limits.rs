@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Config, Member};
+use crate::config::{Config, Member, OUTPUT_BYTES_FLOOR};
 
 /// Descriptors of the server itself: standard streams, log and its successor, up to seven listeners and the socket of
 /// the administrator, what each keeps in spare, what `accept` takes before a connection is there, the files of the
@@ -98,6 +98,30 @@ pub fn connections_max(config: &Config, calls_network: bool, memory_bytes_max: O
         least.kept_for
     );
     lowered
+}
+
+/// The bytes of replies that may wait for each of so many clients: what was asked for, or less if all of them together
+/// would be owed more than half of what the kernel keeps for TCP before it begins to drop what others send.
+pub fn output_bytes_max(asked: u32, connections_max: u32) -> u32 {
+    let limits = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").unwrap_or_default();
+    let Some(granted) = tcp_bytes(&limits, rustix::param::page_size() as u64) else { return asked };
+    let lowered = (granted / 2 / u64::from(connections_max.max(1))).max(u64::from(OUTPUT_BYTES_FLOOR));
+    if lowered >= u64::from(asked) {
+        return asked;
+    }
+    log::info!(
+        "{} KiB of replies may wait for a client, not {}: the kernel keeps {} MiB for TCP without pressure, and half of \
+         that is shared by {connections_max} clients (raise net.ipv4.tcp_mem, or lower --connections-max)",
+        lowered >> 10,
+        asked >> 10,
+        granted >> 20
+    );
+    lowered as u32
+}
+
+/// The second of three numbers of pages, from which on the kernel is under pressure.
+fn tcp_bytes(limits: &str, page_bytes: u64) -> Option<u64> {
+    limits.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(page_bytes)
 }
 
 /// Every connection needs a descriptor, so the limit is raised as far as the system lets every process raise it.
@@ -288,5 +312,16 @@ mod tests {
         assert_eq!(threads_left("9:name=systemd:/\n8:cpu,pids:/docker\n0::/\n", read), [100]);
         assert_eq!(threads_left("7:memory:/a.slice\n", read), [0; 0]);
         assert_eq!(threads_left("", read), [0; 0]);
+    }
+
+    #[test]
+    fn memory_for_tcp_is_the_number_from_which_on_there_is_pressure() {
+        assert_eq!(tcp_bytes("287898\t383867\t575796\n", 4096), Some(383_867 << 12));
+        for odd in ["", "1", "1 x 3", "1 18446744073709551615 3"] {
+            assert_eq!(tcp_bytes(odd, 4096), None, "{odd}");
+        }
+        // A few clients may be owed what they may without that.
+        assert_eq!(output_bytes_max(256 << 10, 1), 256 << 10);
+        assert_eq!(output_bytes_max(u32::MAX, u32::MAX), OUTPUT_BYTES_FLOOR);
     }
 }

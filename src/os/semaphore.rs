@@ -74,8 +74,7 @@ impl Semaphore {
     }
 
     /// How many threads wait for a permit.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.state.lock().waiting
     }
 }
