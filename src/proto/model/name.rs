@@ -12,6 +12,17 @@ pub const SERVER_NAME_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerName(Arc<str>);
 
+/// Which bytes such a name may have, by their values. Looking one up costs less than comparing it with all ranges.
+const IS_NAME_BYTE: [bool; 256] = {
+    let mut is_one = [false; 256];
+    let mut byte = 0;
+    while byte < is_one.len() {
+        is_one[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'.');
+        byte += 1;
+    }
+    is_one
+};
+
 /// Why a text cannot be a server's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -27,9 +38,16 @@ impl ServerName {
 
     /// Whether `text` keeps to the rule above; unlike [`ServerName::parse`] it allocates nothing.
     pub fn is_one(text: &str) -> bool {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let begins_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        begins_well && text.len() <= SERVER_NAME_BYTES_MAX && text.bytes().all(allowed)
+        ServerName::len_at_start(text.as_bytes()) == Some(text.len())
+    }
+
+    /// The bytes of the name that is at the start of `text`, which ends with it or goes on with another character.
+    #[inline(always)]
+    pub(crate) fn len_at_start(text: &[u8]) -> Option<usize> {
+        let most = &text[..text.len().min(SERVER_NAME_BYTES_MAX + 1)];
+        let len = most.iter().position(|&byte| !IS_NAME_BYTE[usize::from(byte)]).unwrap_or(most.len());
+        let begins_well = text.first().is_some_and(u8::is_ascii_alphanumeric);
+        (begins_well && len <= SERVER_NAME_BYTES_MAX).then_some(len)
     }
 
     /// The name as text.

@@ -31,43 +31,15 @@ pub(super) struct CanonicalAt {
     pub(super) moment: Moment,
 }
 
-/// How the line before began, up to where its skew did: most lines have the same origin, whose name need not be looked
-/// at again.
-#[derive(Debug, Default)]
-pub(super) struct OriginCache(Vec<u8>);
-
-impl OriginCache {
-    /// Where the skew begins.
-    #[inline(always)]
-    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
-        let is_same = !self.0.is_empty() && bytes.starts_with(&self.0);
-        if is_same { Some(self.0.len()) } else { self.other(bytes) }
-    }
-
-    #[cold]
-    fn other(&mut self, bytes: &[u8]) -> Option<usize> {
-        let name = bytes.strip_prefix(WORD)?;
-        let name = &name[..name.len().min(SERVER_NAME_BYTES_MAX + 1)];
-        let name = &name[..memchr::memchr(b' ', name)?];
-        if !std::str::from_utf8(name).is_ok_and(ServerName::is_one) {
-            return None;
-        }
-        let end = WORD.len() + name.len() + 1;
-        self.0.clear();
-        self.0.extend_from_slice(&bytes[..end]);
-        Some(end)
-    }
-}
-
 impl CanonicalAt {
     /// Reads the line at the start of these bytes, which may end behind what has come; `None` for every other form.
     #[inline(always)]
-    pub(super) fn read(
-        bytes: &[u8],
-        origin: &mut OriginCache,
-        seconds: &mut SecondsCache,
-    ) -> Option<CanonicalAt> {
-        let skew = origin.end(bytes)?;
+    pub(super) fn read(bytes: &[u8], seconds: &mut SecondsCache) -> Option<CanonicalAt> {
+        let space = WORD.len() + ServerName::len_at_start(bytes.strip_prefix(WORD)?)?;
+        if *bytes.get(space)? != b' ' {
+            return None;
+        }
+        let skew = space + 1;
         let client = skew + skew_bytes(bytes.get(skew..)?.first_chunk()?)?;
         let start = client - CLIENT;
         let report = CanonicalReport::behind_word(bytes.get(start..)?.first_chunk()?, seconds)?;

@@ -8,7 +8,7 @@ mod at_line;
 mod report;
 
 use crate::proto::line::batch::Batch;
-use crate::proto::line::fast::at_line::{CANONICAL_AT_BYTES_MAX, CanonicalAt, OriginCache};
+use crate::proto::line::fast::at_line::{CANONICAL_AT_BYTES_MAX, CanonicalAt};
 use crate::proto::line::fast::report::{CANONICAL_BYTES_MIN, CLIENT, CanonicalReport, SecondsCache};
 use crate::proto::line::framing::{Framing, LOOKAHEAD_BYTES};
 use crate::proto::line::reply_prefix::{REPLY_PREFIX_BYTES_MAX, ReplyPrefix};
@@ -19,11 +19,10 @@ use crate::proto::store::update::{MergeRule, Source};
 const REPLY_BYTES_PER_BYTE_MAX: usize =
     (REPLY_PREFIX_BYTES_MAX + CANONICAL_BYTES_MIN).div_ceil(CANONICAL_BYTES_MIN);
 
-/// Reads canonical lines. It remembers the parts of the last line that most lines have in common.
+/// Reads canonical lines. It remembers the part of the last one's time that most lines have in common.
 #[derive(Debug, Default)]
 pub(crate) struct FastPath {
     seconds: SecondsCache,
-    origin: OriginCache,
 }
 
 impl FastPath {
@@ -76,7 +75,7 @@ impl FastPath {
         let pending = batch.pending();
         let Some(unread) = framing.peek(usize::MAX, CANONICAL_AT_BYTES_MAX) else { return 0 };
         let mut rest = unread;
-        while let Some(at) = CanonicalAt::read(rest, &mut self.origin, &mut self.seconds) {
+        while let Some(at) = CanonicalAt::read(rest, &mut self.seconds) {
             // As above.
             let Some((line, behind)) = rest.split_at_checked(at.end) else { break };
             if behind.len() < LOOKAHEAD_BYTES {
