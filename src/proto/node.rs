@@ -202,14 +202,14 @@ impl Node {
             match self.store.merge_at(places.get(index % PLACES_MAX), update) {
                 Merged::Applied => {
                     applied += 1;
-                    self.tree.merged(update.source, &self.store);
+                    self.tree.merged(update.source, self.store.newest_hash());
                     if let Some(records) = &mut records {
                         Record::Sighting(self.store.last_seq(), update.line).push_to(records);
                     }
                 }
                 Merged::AppliedInEra => {
                     applied += 1;
-                    self.tree.merged(update.source, &self.store);
+                    self.tree.merged(update.source, self.store.newest_hash());
                     if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
                         Record::Sighting(self.store.last_seq(), line).push_to(records);
                     }

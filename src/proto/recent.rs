@@ -10,6 +10,9 @@ const HASHES_MAX: usize = 32 * 1024;
 /// never one of these.
 const PLACE_HASHES: usize = 8;
 
+/// How many places there are.
+const PLACES: usize = HASHES_MAX / PLACE_HASHES;
+
 /// Hashes of records, as they are in digests.
 pub struct RecentHashes {
     places: Vec<[u64; PLACE_HASHES]>,
@@ -19,8 +22,7 @@ impl RecentHashes {
     /// Adds the hash of a record that was merged, or was outdated when it came.
     #[inline]
     pub fn insert(&mut self, hash: u64) {
-        let place = self.place_of(hash);
-        let hashes = &mut self.places[place];
+        let hashes = &mut self.places[place_of(hash)];
         hashes.copy_within(..PLACE_HASHES - 1, 1);
         hashes[0] = hash;
     }
@@ -29,18 +31,18 @@ impl RecentHashes {
     #[inline]
     pub fn contains(&self, hash: u64) -> bool {
         // An empty place is full of zeros.
-        hash != 0 && self.places[self.place_of(hash)].contains(&hash)
+        hash != 0 && self.places[place_of(hash)].contains(&hash)
     }
+}
 
-    fn place_of(&self, hash: u64) -> usize {
-        hash as usize % self.places.len()
-    }
+fn place_of(hash: u64) -> usize {
+    hash as usize % PLACES
 }
 
 impl Default for RecentHashes {
     /// None.
     fn default() -> RecentHashes {
-        RecentHashes { places: vec![[0; PLACE_HASHES]; HASHES_MAX / PLACE_HASHES] }
+        RecentHashes { places: vec![[0; PLACE_HASHES]; PLACES] }
     }
 }
 

@@ -14,9 +14,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::proto::recent::RecentHashes;
-use crate::proto::store::Store;
 use crate::proto::store::digest::record_hash;
-use crate::proto::store::newest::newest_hash;
 use crate::proto::store::update::{MergeRule, Offered, Source, Update};
 
 /// A link on which nothing is news is pruned within this many heartbeats, half of them on average. One on which a part
@@ -103,11 +101,11 @@ impl Tree {
         self.edges[neighbour] = Edge::default();
     }
 
-    /// An update from this source was merged, as the last.
+    /// An update from this source was merged; what is stored of it has this hash.
     #[inline]
-    pub(crate) fn merged(&mut self, source: Source, store: &Store) {
+    pub(crate) fn merged(&mut self, source: Source, hash: u64) {
         let Some(recent) = &mut self.recent else { return };
-        recent.insert(newest_hash(store));
+        recent.insert(hash);
         if let Some(edge) = source.neighbour_index().and_then(|neighbour| self.edges.get_mut(neighbour)) {
             edge.lines = edge.lines.saturating_add(1);
         }

@@ -212,6 +212,11 @@ impl Store {
         self.log.last_seq()
     }
 
+    /// The hash of the record that was merged last, as it is in the digest.
+    pub(crate) fn newest_hash(&self) -> u64 {
+        self.totals.newest_hash
+    }
+
     /// The fingerprint of everything that is known.
     pub fn digest(&self) -> &Digest {
         &self.totals.digest

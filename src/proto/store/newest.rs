@@ -18,12 +18,6 @@ pub fn line_at(store: &Store, record: u32) -> Option<&[u8]> {
     line.filter(|line| !line.is_empty())
 }
 
-/// The hash of the record that changed last, as it is in the digest; 0 if it is vacant.
-#[inline]
-pub(crate) fn newest_hash(store: &Store) -> u64 {
-    store.log.newest().map_or(0, |change| store.records[change.record].digest)
-}
-
 /// At most `records_max` records, those that changed last first, found among the last `entries_max` entries of the log.
 pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
     // Behind the last of the known records the log has nothing but what was superseded.

@@ -1,10 +1,10 @@
-//! The sums over all records, which every change keeps up to date.
+//! The sums over all records, and the hash of the last change, which every change keeps up to date.
 
 use crate::proto::store::digest::{Digest, record_hash};
 use crate::proto::store::record::Record;
 use crate::proto::store::update::{Update, narrow};
 
-/// The sums over all records.
+/// The sums over all records, and the hash of the last change.
 #[derive(Debug)]
 pub(super) struct Totals {
     pub(super) digest: Digest,
@@ -14,6 +14,8 @@ pub(super) struct Totals {
     pub(super) outside_bytes: usize,
     /// How many records say that their client was forgotten.
     pub(super) tombstones: usize,
+    /// The hash of the record that changed last.
+    pub(super) newest_hash: u64,
 }
 
 impl Totals {
@@ -23,6 +25,7 @@ impl Totals {
         self.line_bytes += record.line.len() as u64;
         self.outside_bytes += record.line.outside_bytes();
         self.tombstones += usize::from(record.is_tombstone());
+        self.newest_hash = record.digest;
     }
 
     /// Takes a record away.
@@ -45,12 +48,13 @@ impl Totals {
         record.source = update.source;
         record.digest = digest;
         record.era = update.era;
+        self.newest_hash = digest;
     }
 }
 
 impl Default for Totals {
     /// Those of no record.
     fn default() -> Totals {
-        Totals { digest: Digest::empty(), line_bytes: 0, outside_bytes: 0, tombstones: 0 }
+        Totals { digest: Digest::empty(), line_bytes: 0, outside_bytes: 0, tombstones: 0, newest_hash: 0 }
     }
 }
