@@ -95,10 +95,9 @@ impl ChangeLog {
     pub fn push(&mut self, record: u32) {
         self.last_seq += 1;
         if record as usize == self.latest.len() {
-            self.latest.push(self.last_seq);
-        } else {
-            self.latest[record] = self.last_seq;
+            self.latest.add();
         }
+        self.latest[record] = self.last_seq;
         self.newest.push(Change { seq: self.last_seq, record });
         if self.newest.len().is_multiple_of(SWEEP_EVERY) {
             self.tidy();

@@ -27,7 +27,7 @@ use crate::proto::model::stored_line::{Life, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::bounds::{Bounds, NEAR_CAPACITY_BYTES, NEAR_CAPACITY_CLIENTS};
 use crate::proto::store::change_log::{ChangeLog, Flushed};
-use crate::proto::store::digest::{BUCKETS, Digest};
+use crate::proto::store::digest::{BUCKETS, Bucket, Digest};
 use crate::proto::store::expiry::{Expiry, SWEEP_RECORDS_MAX};
 use crate::proto::store::index::Index;
 pub(crate) use crate::proto::store::index::Place;
@@ -372,18 +372,11 @@ impl Store {
 
     /// Stores the first update of a client.
     fn insert(&mut self, hash: u64, update: &Update<'_>) -> Merged {
-        let record = Record::of(update);
-        self.totals.add(&record);
-        let index = match self.vacant.pop() {
-            Some(index) => {
-                self.records[index] = record;
-                index
-            }
-            None => {
-                self.records.push(record);
-                (self.records.len() - 1) as u32
-            }
-        };
+        let index = self.vacant.pop().unwrap_or_else(|| self.records.add());
+        let record = &mut self.records[index];
+        record.bucket = Bucket::of(update.client());
+        self.totals.replace(record, update);
+        self.totals.tombstones += usize::from(record.is_tombstone());
         self.index.insert(hash, index);
         self.log.push(index);
         Merged::Applied
@@ -391,14 +384,15 @@ impl Store {
 
     /// Removes a record: nothing is known of its client any more.
     fn remove(&mut self, index: u32) {
-        let record = std::mem::replace(&mut self.records[index], Record::VACANT);
+        let record = std::mem::take(&mut self.records[index]);
         self.index.remove(self.index.hash(record.client()), index);
         self.totals.remove(&record);
         if !record.is_tombstone() {
             self.expiry.departed.push(self.log.last_seq(), index, record.client());
         }
         self.log.vacate(index);
-        self.vacant.push(index);
+        let vacant = self.vacant.add();
+        self.vacant[vacant] = index;
     }
 }
 

@@ -6,8 +6,8 @@ use std::ops::Range;
 use crate::proto::model::era::Era;
 use crate::proto::model::stored_line::{Life, StoredLine, at_part};
 use crate::proto::model::time::Moment;
-use crate::proto::store::digest::{Bucket, record_hash, report_hash};
-use crate::proto::store::update::{MergeRule, Source, Update, narrow, trimmed};
+use crate::proto::store::digest::{Bucket, report_hash};
+use crate::proto::store::update::{MergeRule, Source, Update, trimmed};
 
 /// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in
 /// a herd whose servers have short names. With them and what else it has, a line takes 120 bytes.
@@ -38,33 +38,6 @@ pub(crate) enum InlineLine {
 }
 
 impl Record {
-    /// In the place of a record that has expired, until a new client takes it.
-    pub(crate) const VACANT: Record = Record {
-        line: InlineLine::Short(0, [0; SHORT_BYTES_MAX]),
-        client: 0..0,
-        moment: Moment { seconds: 0, nanos: 0 },
-        source: Source::NONE,
-        digest: 0,
-        era: Era::FIRST,
-        bucket: Bucket(0),
-    };
-
-    /// What is stored of an update.
-    #[inline(always)]
-    pub(super) fn of(update: &Update<'_>) -> Record {
-        let Update { moment, source, era, .. } = *update;
-        let (bucket, digest) = (Bucket::of(update.client()), record_hash(update.text()));
-        Record {
-            line: InlineLine::new(update.line),
-            client: narrow(update.client),
-            moment,
-            source,
-            digest,
-            era,
-            bucket,
-        }
-    }
-
     pub(crate) fn is_vacant(&self) -> bool {
         self.line.len() == 0
     }
@@ -108,8 +81,22 @@ impl Record {
     }
 }
 
+impl Default for Record {
+    /// Vacant: what stands in the place of a record until a client takes it, and when it has expired.
+    fn default() -> Record {
+        Record {
+            line: InlineLine::Short(0, [0; SHORT_BYTES_MAX]),
+            client: 0..0,
+            moment: Moment::default(),
+            source: Source::NONE,
+            digest: 0,
+            era: Era::FIRST,
+            bucket: Bucket(0),
+        }
+    }
+}
+
 impl InlineLine {
-    #[inline(always)]
     pub(crate) fn new(line: &[u8]) -> InlineLine {
         let mut bytes = [0; SHORT_BYTES_MAX];
         match bytes.get_mut(..line.len()) {

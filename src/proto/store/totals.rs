@@ -19,15 +19,6 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Adds a record.
-    pub(super) fn add(&mut self, record: &Record) {
-        self.digest.replace(record.bucket, 0, record.digest);
-        self.line_bytes += record.line.len() as u64;
-        self.outside_bytes += record.line.outside_bytes();
-        self.tombstones += usize::from(record.is_tombstone());
-        self.newest_hash = record.digest;
-    }
-
     /// Takes a record away.
     pub(super) fn remove(&mut self, record: &Record) {
         self.digest.replace(record.bucket, record.digest, 0);
@@ -36,7 +27,8 @@ impl Totals {
         self.tombstones -= usize::from(record.is_tombstone());
     }
 
-    /// Replaces what a record holds. Whether it is a tombstone, or was, only its caller knows.
+    /// Replaces what a record holds, which is in the bucket of its client. Whether it is a tombstone, or was, only its
+    /// caller knows.
     #[inline(always)]
     pub(super) fn replace(&mut self, record: &mut Record, update: &Update<'_>) {
         let digest = record_hash(update.text());
