@@ -82,7 +82,7 @@ mod tests {
     fn order(a: &str, b: &str) -> Ordering {
         let stored = update(b);
         let a = Update { rule: MergeRule::GreaterSighting, ..update(a) };
-        a.cmp_stored(stored.era, stored.moment, b.as_bytes())
+        a.cmp_stored(stored.era, stored.meta.moment, b.as_bytes())
     }
 
     /// Lines of one client that differ in little, so that each rule of the order decides some of the time.

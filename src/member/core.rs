@@ -78,7 +78,7 @@ impl fmt::Display for CoreStatus {
 pub(super) fn points(updates: &impl Updates) -> Vec<u8> {
     let mut points = Vec::new();
     for update in (0..).map_while(|i| updates.get(i)) {
-        if update.source == Source::CLIENT && update.rule == MergeRule::LaterTime {
+        if update.meta.source == Source::CLIENT && update.rule == MergeRule::LaterTime {
             points.extend_from_slice(update.line);
         }
     }

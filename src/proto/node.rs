@@ -199,17 +199,17 @@ impl Node {
             if index.is_multiple_of(PLACES_MAX) {
                 self.store.look_ahead(updates, index, &mut places);
             }
-            match self.store.merge_at(places.get(index % PLACES_MAX), update) {
+            match self.store.merge_at(places.pop(), &update) {
                 Merged::Applied => {
                     applied += 1;
-                    self.tree.merged(update.source, self.store.newest_hash());
+                    self.tree.merged(update.meta.source, self.store.newest_hash());
                     if let Some(records) = &mut records {
                         Record::Sighting(self.store.last_seq(), update.line).push_to(records);
                     }
                 }
                 Merged::AppliedInEra => {
                     applied += 1;
-                    self.tree.merged(update.source, self.store.newest_hash());
+                    self.tree.merged(update.meta.source, self.store.newest_hash());
                     if let (Some(records), Some(line)) = (&mut records, self.store.newest_line()) {
                         Record::Sighting(self.store.last_seq(), line).push_to(records);
                     }

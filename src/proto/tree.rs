@@ -113,7 +113,7 @@ impl Tree {
 
     /// An update was outdated when it came. Whether the neighbour that has sent it must be told to prune its link.
     pub(crate) fn outdated(&mut self, update: &Update<'_>) -> bool {
-        let (Some(neighbour), Some(recent)) = (update.source.neighbour_index(), &mut self.recent) else {
+        let (Some(neighbour), Some(recent)) = (update.meta.source.neighbour_index(), &mut self.recent) else {
             return false;
         };
         let Some(edge) = self.edges.get_mut(neighbour) else { return false };

@@ -232,7 +232,7 @@ fn received_s(stored: &[u8]) -> Option<u64> {
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     let update = |line| Update::from_stored(line, Source::NONE).expect("a server's line is read back");
     let other = update(other);
-    update(one).cmp_stored(other.era, other.moment, other.line)
+    update(one).cmp_stored(other.era, other.meta.moment, other.line)
 }
 
 fn shown(line: Option<&[u8]>) -> String {

@@ -80,9 +80,9 @@ proptest! {
         let expected = order(&second, &first);
         let (first, second) = (format!("{first}\n"), format!("{second}\n"));
         let (first, second) = (update(&first), update(&second));
-        let compared = second.cmp_stored(first.era, first.moment, first.line);
+        let compared = second.cmp_stored(first.era, first.meta.moment, first.line);
         prop_assert_eq!(compared, expected);
-        prop_assert_eq!(compared, first.cmp_stored(second.era, second.moment, second.line).reverse());
+        prop_assert_eq!(compared, first.cmp_stored(second.era, second.meta.moment, second.line).reverse());
         let is_same_client = sighting(second.line).client == sighting(first.line).client;
         prop_assert_eq!(news, !is_same_client || compared == Ordering::Greater);
     }

@@ -12,7 +12,7 @@ use proxyherd::proto::model::era::Era;
 use proxyherd::proto::model::name::ServerName;
 use proxyherd::proto::model::time::Moment;
 use proxyherd::proto::node::{Identity, Node};
-use proxyherd::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
+use proxyherd::proto::store::update::{MergeRule, Meta, Reject, Source, Span, Update, Updates};
 use proxyherd_bench::process::Failure;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
@@ -53,10 +53,9 @@ impl Updates for Batch {
     fn get(&self, i: usize) -> Option<Update<'_>> {
         let &(end, moment) = self.lines.get(i)?;
         let start = i.checked_sub(1).map_or(0, |before| self.lines[before].0);
-        let client = (PREFIX.len(), PREFIX.len() + NAME_BYTES);
-        let line = &self.text[start..end];
-        let (era, source, rule) = (Era::FIRST, Source::CLIENT, MergeRule::LaterTime);
-        Some(Update { line, client, moment, era, source, rule })
+        let client = Span::new(PREFIX.len(), PREFIX.len() + NAME_BYTES);
+        let meta = Meta { client, moment, source: Source::CLIENT };
+        Some(Update { line: &self.text[start..end], meta, era: Era::FIRST, rule: MergeRule::LaterTime })
     }
 
     fn reject(&mut self, _: usize, _: Reject) {}

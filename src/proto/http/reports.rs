@@ -6,7 +6,7 @@ use crate::proto::model::era::Era;
 use crate::proto::model::name::ServerName;
 use crate::proto::model::stored_line::push_attributes;
 use crate::proto::model::time::{Moment, Skew};
-use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
+use crate::proto::store::update::{MergeRule, Meta, Reject, Source, Span, Update, Updates};
 
 /// The most bytes of a name, so that neighbours take its line: as many as a line client's may have.
 const NAME_BYTES_CEILING: usize = LINE_BYTES_CEILING - 256;
@@ -102,9 +102,8 @@ fn is_separator(byte: u8) -> bool {
 impl Updates for Reports<'_> {
     fn get(&self, i: usize) -> Option<Update<'_>> {
         let &Pending { line: (start, end), client, moment } = self.pending.get(i)?;
-        let line = &self.lines[start..end];
-        let (source, rule) = (Source::CLIENT, MergeRule::LaterTime);
-        Some(Update { line, client, moment, era: Era::FIRST, source, rule })
+        let meta = Meta { client: Span::new(client.0, client.1), moment, source: Source::CLIENT };
+        Some(Update { line: &self.lines[start..end], meta, era: Era::FIRST, rule: MergeRule::LaterTime })
     }
 
     fn reject(&mut self, _: usize, why: Reject) {
@@ -142,7 +141,8 @@ mod tests {
             .map_while(|i| reports.get(i))
             .inspect(|update| {
                 let stored = StoredLine::parse(update.text()).unwrap();
-                assert_eq!((stored.client_range(), stored.moment()), (update.client, update.moment));
+                let (start, end) = stored.client_range();
+                assert_eq!((start..end, stored.moment()), (update.meta.client.range(), update.meta.moment));
             })
             .map(|update| String::from_utf8(update.text().to_vec()).unwrap())
             .collect();

@@ -13,7 +13,7 @@ use crate::proto::model::name::ClientId;
 use crate::proto::model::sighting::Sighting;
 use crate::proto::model::stored_line::StoredLine;
 use crate::proto::model::time::{Moment, Skew, Timestamp};
-use crate::proto::store::update::{MergeRule, Offered, Reached, Reject, Source, Update, Updates};
+use crate::proto::store::update::{MergeRule, Meta, Offered, Reached, Reject, Source, Span, Update, Updates};
 
 /// Capacity that a batch keeps between uses. A batch that once carried a large answer gives the rest back.
 pub const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -50,10 +50,7 @@ type Ack = (Range<usize>, usize);
 #[derive(Debug)]
 struct Pending {
     line: Span,
-    /// Where the client's name stands in the line.
-    client: Span,
-    moment: Moment,
-    source: Source,
+    meta: Meta,
     era: Era,
     rule: MergeRule,
     /// Whether it is a client's own report, so that its line stands in `replies`.
@@ -61,23 +58,6 @@ struct Pending {
     is_rejected: bool,
     /// Where in `originals` the report stands as it came; empty if it was not retained.
     original: Span,
-}
-
-/// From where to where. A batch holds far less than four gigabytes.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    fn new(start: usize, end: usize) -> Span {
-        Span { start: start as u32, end: end as u32 }
-    }
-
-    fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
-    }
 }
 
 impl Batch {
@@ -201,7 +181,8 @@ impl Batch {
         push_fields(replies);
         let line = Span::new(start, replies.len());
         let client = Span::new(client, client + client_bytes);
-        self.push_pending(line, client, moment, Era::FIRST, (Source::CLIENT, MergeRule::LaterTime), true);
+        let meta = Meta { client, moment, source: Source::CLIENT };
+        self.push_pending(line, meta, Era::FIRST, MergeRule::LaterTime, true);
     }
 
     /// Notes a neighbour's sighting, to be merged.
@@ -216,8 +197,8 @@ impl Batch {
         stored.push_to(&mut self.learned);
         let line = Span::new(start, self.learned.len());
         let (start, end) = stored.client_range();
-        let how = (source, MergeRule::GreaterSighting);
-        self.push_pending(line, Span::new(start, end), stored.moment(), stored.era(), how, false);
+        let meta = Meta { client: Span::new(start, end), moment: stored.moment(), source };
+        self.push_pending(line, meta, stored.era(), MergeRule::GreaterSighting, false);
     }
 
     /// Notes a neighbour's line, which `push_line` appends in the form in which it is stored.
@@ -232,32 +213,15 @@ impl Batch {
     ) {
         let start = self.learned.len();
         push_line(&mut self.learned);
-        let (line, client) = (Span::new(start, self.learned.len()), Span::new(client.0, client.1));
-        self.push_pending(line, client, moment, Era::FIRST, (source, rule), false);
+        let line = Span::new(start, self.learned.len());
+        let meta = Meta { client: Span::new(client.0, client.1), moment, source };
+        self.push_pending(line, meta, Era::FIRST, rule, false);
     }
 
     #[inline(always)]
-    fn push_pending(
-        &mut self,
-        line: Span,
-        client: Span,
-        moment: Moment,
-        era: Era,
-        (source, rule): (Source, MergeRule),
-        is_report: bool,
-    ) {
-        let (original, is_rejected) = (Span::new(0, 0), false);
-        self.pending.push(Pending {
-            line,
-            client,
-            moment,
-            source,
-            era,
-            rule,
-            is_report,
-            is_rejected,
-            original,
-        });
+    fn push_pending(&mut self, line: Span, meta: Meta, era: Era, rule: MergeRule, is_report: bool) {
+        let (original, is_rejected) = (Span::default(), false);
+        self.pending.push(Pending { line, meta, era, rule, is_report, is_rejected, original });
     }
 
     /// Notes how far a neighbour has come with the lines before.
@@ -317,7 +281,7 @@ impl Batch {
             let original = &self.originals[pending.original.range()];
             if original.is_empty() {
                 replies.extend_from_slice(b"IAMAT ");
-                replies.extend_from_slice(&self.replies[start + pending.client.start as usize..end - 1]);
+                replies.extend_from_slice(&self.replies[start + pending.meta.client.start as usize..end - 1]);
             }
             replies.extend_from_slice(original);
             if self.explains {
@@ -341,11 +305,9 @@ impl Updates for Batch {
     #[inline(always)]
     fn get(&self, i: usize) -> Option<Update<'_>> {
         let pending = self.pending.get(i)?;
-        let &Pending { moment, source, era, rule, client, .. } = pending;
+        let &Pending { meta, era, rule, .. } = pending;
         let text = if pending.is_report { &self.replies } else { &self.learned };
-        let line = &text[pending.line.range()];
-        let client = (client.start as usize, client.end as usize);
-        Some(Update { line, client, moment, era, source, rule })
+        Some(Update { line: &text[pending.line.range()], meta, era, rule })
     }
 
     #[cold]
@@ -368,7 +330,7 @@ impl Updates for Batch {
         }
         if self.is_durable {
             let reports = self.pending.iter().filter(|pending| pending.is_report);
-            self.acks.extend(reports.map(|report| (report.line.range(), report.client.start as usize)));
+            self.acks.extend(reports.map(|report| (report.line.range(), report.meta.client.start as usize)));
         }
         self.pending.clear();
         self.learned.clear();

@@ -53,7 +53,7 @@ impl Bounds {
         let lead = self.clock_lead_max.filter(|_| report.rule == MergeRule::LaterTime)?;
         let received_s = StoredLine::parse(report.text()).ok()?.received_s();
         let latest = Moment { seconds: received_s.saturating_add(1), nanos: 0 }.after(lead);
-        (stored > latest && report.moment <= latest).then_some(received_s)
+        (stored > latest && report.meta.moment <= latest).then_some(received_s)
     }
 }
 

@@ -118,7 +118,7 @@ impl Cursor {
             let latest = store.log.seq_of(change.record);
             if latest > durable {
                 scanned.superseded = Some(SupersededRange::and(scanned.superseded, change.seq, latest));
-            } else if latest == change.seq && record.source != self.follower {
+            } else if latest == change.seq && record.meta.source != self.follower {
                 push(change, record);
                 scanned.lines += 1;
             }

@@ -64,9 +64,9 @@ impl Expiry {
     }
 
     /// Whether an update is too old to be stored. One that is must not replace a record that is not, or both are lost.
-    pub(super) fn has_update_expired(&self, update: Update<'_>) -> bool {
+    pub(super) fn has_update_expired(&self, update: &Update<'_>) -> bool {
         // Nearly every report is received after its time, so that its time alone shows that it is young enough.
-        let is_young = update.moment.seconds >= self.cutoff_s && update.has_positive_skew();
+        let is_young = update.meta.moment.seconds >= self.cutoff_s && update.has_positive_skew();
         !is_young && self.has_expired(update.line)
     }
 

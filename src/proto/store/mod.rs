@@ -35,7 +35,7 @@ use crate::proto::store::record::{Record, SHORT_BYTES_MAX};
 use crate::proto::store::segments::Segments;
 use crate::proto::store::totals::Totals;
 pub use crate::proto::store::update::Merged;
-use crate::proto::store::update::{MergeRule, Reject, Source, Update, Updates};
+use crate::proto::store::update::{MergeRule, Meta, Reject, Source, Span, Update, Updates};
 
 /// The most records that one scan copies: what a link holds the lock for.
 pub const SCAN_RECORDS_MAX: usize = 64;
@@ -80,12 +80,12 @@ impl Store {
 
     /// Stores the update if it is greater than what is stored of its client, or the first of its client.
     pub fn merge(&mut self, update: &Update<'_>) -> Merged {
-        self.merge_at(None, *update)
+        self.merge_at(None, update)
     }
 
     /// Finds the records of the updates from the index `from` on, at most [`PLACES_MAX`], and reads a little of each
     /// of them: what is in no cache comes from memory at once for all, and not for one after the other while they are
-    /// merged. There are no places where that is not worth it.
+    /// merged. The first place is the last in the list. There are none where that is not worth it.
     pub(crate) fn look_ahead<U: Updates + ?Sized>(&self, updates: &U, from: usize, places: &mut Vec<Place>) {
         places.clear();
         if self.index.len() < LOOK_AHEAD_CLIENTS_MIN || updates.get(from + 1).is_none() {
@@ -93,20 +93,20 @@ impl Store {
         }
         let updates = (from..from + PLACES_MAX).map_while(|at| updates.get(at));
         places.extend(updates.map(|update| self.index.place_of(update.client())));
+        places.reverse();
         let known = places.iter().filter_map(|place| place.record);
         let read = |record| self.records[record].touched().wrapping_add(self.log.seq_of(record));
         black_box(known.fold(0, |sum, record| u64::wrapping_add(sum, read(record))));
     }
 
-    /// Merges an update, whose place may have been looked up in this batch. It is passed on by value to what is rarely
-    /// called, so that only there it is put together in memory.
+    /// Merges an update, whose place may have been looked up in this batch.
     #[inline(always)]
-    pub(crate) fn merge_at(&mut self, place: Option<&Place>, update: Update<'_>) -> Merged {
+    pub(crate) fn merge_at(&mut self, place: Option<Place>, update: &Update<'_>) -> Merged {
         if self.expiry.cutoff_s() > 0 && self.expiry.has_update_expired(update) {
             return Merged::Outdated;
         }
         let client = update.client();
-        let Place { hash, record } = place.copied().unwrap_or_else(|| self.index.place_of(client));
+        let Place { hash, record } = place.unwrap_or_else(|| self.index.place_of(client));
         let Some(index) = record else {
             // The client may have come with an update of the same batch.
             return if place.is_none() { self.register(hash, update) } else { self.merge_any(hash, update) };
@@ -116,8 +116,8 @@ impl Store {
             return self.merge_any(hash, update);
         }
         let is_short = update.line.len() <= SHORT_BYTES_MAX;
-        if is_short && record.era.0 | update.era.0 == 0 && update.is_later_than(record.moment) {
-            self.totals.replace(record, &update);
+        if is_short && record.era.0 | update.era.0 == 0 && update.is_later_than(record.meta.moment) {
+            self.totals.replace(record, update);
             self.log.push(index);
             return Merged::Applied;
         }
@@ -174,7 +174,7 @@ impl Store {
 
     /// The names of the clients whose stored time is after this.
     pub fn clients_after(&self, latest: Moment) -> impl Iterator<Item = &[u8]> {
-        self.records.iter_from(0).filter(move |record| record.moment > latest).map(Record::client)
+        self.records.iter_from(0).filter(move |record| record.meta.moment > latest).map(Record::client)
     }
 
     /// How many clients are known.
@@ -266,16 +266,16 @@ impl Store {
 
     /// Stores the first update of a client, if that may register itself.
     #[inline(never)]
-    fn register(&mut self, hash: u64, update: Update<'_>) -> Merged {
-        match self.rejects(&update) {
+    fn register(&mut self, hash: u64, update: &Update<'_>) -> Merged {
+        match self.rejects(update) {
             Some(why) => Merged::Rejected(why),
-            None => self.insert(hash, &update),
+            None => self.insert(hash, update),
         }
     }
 
     /// Merges an update of a client whose record must be told from others with the same hash, if it has one.
     #[cold]
-    fn merge_any(&mut self, hash: u64, update: Update<'_>) -> Merged {
+    fn merge_any(&mut self, hash: u64, update: &Update<'_>) -> Merged {
         match self.find(hash, update.client()) {
             Some(index) => self.merge_known(index, update),
             None => self.register(hash, update),
@@ -284,14 +284,13 @@ impl Store {
 
     /// Merges an update into a record that it does not plainly replace.
     #[inline(never)]
-    fn merge_known(&mut self, index: u32, update: Update<'_>) -> Merged {
-        let update = &update;
+    fn merge_known(&mut self, index: u32, update: &Update<'_>) -> Merged {
         let record = &self.records[index];
         if self.outgrows(index, update) {
             Merged::Rejected(Reject::OutOfMemory)
         } else if record.era.0 | update.era.0 != 0 {
             self.merge_into_era(index, update)
-        } else if update.cmp_stored(Era::FIRST, record.moment, &record.line) == Ordering::Greater {
+        } else if update.cmp_stored(Era::FIRST, record.meta.moment, &record.line) == Ordering::Greater {
             self.replace_with(index, update);
             Merged::Applied
         } else {
@@ -304,7 +303,7 @@ impl Store {
     fn merge_into_era(&mut self, index: u32, update: &Update<'_>) -> Merged {
         let record = &self.records[index];
         if record.has_forgotten(update)
-            || update.cmp_stored(record.era, record.moment, &record.line) != Ordering::Greater
+            || update.cmp_stored(record.era, record.meta.moment, &record.line) != Ordering::Greater
         {
             return self.not_greater(index, update);
         }
@@ -326,7 +325,7 @@ impl Store {
     #[cold]
     fn not_greater(&mut self, index: u32, update: &Update<'_>) -> Merged {
         let record = &self.records[index];
-        match self.bounds.blocked_at_s(record.moment, update) {
+        match self.bounds.blocked_at_s(record.meta.moment, update) {
             Some(received_s) => {
                 let life = Life { era: record.era.next(received_s), forgotten: record.report_hash() };
                 self.put_in_era(index, life, update)
@@ -339,11 +338,12 @@ impl Store {
     fn put_in_era(&mut self, index: u32, life: Life, update: &Update<'_>) -> Merged {
         let mut line = Vec::new();
         life.push_to(&mut line);
-        let prefix = line.len();
+        let Span { start, end } = update.meta.client;
+        let client = Span { start: start + line.len() as u32, end: end + line.len() as u32 };
         line.extend_from_slice(update.line);
         self.totals.tombstones -= usize::from(self.records[index].is_tombstone());
-        let client = (update.client.0 + prefix, update.client.1 + prefix);
-        self.replace_with(index, &Update { line: &line, client, era: life.era, ..*update });
+        let meta = Meta { client, ..update.meta };
+        self.replace_with(index, &Update { line: &line, meta, era: life.era, ..*update });
         Merged::AppliedInEra
     }
 
@@ -355,7 +355,7 @@ impl Store {
 
     /// Why a client may not register itself, if so.
     fn rejects(&self, update: &Update<'_>) -> Option<Reject> {
-        if update.source != Source::CLIENT {
+        if update.meta.source != Source::CLIENT {
             return None;
         }
         let growth = Index::memory_bytes(1) + size_of::<Record>() + update.line.len();
@@ -365,7 +365,7 @@ impl Store {
     /// Whether the report of a known client takes more memory than before, and there is none.
     fn outgrows(&self, index: u32, update: &Update<'_>) -> bool {
         update.line.len() > SHORT_BYTES_MAX
-            && update.source == Source::CLIENT
+            && update.meta.source == Source::CLIENT
             && update.line.len() > self.records[index].line.len()
             && self.memory_bytes() + update.line.len() as u64 > self.bounds.memory_bytes_max
     }
@@ -414,8 +414,8 @@ mod tests {
             let digest = record_hash(trimmed(line));
             self.totals.digest.replace(record.bucket, record.digest, digest);
             record.line.set(line);
-            record.client = start as u32..(start + client.len()) as u32;
-            (record.moment, record.digest) = (moment, digest);
+            record.meta = Meta { client: Span::new(start, start + client.len()), moment, ..record.meta };
+            record.digest = digest;
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::proto::model::era::Era;
 use crate::proto::model::stored_line::{Life, StoredLine, at_part};
 use crate::proto::model::time::Moment;
 use crate::proto::store::digest::{Bucket, report_hash};
-use crate::proto::store::update::{MergeRule, Source, Update, trimmed};
+use crate::proto::store::update::{MergeRule, Meta, Source, Span, Update, trimmed};
 
 /// The most bytes of a line that is stored within its record: those of a name of 50 bytes with seven decimal places, in
 /// a herd whose servers have short names. With them and what else it has, a line takes 120 bytes.
@@ -20,10 +20,7 @@ const ALLOCATION_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) line: InlineLine,
-    /// Where the client's name stands in the line.
-    pub(crate) client: Range<u32>,
-    pub(crate) moment: Moment,
-    pub(crate) source: Source,
+    pub(crate) meta: Meta,
     pub(crate) digest: u64,
     pub(crate) era: Era,
     pub(crate) bucket: Bucket,
@@ -50,7 +47,7 @@ impl Record {
     /// Whether a report is the one that has ended the era before, which somebody repeats.
     pub(crate) fn has_forgotten(&self, update: &Update<'_>) -> bool {
         update.rule == MergeRule::LaterTime
-            && self.life().forgotten == report_hash(&update.text()[update.client.0..])
+            && self.life().forgotten == report_hash(&update.text()[update.meta.client.start as usize..])
     }
 
     /// Its era, and what that began with.
@@ -60,7 +57,7 @@ impl Record {
 
     /// The hash of the report in it, with which its era can end.
     pub(crate) fn report_hash(&self) -> u64 {
-        report_hash(&trimmed(self.line.bytes())[self.client.start as usize..])
+        report_hash(&trimmed(self.line.bytes())[self.meta.client.start as usize..])
     }
 
     /// A sum of bytes of each line of a processor's cache that a merge needs of it. It says nothing: reading them is
@@ -71,13 +68,13 @@ impl Record {
             InlineLine::Short(len, bytes) => u64::from(*len) + u64::from(bytes[SHORT_BYTES_MAX / 2]),
             InlineLine::Long(bytes) => bytes.len() as u64,
         };
-        bytes.wrapping_add(self.digest).wrapping_add(self.moment.seconds)
+        bytes.wrapping_add(self.digest).wrapping_add(self.meta.moment.seconds)
     }
 
     /// The client's name.
     #[inline(always)]
     pub(crate) fn client(&self) -> &[u8] {
-        self.line.part(self.client.start as usize..self.client.end as usize)
+        self.line.part(self.meta.client.range())
     }
 }
 
@@ -86,9 +83,7 @@ impl Default for Record {
     fn default() -> Record {
         Record {
             line: InlineLine::Short(0, [0; SHORT_BYTES_MAX]),
-            client: 0..0,
-            moment: Moment::default(),
-            source: Source::NONE,
+            meta: Meta { client: Span::default(), moment: Moment::default(), source: Source::NONE },
             digest: 0,
             era: Era::FIRST,
             bucket: Bucket(0),

@@ -2,7 +2,7 @@
 
 use crate::proto::store::digest::{Digest, record_hash};
 use crate::proto::store::record::Record;
-use crate::proto::store::update::{Update, narrow};
+use crate::proto::store::update::Update;
 
 /// The sums over all records, and the hash of the last change.
 #[derive(Debug)]
@@ -34,10 +34,11 @@ impl Totals {
         let digest = record_hash(update.text());
         self.digest.replace(record.bucket, record.digest, digest);
         self.line_bytes = self.line_bytes + update.line.len() as u64 - record.line.len() as u64;
-        self.outside_bytes = self.outside_bytes.wrapping_add_signed(record.line.set(update.line));
-        record.client = narrow(update.client);
-        record.moment = update.moment;
-        record.source = update.source;
+        let grown = record.line.set(update.line);
+        if grown != 0 {
+            self.outside_bytes = self.outside_bytes.wrapping_add_signed(grown);
+        }
+        record.meta = update.meta;
         record.digest = digest;
         record.era = update.era;
         self.newest_hash = digest;

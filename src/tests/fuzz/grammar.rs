@@ -114,7 +114,7 @@ fn order(one: &Sighting<'_>, other: &Sighting<'_>) {
         let (lines, read) =
             ([one, other].map(line_of), |line| Update::from_stored(line, Source::CLIENT).unwrap());
         let [update, stored] = [read(&lines[0]), read(&lines[1])];
-        assert_eq!(update.cmp_stored(stored.era, stored.moment, stored.line), key(one).cmp(&key(other)));
+        assert_eq!(update.cmp_stored(stored.era, stored.meta.moment, stored.line), key(one).cmp(&key(other)));
     }
 }
 

@@ -113,7 +113,7 @@ fn points(body: &[u8]) {
         for i in 0..taken {
             let update = reports.get(i).expect("as many as were taken");
             let read = Update::from_stored(update.line, Source::CLIENT).expect("a line is read back");
-            assert_eq!((read.client, read.moment), (update.client, update.moment));
+            assert_eq!(read.meta, update.meta);
         }
         assert!(reports.get(taken).is_none());
     }
