@@ -36,6 +36,9 @@ pub const MAGIC_OF_ANY_VERSION: &[u8] = b"proxyherd journal ";
 /// The bytes before the payload of a frame.
 pub const FRAME_HEAD_BYTES: usize = 12;
 
+/// The bytes before the line of a sighting: the tag, the sequence number and the length.
+const SIGHTING_HEAD_BYTES: usize = 1 + 8 + 4;
+
 /// One thing that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
@@ -85,10 +88,12 @@ impl Record<'_> {
     pub fn push_to(&self, out: &mut Vec<u8>) {
         match *self {
             Record::Sighting(seq, line) => {
-                out.push(b'S');
-                out.extend_from_slice(&seq.to_le_bytes());
+                // In one piece, because there is one for each line, and each piece asks for room.
+                let mut head = [b'S'; SIGHTING_HEAD_BYTES];
+                head[1..9].copy_from_slice(&seq.to_le_bytes());
                 // A line has some ten thousand bytes at most: see the limits of `framing`.
-                out.extend_from_slice(&(line.len() as u32).to_le_bytes());
+                head[9..].copy_from_slice(&(line.len() as u32).to_le_bytes());
+                out.extend_from_slice(&head);
                 out.extend_from_slice(line);
             }
             Record::ReceivedUpTo(name, epoch, up_to) => {
