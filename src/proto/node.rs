@@ -343,7 +343,8 @@ impl Node {
 mod tests {
     use super::*;
     use crate::proto::store::LOOK_AHEAD_CLIENTS_MIN;
-    use crate::proto::store::update::Update;
+    use crate::proto::store::digest::record_hash;
+    use crate::proto::store::update::{Update, trimmed};
 
     struct Lines<'a>(Vec<Update<'a>>);
 
@@ -380,6 +381,8 @@ mod tests {
             assert_eq!((applied.applied, applied.applied + applied.outdated), (expected, size as usize));
             assert_eq!(records.is_empty(), expected == 0);
             assert_eq!(node.store().digest(), model.digest());
+            let newest = node.store().newest_line().map(|line| record_hash(trimmed(line)));
+            assert_eq!(node.store().newest_hash(), newest.unwrap_or_default());
             assert_eq!(
                 (node.store().len(), node.store().last_seq(), node.store().line_bytes()),
                 (model.len(), model.last_seq(), model.line_bytes())

@@ -91,4 +91,18 @@ mod tests {
             assert_eq!(ServerName::parse(bad), Err(BadServerName), "{bad:?}");
         }
     }
+
+    #[test]
+    fn name_ends_before_every_byte_that_it_may_not_have() {
+        for byte in 0..=255_u8 {
+            let goes_on = byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            let len = if goes_on { 3 } else { 1 };
+            assert_eq!(ServerName::len_at_start(&[b'a', byte, b'b']), Some(len), "{byte}");
+        }
+        let longest = format!("{} +", "x".repeat(SERVER_NAME_BYTES_MAX));
+        assert_eq!(ServerName::len_at_start(longest.as_bytes()), Some(SERVER_NAME_BYTES_MAX));
+        for none in ["", " a", "-a +", &format!("x{longest}")] {
+            assert_eq!(ServerName::len_at_start(none.as_bytes()), None, "{none:?}");
+        }
+    }
 }
