@@ -1,5 +1,12 @@
 //! Where a client is: signed decimal degrees in ISO 6709 form, as sent.
 
+/// Whole numbers of so many digits are exact in an `f64`.
+const EXACT_DIGITS_MAX: usize = 15;
+
+/// The powers of ten by which they are divided.
+const TENS: [f64; 1 + EXACT_DIGITS_MAX] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
 /// A latitude and a longitude in one token, such as `+34.068930-118.445127`.
 ///
 /// Both signs are required, the bounds 90 and 180 belong to it, and nothing but digits and one point may
@@ -72,10 +79,35 @@ impl<'a> Location<'a> {
 
     /// Degrees north of the equator and degrees east of Greenwich.
     pub fn degrees(&self) -> (f64, f64) {
-        let (latitude, longitude) = self.text.split_at(self.longitude_at);
-        // Signed decimal digits are always a number to `f64`.
-        (latitude.parse().unwrap_or(f64::NAN), longitude.parse().unwrap_or(f64::NAN))
+        let (latitude, longitude) = self.texts();
+        (number(latitude), number(longitude))
     }
+}
+
+/// The value of signed decimal digits.
+fn number(text: &str) -> f64 {
+    // They are always a number to `f64`.
+    short_number(text.as_bytes()).unwrap_or_else(|| text.parse().unwrap_or(f64::NAN))
+}
+
+/// The value of few digits: as a whole number and as a power of ten they are exact, and so one division rounds them as
+/// to read them does, which takes five times as long.
+#[inline(always)]
+fn short_number(text: &[u8]) -> Option<f64> {
+    let (sign, digits) = text.split_first()?;
+    if digits.len() > 1 + EXACT_DIGITS_MAX {
+        return None;
+    }
+    let (mut value, mut point) = (0_u64, digits.len());
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'.' => point = at + 1,
+            b'0'..=b'9' => value = 10 * value + u64::from(byte - b'0'),
+            _ => return None,
+        }
+    }
+    let size = value as f64 / TENS.get(digits.len() - point)?;
+    Some(if *sign == b'-' { -size } else { size })
 }
 
 /// The length of the signed decimal number at the start of `bytes`, if its size is at most `max`. The errors are for no
@@ -116,7 +148,16 @@ fn digits(bytes: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn degrees_are_those_of_any_parser(digits in "[-+][0-9]{1,3}(\\.[0-9]{1,18})?") {
+            prop_assert_eq!(number(&digits).to_bits(), digits.parse::<f64>().unwrap().to_bits());
+        }
+    }
 
     #[test]
     fn location_is_two_signed_decimal_numbers_in_one_token() {

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use crate::proto::model::digits::text8;
+use crate::proto::model::digits::{eight, one, text8};
 
 /// The most digits a client's seconds may have: they then always fit a `u64`.
 pub const SECONDS_DIGITS_MAX: usize = 18;
@@ -68,6 +68,12 @@ impl<'a> Timestamp<'a> {
     /// # Errors
     /// What is wrong with anything else.
     pub fn parse(text: &'a str) -> Result<Timestamp<'a>, BadTime> {
+        // Phones say whole seconds.
+        if text.len() <= SECONDS_DIGITS_MAX
+            && let Some(seconds @ 1..) = decimal(text.as_bytes())
+        {
+            return Ok(Timestamp { moment: Moment { seconds, nanos: 0 }, text });
+        }
         let (whole, fraction) = match text.bytes().position(|byte| byte == b'.') {
             Some(point) if point + 1 < text.len() => (&text[..point], &text[point + 1..]),
             Some(_) => return Err(BadTime::NotDecimal),
@@ -150,8 +156,10 @@ impl Skew {
     pub fn push_to(&self, out: &mut Vec<u8>) {
         out.push(self.sign());
         push_digits(out, self.size.seconds, 1);
-        out.push(b'.');
-        push_digits(out, u64::from(self.size.nanos), NANOS_DIGITS);
+        let mut fraction = [b'.'; 1 + NANOS_DIGITS];
+        fraction[1..9].copy_from_slice(&text8(self.size.nanos / 10));
+        fraction[9] = b'0' + (self.size.nanos % 10) as u8;
+        out.extend_from_slice(&fraction);
     }
 
     /// The text of a skew of less than ten seconds, as nearly all are.
@@ -177,19 +185,21 @@ impl Skew {
 pub fn push_digits(out: &mut Vec<u8>, number: u64, width_min: usize) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(number).as_bytes();
-    out.resize(out.len() + width_min.saturating_sub(digits.len()), b'0');
+    if digits.len() < width_min {
+        out.resize(out.len() + width_min - digits.len(), b'0');
+    }
     out.extend_from_slice(digits);
 }
 
 /// The value of up to 18 digits; `None` if another byte is among them.
 fn decimal(digits: &[u8]) -> Option<u64> {
+    let (eights, rest) = digits.as_chunks();
     let mut value = 0;
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
+    for digits in eights {
+        value = value * 100_000_000 + eight(*digits)?;
+    }
+    for digit in rest {
+        value = value * 10 + one(*digit)?;
     }
     Some(value)
 }
