@@ -6,6 +6,8 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::header_name::Name;
+
 /// The most header fields of a request. Real clients send under thirty, behind proxies a few more.
 pub const HEADERS_MAX: usize = 64;
 
@@ -34,6 +36,10 @@ pub struct Head {
     headers: Vec<Field>,
     /// A bit for the name of each header field that is there: of most names that are asked for, none is.
     present: u32,
+    /// A bit for the name of each that is there more than once.
+    repeated: u32,
+    /// Where in the header fields the first of each name is that is there.
+    first: [u8; Name::COUNT],
     /// Its bytes, with the empty line.
     pub(super) bytes: usize,
     /// What follows it.
@@ -54,32 +60,6 @@ struct Field {
     value: Range<usize>,
 }
 
-/// The header fields that are asked for. Each name is looked at once, when the head is read.
-#[expect(missing_docs, reason = "they are called as they are written")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    Accept,
-    AcceptEncoding,
-    Authorization,
-    Connection,
-    ContentLength,
-    ContentType,
-    Expect,
-    Host,
-    IfNoneMatch,
-    LastEventId,
-    Origin,
-    Referer,
-    SecFetchSite,
-    TransferEncoding,
-    UserAgent,
-    XLimitD,
-    XLimitU,
-}
-
-/// The bytes of the longest of these names.
-const NAME_BYTES_MAX: usize = 17;
-
 /// What follows a head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Body {
@@ -97,22 +77,38 @@ impl BadRequest {
 }
 
 impl Head {
+    /// Reads the head that stands at the start of these bytes if it is whole and right, as most are when their first
+    /// bytes have come: then its end need not be looked for. Whether it is.
+    pub(super) fn read_at_once(&mut self, bytes: &[u8]) -> Result<bool, BadRequest> {
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(bytes, &mut headers) {
+            Ok(httparse::Status::Complete(end)) if end <= HEAD_BYTES_MAX => {
+                let bytes = &bytes[..end];
+                let is_right = has_right_line_ends(bytes);
+                if is_right { self.take(&request, bytes).map(|()| true) } else { Ok(false) }
+            }
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
     /// Reads a whole head, which ends with an empty line, and all of whose line ends are right. The room that the last
     /// one took is used again.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), BadRequest> {
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => return Err(bad("the head is cut off")),
-            Err(httparse::Error::TooManyHeaders) => {
-                return Err(BadRequest::new(431, "more than 64 header fields"));
-            }
+            Ok(httparse::Status::Complete(_)) => self.take(&request, bytes),
+            Ok(httparse::Status::Partial) => Err(bad("the head is cut off")),
+            Err(httparse::Error::TooManyHeaders) => Err(BadRequest::new(431, "more than 64 header fields")),
             Err(httparse::Error::Version) if is_of_other_version(bytes) => {
-                return Err(BadRequest::new(505, "only HTTP/1.1 and HTTP/1.0 are spoken here"));
+                Err(BadRequest::new(505, "only HTTP/1.1 and HTTP/1.0 are spoken here"))
             }
-            Err(_) => return Err(bad("the head is no request of HTTP/1.1")),
+            Err(_) => Err(bad("the head is no request of HTTP/1.1")),
         }
+    }
+
+    fn take(&mut self, request: &httparse::Request<'_, '_>, bytes: &[u8]) -> Result<(), BadRequest> {
         let is_1_1 = request.version == Some(1);
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
         let place = |text: &[u8]| {
@@ -120,11 +116,18 @@ impl Head {
             start..start + text.len()
         };
         self.headers.clear();
-        self.present = 0;
+        (self.present, self.repeated) = (0, 0);
         for field in request.headers.iter() {
             let name = field.name.as_bytes();
             let known = Name::of(name);
-            self.present |= known.map_or(0, Name::bit);
+            if let Some(known) = known {
+                let bit = known.bit();
+                if self.present & bit == 0 {
+                    self.first[known as usize] = self.headers.len() as u8;
+                }
+                self.repeated |= self.present & bit;
+                self.present |= bit;
+            }
             self.headers.push(Field { known, name: place(name), value: place(field.value.trim_ascii()) });
         }
         let (path, query) = path_and_query(target.as_bytes());
@@ -154,7 +157,12 @@ impl Head {
 
     /// The values of a header field, in their order.
     pub(super) fn values<'a>(&'a self, bytes: &'a [u8], name: Name) -> impl Iterator<Item = &'a [u8]> {
-        let headers = if self.present & name.bit() == 0 { &[][..] } else { &self.headers[..] };
+        let first = usize::from(self.first[name as usize]);
+        let headers = match name.bit() {
+            bit if self.present & bit == 0 => &[][..],
+            bit if self.repeated & bit == 0 => &self.headers[first..=first],
+            _ => &self.headers[first..],
+        };
         let named = headers.iter().filter(move |field| field.known == Some(name));
         named.map(|field| &bytes[field.value.clone()])
     }
@@ -189,9 +197,7 @@ impl Head {
             (None, None) => Ok(Body::None),
             (Some(_), Some(_)) => Err(bad("there is a Content-Length beside a Transfer-Encoding")),
             (Some(length), None) => {
-                let is_decimal = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-                let length = std::str::from_utf8(length).ok().filter(|_| is_decimal);
-                let length = length.and_then(|length| length.parse().ok());
+                let length = whole_number(length).filter(|_| !length.is_empty());
                 length.map(Body::Length).ok_or_else(|| bad("the Content-Length is not a number"))
             }
             (None, Some(_)) if !self.is_1_1 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
@@ -205,45 +211,26 @@ impl Head {
     /// Whether the connection may go on. The field is a list, and may be there several times.
     fn persistence(&self, bytes: &[u8]) -> bool {
         let (mut closes, mut goes_on) = (false, false);
-        for word in self.values(bytes, Name::Connection).flat_map(|value| value.split(|&byte| byte == b',')) {
-            closes |= word.trim_ascii().eq_ignore_ascii_case(b"close");
-            goes_on |= word.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
+        let mut look = |word: &[u8]| {
+            closes |= word.eq_ignore_ascii_case(b"close");
+            goes_on |= word.eq_ignore_ascii_case(b"keep-alive");
+        };
+        for value in self.values(bytes, Name::Connection) {
+            // Most are one word.
+            match value.contains(&b',') {
+                false => look(value),
+                true => value.split(|&byte| byte == b',').for_each(|word| look(word.trim_ascii())),
+            }
         }
         !closes && (self.is_1_1 || goes_on)
     }
 }
 
-impl Name {
-    /// The name that this is, without regard to case.
-    fn of(name: &[u8]) -> Option<Name> {
-        let mut lower = [0; NAME_BYTES_MAX];
-        lower.get_mut(..name.len())?.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        Some(match &lower[..name.len()] {
-            b"accept" => Name::Accept,
-            b"accept-encoding" => Name::AcceptEncoding,
-            b"authorization" => Name::Authorization,
-            b"connection" => Name::Connection,
-            b"content-length" => Name::ContentLength,
-            b"content-type" => Name::ContentType,
-            b"expect" => Name::Expect,
-            b"host" => Name::Host,
-            b"if-none-match" => Name::IfNoneMatch,
-            b"last-event-id" => Name::LastEventId,
-            b"origin" => Name::Origin,
-            b"referer" => Name::Referer,
-            b"sec-fetch-site" => Name::SecFetchSite,
-            b"transfer-encoding" => Name::TransferEncoding,
-            b"user-agent" => Name::UserAgent,
-            b"x-limit-d" => Name::XLimitD,
-            b"x-limit-u" => Name::XLimitU,
-            _ => return None,
-        })
-    }
-
-    fn bit(self) -> u32 {
-        1 << self as u32
-    }
+/// Whether every CR stands before an LF and every LF behind a CR. No byte ends this look, so that many are looked at at
+/// once.
+fn has_right_line_ends(bytes: &[u8]) -> bool {
+    let pairs = bytes.iter().zip(&bytes[1..]);
+    pairs.fold(true, |are_right, (first, second)| are_right & ((*first == b'\r') == (*second == b'\n')))
 }
 
 /// The path and the query of a target, which may be a whole address, and have a fragment.
@@ -271,6 +258,14 @@ pub(super) fn absolute(target: &[u8]) -> Option<&[u8]> {
     let scheme = memchr::memmem::find(target, b"://")?;
     let is_scheme = scheme > 0 && target[..scheme].iter().all(u8::is_ascii_alphabetic);
     is_scheme.then(|| &target[scheme + 3..])
+}
+
+/// The value of decimal digits, unless it is too large.
+fn whole_number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// Whether the request line ends with a version that is not spoken here.
@@ -303,22 +298,63 @@ fn bad(why: &'static str) -> BadRequest {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    proptest! {
+        #[test]
+        fn a_head_is_the_same_if_it_is_read_at_once(
+            lines in prop::collection::vec(
+                "(Host|Connection|connection|X-Limit-U|Expect|Content-Length|A): ?(a|close|Keep-Alive|5|, close|x\ny|)",
+                0..6,
+            ),
+            ends in prop::collection::vec(prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\n", "\r"]), 8),
+            start in prop::sample::select(vec!["GET / HTTP/1.1", "GET / HTTP/1.0", "GET /", "POST /a?b HTTP/2.0"]),
+        ) {
+            let mut text = start.to_owned();
+            for (line, end) in lines.iter().zip(&ends) {
+                text += end;
+                text += line;
+            }
+            text += ends[6];
+            text += ends[7];
+            text += "body\r\n\r\n";
+            let (mut head, mut whole) = (Head::default(), Head::default());
+            let at_once = head.read_at_once(text.as_bytes());
+            let by_its_end = end_of(text.as_bytes()).and_then(|end| match end {
+                Some(end) => whole.read(&text.as_bytes()[..end]).map(|()| true),
+                None => Ok(false),
+            });
+            // What is not read at once is looked at again.
+            if at_once != Ok(false) {
+                prop_assert_eq!(at_once, by_its_end);
+                prop_assert_eq!(head, whole);
+            }
+        }
+    }
+
     #[test]
-    fn names_are_known_in_any_case() {
-        for (text, name) in [
-            ("Host", Name::Host),
-            ("content-LENGTH", Name::ContentLength),
-            ("Transfer-Encoding", Name::TransferEncoding),
-            ("X-Limit-U", Name::XLimitU),
-            ("x-limit-d", Name::XLimitD),
+    fn right_heads_are_read_at_once_and_wrong_line_ends_are_not() {
+        for (text, is_read) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nbody\n\r", true),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n", false),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", false),
         ] {
-            assert_eq!(Name::of(text.as_bytes()), Some(name), "{text}");
+            assert_eq!(Head::default().read_at_once(text.as_bytes()), Ok(is_read), "{text:?}");
         }
-        for text in ["", "Hos", "Hosts", "X_Limit_U", "X\rLimit\rU", "X-Limit-E", "Transfer-Encodings"] {
-            assert_eq!(Name::of(text.as_bytes()), None, "{text}");
-        }
+    }
+
+    #[test]
+    fn fields_that_are_repeated_are_found_in_their_order() {
+        let text = b"GET / HTTP/1.1\r\nAccept: a\r\nHost: b\r\nX: c\r\naccept: d\r\n\r\n";
+        let mut head = Head::default();
+        assert_eq!(head.read_at_once(text), Ok(true));
+        let values = |name| head.values(text, name).collect::<Vec<_>>();
+        assert_eq!(values(Name::Accept), [b"a", b"d"]);
+        assert_eq!((values(Name::Host), values(Name::Origin)), (vec![&b"b"[..]], vec![]));
     }
 
     #[test]

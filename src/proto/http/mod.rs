@@ -8,6 +8,7 @@ pub mod backup;
 pub mod chunked;
 pub mod form;
 pub mod head;
+mod header_name;
 pub mod phones;
 pub mod reports;
 pub mod request;

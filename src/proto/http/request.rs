@@ -10,7 +10,7 @@ use super::chunked::Chunked;
 use super::form;
 use super::head::{BadRequest, Body, HEAD_BYTES_MAX, Head, absolute, end_of};
 
-pub use super::head::Name;
+pub use super::header_name::Name;
 
 /// The bytes that are read at once.
 const READ_BYTES: usize = 4 * 1024;
@@ -33,6 +33,8 @@ pub struct Reader {
     /// Says something unless the state is [`State::Unread`].
     head: Head,
     state: State,
+    /// Whether the end of the head has been looked for, and had not come.
+    is_cut: bool,
     is_sparing: bool,
 }
 
@@ -183,7 +185,7 @@ impl Reader {
             // Room that is there need not be cleared again.
             self.bytes.truncate(self.len.max(self.idle_bytes()));
             self.bytes.shrink_to(self.idle_bytes());
-            self.state = State::Unread;
+            (self.state, self.is_cut) = (State::Unread, false);
         }
     }
 
@@ -193,13 +195,20 @@ impl Reader {
         if longest.is_some_and(|line| memchr::memchr(b'\n', line).is_none()) {
             return Err(BadRequest::new(414, "the target is too long"));
         }
+        if !self.is_cut && self.head.read_at_once(bytes)? {
+            self.state = State::Unbounded;
+            return Ok(Progress::Head);
+        }
         match end_of(bytes)? {
             Some(end) if end <= HEAD_BYTES_MAX => {
                 self.head.read(&bytes[..end])?;
                 self.state = State::Unbounded;
                 Ok(Progress::Head)
             }
-            None if bytes.len() < HEAD_BYTES_MAX => Ok(Progress::More),
+            None if bytes.len() < HEAD_BYTES_MAX => {
+                self.is_cut = true;
+                Ok(Progress::More)
+            }
             Some(_) | None => Err(BadRequest::new(431, "the head has more than 16 KiB")),
         }
     }
