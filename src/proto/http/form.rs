@@ -13,10 +13,10 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// Undoes percent-encoding. What is no UTF-8 then is read as Latin-1, which has a character for each byte: no two names
 /// become one.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
-    // Most have nothing that is encoded, which is seen sooner than each byte is looked at.
-    let decoded = match memchr::memchr(b'%', bytes) {
-        None => Cow::Borrowed(bytes),
-        Some(_) => percent_decode(bytes).into(),
+    // Most are short, and have nothing that is encoded.
+    let decoded = match bytes.contains(&b'%') {
+        false => Cow::Borrowed(bytes),
+        true => percent_decode(bytes).into(),
     };
     match decoded {
         Cow::Borrowed(bytes) => {
@@ -118,6 +118,9 @@ pub fn attribute_value(text: &str) -> Cow<'_, str> {
 
 /// The pairs of a query, or of a body of `application/x-www-form-urlencoded`, in their order.
 pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    if text.is_empty() {
+        return Vec::new();
+    }
     let parts = text.split(|&byte| byte == b'&').filter(|part| !part.is_empty()).take(PAIRS_MAX);
     let text = |bytes: &[u8]| {
         let spaced: Vec<u8> = bytes.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();

@@ -9,6 +9,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::proto::model::digits::each;
+
 /// The most elements of an array: more points than any app sends at once.
 const ELEMENTS_MAX: usize = 10_000;
 
@@ -88,7 +90,33 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
 /// An object of which single values are looked at.
 pub(super) trait Members<'a>: Default {
     /// Where the value of this key belongs; `None` if it is not read.
-    fn place(&mut self, key: &str) -> Option<&mut Raw<'a>>;
+    fn place(&mut self, key: ShortKey) -> Option<&mut Raw<'a>>;
+}
+
+/// A key of at most seven bytes as one number, its first byte lowest: it is compared at once. All longer ones are zero,
+/// as is the empty one: none of them is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShortKey(u64);
+
+impl ShortKey {
+    /// The most bytes of a key that is told from others.
+    const BYTES_MAX: usize = 7;
+
+    /// This key.
+    pub(super) const fn of(key: &str) -> ShortKey {
+        let bytes = key.as_bytes();
+        let mut word = 0;
+        let mut at = if bytes.len() > ShortKey::BYTES_MAX { 0 } else { bytes.len() };
+        while at > 0 {
+            at -= 1;
+            // A zero byte at the end would not be seen.
+            if bytes[at] == 0 {
+                return ShortKey(0);
+            }
+            word = word << 8 | bytes[at] as u64;
+        }
+        ShortKey(word)
+    }
 }
 
 /// Reads an object by its members; `None` for anything else. Of a key that is there twice the last value counts.
@@ -105,53 +133,92 @@ fn plain_object<'a, T: Members<'a>>(text: &'a [u8]) -> Option<T> {
     if text.iter().fold(false, |found, &byte| found | is_special(byte)) {
         return None;
     }
-    let mut rest = std::str::from_utf8(text).ok()?.strip_prefix('{')?;
-    let mut object = T::default();
-    loop {
-        let (key, behind) = plain_text(rest)?;
-        let behind = behind.strip_prefix(':')?;
-        let end = match behind.as_bytes().first()? {
-            b'"' => plain_text(behind)?.0.len() + 2,
-            b'-' | b'0'..=b'9' => plain_number_end(behind.as_bytes())?,
-            _ => ["true", "false", "null"].into_iter().find(|word| behind.starts_with(word))?.len(),
-        };
-        let (value, behind) = behind.split_at(end);
-        if let Some(place) = object.place(key) {
-            *place = (value != "null").then_some(Value(value));
-        }
-        rest = match behind.as_bytes() {
-            b"}" => return Some(object),
-            [b',', ..] => &behind[1..],
-            _ => return None,
-        };
-    }
-}
-
-/// What is between the quotation marks with which a text begins, and what is behind them.
-#[inline(always)]
-fn plain_text(text: &str) -> Option<(&str, &str)> {
-    let inside = text.strip_prefix('"')?;
-    let end = inside.bytes().position(|byte| byte == b'"')?;
-    Some((&inside[..end], &inside[end + 1..]))
-}
-
-/// Where the number ends with which a text begins, if nothing is wrong with it up to an exponent.
-#[inline(always)]
-fn plain_number_end(bytes: &[u8]) -> Option<usize> {
-    let digits_end = |from: usize| {
-        let digits = bytes[from..].iter().position(|byte| !byte.is_ascii_digit());
-        digits.map_or(bytes.len(), |digits| from + digits)
-    };
-    let whole = usize::from(bytes[0] == b'-');
-    let end = digits_end(whole);
-    if end == whole || end > whole + 1 && bytes[whole] == b'0' {
+    let (bytes, text) = (text, std::str::from_utf8(text).ok()?);
+    if bytes.first() != Some(&b'{') {
         return None;
     }
-    if bytes.get(end) != Some(&b'.') {
-        return Some(end);
+    let (mut object, mut at) = (T::default(), 1);
+    loop {
+        let (key, value) = plain_key(bytes, at)?;
+        let rest = bytes.get(value..)?;
+        let (first, behind) = rest.split_first()?;
+        let end = value
+            + match first {
+                b'"' => text_bytes(behind)? + 2,
+                b'-' => plain_number_bytes(behind)? + 1,
+                b'0'..=b'9' => plain_number_bytes(rest)?,
+                _ => word_bytes(rest)?,
+            };
+        if let Some(place) = object.place(key) {
+            *place = (*first != b'n').then_some(Value(text.get(value..end)?));
+        }
+        match bytes.get(end)? {
+            b',' => at = end + 1,
+            b'}' if end + 1 == bytes.len() => return Some(object),
+            _ => return None,
+        }
     }
-    let fraction_end = digits_end(end + 1);
-    (fraction_end > end + 1).then_some(fraction_end)
+}
+
+/// The key that begins here, and where its value does.
+#[inline(always)]
+fn plain_key(bytes: &[u8], at: usize) -> Option<(ShortKey, usize)> {
+    let rest = bytes.get(at..)?;
+    let word = rest.first_chunk().map_or_else(|| last_bytes(rest), |word| u64::from_le_bytes(*word));
+    if word as u8 != b'"' {
+        return None;
+    }
+    let word = word >> 8;
+    let is_mark = word ^ each(b'"');
+    // Marks in the highest bit the byte that is one. A borrow goes upwards, so the lowest mark is right.
+    let bits = (is_mark.wrapping_sub(each(1)) & !is_mark & each(0x80)).trailing_zeros() & !7;
+    // Of a word without one it is the first bytes.
+    if word.wrapping_shr(bits) as u16 == u16::from_le_bytes(*b"\":") {
+        return Some((ShortKey(word & !u64::MAX.wrapping_shl(bits)), at + 3 + bits as usize / 8));
+    }
+    let end = at + 1 + text_bytes(&rest[1..])?;
+    let key = ShortKey::of(str::from_utf8(&bytes[at + 1..end]).ok()?);
+    (bytes.get(end + 1) == Some(&b':')).then_some((key, end + 2))
+}
+
+/// What is left, with zeros behind it.
+#[cold]
+fn last_bytes(rest: &[u8]) -> u64 {
+    rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// The bytes before the first quotation mark, which ends a text.
+#[inline(always)]
+fn text_bytes(text: &[u8]) -> Option<usize> {
+    text.iter().position(|&byte| byte == b'"')
+}
+
+/// The bytes of the number with which a text begins, if nothing is wrong with it up to an exponent.
+#[inline(always)]
+fn plain_number_bytes(text: &[u8]) -> Option<usize> {
+    let whole = digits_bytes(text);
+    if whole == 0 || whole > 1 && text[0] == b'0' {
+        return None;
+    }
+    match text.get(whole..)? {
+        [b'.', fraction @ ..] => {
+            let fraction = digits_bytes(fraction);
+            (fraction > 0).then_some(whole + 1 + fraction)
+        }
+        _ => Some(whole),
+    }
+}
+
+/// The bytes of the digits with which a text begins.
+#[inline(always)]
+fn digits_bytes(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len())
+}
+
+/// The bytes of the word with which a text begins.
+#[inline(never)]
+fn word_bytes(text: &[u8]) -> Option<usize> {
+    ["true", "false", "null"].into_iter().find(|word| text.starts_with(word.as_bytes())).map(str::len)
 }
 
 /// Reads a value as an object.
@@ -160,14 +227,21 @@ pub(super) fn object_in<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
 }
 
 /// A number or a text, as text; `None` for anything else.
+#[inline(always)]
 pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     let Value(value) = raw?;
     match value.as_bytes().first()? {
-        // Most have no escapes.
-        b'"' if !value.bytes().any(|byte| byte == b'\\') => value.get(1..value.len() - 1).map(Cow::Borrowed),
-        b'"' => serde_json::from_str(value).ok(),
+        b'"' => text_inside(value),
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(value)),
         _ => None,
+    }
+}
+
+fn text_inside(value: &str) -> Option<Cow<'_, str>> {
+    // Most have no escapes.
+    match value.bytes().any(|byte| byte == b'\\') {
+        false => value.get(1..value.len() - 1).map(Cow::Borrowed),
+        true => serde_json::from_str(value).ok(),
     }
 }
 
@@ -198,7 +272,7 @@ impl<'de: 'a, 'a, T: Members<'a>> Visitor<'de> for ByMembers<'a, T> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<ByMembers<'a, T>, A::Error> {
         while let Some(Key(key)) = members.next_key::<Key<'de>>()? {
-            match self.0.place(&key) {
+            match self.0.place(ShortKey::of(&key)) {
                 Some(place) => *place = members.next_value()?,
                 None => {
                     members.next_value::<IgnoredAny>()?;
@@ -236,6 +310,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// All values of some keys.
@@ -243,8 +319,8 @@ mod tests {
     struct Some3<'a>([Raw<'a>; 3]);
 
     impl<'a> Members<'a> for Some3<'a> {
-        fn place(&mut self, key: &str) -> Option<&mut Raw<'a>> {
-            let at = ["a", "lat", "_type"].iter().position(|name| *name == key)?;
+        fn place(&mut self, key: ShortKey) -> Option<&mut Raw<'a>> {
+            let at = ["a", "lat", "_type"].iter().position(|name| ShortKey::of(name) == key)?;
             Some(&mut self.0[at])
         }
     }
@@ -279,6 +355,69 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn keys_are_told_from_all_others() {
+        let is_read = |key: &str| {
+            let text = serde_json::to_vec(&std::collections::BTreeMap::from([(key, 7)])).unwrap();
+            let [plain, by_serde] = [plain_object(&text), by_serde(&text)];
+            assert!(plain.is_none() || plain == by_serde, "{key:?}");
+            by_serde.unwrap().0.iter().any(Option::is_some)
+        };
+        assert!(["a", "lat", "_type"].into_iter().all(is_read));
+        for key in
+            ["", "A", "lat\0", "\0lat", "la", "latt", "_typelong", "lat\0\0\0\0lat", "\u{e4}", "\u{1}a"]
+        {
+            assert!(!is_read(key), "{key:?}");
+        }
+    }
+
+    /// Values as apps write them and as they do not.
+    fn any_value() -> impl Strategy<Value = String> {
+        let text = prop_oneof!["[ -~\u{e4}\u{7f}]{0,20}", "[a-z/]{0,9}"]
+            .prop_map(|text| serde_json::Value::from(text).to_string());
+        let odd = prop::sample::select(vec![
+            "[1,2]",
+            "{\"lat\":1}",
+            "[]",
+            "1e5",
+            "-0",
+            "00",
+            "-",
+            "1.",
+            ".5",
+            "nul",
+            "True",
+            "\"\\u00e4\"",
+            "",
+            "\"\\\"\"",
+            "1E-3",
+            "\"a",
+            "+1",
+        ]);
+        prop_oneof![
+            4 => text,
+            4 => "-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,18})?",
+            1 => prop::sample::select(vec!["true", "false", "null"]).prop_map(str::to_owned),
+            1 => odd.prop_map(str::to_owned),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_object_is_read_as_serde_json_reads_it(
+            members in prop::collection::vec(("a|lat|_type|x|lon|created_at|[ -~]{0,9}", any_value()), 0..9),
+            space in prop::sample::select(vec!["", "", "", " ", "\n"]),
+        ) {
+            let members = members.iter().map(|(key, value)| format!("{}:{value}", serde_json::Value::from(&**key)));
+            let text = format!("{{{}}}", members.collect::<Vec<_>>().join(&format!(",{space}")));
+            let by_serde = by_serde(text.as_bytes());
+            if let Some(object) = plain_object::<Some3<'_>>(text.as_bytes()) {
+                prop_assert_eq!(Some(&object), by_serde.as_ref(), "{}", text);
+            }
+            prop_assert_eq!(object_of::<Some3<'_>>(text.as_bytes()), by_serde, "{}", text);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::json::{Members, Raw, object_of, text};
+use super::json::{Members, Raw, ShortKey, object_of, text};
 use super::point::{KILOMETRE_PER_HOUR, Point, Said};
 use super::{NotUnderstood, Taken};
 use crate::proto::http::form;
@@ -68,23 +68,39 @@ pub struct Message<'a> {
 }
 
 impl<'a> Members<'a> for Message<'a> {
-    fn place(&mut self, key: &str) -> Option<&mut Raw<'a>> {
-        Some(match key.as_bytes() {
-            b"_type" => &mut self.kind,
-            b"lat" => &mut self.lat,
-            b"lon" => &mut self.lon,
-            b"tst" => &mut self.tst,
-            b"acc" => &mut self.acc,
-            b"alt" => &mut self.alt,
-            b"vac" => &mut self.vac,
-            b"vel" => &mut self.vel,
-            b"cog" => &mut self.cog,
-            b"batt" => &mut self.batt,
-            b"bs" => &mut self.bs,
-            b"tid" => &mut self.tid,
-            b"t" => &mut self.trigger,
-            b"topic" => &mut self.topic,
-            b"data" => &mut self.data,
+    #[inline(always)]
+    fn place(&mut self, key: ShortKey) -> Option<&mut Raw<'a>> {
+        const TYPE: ShortKey = ShortKey::of("_type");
+        const LAT: ShortKey = ShortKey::of("lat");
+        const LON: ShortKey = ShortKey::of("lon");
+        const TST: ShortKey = ShortKey::of("tst");
+        const ACC: ShortKey = ShortKey::of("acc");
+        const ALT: ShortKey = ShortKey::of("alt");
+        const VAC: ShortKey = ShortKey::of("vac");
+        const VEL: ShortKey = ShortKey::of("vel");
+        const COG: ShortKey = ShortKey::of("cog");
+        const BATT: ShortKey = ShortKey::of("batt");
+        const BS: ShortKey = ShortKey::of("bs");
+        const TID: ShortKey = ShortKey::of("tid");
+        const T: ShortKey = ShortKey::of("t");
+        const TOPIC: ShortKey = ShortKey::of("topic");
+        const DATA: ShortKey = ShortKey::of("data");
+        Some(match key {
+            TYPE => &mut self.kind,
+            LAT => &mut self.lat,
+            LON => &mut self.lon,
+            TST => &mut self.tst,
+            ACC => &mut self.acc,
+            ALT => &mut self.alt,
+            VAC => &mut self.vac,
+            VEL => &mut self.vel,
+            COG => &mut self.cog,
+            BATT => &mut self.batt,
+            BS => &mut self.bs,
+            TID => &mut self.tid,
+            T => &mut self.trigger,
+            TOPIC => &mut self.topic,
+            DATA => &mut self.data,
             _ => return None,
         })
     }
@@ -156,8 +172,8 @@ impl<'a> Message<'a> {
     /// `user/device`: as the app's header fields or its query say, or else its topic, or else the user and its short
     /// name.
     fn client(&self, whose: &Whose<'_>) -> Option<String> {
-        let device = whose.device.as_deref().map(str::trim).filter(|device| !device.is_empty());
-        let user = whose.user.as_deref().map(str::trim).filter(|user| !user.is_empty());
+        let device = whose.device.as_deref().map(trimmed).filter(|device| !device.is_empty());
+        let user = whose.user.as_deref().map(trimmed).filter(|user| !user.is_empty());
         if let (Some(user), Some(device)) = (user, device) {
             return Some(client(user, device));
         }
@@ -173,6 +189,14 @@ impl<'a> Message<'a> {
             (Some(user), None) => Some(client(user, text(self.tid).as_deref().map_or("phone", str::trim))),
             (None, None) => None,
         }
+    }
+}
+
+/// A text without white space around it, as most are.
+fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::proto::model::time::{Moment, Timestamp};
 /// The most bytes of a number that is stored with the digits that were reported: more than phones have.
 const DIGITS_BYTES_MAX: usize = 20;
 
+/// The most digits of seconds: a number with more is in a smaller unit.
+const SECONDS_BYTES_MAX: usize = 11;
+
 /// The most bytes of a time: all digits of seconds that there can be, and nanoseconds with some to spare.
 const TIME_BYTES_MAX: usize = 40;
 
@@ -79,27 +82,13 @@ impl Point {
     ) -> Result<Point, Useless> {
         let (latitude, longitude) = place.ok_or(Useless::NoPlace)?;
         let mut text = String::with_capacity(TEXT_BYTES);
-        for degrees in [latitude, longitude] {
-            let degrees = decimal(degrees).ok_or(Useless::BadPlace)?;
-            if !degrees.starts_with('-') {
-                text.push('+');
-            }
-            text += &degrees;
-        }
-        Location::parse(&text).map_err(|_| Useless::BadPlace)?;
+        push_location([latitude, longitude], &mut text)?;
         let location_end = text.len();
-        let number = decimal(time);
-        let time = match &number {
-            Some(number) => seconds(number),
-            None => posix_time(time).ok_or(Useless::BadTime)?.into(),
-        };
-        let is_short = time.len() <= TIME_BYTES_MAX;
-        let moment = Timestamp::parse(&time).ok().filter(|_| is_short).ok_or(Useless::BadTime)?.moment();
+        text.push(' ');
+        let moment = push_time(time, &mut text)?;
         if client.is_empty() {
             return Err(Useless::BadName);
         }
-        text.push(' ');
-        text += &time;
         let time_end = text.len();
         said.push_to(&mut text);
         Ok(Point { client, text, location_end, time_end, moment })
@@ -149,7 +138,50 @@ impl Said<'_> {
     }
 }
 
+/// Appends degrees as a location.
+fn push_location(place: [&str; 2], out: &mut String) -> Result<(), Useless> {
+    place.into_iter().for_each(|degrees| push_signed(degrees, out));
+    // A location has no numbers but plain ones, as nearly all are.
+    if place.iter().all(|degrees| degrees.len() <= DIGITS_BYTES_MAX) && Location::parse(out).is_ok() {
+        return Ok(());
+    }
+    out.clear();
+    for degrees in place {
+        push_signed(&decimal(degrees).ok_or(Useless::BadPlace)?, out);
+    }
+    Location::parse(out).map(drop).map_err(|_| Useless::BadPlace)
+}
+
+/// Appends a number with its sign.
+fn push_signed(degrees: &str, out: &mut String) {
+    if !degrees.starts_with(['-', '+']) {
+        out.push('+');
+    }
+    *out += degrees;
+}
+
+/// Appends a time as POSIX seconds.
+fn push_time(time: &str, out: &mut String) -> Result<Moment, Useless> {
+    // Nearly all are whole seconds.
+    if time.len() <= SECONDS_BYTES_MAX
+        && let Ok(read) = Timestamp::parse(time)
+    {
+        *out += time;
+        return Ok(read.moment());
+    }
+    let number = decimal(time);
+    let time = match &number {
+        Some(number) => seconds(number),
+        None => posix_time(time).ok_or(Useless::BadTime)?.into(),
+    };
+    let is_short = time.len() <= TIME_BYTES_MAX;
+    let moment = Timestamp::parse(&time).ok().filter(|_| is_short).ok_or(Useless::BadTime)?.moment();
+    *out += &time;
+    Ok(moment)
+}
+
 /// Appends an attribute, if it is said, its value is one, and there is room.
+#[inline(always)]
 fn push<T>(
     out: &mut String,
     len_max: usize,
@@ -182,7 +214,7 @@ fn seconds(number: &str) -> Cow<'_, str> {
     let whole = number.bytes().position(|byte| byte == b'.').unwrap_or(number.len());
     let (whole, fraction) = (&number[..whole], number.get(whole + 1..).unwrap_or_default());
     let decimals = match whole.len() {
-        ..=11 => return number.into(),
+        ..=SECONDS_BYTES_MAX => return number.into(),
         12..=14 => 3,
         15..=17 => 6,
         18.. => 9,
@@ -193,16 +225,25 @@ fn seconds(number: &str) -> Cow<'_, str> {
 
 /// A number in plain decimal digits: those that were reported, if they are plain and few.
 pub fn decimal(text: &str) -> Option<Cow<'_, str>> {
-    if is_plain(text) {
-        return Some(text.strip_prefix('+').unwrap_or(text).into());
-    }
+    plain(text).map(Cow::Borrowed).or_else(|| made_plain(text).map(Cow::Owned))
+}
+
+/// Few digits without a plus sign, if a text is that.
+#[inline(always)]
+fn plain(text: &str) -> Option<&str> {
+    is_plain(text).then(|| text.strip_prefix('+').unwrap_or(text))
+}
+
+/// The digits of a number that is written in another way.
+#[cold]
+fn made_plain(text: &str) -> Option<String> {
     // A comma is what some languages write for the point.
     let text = &*text.trim().replacen(',', ".", usize::from(!text.contains('.')));
-    if is_plain(text) {
-        return Some(text.strip_prefix('+').unwrap_or(text).to_owned().into());
+    if let Some(text) = plain(text) {
+        return Some(text.to_owned());
     }
     let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite() && number.abs() < 1e15)?;
-    Some(rounded(number, 9).into())
+    Some(rounded(number, 9))
 }
 
 /// Whether a text is few digits, perhaps with a sign before them, and with a point among them.
@@ -222,7 +263,14 @@ fn is_plain(text: &str) -> bool {
 
 /// Appends a number as [`decimal`] has it. Whether it is one.
 fn push_number(text: &str, out: &mut String) -> bool {
-    decimal(text).map(|text| *out += &text).is_some()
+    match plain(text) {
+        Some(text) => *out += text,
+        None => match made_plain(text) {
+            Some(text) => *out += &text,
+            None => return false,
+        },
+    }
+    true
 }
 
 fn push_not_negative(text: &str, out: &mut String) -> bool {
@@ -241,6 +289,12 @@ fn push_word(text: &str, out: &mut String) -> bool {
 
 /// Appends a number as JSON writes it: without a plus sign and leading zeros, and with its digits otherwise.
 pub fn push_decimal(text: &str, out: &mut Vec<u8>) {
+    // Most are plain, and have no zeros at their start.
+    if let Some(text) = plain(text)
+        && let [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] = text.as_bytes()
+    {
+        return out.extend_from_slice(text.as_bytes());
+    }
     let Some(text) = decimal(text) else { return out.extend_from_slice(b"null") };
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
     let zeros = digits.bytes().take_while(|&digit| digit == b'0').count();
@@ -251,13 +305,30 @@ pub fn push_decimal(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits.as_bytes()[drop..]);
 }
 
+/// Appends the degrees of a location as [`push_decimal`] does. They are nothing but a sign and plain digits.
+pub fn push_degrees(text: &str, out: &mut Vec<u8>) {
+    match text.strip_prefix('+').unwrap_or(text).as_bytes() {
+        // Most are few, and have no zeros at their start.
+        plain @ ([b'1'..=b'9', ..] | [b'0', b'.', ..] | [b'-', b'1'..=b'9', ..] | [b'-', b'0', b'.', ..])
+            if plain.len() < DIGITS_BYTES_MAX =>
+        {
+            out.extend_from_slice(plain);
+        }
+        _ => push_decimal(text, out),
+    }
+}
+
 /// Appends a number that is not negative in another unit; as it was reported if the unit is the same.
 fn push_scaled((text, factor): (&str, f64), out: &mut String) -> bool {
     if factor == 1.0 {
         return push_not_negative(text, out);
     }
-    let number = decimal(text).and_then(|text| text.parse::<f64>().ok());
-    number.filter(|&number| number >= 0.0).map(|number| push_hundredths(number * factor, out)).is_some()
+    // Most are small and whole, which is seen sooner.
+    let number = match text.parse::<u16>() {
+        Ok(number) => Some(f64::from(number)),
+        Err(_) => decimal(text).and_then(|text| text.parse().ok()),
+    };
+    number.filter(|&number: &f64| number >= 0.0).map(|number| push_hundredths(number * factor, out)).is_some()
 }
 
 /// Appends a number that is not negative, rounded to hundredths, without zeros at its end.
@@ -285,6 +356,8 @@ fn rounded(number: f64, decimals: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn point(latitude: &str, longitude: &str, time: &str) -> Result<Point, Useless> {
@@ -335,6 +408,57 @@ mod tests {
             assert_eq!(time_or_now(time, now), "5.000000007", "{time:?}");
         }
         assert_eq!(time_or_now(Some("6"), now), "6");
+    }
+
+    /// A place and a time by the way that takes all of them.
+    fn by_decimals(place: [&str; 2], time: &str) -> Option<(String, Moment)> {
+        let signed = |degrees: &str| {
+            let degrees = decimal(degrees)?;
+            Some(if degrees.starts_with('-') { degrees.into_owned() } else { format!("+{degrees}") })
+        };
+        let place = signed(place[0])? + &signed(place[1])?;
+        Location::parse(&place).ok()?;
+        let time = match decimal(time) {
+            Some(number) => seconds(&number).into_owned(),
+            None => posix_time(time)?,
+        };
+        let moment = Timestamp::parse(&time).ok().filter(|_| time.len() <= TIME_BYTES_MAX)?.moment();
+        Some((format!("{place} {time}"), moment))
+    }
+
+    proptest! {
+        #[test]
+        fn plain_points_are_as_all_others(
+            latitude in "[-+]?[0-9]{0,3}[.,]?[0-9]{0,20}[-+e]?[0-9]{0,2}| 1|0x1|",
+            longitude in "[-+]?[0-9]{0,3}[.,]?[0-9]{0,20}[-+e]?[0-9]{0,2}| 1|-|",
+            time in "[-+]?[0-9]{0,20}[.,]?[0-9]{0,10}|0{1,12}|[0-9]{10}|2026-11-27T10:30:00Z",
+        ) {
+            let taken = point(&latitude, &longitude, &time).ok();
+            let taken = taken.map(|point| (point.place_and_time().to_owned(), point.moment()));
+            prop_assert_eq!(taken, by_decimals([&latitude, &longitude], &time));
+        }
+
+        #[test]
+        fn speeds_are_the_same_whole_or_not(number in "[-+]?[0-9]{0,22}(\\.[0-9]{0,3})?") {
+            let mut out = String::new();
+            let is_one = push_scaled((&number, KNOT), &mut out);
+            let value = decimal(&number).and_then(|text| text.parse::<f64>().ok()).filter(|value| *value >= 0.0);
+            prop_assert_eq!(is_one, value.is_some());
+            let mut expected = String::new();
+            value.into_iter().for_each(|value| push_hundredths(value * KNOT, &mut expected));
+            prop_assert_eq!(out, expected);
+        }
+
+        #[test]
+        fn digits_of_json_are_those_that_were_reported(text in "[-+][0-9]{1,14}(\\.[0-9]{1,20})?") {
+            let (mut out, mut degrees) = (Vec::new(), Vec::new());
+            push_decimal(&text, &mut out);
+            push_degrees(&text, &mut degrees);
+            prop_assert_eq!(&degrees, &out);
+            prop_assert!(serde_json::from_slice::<f64>(&out).is_ok());
+            let written: f64 = std::str::from_utf8(&out).unwrap().parse().unwrap();
+            prop_assert_eq!(written, decimal(&text).unwrap().parse::<f64>().unwrap());
+        }
     }
 
     #[test]
