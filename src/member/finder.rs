@@ -11,7 +11,7 @@ use std::time::Duration;
 use geographiclib_rs::{Geodesic, InverseGeodesic};
 
 use super::Member;
-use super::located::Located;
+use super::located::{Located, client, place, seen_in};
 use super::notifier::Subscription;
 use super::owners::Owners;
 use super::watchers::Watchers;
@@ -19,12 +19,12 @@ use crate::os::clock;
 use crate::os::sync::{AtomicBool, Mutex, RwLock};
 use crate::proto::geo::area::Area;
 use crate::proto::geo::spatial_index::{self, SpatialIndex};
-use crate::proto::model::location::Location;
-use crate::proto::model::stored_line::at_part;
+use crate::proto::model::attributes::Attributes;
+use crate::proto::model::sighting::Sighting;
 use crate::proto::store::SCAN_RECORDS_MAX;
 use crate::proto::store::cursor::Cursor;
 use crate::proto::store::newest::{line_at, newest_records, record_of, seq_of};
-use crate::proto::store::update::{Source, trimmed};
+use crate::proto::store::update::Source;
 
 /// How long the thread rests after it has caught up: reports then wake it a hundred times a second and not thousands,
 /// and a client that reports often is moved once for many reports.
@@ -231,7 +231,7 @@ impl Finder {
         users: Option<impl Iterator<Item = (&'u str, &'u [String])>>,
         except: &[u8],
         limit: usize,
-        look: impl FnMut(Located) -> bool,
+        mut look: impl FnMut(&Sighting<'_>, Option<Attributes<'_>>) -> bool,
     ) {
         let found_max = 2 * limit + 1;
         let mut records = match users {
@@ -243,7 +243,9 @@ impl Finder {
         records.truncate(found_max);
         if !records.is_empty() {
             let _permit = member.cpu_permits.acquire();
-            for_each_located(member, &records, look);
+            for_each_line(member, &records, |line| {
+                seen_in(line).is_none_or(|(sighting, attributes)| look(&sighting, attributes))
+            });
         }
     }
 
@@ -355,6 +357,11 @@ impl Finder {
 
 /// Looks up records, a few at a time under the read lock, until `look` has seen enough.
 fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Located) -> bool) {
+    for_each_line(member, records, |line| Located::new(line.to_vec()).is_none_or(&mut look));
+}
+
+/// Looks up the stored lines of records in the same way.
+fn for_each_line(member: &Member, records: &[u32], mut look: impl FnMut(&[u8]) -> bool) {
     let count = records.len().min(SCAN_RECORDS_MAX);
     let (mut lines, mut ends) = (Vec::with_capacity(count * LINE_BYTES), Vec::with_capacity(count));
     for records in records.chunks(SCAN_RECORDS_MAX) {
@@ -368,29 +375,8 @@ fn for_each_located(member: &Member, records: &[u32], mut look: impl FnMut(Locat
             }
         });
         let mut start = 0;
-        let mut located = ends.iter().filter_map(|&end| {
-            let line = &lines[std::mem::replace(&mut start, end)..end];
-            Located::new(line.to_vec())
-        });
-        if !located.all(&mut look) {
+        if !ends.iter().all(|&end| look(&lines[std::mem::replace(&mut start, end)..end])) {
             return;
         }
     }
-}
-
-/// Where a stored line says that its client is; `None` for a tombstone. Only the last fields are looked at, because
-/// that is done for every change.
-pub(super) fn place(stored: &[u8]) -> Option<(f64, f64)> {
-    let location = from_the_end(stored, 1)?;
-    Some(Location::parse(std::str::from_utf8(location).ok()?).ok()?.degrees())
-}
-
-/// Whose line it is; `None` for a tombstone.
-fn client(stored: &[u8]) -> Option<&[u8]> {
-    from_the_end(stored, 2)
-}
-
-/// A field of a sighting, counted from the end of its line.
-fn from_the_end(stored: &[u8], nth: usize) -> Option<&[u8]> {
-    trimmed(at_part(stored)?).rsplit(|&byte| byte == b' ').nth(nth)
 }

@@ -11,8 +11,8 @@
 //! that is bounded by `RESUMED_CHANGES_MAX`.
 
 use super::Member;
-use super::finder::{Finder, place};
-use super::located::Located;
+use super::finder::Finder;
+use super::located::{Located, place};
 use super::record_set::RecordSet;
 use crate::proto::geo::area::Area;
 use crate::proto::model::stored_line::at_part;

@@ -157,8 +157,8 @@ fn finder_knows_the_clients_of_each_user_of_any_store() {
                 let expected: Vec<&String> = expected.into_iter().map(|(_, client)| client).collect();
                 let mut found = Vec::new();
                 let wanted = users.as_ref().map(|users| users.iter().map(|user| (*user, &listed[..])));
-                finder.newest(&member, wanted, b"b/1", 100, |located| {
-                    found.push(located.sighting().client.0.to_owned());
+                finder.newest(&member, wanted, b"b/1", 100, |seen, _| {
+                    found.push(seen.client.0.to_owned());
                     true
                 });
                 let expected: Vec<_> = expected.into_iter().filter(|client| *client != "b/1").collect();

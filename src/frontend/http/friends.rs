@@ -12,10 +12,9 @@ pub(super) fn answer(asked: &Asked<'_, '_>, asker: &Asker, sender: Option<&str>)
     if most > 0 {
         let users = asker.seen_users();
         let except = sender.unwrap_or_default().as_bytes();
-        asked.shared.finder.newest(asked.shared.member, users, except, most, |located| {
-            let sighting = located.sighting();
-            let has_room = !asker.may_see(sighting.client.0)
-                || friends.push(&sighting, located.attributes(), asker.name_of(sighting.client.0));
+        asked.shared.finder.newest(asked.shared.member, users, except, most, |seen, attributes| {
+            let client = seen.client.0;
+            let has_room = !asker.may_see(client) || friends.push(seen, attributes, asker.name_of(client));
             has_room && friends.count() < most
         });
     }

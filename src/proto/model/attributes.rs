@@ -38,6 +38,11 @@ impl<'a> Attributes<'a> {
         std::str::from_utf8(text).ok().map(Attributes)
     }
 
+    /// Those of a stored line as a part of its text.
+    pub(crate) fn of_stored_text(text: &'a str) -> Attributes<'a> {
+        Attributes(text)
+    }
+
     /// Their text.
     pub fn text(self) -> &'a str {
         self.0

@@ -75,7 +75,12 @@ pub fn at_line(line: &[u8]) -> Result<(Sighting<'_>, Option<&str>), ParseError> 
 /// Reads an `AT` line that is stored. It was checked when it came in, so only its parts are found; `None` if it has not
 /// all of them.
 pub fn stored_at_line(line: &[u8]) -> Option<Sighting<'_>> {
-    let mut rest = std::str::from_utf8(line).ok()?.strip_prefix("AT ")?;
+    stored_at_text(std::str::from_utf8(line).ok()?)
+}
+
+/// Reads an `AT` line that is stored, as [`stored_at_line`] does.
+pub(crate) fn stored_at_text(line: &str) -> Option<Sighting<'_>> {
+    let mut rest = line.strip_prefix("AT ")?;
     let mut take = || {
         let end = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
         let field = &rest[..end];

@@ -196,12 +196,9 @@ pub(crate) fn parts(stored: &[u8]) -> (&[u8], &[u8], Option<&[u8]>) {
     let after =
         |line: &[u8], fields| memchr::memchr_iter(b' ', line).nth(fields).map_or(line.len(), |end| end + 1);
     let (life, rest) = stored.split_at(if stored.starts_with(b"E") { after(stored, 2) } else { 0 });
-    if !rest.starts_with(b"W") {
-        return (life, rest, None);
-    }
-    let (with, at) = rest.split_at(after(rest, 1));
-    let attributes = with.get(WITH.len() + 1..).unwrap_or_default();
-    (life, at, Some(attributes.trim_ascii_end()))
+    let Some(with) = rest.strip_prefix(b"WITH ") else { return (life, rest, None) };
+    let (attributes, at) = with.split_at(after(with, 0));
+    (life, at, Some(attributes.strip_suffix(b" ").unwrap_or(attributes)))
 }
 
 /// Sixteen digits. As an era, it is written in one way only.

@@ -22,14 +22,24 @@ pub fn line_at(store: &Store, record: u32) -> Option<&[u8]> {
 pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> Vec<u32> {
     // Behind the last of the known records the log has nothing but what was superseded.
     let most = records_max.min(store.index.len());
-    let (mut newest, mut left) = (Vec::with_capacity(most), entries_max);
+    let (mut newest, mut left, mut behind) = (Vec::with_capacity(most), entries_max, None);
     for chunk in store.log.newest_chunks() {
         if newest.len() == most || left == 0 {
             break;
         }
-        // Most of them may be superseded.
-        let latest = chunk.iter().rev().take(left).filter(|change| store.log.is_latest(**change));
-        latest.take(most - newest.len()).for_each(|change| newest.push(change.record));
+        for change in chunk.iter().rev().take(left) {
+            // Most of them may be superseded, and those of one client that reports often follow each other.
+            if behind == Some(change.record) {
+                continue;
+            }
+            behind = Some(change.record);
+            if store.log.is_latest(*change) {
+                newest.push(change.record);
+                if newest.len() == most {
+                    return newest;
+                }
+            }
+        }
         left = left.saturating_sub(chunk.len());
     }
     newest
