@@ -34,10 +34,10 @@ pub(super) enum Answer<'a> {
 /// Answers a request.
 pub(super) fn answer<'a>(asked: Asked<'a, '_>) -> Answer<'a> {
     let route = Route::of(asked.request.path());
-    if route == Route::Events && route.allows(asked.request.method()) {
+    if matches!(route, Route::Events) && route.allows(asked.request.method()) {
         return events::begin(&asked).map_or_else(Answer::Whole, Answer::Events);
     }
-    if route == Route::Export && route.allows(asked.request.method()) {
+    if matches!(route, Route::Export) && route.allows(asked.request.method()) {
         return exported(&asked).map_or_else(Answer::Whole, Answer::Export);
     }
     Answer::Whole(whole(asked, route))
@@ -56,7 +56,7 @@ fn whole(asked: Asked<'_, '_>, route: Route<'_>) -> Response {
     let request = asked.request;
     let method = request.method();
     // How the server is may be asked from anywhere that gets through, because it names no client.
-    if route == Route::Health && route.allows(method) {
+    if matches!(route, Route::Health) && route.allows(method) {
         return status::health(asked.shared);
     }
     // Files hold no data, so they are for everybody, too: the page is what asks for a token.
@@ -67,7 +67,7 @@ fn whole(asked: Asked<'_, '_>, route: Route<'_>) -> Response {
         Ok(asker) => asker,
         Err(refused) => return refused,
     };
-    if route == Route::Unknown {
+    if matches!(route, Route::Unknown) {
         return Response::problem(404, "there is nothing at this path");
     }
     if !route.allows(method) {

@@ -116,18 +116,22 @@ fn is_forwarded(name: &[u8]) -> bool {
 /// Whether a `Host` names this machine: `localhost`, an address of the loopback interface, or a name that the herd file
 /// gives it; perhaps with a port.
 fn is_own(host: &[u8], is_own_name: impl Fn(&str) -> bool) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').unwrap_or_default(),
-        None => {
-            let end = host.bytes().position(|byte| byte == b':').unwrap_or(host.len());
-            host.split_at(end)
+    let end_of = |end: u8, text: &[u8]| text.iter().position(|&byte| byte == end).unwrap_or(text.len());
+    let (name, port) = match host {
+        [b'[', rest @ ..] => {
+            let (name, port) = rest.split_at(end_of(b']', rest));
+            (name, port.get(1..).unwrap_or(b"]"))
         }
+        host => host.split_at(end_of(b':', host)),
     };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+    if !port.is_empty() && !port.strip_prefix(b":").is_some_and(|port| port.iter().all(u8::is_ascii_digit)) {
         return false;
     }
+    // Most names are that, which need not be a text.
+    if name.eq_ignore_ascii_case(b"localhost") {
+        return true;
+    }
+    let Ok(name) = std::str::from_utf8(name) else { return false };
     let is_address = || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     let bare = name.strip_suffix('.').unwrap_or(name);
     bare.eq_ignore_ascii_case("localhost") || is_address() || is_own_name(&bare.to_ascii_lowercase())

@@ -8,7 +8,8 @@ use crate::logging::Escaped;
 use crate::member::located::Located;
 use crate::member::{ForgetError, Member};
 use crate::proto::http::form;
-use crate::proto::http::phones::point::push_decimal;
+use crate::proto::http::phones::friends::push_text;
+use crate::proto::http::phones::point::{push_decimal, push_degrees};
 use crate::proto::http::request::{Name, Request};
 use crate::proto::http::response::Response;
 use crate::proto::line::query::{PLACES_MAX, Query, RADIUS_KM_MAX, WhatsAt};
@@ -115,8 +116,8 @@ pub(super) fn push_object(located: &Located, metres: Option<f64>, out: &mut Vec<
     let (latitude, longitude) = sighting.location.texts();
     let mut object = Object::new(out);
     object.text("client", sighting.client.0);
-    object.number("latitude", latitude);
-    object.number("longitude", longitude);
+    object.degrees("latitude", latitude);
+    object.degrees("longitude", longitude);
     push_rest(located, &sighting, metres, object);
 }
 
@@ -131,9 +132,9 @@ pub(super) fn push_feature(located: &Located, metres: Option<f64>, out: &mut Vec
     geometry.text("type", "Point");
     let coordinates = geometry.key("coordinates");
     coordinates.push(b'[');
-    push_decimal(longitude, coordinates);
+    push_degrees(longitude, coordinates);
     coordinates.push(b',');
-    push_decimal(latitude, coordinates);
+    push_degrees(latitude, coordinates);
     coordinates.push(b']');
     geometry.close();
     let mut properties = Object::new(feature.key("properties"));
@@ -213,12 +214,16 @@ impl<'a> Object<'a> {
 
     #[inline(always)]
     fn text(&mut self, key: &str, value: &str) {
-        // Writing to memory cannot fail.
-        let _ = serde_json::to_writer(self.key(key), value);
+        push_text(value, self.key(key));
     }
 
     fn number(&mut self, key: &str, value: &str) {
         push_decimal(value, self.key(key));
+    }
+
+    /// Degrees of a location.
+    fn degrees(&mut self, key: &str, value: &str) {
+        push_degrees(value, self.key(key));
     }
 
     fn close(self) {

@@ -167,8 +167,11 @@ impl<'a> Route<'a> {
 
     /// Whether it may be asked for with this method.
     pub(super) fn allows(&self, method: &[u8]) -> bool {
+        // Most paths that are reported to have but one.
+        let methods = self.methods();
         !method.is_empty()
-            && self.methods().split(',').any(|allowed| allowed.trim_ascii_start().as_bytes() == method)
+            && (methods.as_bytes() == method
+                || methods.split(',').any(|allowed| allowed.trim_ascii_start().as_bytes() == method))
     }
 }
 

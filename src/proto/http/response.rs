@@ -7,6 +7,9 @@ use crate::proto::model::time::{Moment, push_digits};
 
 const PROBLEM: &str = "application/problem+json";
 
+/// The bytes of most heads.
+const HEAD_BYTES: usize = 256;
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -60,11 +63,16 @@ impl Response {
     /// Appends it to what is to be sent.
     pub fn push_to(&self, sending: Sending, out: &mut Vec<u8>) {
         let Sending { now, keeps_alive, is_head } = sending;
-        out.extend_from_slice(b"HTTP/1.1 ");
-        push_digits(out, self.status.into(), 3);
-        out.push(b' ');
-        out.extend_from_slice(reason(self.status).as_bytes());
-        out.extend_from_slice(b"\r\nDate: ");
+        out.reserve(HEAD_BYTES + self.body.len());
+        if self.status == 200 {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
+        } else {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            push_digits(out, self.status.into(), 3);
+            out.push(b' ');
+            out.extend_from_slice(reason(self.status).as_bytes());
+            out.extend_from_slice(b"\r\nDate: ");
+        }
         push_http_date(now, out);
         if self.has_body() {
             if !self.content_type.is_empty() {
