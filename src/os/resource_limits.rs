@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Config, Member, OUTPUT_BYTES_FLOOR};
+use crate::config::{Config, Member};
 
 /// Descriptors of the server itself: standard streams, log and its successor, up to seven listeners and the socket of
 /// the administrator, what each keeps in spare, what `accept` takes before a connection is there, the files of the
@@ -52,6 +52,9 @@ const CONNECTION_KIB: u64 = 48;
 
 /// The most of them that wait in the server, where the rest waits in the kernel.
 const REPLIES_KIB_MAX: u64 = 64;
+
+/// The least that the kernel may keep of replies for a client: it has no smaller buffers that are of use.
+const KERNEL_BYTES_FLOOR: usize = 24 * 1024;
 
 /// Whom the rest is kept for, most often.
 const OTHERS: &str = "neighbours, links and log";
@@ -100,23 +103,25 @@ pub fn connections_max(config: &Config, calls_network: bool, memory_bytes_max: O
     lowered
 }
 
-/// The bytes of replies that may wait for each of so many clients: what was asked for, or less if all of them together
-/// would be owed more than half of what the kernel keeps for TCP before it begins to drop what others send.
-pub fn output_bytes_max(asked: u32, connections_max: u32) -> u32 {
+/// What the kernel may keep of replies for each of so many clients, in bytes: what was asked for, or less if all of it
+/// together would be more than half of what it keeps for TCP before it begins to drop what others send.
+pub fn kernel_bytes_max(asked: usize, connections_max: u32) -> usize {
     let limits = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").unwrap_or_default();
     let Some(granted) = tcp_bytes(&limits, rustix::param::page_size() as u64) else { return asked };
-    let lowered = (granted / 2 / u64::from(connections_max.max(1))).max(u64::from(OUTPUT_BYTES_FLOOR));
-    if lowered >= u64::from(asked) {
+    let share = granted / 2 / u64::from(connections_max.max(1));
+    let lowered = usize::try_from(share).unwrap_or(usize::MAX).max(KERNEL_BYTES_FLOOR);
+    if lowered >= asked {
         return asked;
     }
     log::info!(
-        "{} KiB of replies may wait for a client, not {}: the kernel keeps {} MiB for TCP without pressure, and half of \
-         that is shared by {connections_max} clients (raise net.ipv4.tcp_mem, or lower --connections-max)",
+        "the kernel keeps {} KiB of replies for a client, not {} (--output-bytes-max): it has {} MiB for TCP before it \
+         drops what others send, and {connections_max} clients share half of that (raise net.ipv4.tcp_mem, or lower \
+         --connections-max)",
         lowered >> 10,
         asked >> 10,
         granted >> 20
     );
-    lowered as u32
+    lowered
 }
 
 /// The second of three numbers of pages, from which on the kernel is under pressure.
@@ -321,7 +326,7 @@ mod tests {
             assert_eq!(tcp_bytes(odd, 4096), None, "{odd}");
         }
         // A few clients may be owed what they may without that.
-        assert_eq!(output_bytes_max(256 << 10, 1), 256 << 10);
-        assert_eq!(output_bytes_max(u32::MAX, u32::MAX), OUTPUT_BYTES_FLOOR);
+        assert_eq!(kernel_bytes_max(192 << 10, 1), 192 << 10);
+        assert_eq!(kernel_bytes_max(usize::MAX, u32::MAX), KERNEL_BYTES_FLOOR);
     }
 }

@@ -131,10 +131,9 @@ impl Server {
     ) -> Result<Server, ServeError> {
         let memory_bytes_max = config.limits.memory_bytes_max.or_else(resource_limits::memory_for_clients);
         let connections_max = resource_limits::connections_max(config, places.may_wait(), memory_bytes_max);
-        let output_bytes_max =
-            resource_limits::output_bytes_max(config.limits.output_bytes_max, connections_max);
-        let limits = Limits { connections_max, memory_bytes_max, output_bytes_max, ..config.limits.clone() };
-        let output = Output::shared_out(limits.output_bytes_max);
+        let limits = Limits { connections_max, memory_bytes_max, ..config.limits.clone() };
+        let mut output = Output::shared_out(limits.output_bytes_max);
+        output.kernel_bytes_max = resource_limits::kernel_bytes_max(output.kernel_bytes_max, connections_max);
         let configured = config.member();
         if config.auth.is_exposed(configured) {
             log::warn!(

@@ -1,6 +1,6 @@
 //! `trees`: five processes with trees over their links, against the same with all links eager, on tokio, and of an
-//! earlier commit. What an update costs at a steady pace, how soon the far end knows it, and how long updates take when a
-//! server dies that passes them on.
+//! earlier commit. What an update costs at a steady pace, how soon the far end knows it, and how long updates take when
+//! a server dies that passes them on.
 
 use std::collections::BTreeSet;
 use std::io;

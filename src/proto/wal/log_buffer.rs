@@ -11,8 +11,8 @@
 //! | 8 | both, mixed and inverted, so that half an entry is not believed |
 //! | rest | the frame: see [`super::record`] |
 //!
-//! An entry counts if its frame begins where that of the entry before it ends. What is left of earlier times stands
-//! before that, because no place in a file is written twice.
+//! An entry counts if its frame goes on where the file and the entries before it end. What is left of earlier times has
+//! stood in the file before that, because no place in a file is written twice.
 //!
 //! The buffer is never put on disk, and need not be: after the end of a process all of it is there, and after a power
 //! cut what was not on disk may be lost. What a power cut has made of it is checked as all else is: by those rules, and
@@ -35,19 +35,18 @@ pub fn entry_head(number: u64, offset: u64) -> [u8; ENTRY_HEAD_BYTES] {
 /// What follows in a file of this journal behind the `file_bytes` that it has, by what is found in its buffer.
 pub fn tail(buffer: &[u8], number: u64, file_bytes: u64) -> Vec<u8> {
     let mut tail = Vec::new();
-    let (mut rest, mut expected) = (buffer, None);
+    let mut rest = buffer;
     while let Some((offset, frame)) = entry(rest, number) {
         let Some(end) = offset.checked_add(frame.len() as u64) else { break };
         let known = file_bytes + tail.len() as u64;
         // Behind a gap nothing is believed: what stood there is lost.
-        if expected.is_some_and(|expected| offset != expected) || offset > known {
+        if offset > known {
             break;
         }
-        // A drain may have been broken off within a frame.
+        // What the file has is no news, and a drain may have been broken off within a frame.
         if end > known {
             tail.extend_from_slice(&frame[(known - offset) as usize..]);
         }
-        expected = Some(end);
         rest = &rest[ENTRY_HEAD_BYTES + frame.len()..];
     }
     tail
