@@ -23,7 +23,7 @@ remove_journal() {
     fi
     for file in "$folder"/*; do
         if [[ ${file##*/} =~ ^(lock|admin\.sock|database\.unread)$ ]] ||
-            [[ ${file##*/} =~ ^(journal|snapshot)-[0-9]{10}(\.[0-9]+)?\.log(\.tmp|\.damaged)?$ ]]; then
+            [[ ${file##*/} =~ ^(journal|snapshot)-[0-9]{10}(\.[0-9]+)?\.log(\.tmp|\.damaged|\.buffer)?$ ]]; then
             rm -f -- "$file"
         fi
     done

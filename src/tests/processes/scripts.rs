@@ -55,6 +55,7 @@ fn clean_removes_what_servers_left_and_nothing_else() {
         "data/A/journal-0000000001.log",
         "data/A/journal-0000000001.7.log",
         "data/A/journal-0000000001.1.log.damaged",
+        "data/A/journal-0000000001.1.log.buffer",
         "data/A/snapshot-0000000002.log",
         "data/A/snapshot-0000000003.log.tmp",
         "data/A/journal-0000000001.log.damaged",
