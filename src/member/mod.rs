@@ -9,7 +9,6 @@
 pub mod checkpoint;
 pub mod conversation;
 pub mod core;
-mod cpu_permits;
 pub mod finder;
 pub mod flush_signal;
 pub mod flusher;
@@ -39,10 +38,10 @@ pub mod watchers;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use self::conversation::{Conversation, Remote};
 use self::core::Core;
-use self::cpu_permits::CpuPermits;
 pub use self::forget_error::ForgetError;
 use self::group_commit::{GroupCommit, Lsn, NotDurable};
 use self::link_state::LinkState;
@@ -56,6 +55,7 @@ use self::turn::{Counts, Host, SpareBatches, Turn};
 use self::warnings::Source;
 use crate::config::Limits;
 use crate::os::clock;
+use crate::os::semaphore::Semaphore;
 use crate::os::sync::RwLock;
 use crate::places::{Answer, PlacesProvider};
 use crate::proto::line::query::NearbyQuery;
@@ -65,6 +65,9 @@ use crate::proto::peering::link::PEER_TIMEOUT;
 use crate::proto::peering::session as peer;
 use crate::proto::session::Refusal;
 use crate::proto::store::update::{self, Reject, Update, Updates};
+
+/// Permits to compute for each processor: more than one, so that no processor is idle while a permit is handed on.
+const CPU_PERMITS_PER_PROCESSOR: usize = 2;
 
 /// A running member, for all who share it.
 pub struct Member {
@@ -87,8 +90,9 @@ pub struct Member {
     core: OnceLock<Arc<dyn Core>>,
     /// The questions of each address that leave this machine.
     address_limits: AddressLimits,
-    /// For questions that are answered from memory.
-    cpu_permits: CpuPermits,
+    /// For questions that are answered from memory. Thousands of threads that compute at once would share the
+    /// processors with all others, and a newcomer would wait for seconds until the system has been through them all.
+    cpu_permits: Semaphore,
     clients_max: usize,
     /// Whether new clients may be rejected soon, as the last batch found it. Only a hint: the store decides.
     near_capacity: AtomicBool,
@@ -99,6 +103,7 @@ impl Member {
     pub fn new(start: Start, places: Arc<dyn PlacesProvider>, limits: &Limits) -> Member {
         let Start { me, node, wal, must_checkpoint: _ } = start;
         let node = node.bounded(limits.clients_max, limits.memory_bytes_max.unwrap_or(u64::MAX));
+        let permits = thread::available_parallelism().map_or(1, usize::from) * CPU_PERMITS_PER_PROCESSOR;
         let neighbours = me.neighbours.len();
         Member {
             near_capacity: AtomicBool::new(node.store().is_near_capacity()),
@@ -113,7 +118,7 @@ impl Member {
             places,
             core: OnceLock::new(),
             address_limits: AddressLimits::default(),
-            cpu_permits: CpuPermits::new(),
+            cpu_permits: Semaphore::new(permits),
             clients_max: limits.clients_max,
         }
     }
@@ -237,7 +242,7 @@ impl Member {
             asked.and_then(|()| self.places.nearby(query))
         } else {
             // A wait for the network takes no processor, and so no permit.
-            let _permit = self.cpu_permits.acquire_to_answer();
+            let _permit = self.cpu_permits.acquire();
             self.places.nearby(query)
         };
         answer.unwrap_or_else(|error| {

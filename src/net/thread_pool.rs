@@ -24,7 +24,6 @@ use super::idle_threads::IdleThreads;
 use super::proxied;
 use super::refuse::Refused;
 use crate::os::clock;
-use crate::os::priority;
 use crate::os::semaphore::{Permit, Semaphore};
 use crate::os::sync::{self, Mutex, Scope};
 
@@ -253,10 +252,6 @@ fn serve_one_after_another<'a, 'env, P: Spoken>(
     let mut next = first.lock().take();
     while let Some(connection) = next {
         service.serve(connection);
-        // It would serve a newcomer behind all others.
-        if priority::is_lowered() {
-            return;
-        }
         next = more.wait(Some(clock::deadline(IDLE)));
     }
 }

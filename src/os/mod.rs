@@ -4,7 +4,6 @@
 pub mod bell;
 pub mod clock;
 pub mod mapping;
-pub mod priority;
 pub mod random;
 pub mod resource_limits;
 pub mod semaphore;

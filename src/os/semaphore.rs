@@ -74,7 +74,8 @@ impl Semaphore {
     }
 
     /// How many threads wait for a permit.
-    pub fn waiting(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
         self.state.lock().waiting
     }
 }
