@@ -130,12 +130,12 @@ impl Watchers {
     /// How long one of them rests after a look, a little less each time. If all rested equally long they would look one
     /// after the other and then be silent together, and one who reports in between would wait for all of them.
     pub fn rest(&self) -> Duration {
-        self.rest_max().mul_f64(0.5 + fastrand::f64() / 2.0)
+        self.rest_max().mul_f64(0.5 + fastrand::f64() / 2.0).min(REST_MAX)
     }
 
     fn rest_max(&self) -> Duration {
         let state = self.state.lock();
-        (LOOK * (state.open + state.listeners)).clamp(REST, REST_MAX)
+        (LOOK * (state.open + state.listeners)).max(REST)
     }
 
     /// Waits until they are woken again, or until the deadline.
