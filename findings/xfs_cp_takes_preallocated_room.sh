@@ -11,7 +11,9 @@ set -euo pipefail
 
 [ "$(id -u)" -eq 0 ] || { echo "skipped: this needs root, to mount a file system"; exit 0; }
 PATH=$PATH:/usr/sbin:/sbin
-command -v mkfs.xfs >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends xfsprogs; } >/dev/null 2>&1
+if ! command -v mkfs.xfs >/dev/null; then
+    { apt-get update && apt-get install --yes --no-install-recommends xfsprogs; } >/dev/null 2>&1
+fi
 folder=$(mktemp -d)
 trap 'umount "$folder/disk" 2>/dev/null || true; rm -rf "$folder"' EXIT
 uname -sr

@@ -11,8 +11,8 @@ use crate::os::bell::Bell;
 use crate::os::spread_condvar::SpreadCondvar;
 use crate::os::sync::Mutex;
 
-/// How long a watcher rests after a look at most, if few watch: people do not see a tenth of a second, and a client that
-/// reports more often than that is told once.
+/// How long a watcher rests after a look at most, if few watch: people do not see a tenth of a second, and a client
+/// that reports more often than that is told once.
 const REST: Duration = Duration::from_millis(100);
 
 /// The processor time that is set aside for a look: where thousands watch they look less often. A look takes a fifth of
