@@ -14,6 +14,10 @@ pub const HEADERS_MAX: usize = 64;
 /// The most bytes of a head, with its empty line. Real ones have under two thousand.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// The most bytes of a head that is kept to compare the next one with it. What phones and programs send has under five
+/// hundred, and each connection keeps one.
+const KEPT_BYTES_MAX: usize = 1024;
+
 /// Why a request is not understood, and with which status it is answered. The connection is closed after that, because
 /// nothing says where the next request begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,10 @@ pub struct Head {
     first: [u8; Name::COUNT],
     /// Its bytes, with the empty line.
     pub(super) bytes: usize,
+    /// The same, if the next head may be the same; empty if not.
+    kept: Vec<u8>,
+    /// Where in them the digits of a length stand; empty if there are none.
+    length: Range<usize>,
     /// What follows it.
     pub(super) body: Body,
     /// Whether the client waits for `100 Continue` before it sends the body.
@@ -56,8 +64,23 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
     known: Option<Name>,
-    name: Range<usize>,
-    value: Range<usize>,
+    name: Place,
+    value: Place,
+}
+
+/// The first byte of a text and the one behind it. A head is short enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place(u16, u16);
+const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+
+impl Place {
+    fn of(range: &Range<usize>) -> Place {
+        Place(range.start as u16, range.end as u16)
+    }
+
+    fn range(self) -> Range<usize> {
+        usize::from(self.0)..usize::from(self.1)
+    }
 }
 
 /// What follows a head.
@@ -80,6 +103,9 @@ impl Head {
     /// Reads the head that stands at the start of these bytes if it is whole and right, as most are when their first
     /// bytes have come: then its end need not be looked for. Whether it is.
     pub(super) fn read_at_once(&mut self, bytes: &[u8]) -> Result<bool, BadRequest> {
+        if self.is_again(bytes) {
+            return Ok(true);
+        }
         let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
@@ -89,6 +115,35 @@ impl Head {
                 if is_right { self.take(&request, bytes).map(|()| true) } else { Ok(false) }
             }
             Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether the last head stands there again, with another length of as many digits, perhaps, which is taken. So are
+    /// nearly all that come on one connection, and of these nothing more need be read.
+    fn is_again(&mut self, bytes: &[u8]) -> bool {
+        let Range { start, end } = self.length;
+        let is_same = bytes.len() >= self.kept.len()
+            && !self.kept.is_empty()
+            && bytes[..start] == self.kept[..start]
+            && bytes[end..self.kept.len()] == self.kept[end..];
+        if !is_same || start == end {
+            return is_same;
+        }
+        // What is no length is for the full way, which says so.
+        whole_number(&bytes[start..end]).map(|length| self.body = Body::Length(length)).is_some()
+    }
+
+    /// Keeps the bytes of the head that has been read.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.length = match self.body {
+            Body::Length(_) => {
+                self.headers[usize::from(self.first[Name::ContentLength as usize])].value.range()
+            }
+            Body::None | Body::Chunked => 0..0,
+        };
+        // A client that waits is rare, and its wait ends once.
+        if bytes.len() <= KEPT_BYTES_MAX && !self.expects_continue {
+            self.kept.extend_from_slice(bytes);
         }
     }
 
@@ -116,7 +171,8 @@ impl Head {
             start..start + text.len()
         };
         self.headers.clear();
-        (self.present, self.repeated) = (0, 0);
+        self.kept.clear();
+        (self.present, self.repeated, self.first) = (0, 0, [0; Name::COUNT]);
         for field in request.headers.iter() {
             let name = field.name.as_bytes();
             let known = Name::of(name);
@@ -128,7 +184,8 @@ impl Head {
                 self.repeated |= self.present & bit;
                 self.present |= bit;
             }
-            self.headers.push(Field { known, name: place(name), value: place(field.value.trim_ascii()) });
+            let (name, value) = (place(name), place(field.value.trim_ascii()));
+            self.headers.push(Field { known, name: Place::of(&name), value: Place::of(&value) });
         }
         let (path, query) = path_and_query(target.as_bytes());
         (self.method, self.target) = (place(method.as_bytes()), place(target.as_bytes()));
@@ -138,6 +195,7 @@ impl Head {
         self.expects_continue = self.expectation(bytes)? && is_1_1;
         self.body = self.framing(bytes)?;
         self.keeps_alive = self.persistence(bytes);
+        self.keep(bytes);
         Ok(())
     }
 
@@ -152,7 +210,7 @@ impl Head {
     /// The names of all header fields but those that are known here.
     pub(super) fn other_names<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let others = self.headers.iter().filter(|field| field.known.is_none());
-        others.map(|field| &bytes[field.name.clone()])
+        others.map(|field| &bytes[field.name.range()])
     }
 
     /// The values of a header field, in their order.
@@ -164,7 +222,7 @@ impl Head {
             _ => &self.headers[first..],
         };
         let named = headers.iter().filter(move |field| field.known == Some(name));
-        named.map(|field| &bytes[field.value.clone()])
+        named.map(|field| &bytes[field.value.range()])
     }
 
     fn check_host(&self, bytes: &[u8]) -> Result<(), BadRequest> {
@@ -331,6 +389,62 @@ mod tests {
                 prop_assert_eq!(at_once, by_its_end);
                 prop_assert_eq!(head, whole);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_the_same_if_one_like_it_came_before(
+            lengths in prop::collection::vec("[0-9]{2}|[0-9]{2}|[0-9]{1,3}| 5|5 |5a|\\+5|[0-9]{22}|", 2..6),
+            puts in prop::collection::vec(prop::option::weighted(0.2, (any::<prop::sample::Index>(), any::<u8>())), 6),
+            framing in prop::sample::select(vec!["Content-Length", "Content-Length", "X", "Transfer-Encoding"]),
+        ) {
+            let mut head = Head::default();
+            for (length, put) in lengths.iter().zip(&puts) {
+                let text = format!("POST /a?b HTTP/1.1\r\nHost: a\r\n{framing}: {length}\r\nA: b\r\n\r\nbody");
+                let mut text = text.replace("Encoding: 5", "Encoding: chunked").into_bytes();
+                if let Some((at, byte)) = put {
+                    let at = at.index(text.len());
+                    text[at] = *byte;
+                }
+                let mut alone = Head::default();
+                let is_read = alone.read_at_once(&text);
+                prop_assert_eq!(head.read_at_once(&text), is_read);
+                if is_read == Ok(true) {
+                    // The digits that are kept may be older ones.
+                    let seen = Head { kept: alone.kept.clone(), ..head.clone() };
+                    prop_assert_eq!(&seen, &alone);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_that_comes_again_is_told_from_others() {
+        let text = |length: &str, more: &str| {
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{more}Content-Length: {length}\r\n\r\n")
+        };
+        let mut head = Head::default();
+        assert!(!head.is_again(b""));
+        assert_eq!(head.read_at_once(text("17", "").as_bytes()), Ok(true));
+        for (length, more, is_again) in [
+            ("17", "", true),
+            ("99", "", true),
+            ("100", "", false),
+            ("1", "", false),
+            ("1a", "", false),
+            ("-1", "", false),
+            ("17", "A: b\r\n", false),
+        ] {
+            assert_eq!(head.is_again(text(length, more).as_bytes()), is_again, "{length} {more}");
+        }
+        assert_eq!(head.body, Body::Length(99));
+        assert!(!head.is_again(&text("17", "").as_bytes()[..20]));
+        // What is long or waits is not kept.
+        for more in [format!("A: {}\r\n", "a".repeat(KEPT_BYTES_MAX)), "Expect: 100-continue\r\n".to_owned()]
+        {
+            assert_eq!(head.read_at_once(text("17", &more).as_bytes()), Ok(true));
+            assert!(head.kept.is_empty() && !head.is_again(text("17", &more).as_bytes()), "{more}");
         }
     }
 
