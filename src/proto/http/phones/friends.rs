@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::point::{KILOMETRE_PER_HOUR, push_degrees};
+use super::point::{KILOMETRE_PER_HOUR, is_plain_whole, push_degrees};
 use crate::proto::http::form;
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::sighting::Sighting;
@@ -26,9 +26,6 @@ const BYTES_MAX: usize = 256 * 1024;
 /// The bytes of most locations, and of the answers with a few of them.
 const LOCATION_BYTES: usize = 192;
 const ANSWER_BYTES: usize = 1_000;
-
-/// The most digits of a number that always fits an `i32`.
-const WHOLE_BYTES_MAX: usize = 9;
 
 /// The last second of the year 9999, behind which no app writes a date.
 const TIME_S_MAX: u64 = 253_402_300_799;
@@ -240,12 +237,6 @@ fn push_with_spaces(text: &str, out: &mut Vec<u8>) {
     let begins = out.len();
     out.extend_from_slice(text.as_bytes());
     out[begins..].iter_mut().for_each(|byte| *byte = if *byte == b'/' { b' ' } else { *byte });
-}
-
-/// Whether a number is written as JSON writes it, and fits.
-fn is_plain_whole(text: &[u8]) -> bool {
-    let is_short = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= WHOLE_BYTES_MAX;
-    is_short && text.iter().all(u8::is_ascii_digit)
 }
 
 /// A number that was reported, as a whole number of another unit.

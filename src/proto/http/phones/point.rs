@@ -11,6 +11,9 @@ use crate::proto::model::time::{Moment, Timestamp};
 /// The most bytes of a number that is stored with the digits that were reported: more than phones have.
 const DIGITS_BYTES_MAX: usize = 20;
 
+/// The most digits of a number that always fits an `i32`.
+const WHOLE_BYTES_MAX: usize = 9;
+
 /// The most digits of seconds: a number with more is in a smaller unit.
 const SECONDS_BYTES_MAX: usize = 11;
 
@@ -261,8 +264,25 @@ fn is_plain(text: &str) -> bool {
     is_number && whole > 0 && text.len() <= DIGITS_BYTES_MAX
 }
 
+/// Whether a number is written as JSON writes it, whole, and fits.
+pub(super) fn is_plain_whole(text: &[u8]) -> bool {
+    let is_short = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= WHOLE_BYTES_MAX;
+    is_short && text.iter().all(u8::is_ascii_digit)
+}
+
 /// Appends a number as [`decimal`] has it. Whether it is one.
+#[inline(always)]
 fn push_number(text: &str, out: &mut String) -> bool {
+    // As most are.
+    if is_plain_whole(text.as_bytes()) {
+        *out += text;
+        return true;
+    }
+    push_any_number(text, out)
+}
+
+#[inline(never)]
+fn push_any_number(text: &str, out: &mut String) -> bool {
     match plain(text) {
         Some(text) => *out += text,
         None => match made_plain(text) {
@@ -436,6 +456,15 @@ mod tests {
             let taken = point(&latitude, &longitude, &time).ok();
             let taken = taken.map(|point| (point.place_and_time().to_owned(), point.moment()));
             prop_assert_eq!(taken, by_decimals([&latitude, &longitude], &time));
+        }
+
+        #[test]
+        fn small_numbers_are_as_all_others(text in "[-+]?[0-9]{0,12}(\\.[0-9]{0,2})?| 5|00?") {
+            let (mut out, mut expected) = (String::new(), String::new());
+            prop_assert_eq!(push_number(&text, &mut out), push_any_number(&text, &mut expected));
+            prop_assert_eq!(&out, &expected);
+            let is_whole = text.parse::<i32>().is_ok_and(|whole| whole >= 0 && whole.to_string() == text);
+            prop_assert_eq!(is_plain_whole(text.as_bytes()), is_whole && text.len() <= WHOLE_BYTES_MAX);
         }
 
         #[test]
