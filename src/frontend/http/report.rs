@@ -33,11 +33,11 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
         (_, Err(NotUnderstood(why))) => return Response::problem(400, why),
     };
     let keys = asked.shared.keys.map(PhoneKeys::current);
-    let key = keys.as_ref().and_then(|keys| keys.key_of(taken.sender.as_ref()?));
+    let key = keys.as_ref().and_then(|keys| keys.key_of(taken.sender()?));
     let is_sealed = taken.sealed.is_some();
     let taken = match &taken.sealed {
         None => taken,
-        Some(data) => match opened(asked, key, data, &Whose::of(taken.sender.as_deref())) {
+        Some(data) => match opened(asked, key, data, &Whose::of(taken.sender())) {
             Ok(opened) => opened,
             Err(refused) => return refused,
         },
@@ -93,7 +93,7 @@ pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Respo
     }
     match app {
         App::OwnTracks(_) => {
-            let friends = || friends::answer(asked, asker, taken.sender.as_deref());
+            let friends = || friends::answer(asked, asker, taken.sender());
             match (key, is_sealed) {
                 (Some(key), true) => sealed(key, &friends()),
                 // Friends go in plain text to no phone that could have them encrypted. An array, or the app sends the

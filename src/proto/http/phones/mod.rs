@@ -29,13 +29,18 @@ pub struct Taken {
     pub left_out: usize,
     /// Why the first of them is left out.
     pub why: Option<Useless>,
-    /// Who sends them, as a client's name, if the app is one that is told of friends.
-    pub sender: Option<String>,
+    /// Who sends the message, as a client's name, if it has no point that says so.
+    sender: Option<String>,
     /// The message in Base64 that is to be decrypted and read, if it is encrypted.
     pub sealed: Option<String>,
 }
 
 impl Taken {
+    /// Who sends them, as a client's name. Of use for apps that are told of friends: others may send several clients.
+    pub fn sender(&self) -> Option<&str> {
+        self.sender.as_deref().or_else(|| self.points.first().map(|point| &*point.client))
+    }
+
     fn one(point: Result<Point, Useless>) -> Taken {
         let mut taken = Taken::default();
         taken.take(point);

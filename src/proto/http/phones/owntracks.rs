@@ -130,18 +130,20 @@ impl<'a> Message<'a> {
     /// # Errors
     /// As [`read`].
     pub fn read(&self, whose: &Whose<'_>) -> Result<Taken, NotUnderstood> {
-        let sender = self.client(whose);
+        let sender = || self.client(whose);
         match text(self.kind).as_deref() {
             Some("location") => {}
             Some("encrypted") => {
                 let data = text(self.data).ok_or(NotUnderstood("the encrypted message has no data"))?;
-                return Ok(Taken { sender, sealed: Some(data.into_owned()), ..Taken::default() });
+                return Ok(Taken { sender: sender(), sealed: Some(data.into_owned()), ..Taken::default() });
             }
-            Some(kind) if OTHERS.contains(&kind) => return Ok(Taken { sender, ..Taken::default() }),
+            Some(kind) if OTHERS.contains(&kind) => {
+                return Ok(Taken { sender: sender(), ..Taken::default() });
+            }
             Some(_) => return Err(NotUnderstood("the _type is unknown")),
             None => return Err(NotUnderstood("the object has no _type")),
         }
-        let client = sender.clone().ok_or(NotUnderstood(
+        let client = sender().ok_or(NotUnderstood(
             "nothing says whose place it is: set a user and a device (headers X-Limit-U and X-Limit-D, or ?u= and &d=)",
         ))?;
         let (lat, lon, tst) = (text(self.lat), text(self.lon), text(self.tst));
@@ -166,6 +168,8 @@ impl<'a> Message<'a> {
         };
         let place = lat.as_deref().zip(lon.as_deref());
         let point = Point::new(client, place, tst.as_deref().unwrap_or_default(), &said);
+        // A point has its name with it.
+        let sender = if point.is_err() { sender() } else { None };
         Ok(Taken { sender, ..Taken::one(point) })
     }
 
@@ -271,7 +275,7 @@ mod tests {
             assert!(read(body.as_bytes(), &whose("a", "b")).is_err(), "{body}");
         }
         let sealed = read(b"{\"_type\":\"encrypted\",\"data\":\"x\"}", &whose("a", "b")).unwrap();
-        assert_eq!((sealed.sealed.as_deref(), sealed.sender.as_deref()), (Some("x"), Some("a/b")));
+        assert_eq!((sealed.sealed.as_deref(), sealed.sender()), (Some("x"), Some("a/b")));
         let without = |key: &str| LOCATION.replace(&format!("\"{key}\""), "\"x\"");
         let why = |body: &str| read(body.as_bytes(), &Whose::default()).unwrap().why;
         assert_eq!(why(&without("lat")), Some(Useless::NoPlace));
@@ -283,6 +287,10 @@ mod tests {
             read(LOCATION.replace("\"u\"", "{\"a\":[1]}").as_bytes(), &Whose::default()).unwrap().left_out,
             0
         );
+        for body in ["", LOCATION, &without("lat"), "{\"_type\":\"status\"}"] {
+            let taken = read(body.as_bytes(), &whose("joe", "car")).unwrap();
+            assert_eq!(taken.sender(), Some("joe/car"), "{body}");
+        }
         let is_message = |body: &[u8]| Message::of(body).is_some();
         assert!(is_message(LOCATION.as_bytes()) && !is_message(b"{}") && !is_message(b"id=1"));
     }
