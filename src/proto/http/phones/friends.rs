@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::point::{KILOMETRE_PER_HOUR, is_plain_whole, push_degrees};
+use super::point::{KILOMETRE_PER_HOUR, is_short_whole, push_degrees};
 use crate::proto::http::form;
 use crate::proto::model::attributes::Attributes;
 use crate::proto::model::sighting::Sighting;
@@ -26,6 +26,9 @@ const BYTES_MAX: usize = 256 * 1024;
 /// The bytes of most locations, and of the answers with a few of them.
 const LOCATION_BYTES: usize = 192;
 const ANSWER_BYTES: usize = 1_000;
+
+/// A bit for each number that a location can have.
+const SAID_ALL: u8 = (1 << 6) - 1;
 
 /// The last second of the year 9999, behind which no app writes a date.
 const TIME_S_MAX: u64 = 253_402_300_799;
@@ -131,7 +134,7 @@ impl Friends {
         push_digits(self.key(",\"tst\":"), time_s, 1);
         let mut said = 0_u8;
         let mut rest = attributes.map_or("", Attributes::text).as_bytes();
-        while !rest.is_empty() {
+        while !rest.is_empty() && said != SAID_ALL {
             // By bytes, and each looked at once: the pairs as texts would take three times as long.
             let (bit, key, unit, value) = match rest {
                 [b'a', b'c', b'c', b'=', value @ ..] => (1, ",\"acc\":", 1.0, value),
@@ -144,24 +147,27 @@ impl Friends {
                 [b'b', b'a', b't', b't', b'=', value @ ..] => (1 << 5, ",\"batt\":", 1.0, value),
                 other => (0, "", 1.0, other),
             };
-            let end = value.iter().position(|&byte| byte == b'&').unwrap_or(value.len());
+            // Most are digits alone, which is seen on the way to their end.
+            let digits = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+            let more = &value[digits..];
+            let end = digits + more.iter().position(|&byte| byte == b'&').unwrap_or(more.len());
             rest = value.get(end + 1..).unwrap_or_default();
             // Of a key that is there twice the first value counts.
             if bit != 0 && said & bit == 0 {
                 said |= bit;
-                self.whole(key, &value[..end], unit);
+                match &value[..end] {
+                    whole if unit == 1.0 && end == digits && is_short_whole(whole) => {
+                        self.key(key).extend_from_slice(whole);
+                    }
+                    number => self.whole(key, number, unit),
+                }
             }
         }
         self.out.push(b'}');
     }
 
     /// A number that was reported, as a whole number of another unit.
-    #[inline(always)]
     fn whole(&mut self, key: &str, value: &[u8], unit: f64) {
-        // Most are small and whole, and have the unit of the apps.
-        if unit == 1.0 && is_plain_whole(value) {
-            return self.key(key).extend_from_slice(value);
-        }
         if let Some(whole) = std::str::from_utf8(value).ok().and_then(|value| whole(value, unit)) {
             let out = self.key(key);
             if whole < 0 {

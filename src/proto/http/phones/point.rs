@@ -265,9 +265,13 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Whether a number is written as JSON writes it, whole, and fits.
-pub(super) fn is_plain_whole(text: &[u8]) -> bool {
-    let is_short = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= WHOLE_BYTES_MAX;
-    is_short && text.iter().all(u8::is_ascii_digit)
+fn is_plain_whole(text: &[u8]) -> bool {
+    is_short_whole(text) && text.iter().all(u8::is_ascii_digit)
+}
+
+/// The same of a text that is nothing but digits.
+pub(super) fn is_short_whole(digits: &[u8]) -> bool {
+    matches!(digits, [b'0'] | [b'1'..=b'9', ..]) && digits.len() <= WHOLE_BYTES_MAX
 }
 
 /// Appends a number as [`decimal`] has it. Whether it is one.
