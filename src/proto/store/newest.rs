@@ -27,7 +27,7 @@ pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> 
         if newest.len() == most || left == 0 {
             break;
         }
-        for change in chunk.iter().rev().take(left) {
+        for change in chunk[chunk.len().saturating_sub(left)..].iter().rev() {
             // Most of them may be superseded, and those of one client that reports often follow each other.
             if behind == Some(change.record) {
                 continue;
