@@ -52,6 +52,13 @@ fn requests_are_read_whole_and_in_pieces() {
              5\r\nhello\r\nb;x=\"y\"\r\n, and more.\r\n0\r\nX: y\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n",
             vec![one("POST", "/", "", "hello, and more.", true), one("GET", "/2", "", "", true)],
         ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\
+             POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nand\
+             POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n\
+             POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nmore, again",
+            ["hello", "and", "", "more, again"].map(|body| one("POST", "/", "", body, true)).to_vec(),
+        ),
         ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", vec![one("POST", "/", "", "", true)]),
         ("GET http://a.example:80/x?y HTTP/1.1\r\nHost: a\r\n\r\n", vec![one("GET", "/x", "y", "", true)]),
         ("GET /{a}|b?c=%LAT HTTP/1.1\r\nHost: a\r\n\r\n", vec![one("GET", "/{a}|b", "c=%LAT", "", true)]),
@@ -139,6 +146,9 @@ fn what_two_servers_could_read_in_two_ways_is_refused() {
         let shown = stream.get(..stream.len().min(120)).unwrap_or_default();
         assert_eq!(error, Some(status), "{shown:?}: {requests:?}");
         assert!(requests.is_empty(), "{shown:?}");
+        // A head like it that was right changes nothing.
+        let (requests, error) = read(format!("{head}Content-Length: 5\r\n\r\nhello{stream}").as_bytes());
+        assert_eq!((requests.len(), error), (1, Some(status)), "{shown:?}");
     }
 }
 
