@@ -44,3 +44,40 @@ pub fn newest_records(store: &Store, records_max: usize, entries_max: usize) -> 
     }
     newest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::store::update::{Source, Update};
+
+    /// Which of these clients, each of which reports in turn, changed last.
+    fn newest(clients: &str, records_max: usize, entries_max: usize) -> String {
+        let mut store = Store::new();
+        for (time, client) in clients.chars().enumerate() {
+            let line = format!("AT A +1 {client} +1+1 {}\n", time + 1);
+            store.merge(&Update::from_stored(line.as_bytes(), Source::CLIENT).unwrap());
+        }
+        let records = newest_records(&store, records_max, entries_max);
+        let client = |record| line_at(&store, record).map(|line| char::from(line[8]));
+        records.into_iter().filter_map(client).collect()
+    }
+
+    #[test]
+    fn newest_records_are_those_of_the_last_entries() {
+        let many = "c".repeat(200);
+        for (clients, records_max, entries_max, expected) in [
+            ("", 9, 9, ""),
+            ("abcab", 9, 9, "bac"),
+            ("abcab", 2, 9, "ba"),
+            ("abcab", 9, 3, "bac"),
+            ("abcab", 9, 2, "ba"),
+            ("abcab", 9, 0, ""),
+            (&format!("ab{many}"), 9, 202, "cba"),
+            (&format!("ab{many}"), 9, 201, "cb"),
+            (&format!("ab{many}"), 9, 200, "c"),
+        ] {
+            let found = newest(clients, records_max, entries_max);
+            assert_eq!(found, expected, "{clients} {records_max} {entries_max}");
+        }
+    }
+}
