@@ -183,7 +183,7 @@ impl<'a> Connection<'a> {
             if count > SMALL_BYTES_MAX {
                 self.turn.borrow(&self.shared.member.spare_batches);
             }
-            let after = self.lines()?;
+            let after = self.lines(count)?;
             // A client is told nothing, because it may wait for the reply to something else.
             if !keeps_place && !self.conversation.is_client() {
                 self.turn.complain(format_args!("{}", Overload::Unauthenticated));
@@ -242,13 +242,17 @@ impl<'a> Connection<'a> {
         self.holds_room = None;
     }
 
-    /// Takes all complete lines.
+    /// Takes all complete lines of what was read, so many bytes.
     // Not inlined: what is on the stack while replies are made durable should be little.
     #[inline(never)]
-    fn lines(&mut self) -> io::Result<After> {
+    fn lines(&mut self, count: usize) -> io::Result<After> {
         let (member, replies_bytes_max) = (self.shared.member, self.shared.output.replies_bytes_max);
         let received = clock::now();
         loop {
+            // None is held after replies were sent. A neighbour never waits for clients.
+            if self.turn.permit.is_none() && self.conversation.is_client() {
+                self.turn.permit = member.turn_permits.large(count);
+            }
             let pause = self.conversation.lines(
                 member,
                 &mut self.turn,
@@ -327,7 +331,8 @@ impl<'a> Connection<'a> {
 
     /// The other side has not taken its replies in time.
     #[cold]
-    fn cut_late(&self) -> io::Result<()> {
+    fn cut_late(&mut self) -> io::Result<()> {
+        self.turn.permit = Some(self.shared.member.turn_permits.late());
         let remote = self.conversation.remote();
         let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
         let why = format!("it has not taken its replies within {wait}");

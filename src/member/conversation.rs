@@ -223,7 +223,12 @@ impl Conversation {
     fn question(&self, host: &impl Host, turn: &mut Turn, text: &[u8], ask: &WhatsAt<'_>) -> Option<Pause> {
         turn.apply(host);
         let query = || host.read(|node| Query::of(node.store(), ask));
-        match query().or_else(|| if host.fetch(ask.client.0) { query() } else { None }) {
+        let mut fetched = || {
+            // Others may work while it is looked for.
+            turn.permit = None;
+            if host.fetch(ask.client.0) { query() } else { None }
+        };
+        match query().or_else(&mut fetched) {
             Some(query) => {
                 turn.counts.questions += 1;
                 Some(Pause::Ask(query))

@@ -28,6 +28,11 @@ impl Host for Member {
         change(&mut self.node.write())
     }
 
+    // Without the lock, which each new connection would take.
+    fn explains(&self) -> bool {
+        self.me.explains
+    }
+
     fn has_wal(&self) -> bool {
         self.wal.is_some()
     }

@@ -1,10 +1,9 @@
 //! One running member of the herd, without sockets: what doors, links and a database may do with it.
 //!
 //! [`Member`] is the API. There is one lock on the way of a line that all share, that of the node. It is taken in a
-//! closure, so that no guard can leak into a write, and nothing is read, written, logged or waited for under it. A
-//! lane of the journal is taken before it, and held while its file is written: see [`lanes`]. Where commits are on
-//! disk, what waits to be written has a lock that is taken after the node's, and the one that writes holds neither:
-//! see [`group_commit`].
+//! closure, so no guard can leak into a write, and nothing is read, written, logged or waited for under it. A lane of
+//! the journal is taken before it, and held while its file is written: see [`lanes`]. Where commits are on disk, what
+//! waits to be written has a lock that is taken after the node's, and who writes holds neither: see [`group_commit`].
 
 pub mod checkpoint;
 pub mod conversation;
@@ -51,7 +50,7 @@ use self::notifier::{Notifiers, Subscription, WakeUp};
 use self::peer_registry::{Cut, PeerRegistry, Registration};
 use self::rate_limit::{AddressLimits, RateLimit};
 use self::recover::Start;
-use self::turn::{Counts, Host, SpareBatches, Turn};
+use self::turn::{Counts, Host, SpareBatches, Turn, TurnPermits};
 use self::warnings::Source;
 use crate::config::Limits;
 use crate::os::clock;
@@ -83,6 +82,8 @@ pub struct Member {
     pub links: boxcar::Vec<LinkState>,
     /// For turns with many lines.
     pub spare_batches: SpareBatches,
+    /// For the same.
+    pub turn_permits: TurnPermits,
     node: RwLock<Node>,
     wal: Option<GroupCommit>,
     places: Arc<dyn PlacesProvider>,
@@ -104,15 +105,15 @@ impl Member {
         let Start { me, node, wal, must_checkpoint: _ } = start;
         let node = node.bounded(limits.clients_max, limits.memory_bytes_max.unwrap_or(u64::MAX));
         let permits = thread::available_parallelism().map_or(1, usize::from) * CPU_PERMITS_PER_PROCESSOR;
-        let neighbours = me.neighbours.len();
         Member {
             near_capacity: AtomicBool::new(node.store().is_near_capacity()),
-            me,
             metrics: Metrics::default(),
             notifiers: Notifiers::default(),
-            peers: PeerRegistry::new(neighbours),
-            links: (0..neighbours).map(|_| LinkState::default()).collect(),
+            peers: PeerRegistry::new(me.neighbours.len()),
+            links: me.neighbours.iter().map(|_| LinkState::default()).collect(),
+            me,
             spare_batches: SpareBatches::default(),
+            turn_permits: TurnPermits::new(wal.as_ref().is_some_and(|wal| wal.is_synced)),
             node: RwLock::new(node),
             wal,
             places,
@@ -284,6 +285,7 @@ impl Member {
     /// If the connection must be closed without them.
     pub fn flush(&self, conversation: &Conversation, turn: &mut Turn) -> io::Result<()> {
         turn.apply(self);
+        turn.permit = None;
         self.count(conversation, turn);
         let Err(why) = self.make_durable(turn) else { return Ok(()) };
         match turn.nack(&why.to_string()) {

@@ -1,9 +1,12 @@
 //! What the lines of one reading lead to: replies, and what must happen before they may leave.
 
 use std::fmt;
+use std::sync::Arc;
+use std::thread;
 
 pub use super::lanes::Lsn;
 use super::peer_registry::Claimant;
+use crate::os::semaphore::{OwnedPermit, Semaphore};
 use crate::os::sync::Mutex;
 use crate::proto::line::batch::{Batch, KEPT_BYTES_MAX};
 use crate::proto::line::reason::Reason;
@@ -13,6 +16,13 @@ use crate::proto::store::update::Reject;
 
 /// The batches that are kept for turns with many lines, of some 32 KiB each: few threads are in such a turn at once.
 const SPARE_BATCHES_MAX: usize = 32;
+
+/// Permits for large turns for each processor: as few as keep it busy, because a thread with a small turn waits until
+/// the system has been through those that work.
+pub const PERMITS_PER_PROCESSOR: usize = 4;
+
+/// A reading with more bytes is a large turn: that is some 16 lines, or 5 reports of a phone.
+const SMALL_TURN_BYTES_MAX: usize = 1024;
 
 /// What a conversation needs of the member that it is a conversation with. A running member and a simulated one have
 /// other locks and other journals.
@@ -28,6 +38,11 @@ pub trait Host {
 
     /// Changes what is known of neighbours.
     fn write<T>(&self, change: impl FnOnce(&mut Node) -> T) -> T;
+
+    /// Whether a refused line is told why.
+    fn explains(&self) -> bool {
+        self.read(|node| node.identity().explains)
+    }
 
     /// Whether applied reports can turn out not to be durable.
     fn has_wal(&self) -> bool;
@@ -56,6 +71,8 @@ pub struct Turn {
     /// Whether followers are yet to be told of changes.
     has_changes: bool,
     pub(super) counts: Counts,
+    /// Held while lines are taken, if they are many: see [`TurnPermits`].
+    pub permit: Option<OwnedPermit>,
 }
 
 /// What was done since the last [`Turn::take_counts`].
@@ -82,17 +99,53 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct SpareBatches(Mutex<Vec<Batch>>);
 
+/// Permits to work on large turns. When thousands of clients come again with all that they have kept, their threads
+/// would stand before the processors, and those that are given a lock would hold it while they stand there: a client
+/// with a single line would wait for seconds.
+#[derive(Debug)]
+pub struct TurnPermits {
+    permits: Arc<Semaphore>,
+    waits_for_disk: bool,
+}
+
+impl TurnPermits {
+    /// Whether commits wait for the disk: then few threads work at once anyway, and no permit is needed.
+    pub fn new(waits_for_disk: bool) -> TurnPermits {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        TurnPermits { permits: Arc::new(Semaphore::new(processors * PERMITS_PER_PROCESSOR)), waits_for_disk }
+    }
+
+    /// Waits until what a reading of so many bytes has brought may be worked on. The permit is to be given back before
+    /// the thread waits for anything but a lock. A small turn needs none, and so waits behind no large one.
+    pub fn large(&self, bytes: usize) -> Option<OwnedPermit> {
+        (bytes > SMALL_TURN_BYTES_MAX && !self.waits_for_disk).then(|| self.permits.acquire_owned())
+    }
+
+    /// Waits until a connection may be ended whose time is over: the system's timers end those of thousands in the same
+    /// moment, and there is no hurry.
+    pub fn late(&self) -> OwnedPermit {
+        self.permits.acquire_owned()
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.permits.waiting()
+    }
+}
+
 impl Turn {
     /// For conversations with this member.
     pub fn new(host: &impl Host) -> Turn {
         let mut batch = if host.has_wal() { Batch::durable() } else { Batch::default() };
-        batch.explain(host.read(|node| node.identity().explains));
+        batch.explain(host.explains());
         Turn {
             batch,
             needs_lsn: Lsn::default(),
             owes_welcome: false,
             has_changes: false,
             counts: Counts::default(),
+            permit: None,
         }
     }
 
@@ -212,7 +265,7 @@ mod tests {
         batch.reply().resize(bytes, b'x');
         batch.sent();
         let (needs_lsn, counts) = (Lsn::default(), Counts::default());
-        Turn { batch, needs_lsn, owes_welcome: false, has_changes: false, counts }
+        Turn { batch, needs_lsn, owes_welcome: false, has_changes: false, counts, permit: None }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A counting semaphore: a bounded number of threads at once, first come, first served.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::sync::{Condvar, Mutex};
@@ -27,6 +28,11 @@ struct State {
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct Permit<'a>(&'a Semaphore);
 
+/// One permit, for what outlives a borrow of its semaphore; dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped at once limits nothing"]
+pub struct OwnedPermit(Arc<Semaphore>);
+
 impl Semaphore {
     /// A semaphore with `permits` permits.
     pub fn new(permits: usize) -> Semaphore {
@@ -36,6 +42,17 @@ impl Semaphore {
 
     /// Takes a permit, waiting for it if there is none.
     pub fn acquire(&self) -> Permit<'_> {
+        self.take();
+        Permit(self)
+    }
+
+    /// Takes a permit as [`Semaphore::acquire`] does.
+    pub fn acquire_owned(self: &Arc<Semaphore>) -> OwnedPermit {
+        self.take();
+        OwnedPermit(Arc::clone(self))
+    }
+
+    fn take(&self) {
         let mut state = self.state.lock();
         if !state.take_free() {
             state.waiting += 1;
@@ -43,7 +60,18 @@ impl Semaphore {
                 self.changed.wait(&mut state);
             }
         }
-        Permit(self)
+    }
+
+    fn give_back(&self) {
+        let mut state = self.state.lock();
+        if state.granted < state.waiting {
+            state.granted += 1;
+            // The one that wakes needs the lock.
+            drop(state);
+            self.changed.notify_one();
+        } else {
+            state.free += 1;
+        }
     }
 
     /// Takes a permit, waiting for it until `deadline` at most.
@@ -103,15 +131,13 @@ impl State {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        if state.granted < state.waiting {
-            state.granted += 1;
-            // The one that wakes needs the lock.
-            drop(state);
-            self.0.changed.notify_one();
-        } else {
-            state.free += 1;
-        }
+        self.0.give_back();
+    }
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.0.give_back();
     }
 }
 

@@ -27,6 +27,7 @@ mod http_requests;
 #[cfg(feature = "interleavings")]
 pub(crate) mod interleavings;
 mod journal;
+mod large_turns;
 mod lifetimes;
 mod limits;
 mod logging;

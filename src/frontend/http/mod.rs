@@ -269,6 +269,7 @@ impl Connection<'_> {
             return Ok(());
         }
         if self.deadlines.write(&self.out)? == Written::Late {
+            let _permit = self.shared.member.turn_permits.late();
             let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
             let why = format!("it has not taken its answers within {wait}");
             let what = format_args!("{}: {why}", self.remote);

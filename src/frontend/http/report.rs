@@ -28,6 +28,7 @@ const RETRY_AFTER_SECONDS: &str = "5";
 /// take for a success; and 503 that it must be sent again.
 pub(super) fn take(asked: &Asked<'_, '_>, asker: &Asker, app: &App<'_>) -> Response {
     let request = asked.request;
+    let _permit = asked.shared.member.turn_permits.large(request.body.len());
     let (app, taken) = match read(request, app, asker, asked.received) {
         (app, Ok(taken)) => (app, taken),
         (_, Err(NotUnderstood(why))) => return Response::problem(400, why),

@@ -30,6 +30,7 @@ use crate::net::bodies::Held;
 use crate::net::deadlines::{Deadlines, Phase, Received, Woken, Written};
 use crate::net::stream::Stream;
 use crate::os::clock;
+use crate::os::semaphore::OwnedPermit;
 use crate::proto::mqtt::bad_packet::BadPacket;
 use crate::proto::mqtt::decode::{Bounds, Packet, decode};
 use crate::proto::mqtt::encode::{push_disconnect, push_refused};
@@ -66,6 +67,8 @@ struct Connection<'a> {
     /// When the packet of which a part has come must be whole.
     packet_by: Option<Instant>,
     may_give_way: bool,
+    /// Held while packets are taken, if they are many: see [`crate::member::turn::TurnPermits`].
+    permit: Option<OwnedPermit>,
 }
 
 /// What came of waiting.
@@ -112,6 +115,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         heard: now,
         packet_by: None,
         may_give_way: false,
+        permit: None,
     };
     connection.run()
 }
@@ -166,6 +170,7 @@ impl Connection<'_> {
         (self.heard, self.may_give_way) = (clock::instant(), false);
         let keeps_place = self.admitted.keeps_place();
         self.input.filled(count);
+        self.permit = self.shared.member.turn_permits.large(count);
         let mut after = self.packets()?;
         // What came before is good, whatever came then.
         if let Some(client) = &mut self.client {
@@ -334,10 +339,12 @@ impl Connection<'_> {
 
     /// Sends all answers so far.
     fn flush(&mut self) -> io::Result<()> {
+        self.permit = None;
         if self.out.is_empty() {
             return Ok(());
         }
         if self.deadlines.write(&self.out)? == Written::Late {
+            self.permit = Some(self.shared.member.turn_permits.late());
             let wait = humantime::format_duration(self.shared.gate.limits.reply_time_max);
             let why = format!("it has not taken what it is told within {wait}");
             let what = format_args!("{}: {why}", self.remote);
