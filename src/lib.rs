@@ -30,8 +30,9 @@
 //! # The way of a line
 //!
 //! 1. [`net::accept`] admits the connection, [`net::thread_pool`] gives it a thread, and [`frontend::serve`] its door.
-//! 2. [`frontend::connection`] reads bytes, and lends a turn to [`member::conversation`], which is the same for every
-//!    driver: threads here, tokio and epoll in `bench`, the simulator. In a herd with a secret a neighbour's bytes are
+//! 2. [`frontend::connection`] reads bytes, waits for a permit if they are many ([`member::turn::TurnPermits`]), and
+//!    lends a turn to [`member::conversation`], which is the same for every driver: threads here, tokio and epoll in
+//!    `bench`, the simulator. In a herd with a secret a neighbour's bytes are
 //!    frames first, which [`proto::peering::frames`] opens.
 //! 3. [`proto::session`] parses each line into the turn's batch of updates and replies: [`proto::line::session`] for
 //!    clients, [`proto::peering::session`] for neighbours. A report in canonical form takes `proto::line::fast`, a

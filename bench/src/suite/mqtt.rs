@@ -32,6 +32,10 @@ const OURS: [&str; 2] = ["--durability", "os"];
 /// Messages of quality 0 before each PINGREQ.
 const UNACKNOWLEDGED: u32 = 16;
 
+/// Messages of quality 1 that are in flight where a client sends what it has kept: fewer than the 20 that the libraries
+/// of mosquitto and paho allow unless they are told otherwise.
+const IN_FLIGHT: u32 = 16;
+
 /// Subscribers that all read.
 const SUBSCRIBERS: usize = 1_000;
 
@@ -59,6 +63,9 @@ pub(super) fn run(bench: &mut Bench<'_>) -> io::Result<()> {
     for &connections in bench.either(&CONNECTIONS[..1], &CONNECTIONS[..]) {
         let at = point(&[("connections", &connections)]);
         let load = load_of(connections, bench.window());
+        PairedRun::new(bench, at, (1, 5), load.clone()).candidates(bench, candidates.clone())?;
+        let at = point(&[("connections", &connections), ("depth", &IN_FLIGHT)]);
+        let load = Options { depth: IN_FLIGHT, ..load };
         PairedRun::new(bench, at, (1, 5), load).candidates(bench, candidates.clone())?;
     }
     let at = point(&[("connections", &CONNECTIONS[0]), ("qos", &0), ("depth", &UNACKNOWLEDGED)]);
