@@ -19,7 +19,7 @@ const SPARE_BATCHES_MAX: usize = 32;
 
 /// Permits for large turns for each processor: as few as keep it busy, because a thread with a small turn waits until
 /// the system has been through those that work.
-pub const PERMITS_PER_PROCESSOR: usize = 4;
+pub const PERMITS_PER_PROCESSOR: usize = 2;
 
 /// A reading with more bytes is a large turn: that is some 16 lines, or 5 reports of a phone.
 const SMALL_TURN_BYTES_MAX: usize = 1024;
