@@ -20,7 +20,7 @@ use crate::proto::line::query::NearbyQuery;
 use crate::proto::store::Store;
 
 /// More than a small turn has.
-const LINES: usize = 100;
+const LINES: usize = 300;
 
 fn permits() -> usize {
     thread::available_parallelism().map_or(1, usize::from) * PERMITS_PER_PROCESSOR
@@ -32,7 +32,7 @@ fn serve(places: Arc<dyn PlacesProvider>) -> TestServer {
 
 /// Reports of a client, in one write, so that the server reads more than a small turn at once.
 fn reports(client: &str) -> String {
-    (1..=LINES).map(|time| format!("IAMAT {client} +1+1 {time}\n")).collect()
+    (1..=LINES).map(|time| format!("IAMAT {client} +1.00000+1.00000 {time}\n")).collect()
 }
 
 fn take_all(server: &TestServer) -> Vec<OwnedPermit> {

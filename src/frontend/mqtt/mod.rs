@@ -67,6 +67,8 @@ struct Connection<'a> {
     /// When the packet of which a part has come must be whole.
     packet_by: Option<Instant>,
     may_give_way: bool,
+    /// Whether what came last has filled all the room for it.
+    is_full: bool,
     /// Held while packets are taken, if they are many: see [`crate::member::turn::TurnPermits`].
     permit: Option<OwnedPermit>,
 }
@@ -115,6 +117,7 @@ pub fn serve(shared: Shared<'_>, accepted: Accepted<'_, Protocol>) -> io::Result
         heard: now,
         packet_by: None,
         may_give_way: false,
+        is_full: false,
         permit: None,
     };
     connection.run()
@@ -170,7 +173,10 @@ impl Connection<'_> {
         (self.heard, self.may_give_way) = (clock::instant(), false);
         let keeps_place = self.admitted.keeps_place();
         self.input.filled(count);
-        self.permit = self.shared.member.turn_permits.large(count);
+        // A client that fills all its room time after time sends what it has kept.
+        let was_full = std::mem::replace(&mut self.is_full, self.input.room() == 0);
+        let is_large = was_full && self.is_full;
+        self.permit = self.shared.member.turn_permits.large(if is_large { usize::MAX } else { count });
         let mut after = self.packets()?;
         // What came before is good, whatever came then.
         if let Some(client) = &mut self.client {
