@@ -44,12 +44,12 @@ struct FairQueue<K: Key, T> {
 
 #[derive(Debug)]
 struct State<K: Key, T> {
-    /// What waits, by where it comes from, in the order in which it came.
+    /// What waits, by where it comes from, in the order in which it came. Of those who have had a turn nothing may wait.
     waiting: HashMap<K, VecDeque<T>>,
     count: usize,
-    /// Those of whom something waits and who have had no turn yet, in the order in which they came.
+    /// Those who have had no turn yet, in the order in which they came.
     fresh: VecDeque<K>,
-    /// The others, in the order of their turns.
+    /// The others, in the order of their turns. One of whom nothing waits at its turn is forgotten.
     turns: VecDeque<K>,
     /// Whether the last turn was of one that was fresh.
     was_fresh: bool,
@@ -126,26 +126,28 @@ impl<K: Key, T> Receiver<K, T> {
 
 impl<K: Key, T> State<K, T> {
     fn add(&mut self, source: K, one: T) {
-        let of_source = self.waiting.entry(source).or_default();
-        if of_source.is_empty() {
+        let of_source = self.waiting.entry(source).or_insert_with(|| {
             self.fresh.push_back(source);
-        }
+            VecDeque::new()
+        });
         of_source.push_back(one);
         self.count += 1;
     }
 
     fn next(&mut self) -> Option<T> {
-        self.was_fresh = !self.fresh.is_empty() && (!self.was_fresh || self.turns.is_empty());
-        let source = if self.was_fresh { self.fresh.pop_front() } else { self.turns.pop_front() }?;
-        let of_source = self.waiting.get_mut(&source)?;
-        let one = of_source.pop_front()?;
-        if of_source.is_empty() {
-            self.waiting.remove(&source);
-        } else {
-            self.turns.push_back(source);
+        loop {
+            self.was_fresh = !self.fresh.is_empty() && (!self.was_fresh || self.turns.is_empty());
+            let source = if self.was_fresh { self.fresh.pop_front() } else { self.turns.pop_front() }?;
+            match self.waiting.get_mut(&source).and_then(VecDeque::pop_front) {
+                Some(one) => {
+                    // Even if nothing of it waits now: what comes before its next turn does not make it fresh.
+                    self.turns.push_back(source);
+                    self.count -= 1;
+                    return Some(one);
+                }
+                None => self.waiting.remove(&source),
+            };
         }
-        self.count -= 1;
-        Some(one)
     }
 }
 
@@ -221,11 +223,19 @@ mod tests {
             [&100, &101, &102, &103]
         );
         assert!(taken[..2].contains(&100) && taken[..8].contains(&103), "{taken:?}");
-        drop(sender);
         storm.extend(taken);
-        storm.extend(take(200));
+        storm.extend(take(95 - storm.len()));
+        // One whose connections wait no longer is not fresh when it comes again before its turn.
+        (200..230).for_each(|number| sender.send(number % 30, number).unwrap());
+        sender.send(300, 300).unwrap();
+        let again = take(31);
+        assert!(again[..2].contains(&300), "{again:?}");
+        storm.extend(again);
+        drop(sender);
+        assert_eq!(receiver.receive(None), Received::Ended);
         storm.sort_unstable();
-        assert_eq!(storm, (0..90).chain(100..105).collect::<Vec<_>>(), "each is taken once");
+        let all = (0..90).chain(100..105).chain(200..230).chain([300]);
+        assert_eq!(storm, all.collect::<Vec<_>>(), "each is taken once");
     }
 
     #[test]
