@@ -1,5 +1,6 @@
 //! A journal of any bytes: what is believed of it is what was written, and it ends.
 
+use crate::proto::wal::ending::{Ending, ending};
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Next, NotARecord, Record, next_frame, records, seal};
 use crate::proto::wal::recovery::Recovery;
 
@@ -8,6 +9,11 @@ use crate::proto::wal::recovery::Recovery;
 pub(crate) fn check(data: &[u8]) {
     let Some((&how, bytes)) = data.split_first() else { return };
     if how < 128 {
+        let begins_with_frame = !bytes.is_empty() && matches!(next_frame(bytes), Next::Frame(_));
+        assert!(
+            ending(bytes, how.into()) == Ending::Damaged || !begins_with_frame,
+            "a whole frame is not torn"
+        );
         recover(bytes);
         return;
     }
