@@ -1,11 +1,12 @@
 //! The disk of a simulated server: the files of its journal, and what of them a crash leaves.
 //!
 //! What is written stays when the process is killed; when the power fails, what was flushed stays, and any part of the
-//! rest from its beginning on. A server that starts flushes all that it has recovered before it replicates
-//! any of it.
+//! rest from its beginning on. Where each commit is flushed there is room behind the last one, and any sectors of half
+//! a frame may be missing. A server that starts flushes all that it has recovered before it replicates any of it.
 
 use crate::proto::model::epoch::Epoch;
 use crate::proto::model::name::ServerName;
+use crate::proto::wal::ending::{Ending, ending};
 use crate::proto::wal::record::{self, FRAME_HEAD_BYTES, Heading, MAGIC, Next, first_seq, next_frame, seal};
 use crate::proto::wal::recovery::{Recovered, Recovery};
 
@@ -34,6 +35,12 @@ pub enum Crash {
 /// The most frames that a commit is written in.
 const FRAMES_MAX: usize = 3;
 
+/// Bytes of zeros behind the last commit, if each is flushed.
+const ROOM_BYTES: usize = 1000;
+
+/// Bytes that are written whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
 /// What a server's journal has written.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
@@ -51,11 +58,14 @@ struct File {
     bytes: Vec<u8>,
     /// How many of them are on disk.
     flushed: usize,
+    /// Whether each commit is flushed, in room.
+    has_room: bool,
 }
 
 impl Disk {
     /// Recovers what is there. The end of a commit that was not finished is cut off.
     pub(super) fn recover(&mut self, mut recovery: Recovery) -> (Recovered, Option<Epoch>) {
+        self.starts.last_mut().into_iter().flatten().for_each(File::end_in_room);
         self.starts.iter_mut().for_each(|lanes| read(lanes, &mut recovery));
         self.flush();
         recovery.finish(&self.boot())
@@ -66,7 +76,7 @@ impl Disk {
         let begun = (0..lanes).map(|lane| {
             let (server, boot, lane) = (server.clone(), self.boot(), (lane as u8, lanes as u8));
             let bytes = Heading { server, epoch, boot, is_synced, lane }.to_bytes();
-            File { flushed: bytes.len(), bytes }
+            File { flushed: bytes.len(), bytes, has_room: is_synced }
         });
         let begun = begun.collect();
         self.starts.push(begun);
@@ -97,6 +107,7 @@ impl Disk {
         for file in self.starts.last_mut().into_iter().flatten() {
             let most = if rng.bool() { file.flushed } else { file.bytes.len() };
             file.bytes.truncate(rng.usize(file.flushed..=most));
+            file.tear();
         }
         self.written = self.flushed;
         self.flushed
@@ -130,6 +141,39 @@ fn read(lanes: &mut [File], recovery: &mut Recovery) {
 }
 
 impl File {
+    fn end_in_room(&mut self) {
+        if self.has_room {
+            self.bytes.resize(self.bytes.len() + ROOM_BYTES, 0);
+        }
+    }
+
+    /// Some sectors of the half frame at the end were not written.
+    fn tear(&mut self) {
+        let mut at = self.flushed;
+        while at < self.bytes.len() {
+            let Next::Frame(payload) = next_frame(&self.bytes[at..]) else { break };
+            at += FRAME_HEAD_BYTES + payload.len();
+        }
+        if !self.has_room || at == self.bytes.len() {
+            return;
+        }
+        self.bytes.truncate((self.bytes.len() / SECTOR_BYTES * SECTOR_BYTES).max(at));
+        // Chances of its own, so that they change nothing that follows.
+        let mut rng = fastrand::Rng::with_seed(at as u64);
+        let lost: Vec<bool> = (0..=self.bytes.len() / SECTOR_BYTES).map(|_| rng.bool()).collect();
+        (at..self.bytes.len()).filter(|at| lost[at / SECTOR_BYTES]).for_each(|at| self.bytes[at] = 0);
+    }
+
+    /// Whether what stands there is no whole frame, and no damage either.
+    fn ends_at(&self, at: usize) -> bool {
+        let rest = &self.bytes[at..];
+        if self.has_room {
+            ending(rest, at as u64) != Ending::Damaged
+        } else {
+            matches!(next_frame(rest), Next::Short(_))
+        }
+    }
+
     /// Reads the heading. Returns where the frames begin.
     fn begin(&self, recovery: &mut Recovery) -> usize {
         let Next::Frame(payload) = next_frame(&self.bytes[MAGIC.len()..]) else { return MAGIC.len() };
@@ -144,11 +188,11 @@ impl File {
         }
         match next_frame(&self.bytes[*at..]) {
             Next::Frame(payload) => return Some(first_seq(payload)),
-            Next::Short(_) => {
+            Next::Damaged(_) | Next::Short(_) | Next::Lost if self.ends_at(*at) => {
                 recovery.cut();
                 self.bytes.truncate(*at);
             }
-            Next::Damaged(_) | Next::Lost => {
+            Next::Damaged(_) | Next::Short(_) | Next::Lost => {
                 recovery.damaged();
                 *at = self.bytes.len();
             }
