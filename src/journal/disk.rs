@@ -2,19 +2,20 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use crate::os::mapping::Mapping;
 
 /// Writes to files, and puts on disk what was written.
 pub trait Disk: Debug + Send + Sync {
-    /// Writes all of these bytes.
+    /// Writes all of these bytes, from byte `offset` of the file on.
     ///
     /// # Errors
     /// What the system says.
-    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
+    fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
     }
 
     /// Puts on disk what was written to the file.

@@ -10,6 +10,11 @@ use super::files::{FileName, end};
 use super::log_buffer::LogBuffer;
 use crate::proto::wal::record::seal;
 
+/// Bytes of zeros that are written at once as room, where each commit is flushed. A flush of what makes a file longer
+/// puts its length on disk too, which takes as long again or more; so one in some thousand small commits does that. The
+/// commit that needs room waits for it: to write this much takes about a millisecond.
+const ROOM_BYTES: usize = 256 << 10;
+
 /// A file that is appended to.
 #[derive(Debug)]
 pub struct Lane {
@@ -19,6 +24,9 @@ pub struct Lane {
     bytes: u64,
     /// Where commits go that need not be on disk, if the file system allows that.
     buffer: Option<LogBuffer>,
+    /// Where the room ends that commits overwrite, and the file with it: see [`crate::proto::wal::ending`]. None if
+    /// each commit makes the file longer.
+    room_end: Option<u64>,
     /// Whether an append has failed: what stands at the end of the file is unknown.
     pub(super) is_broken: bool,
     disk: Arc<dyn Disk>,
@@ -32,7 +40,12 @@ impl Lane {
         buffer: Option<LogBuffer>,
         disk: Arc<dyn Disk>,
     ) -> Lane {
-        Lane { file, name, bytes, buffer, is_broken: false, disk }
+        Lane { file, name, bytes, buffer, room_end: None, is_broken: false, disk }
+    }
+
+    /// Makes room when the first commit needs it.
+    pub(super) fn with_room(self) -> Lane {
+        Lane { room_end: Some(self.bytes), ..self }
     }
 
     /// One that nothing can be appended to, because there is no room for a next one.
@@ -56,6 +69,10 @@ impl Lane {
             }
         }
         self.bytes += frame.len() as u64;
+        // One that is as large would find too little of it, too.
+        if frame.len() < ROOM_BYTES {
+            self.make_room();
+        }
         Ok(())
     }
 
@@ -83,12 +100,15 @@ impl Lane {
         let _ = self.append(&mut end()).and_then(|()| self.close());
     }
 
-    /// Writes to the file what only the buffer has, which is removed.
+    /// Writes to the file what only the buffer has, which is removed, and cuts off the room.
     ///
     /// # Errors
     /// What the system says.
     pub fn close(&mut self) -> io::Result<()> {
         self.drain()?;
+        if self.room_end.take().is_some() {
+            self.file.set_len(self.bytes)?;
+        }
         self.buffer.take().map_or(Ok(()), LogBuffer::remove)
     }
 
@@ -104,12 +124,26 @@ impl Lane {
         self.buffer.as_mut().is_some_and(|buffer| buffer.push(offset, frame))
     }
 
-    /// Writes to the file, which has `file_bytes` bytes.
+    /// Writes zeros behind the last commit when there are none left, to be flushed with it. If they cannot be written,
+    /// the disk is full, and commits take what is left of it.
+    fn make_room(&mut self) {
+        if self.room_end.is_none_or(|end| self.bytes <= end) {
+            return;
+        }
+        let made = self.disk.write(&self.file, self.bytes, &vec![0; ROOM_BYTES]);
+        self.room_end = made.is_ok().then_some(self.bytes + ROOM_BYTES as u64);
+        if made.is_err() {
+            // What was written of them takes the place of commits. If that fails, zeros do no harm.
+            let _ = self.file.set_len(self.bytes);
+        }
+    }
+
+    /// Writes to the file, which has `file_bytes` bytes without its room.
     fn write(&mut self, file_bytes: u64, frames: &[u8]) -> io::Result<()> {
         if frames.is_empty() {
             return Ok(());
         }
-        self.disk.write(&self.file, frames).inspect_err(|_| {
+        self.disk.write(&self.file, file_bytes, frames).inspect_err(|_| {
             self.is_broken = true;
             // Half a frame in a file that others follow would be damage. If that fails too, it is.
             let _ = self.file.set_len(file_bytes);

@@ -15,7 +15,8 @@
 //!
 //! A file gets its name when its heading, or all of a snapshot, is on disk, and a last frame that says so when nothing
 //! is to follow in it. So only the last journal that has frames may lack its end, and may end in half a frame; anything
-//! else that is missing is damage. Each lane of a journal says how many there are, and the first has its name last.
+//! else that is missing is damage. Where each commit is flushed the last journal may also be longer than what is in it:
+//! see [`crate::proto::wal::ending`]. Each lane of a journal says how many there are, and the first has its name last.
 //! What can be read is recovered all the same, and files are removed or set aside only when a snapshot on disk has
 //! everything.
 //!

@@ -8,6 +8,7 @@ use super::error::OpenError;
 use super::files::{FileName, Folder, Kind, heading};
 use super::found::Found;
 use super::log_buffer::read_tail;
+use crate::proto::wal::ending::{Ending, ending};
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, MAGIC, Next, after_magic, first_seq, next_frame};
 use crate::proto::wal::recovery::Recovery;
 
@@ -34,12 +35,23 @@ struct Seen {
     frames: u64,
     damaged_frames: u64,
     unreadable_bytes: u64,
-    /// Where half a frame begins with which it ends, and the bytes of that.
-    cut: Option<(u64, u64)>,
+    /// What it ends with, if not with a whole frame.
+    cut: Option<Cut>,
     /// Whether its last record says that nothing follows.
     is_ended: bool,
     /// How many lanes its heading speaks of.
     lanes: u8,
+}
+
+/// Half a frame, or room for the next one.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// Where it begins.
+    at: u64,
+    /// The bytes of half a frame; 0 if there is only room.
+    torn_bytes: u64,
+    /// All bytes up to the end of the file.
+    bytes: u64,
 }
 
 impl Seen {
@@ -103,7 +115,8 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
     let is_whole =
         |(name, seen): &&(FileName, Seen)| name.kind == Kind::Snapshot && seen.is_ended && !seen.is_damaged();
     all.whole_snapshot = seen.iter().rev().find(is_whole).map(|(name, _)| *name);
-    let has_more = |(_, seen): &(FileName, Seen)| seen.frames > 0 || seen.is_damaged() || seen.cut.is_some();
+    let is_torn = |seen: &Seen| seen.cut.is_some_and(|cut| cut.torn_bytes > 0);
+    let has_more = |(_, seen): &(FileName, Seen)| seen.frames > 0 || seen.is_damaged() || is_torn(seen);
     let last_written = seen.iter().rposition(has_more);
     // What is before a snapshot may have been removed, even if the snapshot can no longer be read.
     let first_snapshot = seen.iter().map(|(name, _)| *name).find(|name| name.kind == Kind::Snapshot);
@@ -125,12 +138,13 @@ fn judge(folder: &Folder, seen: Vec<(FileName, Seen)>, recovery: &mut Recovery) 
         found.damaged_frames += one.damaged_frames;
         found.unreadable_bytes += one.unreadable_bytes;
         found.missing_ends += u64::from(is_cut_short);
-        if let Some((whole, rest)) = one.cut {
+        if let Some(Cut { at, torn_bytes, bytes }) = one.cut {
+            let lost = if may_end_anywhere { torn_bytes } else { bytes };
             if is_damaged {
-                found.unreadable_bytes += rest;
+                found.unreadable_bytes += lost;
             } else {
-                all.cut.insert(*name, whole);
-                found.cut_bytes += rest;
+                all.cut.insert(*name, at);
+                found.cut_bytes += lost;
                 recovery.cut();
             }
         }
@@ -181,6 +195,8 @@ struct Reading {
     /// Where in the file what is not done with begins.
     at: u64,
     is_over: bool,
+    /// Whether it may end in room: only where each commit was flushed.
+    has_room: bool,
     /// The whole frame that comes next.
     next: Option<NextFrame>,
     seen: Seen,
@@ -202,13 +218,14 @@ impl Reading {
         told: &mut dyn FnMut(u64),
     ) -> io::Result<Reading> {
         let (buffer, seen) = (Vec::new(), Seen::default());
-        let mut it = Reading { source, buffer, taken: 0, at: 0, is_over: false, next: None, seen };
+        let mut it =
+            Reading { source, buffer, taken: 0, at: 0, is_over: false, has_room: false, next: None, seen };
         while !it.is_over && it.buffer.len() < CHUNK_BYTES {
             it.read_more(told)?;
         }
         match after_magic(&it.buffer).and_then(heading) {
             Some((heading, length)) => {
-                it.seen.lanes = heading.lane.1;
+                (it.seen.lanes, it.has_room) = (heading.lane.1, heading.is_synced);
                 recovery.begins(heading);
                 it.take(MAGIC.len() + length);
             }
@@ -245,18 +262,33 @@ impl Reading {
                     self.next = Some(NextFrame { payload_bytes: payload.len(), seq: first_seq(payload) });
                     return Ok(());
                 }
+                // All that follows tells what it is. A file is hardly larger than what is stored, which is in memory.
+                _ if self.has_room && !self.is_over => self.read_more(told)?,
+                _ if self.has_room && ending(rest, self.at) != Ending::Damaged => {
+                    self.cut();
+                    return Ok(());
+                }
                 Next::Damaged(length) => {
                     self.seen.damaged_frames += 1;
                     self.take(length);
                 }
                 Next::Short(_) if !self.is_over => self.read_more(told)?,
                 Next::Short(_) => {
-                    (self.seen.cut, self.seen.is_ended) = (Some((self.at, rest.len() as u64)), false);
+                    self.cut();
                     return Ok(());
                 }
                 Next::Lost => self.search(told)?,
             }
         }
+    }
+
+    /// It ends here, in half a frame or room or both.
+    fn cut(&mut self) {
+        let rest = &self.buffer[self.taken..];
+        let room = rest.iter().rev().take_while(|&&byte| self.has_room && byte == 0).count();
+        let torn_bytes = (rest.len() - room) as u64;
+        self.seen.cut = Some(Cut { at: self.at, torn_bytes, bytes: rest.len() as u64 });
+        self.seen.is_ended = false;
     }
 
     fn take(&mut self, count: usize) {

@@ -103,7 +103,8 @@ impl Plan {
         let file = made.inspect_err(|_| {
             let _ = remove(&self.folder.buffer_at(name)).and_then(|()| remove(&unfinished));
         })?;
-        Ok(Lane::new(Arc::new(file), name, heading.len() as u64, buffer, Arc::clone(&self.disk)))
+        let lane = Lane::new(Arc::new(file), name, heading.len() as u64, buffer, Arc::clone(&self.disk));
+        Ok(if self.heading.is_synced { lane.with_room() } else { lane })
     }
 
     /// Begins the snapshot that goes before them.
@@ -122,7 +123,7 @@ impl Plan {
 
     fn begin(&self, path: &Path, heading: &[u8]) -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-        self.disk.write(&file, heading)?;
+        self.disk.write(&file, 0, heading)?;
         Ok(file)
     }
 }
@@ -134,8 +135,9 @@ impl Snapshot {
     /// What the system says.
     pub fn append(&mut self, frame: &mut [u8]) -> io::Result<()> {
         seal(frame);
+        let offset = self.bytes;
         self.bytes += frame.len() as u64;
-        self.disk.write(&self.file, frame)
+        self.disk.write(&self.file, offset, frame)
     }
 
     /// Puts on disk what was written so far.

@@ -149,7 +149,7 @@ impl Disk for StagedDisk {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let name = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         if name.to_str().unwrap().contains("/snapshot-") {
             if STAGES.contains(&self.snapshot_writes.fetch_add(1, Ordering::Relaxed)) {
@@ -159,7 +159,7 @@ impl Disk for StagedDisk {
         } else if self.fails.load(Ordering::Relaxed) {
             return Err(rustix::io::Errno::IO.into());
         }
-        RealDisk.write(file, bytes)
+        RealDisk.write(file, offset, bytes)
     }
 }
 
@@ -207,6 +207,37 @@ fn copy_files(from: &Path, to: &Path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 copied => drop(copied.unwrap()),
             }
+        }
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_a_kill_and_a_stop_leaves_no_room() {
+    let (folder, alone) = (tempfile::tempdir().unwrap(), herd(&["Alford"], &[], true));
+    let of = |name: &str| kept(&alone, "Alford", Durability::Sync, &folder.path().join(name));
+    let server = start(&of("journal"));
+    let mut talk = server.client();
+    let clients: Vec<String> = (0..20).map(|at| format!("client-{at}")).collect();
+    for client in &clients {
+        assert!(talk.ask(&format!("IAMAT {client} +1+1 1")).starts_with("AT "));
+    }
+    copy_files(&folder.path().join("journal"), &folder.path().join("killed"));
+    server.stop();
+    let last_bytes = |name: &str| -> Vec<Option<u8>> {
+        let files = fs::read_dir(folder.path().join(name)).unwrap().map(|file| file.unwrap().path());
+        let journals = files.filter(|path| path.extension().is_some_and(|end| end == "log"));
+        journals.map(|path| fs::read(path).unwrap().last().copied()).collect()
+    };
+    assert_eq!(last_bytes("killed"), [Some(0)], "there is room");
+    for name in ["killed", "journal"] {
+        for life in 1..=2 {
+            let again = start(&of(name));
+            let mut talk = again.client();
+            for client in &clients {
+                assert!(seen(&mut talk, client).is_some(), "{name}, life {life}: {client}");
+            }
+            again.stop();
+            assert!(last_bytes(name).iter().all(|&byte| byte == Some(b'Z')), "{name}, life {life}");
         }
     }
 }

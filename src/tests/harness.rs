@@ -187,8 +187,8 @@ impl Disk for FailingDisk {
         if self.maps { RealDisk.map(path, bytes) } else { Err(io::ErrorKind::Unsupported.into()) }
     }
 
-    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
-        self.fault().and_then(|()| RealDisk.write(file, bytes))
+    fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.fault().and_then(|()| RealDisk.write(file, offset, bytes))
     }
 
     fn flush(&self, file: &File) -> io::Result<()> {

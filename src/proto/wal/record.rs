@@ -11,7 +11,8 @@
 //! | 4 | CRC-32 of those 8 bytes, so that a wrong length is not believed |
 //! | length | the payload |
 //!
-//! and a record is one of
+//! and behind the last one there may be zeros, if each commit is on disk before it counts: see
+//! [`crate::proto::wal::ending`]. A record is one of
 //!
 //! | first byte | then |
 //! |---|---|

@@ -17,7 +17,7 @@ const MIDDLE_FILE: &str = "journal-0000000002.log";
 const LAST_FILE: &str = "journal-0000000003.log";
 
 /// These are known, and it is said that something is damaged.
-fn assert_reported(look: &Look, seen: &BTreeSet<u64>, what: &str) {
+pub(super) fn assert_reported(look: &Look, seen: &BTreeSet<u64>, what: &str) {
     assert_eq!(&look.seen, seen, "{what}: {:?}", look.found);
     assert!(look.found.needs_rewrite(), "{what}: {:?}", look.found);
     assert!(look.found.to_string().contains("DAMAGE"), "{}", look.found);

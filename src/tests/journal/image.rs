@@ -98,7 +98,15 @@ pub(super) fn open_on(
     fresh: u64,
     lanes: u8,
 ) -> Result<Opened, OpenError> {
-    let layout = Layout { is_synced: false, lanes };
+    open_as(Layout { is_synced: false, lanes }, disk, folder, fresh)
+}
+
+pub(super) fn open_as(
+    layout: Layout,
+    disk: Arc<dyn Disk>,
+    folder: &Path,
+    fresh: u64,
+) -> Result<Opened, OpenError> {
     let opened = Journal::open(folder, &name("Alford"), layout, Epoch(fresh), disk, &mut |_, _| {})?;
     let crate::journal::Opened { journal, lanes, memory, epoch, found, no_room, .. } = opened;
     assert!(no_room.is_none(), "{no_room:?}");

@@ -5,6 +5,7 @@ mod damage;
 mod image;
 mod lanes;
 mod refusals;
+mod room;
 
 use std::collections::BTreeSet;
 
