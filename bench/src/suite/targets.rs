@@ -139,7 +139,7 @@ impl Goal {
     }
 }
 
-/// All points of a series.
+/// All points of a series. Instead of a space there is `_`.
 fn points(at: &str) -> Vec<Point> {
     at.split(' ').filter_map(|pair| pair.split_once('=')).fold(vec![Point::new()], |points, (key, values)| {
         let with = |value: &str| {
@@ -147,7 +147,7 @@ fn points(at: &str) -> Vec<Point> {
                 .iter()
                 .cloned()
                 .map(move |mut point| {
-                    point.insert(key.to_owned(), value.to_owned());
+                    point.insert(key.to_owned(), value.replace('_', " "));
                     point
                 })
                 .collect::<Vec<_>>()
