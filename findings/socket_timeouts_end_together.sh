@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # What one would expect: a socket timeout of 10 s ends 10 s after its own read began, give or take a tick of some
 # milliseconds. So reads that begin spread over a second end spread over a second.
-# What happens: the timeouts of SO_RCVTIMEO and SO_SNDTIMEO stand in the kernel's timer wheel, whose steps grow with the
-# time: on a kernel of 250 Hz they are 32 ms from 0.25 s on, 256 ms from 2 s on, and 2 s from 16 s on. Each ends late, at
-# the next step, and all reads of a step end in the same moment. `poll` with the same timeout is exact.
-# Whom it hurts: servers with a thread for each connection, or many connections with timeouts: thousands that came within
-# a second are cut in a few bursts, whose threads all stand before the processors at once.
+# What happens: the timeouts of SO_RCVTIMEO and SO_SNDTIMEO stand in the kernel's timer wheel, whose steps grow with
+# the time: on a kernel of 250 Hz they are 32 ms from 0.25 s on, 256 ms from 2 s on, and 2 s from 16 s on. Each ends
+# late, at the next step, and all reads of a step end in the same moment. `poll` with the same timeout is exact.
+# Whom it hurts: servers with a thread for each connection, or many connections with timeouts: thousands that came
+# within a second are cut in a few bursts, whose threads all stand before the processors at once.
 #
 # Needs Linux with the ordinary timers (100 to 1,000 Hz) and Python 3. Takes 25 s.
 set -euo pipefail
