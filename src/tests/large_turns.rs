@@ -11,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::harness::{Talk, TestServer, WAIT, catalogue, config, eventually, herd};
+use super::mqtt::{self, Mqtt};
 use crate::config::{Config, Durability, JournalOptions};
 use crate::member::core::{Core, CoreStatus, NoTrack};
 use crate::member::turn::PERMITS_PER_PROCESSOR;
@@ -80,6 +81,15 @@ fn large_turns_wait_for_nothing_where_commits_wait_for_the_disk() {
     let journal = JournalOptions { durability: Durability::Sync, dir: folder.path().join("data") };
     let server = TestServer::with(&Config { journal, ..config(&herd, "Alford") }, catalogue());
     assert!(server.member.turn_permits.large(usize::MAX).is_none());
+}
+
+#[test]
+fn client_of_mqtt_that_has_yet_to_log_in_needs_no_permit() {
+    let (server, mqtt) = mqtt::server(|config| config);
+    let held = take_all(&server);
+    let (_client, answer) = Mqtt::connect(mqtt, 4, "phone", Some(("jane", &"x".repeat(20_000))));
+    assert_eq!(answer, [0, 0]);
+    drop(held);
 }
 
 #[test]

@@ -175,8 +175,9 @@ impl Connection<'_> {
         self.input.filled(count);
         // A client that fills all its room time after time sends what it has kept.
         let was_full = std::mem::replace(&mut self.is_full, self.input.room() == 0);
-        let is_large = was_full && self.is_full;
-        self.permit = self.shared.member.turn_permits.large(if is_large { usize::MAX } else { count });
+        let bytes = if was_full && self.is_full { usize::MAX } else { count };
+        // One that has yet to log in holds none, because the answer to a wrong token waits.
+        self.permit = self.client.as_ref().and_then(|_| self.shared.member.turn_permits.large(bytes));
         let mut after = self.packets()?;
         // What came before is good, whatever came then.
         if let Some(client) = &mut self.client {
