@@ -1,6 +1,7 @@
-//! A journal of any bytes: what is believed of it is what was written, and it ends.
+//! A journal and a log buffer of any bytes: what is believed of them is what was written, and it ends.
 
 use crate::proto::wal::ending::{Ending, ending};
+use crate::proto::wal::log_buffer::{entry_head, tail};
 use crate::proto::wal::record::{FRAME_HEAD_BYTES, Next, NotARecord, Record, next_frame, records, seal};
 use crate::proto::wal::recovery::Recovery;
 
@@ -15,19 +16,30 @@ pub(crate) fn check(data: &[u8]) {
             "a whole frame is not torn"
         );
         recover(bytes);
+        recover(&tail(bytes, how.into(), 0));
         return;
     }
     let [length, at, flips, payloads @ ..] = bytes else { return };
     let payloads: Vec<&[u8]> = payloads.chunks(usize::from(*length).max(1)).collect();
-    let mut journal = Vec::new();
+    let (mut journal, mut buffer) = (Vec::new(), Vec::new());
     for payload in &payloads {
         let mut frame = [&[0; FRAME_HEAD_BYTES], *payload].concat();
         seal(&mut frame);
+        buffer.extend_from_slice(&entry_head(how.into(), journal.len() as u64));
+        buffer.extend_from_slice(&frame);
         journal.append(&mut frame);
     }
     let frames = recover(&journal);
     assert_eq!(frames, payloads, "what was written is not what is read");
+    let written = usize::from(*at) % (journal.len() + 1);
+    assert_eq!(tail(&buffer, how.into(), written as u64), journal[written..], "the buffer lacks something");
     if !journal.is_empty() && *flips != 0 {
+        let damaged = usize::from(*at) % buffer.len();
+        buffer[damaged] ^= flips;
+        assert!(
+            journal.starts_with(&tail(&buffer, how.into(), 0)),
+            "the buffer says what no test has written"
+        );
         let at = usize::from(*at) % journal.len();
         journal[at] ^= flips;
         for frame in recover(&journal) {
