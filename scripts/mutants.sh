@@ -120,7 +120,7 @@ build() {
     [[ $1 != *::interleavings::* ]] || features=(--features interleavings)
     program=$(
         cd "$tree" && CARGO_TARGET_DIR=$target/mutants cargo test --package proxyherd --lib --locked --no-run \
-            --message-format json "${features[@]}" 2>"$target/mutants/build.log" |
+            --message-format json-render-diagnostics "${features[@]}" 2>"$target/mutants/build.log" |
             sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
     ) && [ -n "$program" ]
 }

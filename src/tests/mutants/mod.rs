@@ -105,11 +105,13 @@ fn complaints(mutant: &Mutant) -> Vec<String> {
 /// Whether the file of its module has a test of this path.
 fn is_test(path: &str) -> bool {
     let Some((module, test)) = path.rsplit_once("::") else { return false };
+    // Those of one file stand in it.
+    let (module, indent) = module.strip_suffix("::tests").map_or((module, ""), |file| (file, "    "));
     let module = root().join("src").join(module.replace("::", "/"));
     let text = [module.with_extension("rs"), module.join("mod.rs")]
         .into_iter()
         .find_map(|file| fs::read_to_string(file).ok());
-    text.is_some_and(|text| text.contains(&format!("#[test]\nfn {test}()")))
+    text.is_some_and(|text| text.contains(&format!("{indent}#[test]\n{indent}fn {test}()")))
 }
 
 fn all() -> Vec<Mutant> {
