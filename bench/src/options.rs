@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use proxyherd::config::{
     Auth, BasePath, CONNECTIONS_DEFAULT, Config, Herd, JournalOptions, Limits, LogOptions, MapOptions,
-    PlacesArgs, SECRET_VARIABLE,
+    PlacesArgs, SECRET_VARIABLE, Scheduling,
 };
 use proxyherd::places;
 use proxyherd::proto::model::name::ServerName;
@@ -109,6 +109,7 @@ impl Common {
             http_base_path: BasePath::default(),
             map: MapOptions::default(),
             database: None,
+            scheduling: Scheduling::default(),
             auth,
         })
     }

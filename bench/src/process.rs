@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use proxyherd::config::Config;
 use proxyherd::logging;
+use proxyherd::os::scheduling;
 use proxyherd::os::signals::{Request, Signals};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -43,6 +44,8 @@ pub fn run<A: Parser>(
     let args = A::parse();
     let ended = split(&args).checked().and_then(|config| {
         raise_open_files_limit();
+        // As the threads of the server that serve clients; those that a variant starts have it from this one.
+        let _ = scheduling::wait_for_turns();
         let (logger, log) = logging::start(&config.name, &config.log)?;
         logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
         serve(args, &config)?;

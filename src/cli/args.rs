@@ -18,7 +18,7 @@ use super::running::{
 use super::token::DEVICE_DEFAULT;
 use crate::config::{
     BasePath, Durability, LOG_FILE_BYTES_MAX, LOG_FILE_BYTES_MIN, LOG_FILES_DEFAULT, LOG_FILES_MAX,
-    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, TileUrl, WhenFull, network,
+    PLACES_DEADLINE_S_DEFAULT, PLACES_DEADLINE_S_MAX, Scheduling, TileUrl, WhenFull, network,
 };
 use crate::places::{KEY_VARIABLE, Which};
 
@@ -270,6 +270,11 @@ pub(super) struct RawServe {
     /// costs more then, and none waits when a link breaks.
     #[arg(long)]
     pub(super) eager_links: bool,
+    /// How threads that serve clients share the processors: batch, one that is woken waits until another has finished,
+    /// which saves work and so serves more; normal, it may interrupt another, which keeps waits shorter where clients
+    /// and server share a machine that they fill.
+    #[arg(long, value_name = "POLICY", default_value = "batch", value_parser = scheduling())]
+    pub(super) scheduling: Scheduling,
     /// Where proxies are, such as 10.0.0.0/8 or 192.0.2.7, that name their clients by the PROXY protocol, version 1 or
     /// 2; may be given more than once. A header must come first from there, on every port but that of the neighbours.
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -377,6 +382,13 @@ fn durability() -> impl clap::builder::TypedValueParser<Value = Durability> {
         "none" => Durability::None,
         "sync" => Durability::Sync,
         _ => Durability::Os,
+    })
+}
+
+fn scheduling() -> impl clap::builder::TypedValueParser<Value = Scheduling> {
+    PossibleValuesParser::new(["batch", "normal"]).map(|policy| match policy.as_str() {
+        "normal" => Scheduling::Normal,
+        _ => Scheduling::Batch,
     })
 }
 

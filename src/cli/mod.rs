@@ -137,6 +137,7 @@ fn config(raw: RawServe) -> Result<Config, ConfigError> {
         clock_lead_max: raw.max_clock_lead,
         explains: raw.explain,
         has_tree: !raw.eager_links,
+        scheduling: raw.scheduling,
     })
 }
 

@@ -127,6 +127,18 @@ pub struct Config {
     pub map: MapOptions,
     /// The core database, if there is one.
     pub database: Option<DatabaseOptions>,
+    /// How threads that serve clients share the processors.
+    pub scheduling: Scheduling,
+}
+
+/// What the system does when a thread that serves a client is woken while others run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheduling {
+    /// It waits until one of them has finished, so none is interrupted in the midst of a request.
+    #[default]
+    Batch,
+    /// It may interrupt one of them.
+    Normal,
 }
 
 impl Config {

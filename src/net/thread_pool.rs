@@ -23,7 +23,9 @@ use super::handshake;
 use super::idle_threads::IdleThreads;
 use super::proxied;
 use super::refuse::Refused;
+use crate::config::Scheduling;
 use crate::os::clock;
+use crate::os::scheduling;
 use crate::os::semaphore::{Permit, Semaphore};
 use crate::os::sync::{self, Mutex, Scope};
 
@@ -56,6 +58,7 @@ pub struct Service<'a, P> {
     gate: &'a Gate,
     serve: Box<Serve<'a, P>>,
     start_permits: Semaphore,
+    scheduling: Scheduling,
 }
 
 /// Serves one connection from its first byte to its last.
@@ -63,10 +66,14 @@ type Serve<'a, P> = dyn Fn(Box<Accepted<'a, P>>) + Send + Sync + 'a;
 
 impl<'a, P: Spoken> Service<'a, P> {
     /// Serves each connection by this closure.
-    pub fn new(gate: &'a Gate, serve: impl Fn(Box<Accepted<'a, P>>) + Send + Sync + 'a) -> Service<'a, P> {
+    pub fn new(
+        gate: &'a Gate,
+        scheduling: Scheduling,
+        serve: impl Fn(Box<Accepted<'a, P>>) + Send + Sync + 'a,
+    ) -> Service<'a, P> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let start_permits = Semaphore::new(processors * START_PERMITS_PER_PROCESSOR);
-        Service { gate, serve: Box::new(serve), start_permits }
+        Service { gate, serve: Box::new(serve), start_permits, scheduling }
     }
 
     /// Serves one connection. A bug of ours costs this one and no other.
@@ -249,6 +256,10 @@ fn serve_one_after_another<'a, 'env, P: Spoken>(
     first: &Mutex<Option<Starting<'a, 'env, P>>>,
     more: &IdleThreads<Starting<'a, 'env, P>>,
 ) {
+    if service.scheduling == Scheduling::Batch {
+        // Where it is not allowed all is as without it.
+        let _ = scheduling::wait_for_turns();
+    }
     let mut next = first.lock().take();
     while let Some(connection) = next {
         service.serve(connection);
@@ -295,8 +306,9 @@ mod tests {
         let (stream, from) = listener.accept().unwrap();
         let (served, serves) = channel();
         let served = Mutex::new(served);
-        let service =
-            Service::new(&gate, |it: Box<Accepted<'_, Plain>>| served.lock().send(it.from).unwrap());
+        let service = Service::new(&gate, Scheduling::Batch, |it: Box<Accepted<'_, Plain>>| {
+            served.lock().send(it.from).unwrap()
+        });
         sync::scope(|scope| {
             let (entrance, pool) = ThreadPool::start(scope, &service, 1).unwrap();
             while pool.waiting.kept_for_peers.count() == 0 {

@@ -199,6 +199,7 @@ impl Server {
             base_path: config.http_base_path.clone(),
             pages: Pages::new(&config.map, config.access.is_some(), has_tracks),
             status_every: config.log.status_every,
+            scheduling: config.scheduling,
             stop: stopped,
             drained: stop.clone(),
             supervisor: Supervisor::default(),

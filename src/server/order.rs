@@ -8,7 +8,7 @@ use super::listening::Listening;
 use super::live_herd::LiveHerd;
 use super::reload::Reloads;
 use super::supervisor::Supervisor;
-use crate::config::{Address, BasePath};
+use crate::config::{Address, BasePath, Scheduling};
 use crate::database::Database;
 use crate::frontend::access::AccessControl;
 use crate::frontend::admin::Admin;
@@ -73,6 +73,8 @@ pub(super) struct Parts {
     /// The files of the map page.
     pub(super) pages: Pages,
     pub(super) status_every: Duration,
+    /// How threads that serve clients share the processors.
+    pub(super) scheduling: Scheduling,
     /// What started this process, if it wants to know how the server is.
     pub(super) supervisor: Supervisor,
     pub(super) reloads: Reloads,
@@ -123,7 +125,7 @@ impl<'a> Serving<'a> {
             !matches!(door.protocol, Protocol::Line | Protocol::LineTls | Protocol::Peer)
         };
         let changes = self.doors().iter().any(|(_, door)| is_watched(door)).then(|| member.subscribe());
-        let service = Service::new(gate, {
+        let service = Service::new(gate, self.server.scheduling, {
             let shared = self.connections();
             move |accepted| frontend::serve(&shared, accepted)
         });

@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::config::{
     self, Auth, BasePath, Config, Herd, JournalOptions, Limits, LogOptions, MapOptions, PlacesArgs, Purpose,
+    Scheduling,
 };
 use crate::journal::{Disk, RealDisk};
 use crate::member::Member;
@@ -63,6 +64,7 @@ pub(crate) fn config(herd: &Herd, name: &str) -> Config {
         http_base_path: BasePath::default(),
         map: MapOptions::default(),
         database: None,
+        scheduling: Scheduling::default(),
     }
 }
 

@@ -28,7 +28,16 @@ pub(super) fn connections_max(name: Name, scale: Scale) -> u32 {
         (Name::Grid | Name::Idle | Name::Churn | Name::Http, Scale::Full)
         | (Name::Memory | Name::Crowds | Name::Mqtt | Name::Events | Name::Tls, Scale::Full) => 10_000,
         (Name::Open | Name::Herd | Name::Places | Name::Logging | Name::Database | Name::Trees, _) => 200,
-        (Name::Scale | Name::Durability | Name::Line | Name::Growth | Name::Quick | Name::Full, _) => 0,
+        (
+            Name::Scale
+            | Name::Durability
+            | Name::Scheduling
+            | Name::Line
+            | Name::Growth
+            | Name::Quick
+            | Name::Full,
+            _,
+        ) => 0,
     }
 }
 

@@ -80,6 +80,7 @@ pub fn run(options: &Options, said: &mut dyn io::Write) -> io::Result<Vec<String
             Name::Scale => scale::run(&mut bench)?,
             Name::Logging => settings::logging(&mut bench)?,
             Name::Durability => settings::durability(&mut bench)?,
+            Name::Scheduling => settings::scheduling(&mut bench)?,
             Name::Line => line::run(&mut bench)?,
             Name::Growth => growth::run(&mut bench)?,
             Name::Http => http::run(&mut bench)?,

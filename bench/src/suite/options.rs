@@ -30,6 +30,8 @@ pub enum Name {
     Logging,
     /// The price of each durability.
     Durability,
+    /// How threads share the processors.
+    Scheduling,
     /// Instructions of one report.
     Line,
     /// What merging costs a store of more and more clients.

@@ -1,4 +1,4 @@
-//! `logging` and `durability`: what each setting costs the threaded server.
+//! `logging`, `durability` and `scheduling`: what each setting costs the threaded server.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -32,6 +32,14 @@ const DURABILITY: Settings<'_> = &[
     ("sync", &["--durability", "sync"]),
 ];
 
+/// How threads that serve clients share the processors, where nothing is kept, and where each commit is flushed.
+const SCHEDULING: Settings<'_> = &[
+    ("normal", &["--scheduling", "normal"]),
+    ("batch", &["--scheduling", "batch"]),
+    ("normal, sync", &["--scheduling", "normal", "--durability", "sync"]),
+    ("batch, sync", &["--scheduling", "batch", "--durability", "sync"]),
+];
+
 /// Bytes that another program writes and flushes again and again, and the size that its file has at most.
 const BUSY_WRITE_BYTES: usize = 1 << 20;
 const BUSY_FILE_BYTES_MAX: usize = 256 << 20;
@@ -39,6 +47,11 @@ const BUSY_FILE_BYTES_MAX: usize = 256 << 20;
 pub(super) fn logging(bench: &mut Bench<'_>) -> io::Result<()> {
     let points = bench.either(vec![(1, 16)], vec![(1, 1), (1, 16), (1, 128), (16, 16)]);
     measure(bench, LOGGING, &points, false)
+}
+
+pub(super) fn scheduling(bench: &mut Bench<'_>) -> io::Result<()> {
+    let points = bench.either(vec![(1, 16)], vec![(1, 16), (1, 128), (16, 16), (16, 128), (64, 128)]);
+    measure(bench, SCHEDULING, &points, false)
 }
 
 pub(super) fn durability(bench: &mut Bench<'_>) -> io::Result<()> {

@@ -27,6 +27,7 @@ mod proxies;
 mod real;
 mod rotation;
 mod running;
+mod scheduling;
 mod scripts;
 mod signals;
 mod stopping;

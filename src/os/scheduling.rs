@@ -1,0 +1,49 @@
+//! How threads that serve clients share the processors.
+//!
+//! A thread for each connection is woken by each request. As the system has it by default, a thread that is woken may
+//! interrupt one that runs, which then stands in the midst of its request, perhaps with the store's lock, and behind
+//! all others. Under the policy for batches it waits for its turn: see sched(7), `SCHED_BATCH`. That needs no
+//! privilege, and shares out the processors as fairly.
+
+use preempt_rt::sched::{Pid, RtResult, Scheduler, SchedulerParams, get_scheduler, set_scheduler};
+
+/// From now on this thread interrupts no other when it is woken. If whoever has started the process has chosen a policy
+/// for it, that stays.
+///
+/// # Errors
+/// If the system, or what confines the process, does not allow it.
+pub fn wait_for_turns() -> RtResult<()> {
+    let thread = Pid::current_thread();
+    if get_scheduler(thread)? == Scheduler::SCHED_NORMAL {
+        set_scheduler(thread, Scheduler::SCHED_BATCH, SchedulerParams { priority: 0 })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::scope;
+
+    fn policy() -> Scheduler {
+        get_scheduler(Pid::current_thread()).unwrap()
+    }
+
+    /// The policy of a thread that has begun with another one.
+    fn after(began: Scheduler) -> Scheduler {
+        let thread = || {
+            set_scheduler(Pid::current_thread(), began, SchedulerParams { priority: 0 }).unwrap();
+            wait_for_turns().unwrap();
+            policy()
+        };
+        scope(|scope| scope.spawn(thread).join().unwrap())
+    }
+
+    #[test]
+    fn thread_waits_for_turns_unless_it_was_given_a_policy() {
+        assert_eq!(after(Scheduler::SCHED_NORMAL), Scheduler::SCHED_BATCH);
+        assert_eq!(after(Scheduler::SCHED_BATCH), Scheduler::SCHED_BATCH);
+        assert_eq!(after(Scheduler::SCHED_IDLE), Scheduler::SCHED_IDLE);
+        assert_eq!(policy(), Scheduler::SCHED_NORMAL, "that of other threads is as it was");
+    }
+}
