@@ -14,7 +14,7 @@
 //! | [`config`] | the herd (names, addresses, links) and the options, checked once |
 //! | [`journal`] | the files that make an acknowledged sighting survive: append, snapshot, recover |
 //! | [`places`] | who is near: one small trait, one file per provider, one table of them |
-//! | [`logging`] | `<server>.log`: whole lines through a bounded channel to a thread of their own |
+//! | [`logging`] | `<server>.log`: whole lines, escaped, through a bounded channel to a thread of their own |
 //! | [`os`] | the operating system: time, locks, threads, permits, mapped files, limits, signals, Unix sockets |
 //! | [`net`] | connections in, of any protocol: accept, admission, a thread for each, TLS, deadlines, stopping |
 //! | [`member`] | one running member as an API: apply, persist, locate, nearby, subscribe; group commit, metrics |
@@ -29,7 +29,8 @@
 //!
 //! # The way of a line
 //!
-//! 1. [`net::accept`] admits the connection, [`net::thread_pool`] gives it a thread, and [`frontend::serve`] its door.
+//! 1. [`net::accept`] admits the connection, [`net::thread_pool`] gives it a thread, which interrupts no other
+//!    when it is woken ([`os::scheduling`]), and [`frontend::serve`] its door.
 //! 2. [`frontend::connection`] reads bytes, waits for a permit if they are many ([`member::turn::TurnPermits`]), and
 //!    lends a turn to [`member::conversation`], which is the same for every driver: threads here, tokio and epoll in
 //!    `bench`, the simulator. In a herd with a secret a neighbour's bytes are
@@ -38,14 +39,16 @@
 //!    clients, [`proto::peering::session`] for neighbours. A report in canonical form takes `proto::line::fast`, a
 //!    shorter way to one result. Every other line, good or bad, goes to [`proto::line::commands`] or
 //!    [`proto::peering::grammar`]. A question (`WHATSAT`) pauses the conversation: the connection asks
-//!    [`member::Member::nearby`], which has the rate limit, and the answer is laid out by [`proto::line::query`].
+//!    [`member::Member::nearby`], which has the rate limit, and the answer is laid out by [`proto::line::query`]. What
+//!    is said in place of one that may not be asked now (`OVER_QUERY_LIMIT`) stands in `places/error.rs`.
 //! 4. [`member::Member::flush`] applies the updates under the write lock ([`proto::node::Node::apply`], and the one
 //!    rule of merging in [`proto::store::update`]). It keeps them in a lane of the journal ([`member::lanes`]), whose
 //!    log buffer ([`proto::wal::log_buffer`]) outlives the process; or, where a commit must be on disk, waits for the
 //!    one that covers them ([`member::group_commit`]).
 //! 5. Followers of the change log are told ([`member::notifier`]). A few changes are sent to a link at once by the
 //!    thread that has merged them (`peering/writer.rs`), if that takes no wait. Otherwise the link's own thread wakes,
-//!    and [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write.
+//!    and [`peering::link`] sends what is due since its [`proto::store::cursor`]. Then the replies leave in one write;
+//!    a client that does not take them in time ([`net::deadlines`]) is cut by its connection.
 //!
 //! In a herd with more links than a tree needs, most lines would be known before they come. [`proto::tree`] prunes such
 //! links: a lazy one offers hashes ([`proto::peering::offers`]), and carries lines again when its neighbour lacks some.
@@ -67,12 +70,14 @@
 //! A browser that shows clients holds a stream open ([`frontend::http`], `events.rs`). It is a follower of the change
 //! log without a queue ([`member::watch`]); all of them are woken together by the finder ([`member::watchers`]).
 //!
+//! A link that is down is dialled again by [`peering::dialer`], after the waits of [`proto::peering::backoff`].
+//!
 //! In a herd with a secret what a link says is sealed in frames (`peering/channel.rs`) and opened by the server that
 //! reads it (`frontend/sealed.rs`), beneath the lines, as TLS is. On SIGHUP `server/live_herd.rs` reads the herd file
 //! again, and links come and go with it; `server/supervisor.rs` tells systemd how the server is.
 //!
-//! When the disk is full or fails, [`journal`] says so, [`member::group_commit`] withholds acknowledgements, and
-//! [`member::flusher`] retries with a checkpoint until the journal is whole again.
+//! When the disk is full or fails, a write in `journal/lane.rs` or a flush in [`member::group_commit`] says so; the
+//! latter withholds acknowledgements then, and [`member::flusher`] retries with a checkpoint until the journal is whole.
 //!
 //! With a core database ([`database`]) a writer follows the change log, too, and a server that begins without data
 //! reads it before its ports open. What [`member::Member::apply`] takes of clients goes into its history, whether it is
