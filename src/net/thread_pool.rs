@@ -12,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::config::Scheduling;
 use crate::os::clock;
 use crate::os::scheduling;
 use crate::os::semaphore::{Permit, Semaphore};
-use crate::os::sync::{self, Mutex, Scope};
+use crate::os::sync::{self, AtomicBool, Mutex, Scope};
 
 /// Accepted connections that wait for a thread: as many as a process can have, for accepting is faster than starting
 /// threads, and what is not accepted in a storm overflows the kernel's queue. Each takes about 200 bytes.
@@ -59,6 +60,8 @@ pub struct Service<'a, P> {
     serve: Box<Serve<'a, P>>,
     start_permits: Semaphore,
     scheduling: Scheduling,
+    /// Whether it was said that the threads cannot have that.
+    has_warned: AtomicBool,
 }
 
 /// Serves one connection from its first byte to its last.
@@ -73,7 +76,13 @@ impl<'a, P: Spoken> Service<'a, P> {
     ) -> Service<'a, P> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let start_permits = Semaphore::new(processors * START_PERMITS_PER_PROCESSOR);
-        Service { gate, serve: Box::new(serve), start_permits, scheduling }
+        Service {
+            gate,
+            serve: Box::new(serve),
+            start_permits,
+            scheduling,
+            has_warned: AtomicBool::new(false),
+        }
     }
 
     /// Serves one connection. A bug of ours costs this one and no other.
@@ -88,6 +97,19 @@ impl<'a, P: Spoken> Service<'a, P> {
         };
         if catch_unwind(AssertUnwindSafe(serve)).is_err() {
             self.report_panic(from);
+        }
+    }
+
+    /// Has this thread interrupt no other, if that is wanted. Where it is not allowed all goes on without it.
+    fn share_processors(&self) {
+        if self.scheduling == Scheduling::Batch
+            && let Err(error) = scheduling::wait_for_turns()
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "threads of clients interrupt each other, which costs time: {error}; \
+                 allow them sched_setscheduler, or choose --scheduling normal"
+            );
         }
     }
 
@@ -256,10 +278,7 @@ fn serve_one_after_another<'a, 'env, P: Spoken>(
     first: &Mutex<Option<Starting<'a, 'env, P>>>,
     more: &IdleThreads<Starting<'a, 'env, P>>,
 ) {
-    if service.scheduling == Scheduling::Batch {
-        // Where it is not allowed all is as without it.
-        let _ = scheduling::wait_for_turns();
-    }
+    service.share_processors();
     let mut next = first.lock().take();
     while let Some(connection) = next {
         service.serve(connection);

@@ -5,19 +5,29 @@
 //! all others. Under the policy for batches it waits for its turn: see sched(7), `SCHED_BATCH`. That needs no
 //! privilege, and shares out the processors as fairly.
 
-use preempt_rt::sched::{Pid, RtResult, Scheduler, SchedulerParams, get_scheduler, set_scheduler};
+use std::io;
+
+use preempt_rt::sched::{Pid, PreemptRtError, Scheduler, SchedulerParams, get_scheduler, set_scheduler};
 
 /// From now on this thread interrupts no other when it is woken. If whoever has started the process has chosen a policy
 /// for it, that stays.
 ///
 /// # Errors
 /// If the system, or what confines the process, does not allow it.
-pub fn wait_for_turns() -> RtResult<()> {
+pub fn wait_for_turns() -> io::Result<()> {
     let thread = Pid::current_thread();
-    if get_scheduler(thread)? == Scheduler::SCHED_NORMAL {
-        set_scheduler(thread, Scheduler::SCHED_BATCH, SchedulerParams { priority: 0 })?;
+    if get_scheduler(thread).map_err(as_io)? == Scheduler::SCHED_NORMAL {
+        set_scheduler(thread, Scheduler::SCHED_BATCH, SchedulerParams { priority: 0 }).map_err(as_io)?;
     }
     Ok(())
+}
+
+fn as_io(error: PreemptRtError) -> io::Error {
+    if let PreemptRtError::Errno(errno) = error {
+        io::Error::from_raw_os_error(errno)
+    } else {
+        io::Error::other(error)
+    }
 }
 
 #[cfg(test)]
