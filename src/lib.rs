@@ -77,7 +77,7 @@
 //! again, and links come and go with it; `server/supervisor.rs` tells systemd how the server is.
 //!
 //! When the disk is full or fails, a write in `journal/lane.rs` or a flush in [`member::group_commit`] says so; the
-//! latter withholds acknowledgements then, and [`member::flusher`] retries with a checkpoint until the journal is whole.
+//! latter withholds acknowledgements then, and [`member::flusher`] retries with a checkpoint until all is whole again.
 //!
 //! With a core database ([`database`]) a writer follows the change log, too, and a server that begins without data
 //! reads it before its ports open. What [`member::Member::apply`] takes of clients goes into its history, whether it is
