@@ -45,7 +45,7 @@ pub fn run<A: Parser>(
     let ended = split(&args).checked().and_then(|config| {
         raise_open_files_limit();
         // As the threads of the server that serve clients; those that a variant starts have it from this one.
-        let _ = scheduling::wait_for_turns();
+        let _ = scheduling::set_batch_policy();
         let (logger, log) = logging::start(&config.name, &config.log)?;
         logging::install(logging::with_terminal(&config.name, logger), config.log.level)?;
         serve(args, &config)?;

@@ -103,7 +103,7 @@ impl<'a, P: Spoken> Service<'a, P> {
     /// Has this thread interrupt no other, if that is wanted. Where it is not allowed all goes on without it.
     fn share_processors(&self) {
         if self.scheduling == Scheduling::Batch
-            && let Err(error) = scheduling::wait_for_turns()
+            && let Err(error) = scheduling::set_batch_policy()
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             log::warn!(

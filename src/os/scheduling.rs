@@ -9,12 +9,12 @@ use std::io;
 
 use preempt_rt::sched::{Pid, PreemptRtError, Scheduler, SchedulerParams, get_scheduler, set_scheduler};
 
-/// From now on this thread interrupts no other when it is woken. If whoever has started the process has chosen a policy
-/// for it, that stays.
+/// From now on this thread has the policy for batches, and interrupts no other when it is woken. If whoever has started
+/// the process has chosen a policy for it, that stays.
 ///
 /// # Errors
 /// If the system, or what confines the process, does not allow it.
-pub fn wait_for_turns() -> io::Result<()> {
+pub fn set_batch_policy() -> io::Result<()> {
     let thread = Pid::current_thread();
     if get_scheduler(thread).map_err(as_io)? == Scheduler::SCHED_NORMAL {
         set_scheduler(thread, Scheduler::SCHED_BATCH, SchedulerParams { priority: 0 }).map_err(as_io)?;
@@ -43,7 +43,7 @@ mod tests {
     fn after(began: Scheduler) -> Scheduler {
         let thread = || {
             set_scheduler(Pid::current_thread(), began, SchedulerParams { priority: 0 }).unwrap();
-            wait_for_turns().unwrap();
+            set_batch_policy().unwrap();
             policy()
         };
         scope(|scope| scope.spawn(thread).join().unwrap())
