@@ -9,8 +9,8 @@ use std::io;
 
 use preempt_rt::sched::{Pid, PreemptRtError, Scheduler, SchedulerParams, get_scheduler, set_scheduler};
 
-/// From now on this thread has the policy for batches, and interrupts no other when it is woken. If whoever has started
-/// the process has chosen a policy for it, that stays.
+/// From now on this thread has the policy for batches, and interrupts no other when it is woken. A policy that was
+/// chosen for the process when it was started stays.
 ///
 /// # Errors
 /// If the system, or what confines the process, does not allow it.
