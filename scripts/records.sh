@@ -19,12 +19,12 @@ need() {
 }
 
 # build_release: builds the program as users run it; its path is then in `built`.
-build_release() { build release build --release --package proxyherd; }
+build_release() { build_with_cargo release build --release --package proxyherd; }
 
 # build_tested: the same with the program of the tests, which has been built if they have been run.
-build_tested() { build debug test --no-run --workspace --test processes; }
+build_tested() { build_with_cargo debug test --no-run --workspace --test processes; }
 
-build() {
+build_with_cargo() {
     local folder=$1 target=${CARGO_TARGET_DIR:-target}
     need cargo "install Rust from https://rustup.rs"
     [ "${target#/}" != "$target" ] || target=$root/$target

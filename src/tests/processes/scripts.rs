@@ -124,3 +124,47 @@ fn faults_names_what_it_needs_before_it_builds() {
     );
     assert!(!built.exists());
 }
+
+/// The names of the functions that a script defines.
+fn functions(script: &str) -> Vec<&str> {
+    script
+        .lines()
+        .filter_map(|line| line.split_once("() {").or(line.split_once("() (")))
+        .map(|it| it.0)
+        .collect()
+}
+
+#[test]
+fn no_script_has_a_function_of_the_name_of_one_that_it_sources() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let records = text("records.sh");
+    let theirs = functions(&records);
+    assert!(theirs.contains(&"build_release"), "{theirs:?}");
+    for file in ["", "deploy"].map(|part| folder.join(part)).iter().flat_map(|it| fs::read_dir(it).unwrap()) {
+        let path = file.unwrap().path();
+        let is_script = path.extension().is_some_and(|kind| kind == "sh") && !path.ends_with("records.sh");
+        let script = if is_script { fs::read_to_string(&path).unwrap() } else { String::new() };
+        if script.contains("/records.sh\"") {
+            let twice: Vec<_> = functions(&script).into_iter().filter(|own| theirs.contains(own)).collect();
+            assert!(twice.is_empty(), "{} redefines {twice:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn run_builds_the_program_if_it_is_given_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = "echo \"cargo $*\"; exit 1";
+    let path =
+        programs(folder.path(), &["dirname", "setsid", "flock", "timeout", "env"], &[("cargo", cargo)]);
+    let mut command = Command::new("/bin/bash");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/run.sh"));
+    command.env_clear().env("PATH", path).env("PROXYHERD_RUN_DIR", folder.path().join("run"));
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(printed, "cargo build --release --package proxyherd --locked\n", "{said}");
+    assert!(said.contains("the program does not build, see above"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
