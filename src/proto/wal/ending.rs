@@ -76,14 +76,8 @@ mod tests {
 
     use super::*;
     use crate::proto::model::epoch::Epoch;
+    use crate::proto::wal::record::tests::frame;
     use crate::proto::wal::record::{Record, seal};
-
-    fn frame(records: &[Record<'_>]) -> Vec<u8> {
-        let mut frame = vec![0; FRAME_HEAD_BYTES];
-        records.iter().for_each(|record| record.push_to(&mut frame));
-        seal(&mut frame);
-        frame
-    }
 
     /// A frame of this many bytes.
     fn of_length(bytes: usize) -> Vec<u8> {

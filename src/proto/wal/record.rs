@@ -218,11 +218,11 @@ impl Heading {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame(records: &[Record<'_>]) -> Vec<u8> {
+    pub(in crate::proto::wal) fn frame(records: &[Record<'_>]) -> Vec<u8> {
         let mut frame = vec![0; FRAME_HEAD_BYTES];
         records.iter().for_each(|record| record.push_to(&mut frame));
         seal(&mut frame);
